@@ -1,0 +1,227 @@
+"""The words of the project as frozen dataclasses. Cheap to import: no torch, no numpy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from benchmark_adapters.budget import Budget
+
+    Array = np.ndarray[Any, Any]
+    Round = tuple[Array | torch.Tensor, Array | torch.Tensor] | tuple[Array | torch.Tensor, Array | torch.Tensor, Array | torch.Tensor]
+
+Split = Literal["train", "test"]
+
+
+class UserError(Exception):
+    """Something the user can mend. The command line prints it as one line: what, where, what to do."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A real image set. Listing it reads no file; `benchmark_adapters.datasets.load` reads it.
+
+    Attributes:
+        class_names: in label order: the name at position i belongs to label i.
+        image_size: height and width in pixels.
+        mean, std: the normalisation of the dataset's students, per channel, for pixels in [0, 1].
+        read: ``(folder, split) -> (images uint8 [N, C, H, W], labels int64 [N])``; raises `UserError`
+            when a file is missing, damaged or contradicts ``class_names``.
+        markers: glob patterns, one of which matches inside a folder that holds the dataset.
+        get: what the user does to get the files, as half a sentence.
+        system_folders: where packages of the distribution put the files.
+        synonyms: further names of each class, the first of them the class name.
+        bundled: the folder inside this package with the test split and a part of the training split.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    image_size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    read: Callable[[Path, Split], tuple[Array, Array]]
+    markers: tuple[str, ...]
+    get: str
+    summary: str = ""
+    system_folders: tuple[str, ...] = ()
+    synonyms: tuple[tuple[str, ...], ...] = ()
+    bundled: Path | None = None
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a student is trained and scored. Frozen: a changed recipe is a new version under a new name.
+
+    Attributes:
+        student: the network (`benchmark_adapters.students.build`), ``width`` its channels, None its own default.
+        steps: optimizer steps, whatever the number of images; or None and
+        epochs: the epoch argument, of which ``schedule`` says how many epochs it means.
+        schedule: ``one-cycle`` (learning rate up to ``lr`` and down to 0 over all steps) or ``rebuild-halfway``
+            (``epochs + 1`` epochs; after the epoch of index ``epochs // 2 + 1`` the rate is divided by 10 and
+            the optimizer built anew, so its momentum is lost).
+        augment: ``mild`` (shift by up to 2 pixels, horizontal flip), ``dsa`` or ``none``.
+    """
+
+    name: str
+    student: str
+    batch_size: int
+    lr: float
+    schedule: Literal["one-cycle", "rebuild-halfway"]
+    augment: Literal["mild", "dsa", "none"]
+    width: int | None = None
+    steps: int | None = None
+    epochs: int | None = None
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    nesterov: bool = False
+    summary: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything that decides a score."""
+        settings = {key: value for key, value in asdict(self).items() if key != "summary"}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Track:
+    """A challenge. Frozen and versioned.
+
+    Attributes:
+        time_limit: seconds for making one dataset's distilled set, from the start of the method's process.
+        ipc: the images per class that count; empty: any number.
+        default_ipc: what a run asks for unless told otherwise; None: as many as fit into the limit.
+        recipe: name of the recipe.
+        repeats: evaluation seeds.
+        bundled_data: the real images come from the package, so that everybody has the same.
+        real_data: a method may use real training images.
+    """
+
+    name: str
+    datasets: tuple[str, ...]
+    time_limit: float
+    ipc: tuple[int, ...]
+    default_ipc: int | None
+    recipe: str
+    repeats: int
+    bundled_data: bool = False
+    real_data: bool = True
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A method's setting, ``--option name=value``; ``choices`` empty: any value of ``type``."""
+
+    name: str
+    type: type[str] | type[int] | type[float] | type[bool]
+    default: str | int | float | bool | None
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is asked for: one dataset of one track.
+
+    Attributes:
+        device: a torch device name, ``cpu``, ``cuda`` or ``mps``.
+        ipc: images per class wanted; None: as many as the budget allows.
+        options: the values of the method's options, defaults filled in.
+        training_images: ``() -> (images uint8 [N, C, H, W], labels int64 [N])``, real ones; the record says that
+            they were used. Raises `UserError` where the track has none.
+        ready: called once, when the model is loaded, with facts for the record: ``model``, ``model_sha256``,
+            ``model_trained_on``, ``batch`` and whatever else tells how the images were made.
+    """
+
+    track: str
+    dataset: Dataset
+    seed: int
+    device: str
+    ipc: int | None
+    options: Mapping[str, Any]
+    training_images: Callable[[], tuple[Array, Array]]
+    ready: Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Method:
+    """Turns a task into labelled images within a budget.
+
+    ``distill(task, budget)`` is a generator of rounds ``(images uint8 [n, C, H, W], labels int64 [n])``, torch or
+    numpy, each with as many images of every class; a third element, bool [n], marks the images that were freshly
+    sampled, where others are augmented copies of them. Import what is heavy inside of it.
+    """
+
+    name: str
+    distill: Callable[[Task, Budget], Iterator[Round]]
+    options: tuple[Option, ...] = ()
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Student:
+    """A fixed network. ``build(num_classes, image_size, channels, width)`` returns an initialised ``torch.nn.Module``."""
+
+    name: str
+    build: Callable[[int, int, int, int | None], torch.nn.Module]
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way to store a distilled set: ``write(sets by dataset name, folder)``, ``read(path, dataset)``."""
+
+    name: str
+    write: Callable[[Mapping[str, DistilledSet], Path], None]
+    read: Callable[[Path, Dataset], DistilledSet]
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class DistilledSet:
+    """A tiny training set.
+
+    Attributes:
+        images: uint8 [N, C, H, W], class-major.
+        labels: int64 [N].
+        class_names: in label order.
+        generated: bool [N], True where an image is no augmented copy of another.
+        provenance: what is known of its making.
+    """
+
+    images: Array
+    labels: Array
+    class_names: tuple[str, ...]
+    generated: Array
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ipc(self) -> int:
+        """Images per class."""
+        return len(self.labels) // len(self.class_names)
+
+    @property
+    def generated_per_class(self) -> float:
+        return float(self.generated.sum()) / len(self.class_names)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of shape, pixels and labels."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(self.images.tobytes())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""generative-turbo: a distilled set sampled from a one-step text-to-image model."""

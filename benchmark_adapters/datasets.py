@@ -59,6 +59,23 @@ def load(dataset: Dataset, split: Split, data: Path | None = None, bundled: bool
     return images, labels
 
 
+def download(dataset: Dataset, data: Path | None = None) -> Path:
+    """Gets the published files through torchvision, which checks their md5, into ``data`` or the user's data folder.
+
+    Raises:
+        UserError: torchvision has no download of this dataset, or it failed.
+    """
+    if dataset.download is None:
+        raise UserError(f"{dataset.name} has no download here; {dataset.get}")
+    folder = (data or user_folder()) / dataset.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        dataset.download(folder)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{dataset.name} could not be downloaded to {folder}: {' '.join(str(error).split())}") from None
+    return folder
+
+
 def digest(images: Array, labels: Array) -> str:
     """sha256 over pixels and labels: the same for the same images, wherever the files lie."""
     return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
@@ -72,11 +89,29 @@ def _places(dataset: Dataset, data: Path | None) -> Iterator[Path]:
     yield from map(Path, dataset.system_folders)
 
 
+def _download_fashion_mnist(folder: Path) -> None:
+    from torchvision.datasets import FashionMNIST
+
+    FashionMNIST(str(folder), download=True)
+
+
+def _download_cifar(folder: Path, classes: int) -> None:
+    _cifar_loader(classes)(str(folder), download=True)
+
+
+def _cifar_loader(classes: int) -> Any:
+    from torchvision.datasets import CIFAR10, CIFAR100
+
+    return CIFAR10 if classes == 10 else CIFAR100
+
+
 # Readers of the published files
 
 
 def read_idx(folder: Path, split: Split) -> tuple[Array, Array]:
     """Fashion-MNIST's IDX files, plain or gzipped; the bundled ones are checked against their checksums."""
+    if (folder / "FashionMNIST" / "raw").is_dir():  # as torchvision's download puts them
+        folder = folder / "FashionMNIST" / "raw"
     stem = "train" if split == "train" else "t10k"
     images = _idx(folder, f"{stem}-images-idx3-ubyte", dimensions=3)
     labels = _idx(folder, f"{stem}-labels-idx1-ubyte", dimensions=1)
@@ -117,9 +152,8 @@ def _verify(path: Path, raw: bytes) -> None:
 def read_cifar(folder: Path, split: Split, names: tuple[str, ...]) -> tuple[Array, Array]:
     """CIFAR's python batches. They are pickles, so torchvision checks their md5 before it opens them."""
     import numpy as np
-    import torchvision
 
-    loader = torchvision.datasets.CIFAR10 if len(names) == 10 else torchvision.datasets.CIFAR100
+    loader = _cifar_loader(len(names))
     try:
         files: Any = loader(str(folder), train=split == "train", download=False)
     except RuntimeError:
@@ -197,6 +231,8 @@ def _cifar(name: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Datase
         read=partial(read_cifar, names=names),
         markers=("cifar-10-batches-py/batches.meta",) if name == "cifar10" else ("cifar-100-python/meta",),
         get=f"get it with `ddbench data {name} --download`, or point --data or $DDBENCH_DATA to its folder",
+        test_size=10_000,
+        download=partial(_download_cifar, classes=len(names)),
         summary=f"{len(names)} classes of 32x32 colour photos",
     )
 
@@ -209,8 +245,10 @@ FASHION_MNIST = Dataset(
     mean=(0.2861,),
     std=(0.3530,),
     read=read_idx,
-    markers=("t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"),
+    markers=("t10k-images-idx3-ubyte*", "FashionMNIST/raw/t10k-images-idx3-ubyte*"),
     get="get it with `ddbench data fashion-mnist --download`, or install Debian's dataset-fashion-mnist, or point --data or $DDBENCH_DATA to its folder",
+    test_size=10_000,
+    download=_download_fashion_mnist,
     summary="10 classes of 28x28 grey pictures of clothes (test split and 100 training images per class bundled)",
     system_folders=("/usr/share/datasets/fashion-mnist",),
     bundled=PACKAGE / "data" / "fashion-mnist",
@@ -228,6 +266,7 @@ TINY_IMAGENET = Dataset(
     read=read_tiny_imagenet,
     markers=("tiny-imagenet-200/wnids.txt", "wnids.txt"),
     get="unpack the published tiny-imagenet-200.zip and point --data or $DDBENCH_DATA to its folder",
+    test_size=10_000,
     summary="200 classes of 64x64 colour photos",
     synonyms=tuple(map(tuple, _labels("tiny-imagenet").values())),
 )

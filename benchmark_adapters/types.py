@@ -36,9 +36,11 @@ class Dataset:
         read: ``(folder, split) -> (images uint8 [N, C, H, W], labels int64 [N])``; raises `UserError`
             when a file is missing, damaged or contradicts ``class_names``.
         markers: glob patterns, one of which matches inside a folder that holds the dataset.
+        test_size: images of the published test split; a score on fewer is not comparable.
         get: what the user does to get the files, as half a sentence.
         system_folders: where packages of the distribution put the files.
         synonyms: further names of each class, the first of them the class name.
+        download: gets the published files into a folder; None where nobody offers them file by file.
         bundled: the folder inside this package with the test split and a part of the training split.
     """
 
@@ -51,10 +53,12 @@ class Dataset:
     read: Callable[[Path, Split], tuple[Array, Array]]
     markers: tuple[str, ...]
     get: str
+    test_size: int
     summary: str = ""
     system_folders: tuple[str, ...] = ()
     synonyms: tuple[tuple[str, ...], ...] = ()
     bundled: Path | None = None
+    download: Callable[[Path], None] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -86,7 +90,6 @@ class Recipe:
     epochs: int | None = None
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    nesterov: bool = False
     summary: str = ""
 
     @property

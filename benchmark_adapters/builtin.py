@@ -1,0 +1,41 @@
+"""What ships, by the same hooks as a stranger's. The method generative-turbo has a plug-in of its own, `gdd_plugin`."""
+
+from __future__ import annotations
+
+from benchmark_adapters import hookimpl
+from benchmark_adapters.baselines import random_real
+from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST, TINY_IMAGENET
+from benchmark_adapters.recipes import RECIPES
+from benchmark_adapters.tracks import TRACKS
+from benchmark_adapters.types import Dataset, Method, Recipe, Student, Track
+
+
+@hookimpl
+def ddbench_methods() -> list[Method]:
+    return [Method("random-real", random_real, summary="real training images, drawn at random")]
+
+
+@hookimpl
+def ddbench_datasets() -> list[Dataset]:
+    return [FASHION_MNIST, CIFAR10, CIFAR100, TINY_IMAGENET]
+
+
+@hookimpl
+def ddbench_tracks() -> list[Track]:
+    return list(TRACKS)
+
+
+@hookimpl
+def ddbench_recipes() -> list[Recipe]:
+    return list(RECIPES.values())
+
+
+@hookimpl
+def ddbench_students() -> list[Student]:
+    return [Student("convnet3", _convnet3, summary="3 blocks of convolution, instance norm, ReLU and pooling, as in the ECCV 2024 challenge")]
+
+
+def _convnet3(num_classes, image_size, channels, width):  # type: ignore[no-untyped-def]
+    from benchmark_adapters.students import convnet3  # imports torch
+
+    return convnet3(num_classes, image_size, channels, width)

@@ -1,0 +1,213 @@
+"""The command line. Domain errors become one line and an exit code here and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmark_adapters import host
+from benchmark_adapters.types import UserError
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+RUNS = Path("runs")
+
+
+class Commands(click.Group):
+    """Turns errors that the user can mend into one line and exit code 2, unless ``--debug``."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except UserError as error:
+            if "--debug" in sys.argv:
+                raise
+            click.echo(f"error: {error}", err=True)
+            context.exit(2)
+        except KeyboardInterrupt:
+            click.echo("error: interrupted", err=True)
+            context.exit(1)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="ddbench")
+def main() -> None:
+    """Distil a dataset under a time limit, score it with fixed students, compare.
+
+    \b
+    Start with:  ddbench run --method generative-turbo
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _host() -> host.Host:
+    """All plug-ins; those that failed are named on stderr."""
+    parts = host.build()
+    for line in parts.skipped:
+        click.echo(f"warning: {line}", err=True)
+    return parts
+
+
+@main.command("run")
+@click.option("--method", required=True, help="Name of the method; `ddbench list methods` shows all.")
+@click.option("--track", default="quickstart", show_default=True)
+@click.option("--dataset", help="One dataset of the track.  [default: all]")
+@click.option("--ipc", metavar="N|max", help="Images per class, or as many as fit into the time limit.  [default: the track's]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling, and the first of the evaluation seeds.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="For making one distilled set, model loading included.  [default: the track's]")
+@click.option("--repeats", type=int, help="Evaluation seeds; 0 makes the distilled set and scores nothing.  [default: the track's]")
+@click.option("--students", metavar="A,B", help="Networks to train instead of the recipe's.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the method; `ddbench list options METHOD` shows all.")
+@click.option("--data", type=FOLDER, envvar="DDBENCH_DATA", help="Folder of the real datasets.")
+@click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def run_command(context: click.Context, students: str | None, as_json: bool, debug: bool, **asked: Any) -> None:
+    """Make a distilled set under the track's time limit, score it, record it.
+
+    Exit code 0: status ok; 1: the run ended otherwise and its record says why; 2: wrong usage.
+    """
+    from benchmark_adapters import harness
+    from leaderboard import store, table
+
+    names = tuple(name.strip() for name in students.split(",")) if students else ()
+    todo = harness.plan(harness.Request(students=names, **asked), _host())
+    records = []
+    for one in todo:
+        folder = harness.run(one)
+        record = store.read(folder)
+        records.append(record)
+        _tell(record, folder)
+    if as_json:
+        documents = [json.loads(record.to_json()) for record in records]
+        click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
+    else:
+        click.echo(table.render(table.rows(_records([asked["runs"]]), asked["track"]), "plain"))
+    context.exit(0 if all(record.status == "ok" for record in records) else 1)
+
+
+def _tell(record: Any, folder: Path) -> None:
+    """How a run ended and where it lies, on stderr."""
+    click.echo(f"run: {folder}", err=True)
+    if licence := record.facts.get("model_licence"):
+        click.echo(f"licence of the model {record.model}: {licence}", err=True)
+    if record.status != "ok":
+        click.echo(f"error: status {record.status}: {record.message}", err=True)
+
+
+def _records(roots: list[Path]) -> list[Any]:
+    """All records that can be read; the others are named on stderr."""
+    from leaderboard import store
+
+    records, problems = store.records(roots)
+    for line in problems:
+        click.echo(f"warning: {line}", err=True)
+    return records
+
+
+@main.command("list")
+@click.argument("kind", required=False, type=click.Choice([*host.KINDS, "options"]))
+@click.argument("method", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_command(kind: str | None, method: str | None, as_json: bool) -> None:
+    """Show the methods, tracks, datasets, students, recipes and formats, or the options of a METHOD."""
+    parts = _host()
+    if kind == "options":
+        if method is None:
+            raise UserError("name the method: ddbench list options METHOD")
+        listing = {"options": {option.name: _option_text(option) for option in parts.get("methods", method).options}}
+    elif method is not None:
+        raise UserError(f"unexpected argument {method!r}; only `list options` takes a name")
+    else:
+        listing = {one: {name: part.summary for name, part in getattr(parts, one).items()} for one in ([kind] if kind else host.KINDS)}
+    if as_json:
+        click.echo(json.dumps(listing, indent=1))
+        return
+    width = max((len(name) for entries in listing.values() for name in entries), default=0)
+    for title, entries in listing.items():
+        click.echo(title)
+        for name, text in entries.items() or {"": "none"}.items():
+            click.echo(f"  {name:{width}}  {text}".rstrip())
+
+
+def _option_text(option: Any) -> str:
+    kind = "|".join(option.choices) if option.choices else option.type.__name__
+    return f"{kind}. {option.help}"
+
+
+@main.command("data")
+@click.argument("name", required=False, metavar="[DATASET]")
+@click.option("--data", type=FOLDER, envvar="DDBENCH_DATA", help="Folder of the real datasets.")
+@click.option("--download", is_flag=True, help="Get the files of DATASET from where torchvision gets them.")
+def data_command(name: str | None, data: Path | None, download: bool) -> None:
+    """Show which real datasets are here, where, and the hash of their test images; how to get what is missing."""
+    from benchmark_adapters import datasets
+
+    known = _host()
+    chosen = [known.get("datasets", name)] if name else list(known.datasets.values())
+    if download:
+        if name is None:
+            raise UserError("name the dataset: ddbench data DATASET --download")
+        click.echo(f"downloaded to {datasets.download(chosen[0], data)}")
+    missing = False
+    for dataset in chosen:
+        if dataset.bundled:
+            test = datasets.load(dataset, "test", bundled=True)
+            click.echo(f"{dataset.name}: {len(test[0]):,} test images bundled, sha256 {datasets.digest(*test)}")
+        try:
+            folder = datasets.find(dataset, data)
+            test = datasets.load(dataset, "test", data)
+            click.echo(f"{dataset.name}: complete in {folder}, {len(test[0]):,} test images, sha256 {datasets.digest(*test)}")
+        except UserError as error:
+            missing = True
+            click.echo(f"{dataset.name}: {error}")
+    if name and missing:
+        raise click.exceptions.Exit(1)
+
+
+@main.command("show")
+@click.argument("run")
+@click.option("--runs", type=FOLDER, multiple=True, default=[RUNS], help="Folder of runs.  [default: runs]")
+@click.option("--json", "as_json", is_flag=True, help="Print the record.")
+def show_command(run: str, runs: tuple[Path, ...], as_json: bool) -> None:
+    """Show a RUN: a folder, or the beginning of a run id."""
+    from leaderboard import report, store
+
+    try:
+        folder = store.find(run, runs)
+        record = store.read(folder)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    click.echo(record.to_json().rstrip() if as_json else report.describe(record, folder))
+
+
+@main.command("leaderboard")
+@click.option("--track", help="One track.  [default: all]")
+@click.option("--runs", type=FOLDER, multiple=True, default=[RUNS], help="Folder of runs; may be given several times.  [default: runs]")
+@click.option("--format", "style", type=click.Choice(["github", "plain", "csv", "latex", "json"]), default="github", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write instead of printing.")
+def leaderboard_command(track: str | None, runs: tuple[Path, ...], style: str, output: Path | None) -> None:
+    """Show the runs as a table, best first, with 95 % intervals over the evaluation seeds."""
+    from leaderboard import table
+
+    if track:
+        _host().get("tracks", track)
+    text = table.render(table.rows(_records(list(runs)), track), style)
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{output} can't be written: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""A picture of a distilled set: one row per class, labelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark_adapters.types import DistilledSet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+COLUMNS = 10
+CELL = 64  # pixels of an image on the grid
+GAP = 4
+
+
+def draw(distilled: DistilledSet, columns: int = COLUMNS) -> Image:
+    """The first ``columns`` images of each class, enlarged without smoothing."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size=16)
+    shown = min(columns, distilled.ipc)
+    label_width = GAP * 3 + int(max(font.getlength(name) for name in distilled.class_names))
+    step = CELL + GAP
+    grid = Image.new("RGB", (label_width + shown * step, len(distilled.class_names) * step + GAP), "white")
+    pen = ImageDraw.Draw(grid)
+    for label, name in enumerate(distilled.class_names):
+        top = GAP + label * step
+        pen.text((GAP * 2, top + CELL // 2), name, fill="black", font=font, anchor="lm")
+        for column in range(shown):
+            pixels = distilled.images[label * distilled.ipc + column].transpose(1, 2, 0)
+            picture = Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
+            grid.paste(picture.resize((CELL, CELL), Image.Resampling.NEAREST), (label_width + column * step, top))
+    return grid

@@ -1,0 +1,347 @@
+"""A run, from what the user asked for to its record."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark_adapters import datasets, progress, provenance
+from benchmark_adapters.host import Host
+from benchmark_adapters.types import Dataset, DistilledSet, Method, Recipe, Student, Track, UserError
+from leaderboard import stats, store
+from leaderboard.record import Record
+
+if TYPE_CHECKING:
+    from benchmark_adapters.supervisor import Outcome
+    from benchmark_adapters.types import Array
+
+DAY = 86_400.0
+MOST_IPC = 1_000_000
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, by name; None: as the track says.
+
+    ``ipc`` is a number, or ``max``. ``options`` are ``KEY=VALUE`` texts.
+    """
+
+    method: str
+    track: str = "quickstart"
+    dataset: str | None = None
+    ipc: int | str | None = None
+    seed: int = 0
+    time_limit: float | None = None
+    repeats: int | None = None
+    students: Sequence[str] = ()
+    device: str = "auto"
+    options: Sequence[str] = ()
+    data: Path | None = None
+    runs: Path = Path("runs")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request for one dataset, checked and complete."""
+
+    method: Method
+    track: Track
+    dataset: Dataset
+    recipe: Recipe
+    students: tuple[Student, ...]
+    ipc: int | None
+    seed: int
+    time_limit: float
+    repeats: int
+    device: str
+    options: Mapping[str, Any]
+    data: Path | None
+    runs: Path
+
+    @property
+    def seeds(self) -> list[int]:
+        return [self.seed + repeat for repeat in range(self.repeats)]
+
+
+def plan(request: Request, host: Host) -> list[Plan]:
+    """One plan for each dataset of the request.
+
+    Raises:
+        UserError: a name is unknown or a value makes no sense.
+    """
+    method: Method = host.get("methods", request.method)
+    track: Track = host.get("tracks", request.track)
+    recipe: Recipe = host.get("recipes", track.recipe)
+    if request.dataset is not None and host.get("datasets", request.dataset).name not in track.datasets:
+        raise UserError(f"track {track.name} has no dataset {request.dataset}; it has: {', '.join(track.datasets)}")
+    limit = track.time_limit if request.time_limit is None else request.time_limit
+    if not (math.isfinite(limit) and 0 < limit <= DAY):
+        raise UserError(f"--time-limit {limit:g}: expected more than 0 and at most {DAY:g} seconds")
+    if request.seed < 0:
+        raise UserError(f"--seed {request.seed}: expected 0 or more")
+    repeats = track.repeats if request.repeats is None else request.repeats
+    if not 0 <= repeats <= 1000:
+        raise UserError(f"--repeats {repeats}: expected 0 to 1000")
+    names = request.students or (recipe.student,)
+    return [
+        Plan(
+            method=method,
+            track=track,
+            dataset=host.get("datasets", name),
+            recipe=recipe,
+            students=tuple(host.get("students", student) for student in names),
+            ipc=_ipc(request.ipc, track),
+            seed=request.seed,
+            time_limit=limit,
+            repeats=repeats,
+            device=request.device,
+            options=parse_options(method, request.options),
+            data=request.data,
+            runs=request.runs,
+        )
+        for name in ([request.dataset] if request.dataset else track.datasets)
+    ]
+
+
+def parse_options(method: Method, texts: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as values of the method's options, defaults filled in.
+
+    Raises:
+        UserError: an unknown option, a value of the wrong type or none of its choices.
+    """
+    known = {option.name: option for option in method.options}
+    values = {option.name: option.default for option in method.options}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--option {text}: expected KEY=VALUE")
+        if name not in known:
+            raise UserError(f"--option {text}: {method.name} has no option {name!r}; it has: {', '.join(known) or 'none'}")
+        option = known[name]
+        if option.choices and value not in option.choices:
+            raise UserError(f"--option {text}: expected one of {', '.join(option.choices)}")
+        try:
+            values[name] = _BOOLEANS[value.lower()] if option.type is bool else option.type(value)
+        except (ValueError, KeyError):
+            raise UserError(f"--option {text}: expected {'true or false' if option.type is bool else option.type.__name__}") from None
+    return values
+
+
+def run(todo: Plan) -> Path:
+    """Makes the distilled set, scores it, writes the record; returns the folder of the run.
+
+    Raises:
+        UserError: the real data is missing or damaged, or the runs folder can't be written.
+    """
+    test = datasets.load(todo.dataset, "test", todo.data, todo.track.bundled_data)
+    try:
+        with store.new_run(todo.runs, todo.track.name, todo.dataset.name, todo.method.name) as folder:
+            record = _sample_and_score(todo, folder, test)
+            (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"the runs folder {todo.runs} can't be written ({error.strerror or error}); choose another with --runs") from None
+    return store.final(folder)
+
+
+def _sample_and_score(todo: Plan, folder: Path, test: tuple[Array, Array]) -> Record:
+    from benchmark_adapters.supervisor import supervise
+
+    title = f"{todo.track.name} / {todo.dataset.name} / {todo.method.name}"
+    with progress.sampling(title, todo.ipc, todo.time_limit) as on_round:
+        outcome = supervise(_job(todo), todo.time_limit, folder, on_round)
+    distilled = _assemble(outcome, todo)
+    shutil.rmtree(folder / "rounds")
+    record = _record(todo, folder, outcome, distilled, test)
+    if distilled.ipc:
+        _save(distilled, record, folder)
+        if record.status in ("ok", "timeout"):
+            record = _scored(record, todo, distilled, test)
+    hardware = provenance.hardware()
+    return replace(record, hardware=hardware, message=without_folders(record.message))
+
+
+def _job(todo: Plan) -> dict[str, Any]:
+    """What the worker has to know, as JSON."""
+    return {
+        "method": todo.method.name,
+        "track": todo.track.name,
+        "dataset": todo.dataset.name,
+        "seed": todo.seed,
+        "device": todo.device,
+        "ipc": todo.ipc,
+        "options": dict(todo.options),
+        "data": str(todo.data) if todo.data else None,
+        "bundled": todo.track.bundled_data,
+        "real_data": todo.track.real_data,
+    }
+
+
+def _assemble(outcome: Outcome, todo: Plan) -> DistilledSet:
+    """The rounds that were complete in time, trimmed to class balance; possibly empty."""
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    from benchmark_adapters.checks import balanced
+
+    size = todo.dataset.image_size
+    empty = {
+        "images": np.empty((0, todo.dataset.channels, size, size), np.uint8),
+        "labels": np.empty(0, np.int64),
+        "generated": np.empty(0, bool),
+    }
+    rounds = [empty, *map(load_file, outcome.rounds)]
+    parts = {key: np.concatenate([tensors[key] for tensors in rounds]) for key in empty}
+    return balanced(**parts, dataset=todo.dataset, ipc=todo.ipc)
+
+
+def _verdict(outcome: Outcome, ipc: int, asked: int | None) -> tuple[str, str]:
+    """Status and message."""
+    if outcome.end in ("invalid", "error"):
+        return outcome.end, outcome.message
+    if ipc and (asked is None or ipc >= asked):
+        return "ok", ""
+    wanted = "images of every class" if asked is None else f"{asked} images per class"
+    if outcome.end == "limit":
+        return "timeout", f"{ipc} of {wanted} by the limit" if ipc else f"{outcome.message} before one round of {wanted} was complete"
+    return "invalid", f"the method ended after {ipc} of {wanted}" if ipc else f"the method ended without {wanted}"
+
+
+def _record(todo: Plan, folder: Path, outcome: Outcome, distilled: DistilledSet, test: tuple[Array, Array]) -> Record:
+    """The record as it stands after sampling."""
+    status, message = _verdict(outcome, distilled.ipc, todo.ipc)
+    facts = dict(outcome.facts)
+    commit, dirty = provenance.commit()
+    reasons = _deviations(todo, status, distilled.ipc, len(test[0]))
+    return Record(
+        run_id=store.run_id(folder),
+        status=status,
+        message=message,
+        track=todo.track.name,
+        dataset=todo.dataset.name,
+        method=todo.method.name,
+        options={key: without_folders(value) if isinstance(value, str) else value for key, value in todo.options.items()},
+        seed=todo.seed,
+        recipe=todo.recipe.name,
+        recipe_sha256=todo.recipe.sha256,
+        student=todo.students[0].name,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        ipc=distilled.ipc,
+        ipc_asked=todo.ipc,
+        division=f"IPC {distilled.ipc}" if len(todo.track.ipc) > 1 else "",
+        generated_per_class=distilled.generated_per_class,
+        seconds={"load": outcome.load, "generate": outcome.generate, "evaluate": None, "limit": todo.time_limit},
+        images_per_second=outcome.sampled / outcome.generate if outcome.generate else None,
+        model=facts.pop("model", None),
+        model_sha256=facts.pop("model_sha256", None),
+        model_trained_on=facts.pop("model_trained_on", None),
+        batch=facts.pop("batch", None),
+        threads=facts.pop("threads", None),
+        device=facts.pop("device", None),
+        facts=facts,
+        images_sha256=distilled.sha256 if distilled.ipc else None,
+        data_sha256=datasets.digest(*test),
+        uses_real_data=outcome.used_real_data,
+        comparable=not reasons,
+        not_comparable_because=reasons,
+        versions=provenance.versions(),
+        commit=commit,
+        dirty=dirty,
+    )
+
+
+def _deviations(todo: Plan, status: str, ipc: int, tested: int) -> list[str]:
+    """In what the run differs from its track."""
+    track = todo.track
+    checks = {
+        f"status {status}": status != "ok",
+        f"limit {todo.time_limit:g} s instead of {track.time_limit:g} s": todo.time_limit != track.time_limit,
+        f"IPC {ipc} instead of {' or '.join(map(str, track.ipc))}": bool(track.ipc) and ipc not in track.ipc,
+        f"{todo.repeats} repeats instead of {track.repeats}": todo.repeats < track.repeats,
+        f"student {todo.students[0].name}": todo.students[0].name != todo.recipe.student,
+        f"{tested} test images instead of {todo.dataset.test_size}": tested != todo.dataset.test_size,
+    }
+    return [reason for reason, holds in checks.items() if holds]
+
+
+def _save(distilled: DistilledSet, record: Record, folder: Path) -> None:
+    from safetensors.numpy import save_file
+
+    from benchmark_adapters.grid import draw
+
+    save_file({"images": distilled.images, "labels": distilled.labels}, folder / "images.safetensors")
+    manifest = {
+        "dataset": record.dataset,
+        "class_names": distilled.class_names,
+        "ipc": distilled.ipc,
+        "generated_per_class": distilled.generated_per_class,
+        "pixels": "uint8, not normalised",
+        "images_sha256": record.images_sha256,
+        "method": record.method,
+        "options": record.options,
+        "model": record.model,
+        "seed": record.seed,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    draw(distilled).save(folder / "grid.png")
+
+
+def _scored(record: Record, todo: Plan, distilled: DistilledSet, test: tuple[Array, Array]) -> Record:
+    """The record with accuracies. Whatever stops the scoring, the images stay and the record says what it was."""
+    from benchmark_adapters.scoring import score
+    from benchmark_adapters.worker import resolve_device
+
+    started = time.monotonic()
+    device = resolve_device(todo.device)
+    scores = {}
+    try:
+        for student in todo.students if todo.repeats else ():
+            with progress.scoring(student.name, todo.recipe.name, todo.repeats) as report:
+                scores[student.name] = score(distilled, test, todo.dataset, todo.recipe, student, todo.seeds, device, report)
+    except (Exception, KeyboardInterrupt) as error:
+        problem = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        return replace(record, status="error", message=f"scoring failed, the images are kept: {problem}", comparable=False, not_comparable_because=["status error"])
+    finally:
+        record.seconds["evaluate"] = time.monotonic() - started
+    if not scores:
+        return record
+    first, *others = scores.items()
+    mean, spread, interval = stats.summary(first[1].accuracies)
+    return replace(
+        record,
+        seeds=todo.seeds,
+        accuracies=first[1].accuracies,
+        accuracy_mean=mean,
+        accuracy_std=spread,
+        accuracy_ci95=interval,
+        confusion=first[1].confusion,
+        cross={name: result.accuracies for name, result in others},
+        device=record.device or device,
+    )
+
+
+def _ipc(asked: int | str | None, track: Track) -> int | None:
+    """Images per class; None: as many as fit."""
+    if asked is None:
+        return track.default_ipc
+    if asked == "max":
+        return None
+    try:
+        number = int(asked)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= MOST_IPC:
+        raise UserError(f"--ipc {asked}: expected a number from 1 to {MOST_IPC}, or max")
+    return number
+
+
+def without_folders(text: str) -> str:
+    """``text`` with each absolute path cut to its last name: a record tells nothing about the machine's folders."""
+    return re.sub(r"(?<![\w.:/~])[/~](?:[^\s/:,;'\"]+/)+", "", text)

@@ -1,0 +1,26 @@
+"""The recipes that ship. Each is frozen: whoever wants another setting adds a recipe under a new name."""
+
+from benchmark_adapters.types import Recipe
+
+QUICKSTART = Recipe(
+    name="quickstart/1",
+    student="convnet3",
+    width=64,
+    batch_size=64,
+    steps=100,
+    lr=0.05,
+    schedule="one-cycle",
+    augment="mild",
+    summary="a fixed number of steps whatever the IPC, so that a laptop has a score in seconds",
+)
+ECCV2024 = Recipe(
+    name="eccv2024/1",
+    student="convnet3",
+    batch_size=256,
+    epochs=1000,
+    lr=0.01,
+    schedule="rebuild-halfway",
+    augment="dsa",
+    summary="the ECCV 2024 challenge's evaluator: 1001 epochs with DSA",
+)
+RECIPES = {recipe.name: recipe for recipe in (QUICKSTART, ECCV2024)}

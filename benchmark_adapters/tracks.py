@@ -1,0 +1,38 @@
+"""The tracks that ship. Frozen: a changed rule is a new track."""
+
+from benchmark_adapters.recipes import ECCV2024, QUICKSTART
+from benchmark_adapters.types import Track
+
+TRACKS = (
+    Track(
+        name="quickstart",
+        datasets=("fashion-mnist",),
+        time_limit=60,
+        ipc=(20,),
+        default_ipc=20,
+        recipe=QUICKSTART.name,
+        repeats=3,
+        bundled_data=True,
+        summary="a laptop's minute: bundled real images, 20 images per class",
+    ),
+    Track(
+        name="eccv2024-fixed",
+        datasets=("cifar100", "tiny-imagenet"),
+        time_limit=600,
+        ipc=(10,),
+        default_ipc=10,
+        recipe=ECCV2024.name,
+        repeats=3,
+        summary="the ECCV 2024 challenge with 10 images per class",
+    ),
+    Track(
+        name="eccv2024-generative",
+        datasets=("cifar100", "tiny-imagenet"),
+        time_limit=600,
+        ipc=(),
+        default_ipc=None,
+        recipe=ECCV2024.name,
+        repeats=3,
+        summary="the ECCV 2024 challenge's generative track: ten minutes, as many images as fit",
+    ),
+)

@@ -1,0 +1,149 @@
+"""Trains a student on a distilled set by a recipe, and scores it on real test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmark_adapters import dsa
+from benchmark_adapters.recipes import RECIPES
+from benchmark_adapters.types import Dataset, Recipe
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
+
+TEST_BATCH = 100  # larger ones leave a CPU's caches and take longer
+Augment = Callable[[Tensor], Tensor]
+Report = Callable[[int, int], None]
+
+
+def normalise(images: Array, dataset: Dataset) -> Tensor:
+    """uint8 [N, C, H, W] to float32 with the dataset's mean and standard deviation."""
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std))
+    return (torch.from_numpy(np.ascontiguousarray(images)).float() / 255 - mean) / std
+
+
+def train(
+    student: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe | str,
+    seed: int,
+    device: str = "cpu",
+    epochs: int | None = None,
+    augment: bool = True,
+    report: Report | None = None,
+) -> list[float]:
+    """Trains ``student`` in place and returns the mean loss of each epoch.
+
+    Args:
+        images: float32 [N, C, H, W], normalised.
+        labels: int64 [N].
+        recipe: a `Recipe`, or the name of one that ships.
+        seed: of the order of the images and of the augmentation; torch's global state is left as it was.
+        epochs: overrides the recipe's epoch argument.
+        augment: False leaves the recipe's augmentation out.
+        report: called with (done, total), in the recipe's unit of steps or epochs.
+
+    Raises:
+        ValueError: an unknown recipe, or ``epochs`` for one that counts steps.
+    """
+    if isinstance(recipe, str):
+        if recipe not in RECIPES:
+            raise ValueError(f"unknown recipe {recipe!r}; known: {', '.join(RECIPES)}")
+        recipe = RECIPES[recipe]
+    if epochs is not None and recipe.epochs is None:
+        raise ValueError(f"recipe {recipe.name} counts steps, not epochs")
+    student.to(device).train()
+    images, labels = images.to(device), labels.to(device)
+    change = AUGMENTATIONS[recipe.augment if augment else "none"]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if recipe.schedule == "one-cycle":
+            return _one_cycle(student, images, labels, recipe, change, report or _silent)
+        return _rebuild_halfway(student, images, labels, recipe, epochs, change, report or _silent)
+
+
+@torch.inference_mode()
+def predict(student: nn.Module, images: Tensor) -> Tensor:
+    """The class of each image, int64 [N], on the CPU; ``images`` as in `train`."""
+    student.eval()
+    device = next(student.parameters()).device
+    return torch.cat([student(batch.to(device)).argmax(1).cpu() for batch in images.split(TEST_BATCH)])
+
+
+def accuracy(student: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """The fraction of images whose class is right."""
+    return (predict(student, images) == labels.cpu()).float().mean().item()
+
+
+def _one_cycle(student: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, change: Augment, report: Report) -> list[float]:
+    """``recipe.steps`` steps; the learning rate rises to ``recipe.lr`` and falls to nothing (Smith & Topin, arXiv 1708.07120)."""
+    steps = recipe.steps or 0
+    optimizer = _sgd(student, recipe, recipe.lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=steps)
+    losses: list[float] = []
+    done = 0
+    while done < steps:
+        # Batches of equal size, so that no step rests on the few images that a last one would hold.
+        batches = torch.randperm(len(images)).tensor_split(-(-len(images) // recipe.batch_size))[: steps - done]
+        sums = torch.zeros((), device=images.device)
+        for batch in batches:
+            sums += _step(student, optimizer, change(images[batch]), labels[batch]) * len(batch)
+            schedule.step()
+            done += 1
+            report(done, steps)
+        losses.append(sums.item() / sum(map(len, batches)))
+    return losses
+
+
+def _rebuild_halfway(
+    student: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, epochs: int | None, change: Augment, report: Report
+) -> list[float]:
+    """The ECCV 2024 evaluator's loop: one epoch more than its argument, and one drop of the rate that forgets the momentum."""
+    argument = (recipe.epochs if epochs is None else epochs) or 0
+    lr = recipe.lr
+    optimizer = _sgd(student, recipe, lr)
+    losses: list[float] = []
+    for epoch in range(argument + 1):
+        sums = torch.zeros((), device=images.device)
+        for batch in torch.randperm(len(images)).split(recipe.batch_size):
+            sums += _step(student, optimizer, change(images[batch]), labels[batch]) * len(batch)
+        losses.append(sums.item() / len(images))
+        if epoch == argument // 2 + 1:
+            lr *= 0.1
+            optimizer = _sgd(student, recipe, lr)
+        report(epoch + 1, argument + 1)
+    return losses
+
+
+def _step(student: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> Tensor:
+    loss = F.cross_entropy(student(images), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def _sgd(student: nn.Module, recipe: Recipe, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(student.parameters(), lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+
+
+def _mild(images: Tensor) -> Tensor:
+    """One shift by up to 2 pixels for the batch, the border repeated; each image mirrored with probability .5."""
+    height, width = images.shape[2:]
+    down, right = torch.randint(0, 5, (2,)).tolist()
+    shifted = F.pad(images, (2, 2, 2, 2), mode="replicate")[:, :, down : down + height, right : right + width]
+    return dsa.flip(shifted)
+
+
+def _silent(done: int, total: int) -> None:
+    pass
+
+
+AUGMENTATIONS: dict[str, Augment] = {"none": lambda images: images, "mild": _mild, "dsa": dsa.augment}

@@ -1,0 +1,119 @@
+"""The child process of a run: executes the method and puts every round it yields on disk.
+
+The harness starts ``python -m benchmark_adapters.worker EVENTS`` and writes the job, one line of JSON, to its
+stdin. EVENTS is the file descriptor on which this process tells what happened, one JSON object a line. When
+stdin closes, the parent is gone, and so this process group ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmark_adapters import host
+from benchmark_adapters.budget import Budget
+from benchmark_adapters.types import Dataset, Method, Task, UserError
+
+Send = Callable[..., None]
+
+
+def main() -> None:
+    events = os.fdopen(int(sys.argv[1]), "w", buffering=1)
+    os.set_inheritable(events.fileno(), False)
+    lifeline = os.fdopen(os.dup(0), "rb")
+    job = json.loads(lifeline.readline())
+    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+
+    def send(kind: str, **facts: Any) -> None:
+        events.write(json.dumps({"kind": kind, **facts}) + "\n")
+
+    _execute(job, send)
+    sys.stdout.flush()
+    send("end")
+
+
+def _end_with_parent(lifeline: Any) -> None:
+    lifeline.read()
+    os.killpg(0, signal.SIGKILL)
+
+
+def _execute(job: dict[str, Any], send: Send) -> None:
+    from benchmark_adapters.checks import InvalidImages
+
+    try:
+        parts = host.build()
+        dataset, method = parts.get("datasets", job["dataset"]), parts.get("methods", job["method"])
+        _rounds(method, _task(job, dataset, send), Budget(job["limit"], job["deadline"]), Path(job["rounds"]), send)
+    except InvalidImages as error:
+        send("invalid", message=str(error))
+    except UserError as error:
+        send("error", message=str(error))
+    except (Exception, SystemExit) as error:  # a method may fail in any way; its record says how
+        traceback.print_exc()
+        send("error", message=" ".join(f"the method raised {type(error).__name__}: {error}".split()))
+
+
+def _task(job: dict[str, Any], dataset: Dataset, send: Send) -> Task:
+    def training_images() -> Any:
+        from benchmark_adapters import datasets
+
+        if not job["real_data"]:
+            raise UserError(f"track {job['track']} gives methods no real training images")
+        send("real_data")
+        return datasets.load(dataset, "train", Path(job["data"]) if job["data"] else None, job["bundled"])
+
+    def ready(**facts: Any) -> None:
+        send("ready", facts=facts)
+
+    return Task(
+        track=job["track"],
+        dataset=dataset,
+        seed=job["seed"],
+        device=resolve_device(job["device"]),
+        ipc=job["ipc"],
+        options=job["options"],
+        training_images=training_images,
+        ready=ready,
+    )
+
+
+def _rounds(method: Method, task: Task, budget: Budget, folder: Path, send: Send) -> None:
+    """Writes each round to a file of its own, until every class has its images."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from benchmark_adapters.checks import check_round
+
+    counts = np.zeros(task.dataset.num_classes, np.int64)
+    send("ready", facts={"device": task.device})
+    rounds = method.distill(task, budget)
+    for number, value in enumerate(rounds):
+        images, labels, generated = check_round(value, task.dataset)
+        path = folder / f"{number:07}.safetensors"
+        save_file({"images": np.ascontiguousarray(images), "labels": labels, "generated": generated}, path)
+        counts += np.bincount(labels, minlength=len(counts))
+        send("round", file=path.name, images=len(images), generated=int(generated.sum()), ipc=int(counts.min()))
+        if task.ipc is not None and counts.min() >= task.ipc:
+            break
+
+
+def resolve_device(name: str) -> str:
+    """``auto`` is the first accelerator that torch finds, or the CPU."""
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+if __name__ == "__main__":
+    main()

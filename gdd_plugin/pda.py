@@ -1,0 +1,98 @@
+"""Post Data Augmentation (Su et al., arXiv 2408.08610): augmented copies of sampled images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Operations in this order, each with its probability; the ranges are symmetric.
+
+    ``tone``: contrast factor 1 +- ``tone_range``, brightness +- ``tone_range`` of the maximum. ``rotate``: degrees,
+    bilinear, border reflected. ``gamma``: exponent 1 +- ``gamma_range``. ``copies`` is the default number of copies.
+    """
+
+    copies: int
+    flip: float = 0.0
+    flip_vertical: float = 0.0
+    tone: float = 0.0
+    tone_range: float = 0.0
+    rotate: float = 0.0
+    degrees: float = 0.0
+    gamma: float = 0.0
+    gamma_range: float = 0.0
+
+
+POLICIES = {
+    "none": Policy(copies=0),
+    # What the published code does, but for its random crop, which crops to the size that the image has already.
+    "published": Policy(4, flip=0.8, flip_vertical=0.8, tone=0.5, tone_range=0.2, rotate=0.8, degrees=60, gamma=0.5, gamma_range=0.2),
+    # Pictures that could be photos of the same thing: upright, slightly turned and lit.
+    "default": Policy(1, flip=0.5, tone=0.5, tone_range=0.1, rotate=0.5, degrees=10),
+}
+DRAWS = 9  # uniform numbers for each copy: whether and how, brightness apart
+
+
+def augment(images: Tensor, copies: int, policy: str | Policy, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
+    """Augmented copies of each image, every copy with parameters of its own.
+
+    Args:
+        images: uint8 [n, C, H, W].
+        copies: how many of each image.
+        policy: a `Policy` or a key of `POLICIES`.
+        generator: of the CPU; one for all, or one for each image, which makes its copies independent of the batch.
+
+    Returns:
+        uint8 [n * copies, C, H, W]; the copies of image i begin at i * copies.
+
+    Raises:
+        ValueError: an unknown policy, or a negative number of copies.
+    """
+    if isinstance(policy, str):
+        if policy not in POLICIES:
+            raise ValueError(f"unknown PDA policy {policy!r}; known: {', '.join(POLICIES)}")
+        policy = POLICIES[policy]
+    if copies < 0:
+        raise ValueError(f"copies={copies}: expected 0 or more")
+    draws = _uniform(len(images), copies * DRAWS, generator).view(-1, DRAWS).to(images.device)
+    draw = iter(draws.unbind(1))
+
+    def chosen(probability: float) -> Tensor:
+        return (next(draw) < probability)[:, None, None, None]
+
+    def between(extent: float) -> Tensor:
+        return ((2 * next(draw) - 1) * extent)[:, None, None, None]
+
+    x = images.repeat_interleave(copies, 0).float()
+    x = torch.where(chosen(policy.flip), x.flip(3), x)
+    x = torch.where(chosen(policy.flip_vertical), x.flip(2), x)
+    toned = x * (1 + between(policy.tone_range)) + 255 * between(policy.tone_range)
+    x = torch.where(chosen(policy.tone), toned.clamp(0, 255), x)
+    x = torch.where(chosen(policy.rotate), _turned(x, between(policy.degrees)), x)
+    x = torch.where(chosen(policy.gamma), 255 * (x / 255).clamp(0, 1) ** (1 + between(policy.gamma_range)), x)
+    return x.round().clamp(0, 255).to(torch.uint8)
+
+
+def _turned(images: Tensor, degrees: Tensor) -> Tensor:
+    """Turned about the centre; ``align_corners`` makes the reflection start at the centre of the border pixels."""
+    angle = degrees.flatten() * math.pi / 180
+    zero, sin, cos = torch.zeros_like(angle), angle.sin(), angle.cos()
+    matrices = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=True)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=True)
+
+
+def _uniform(count: int, numbers: int, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
+    """[count, numbers] in [0, 1)."""
+    if isinstance(generator, torch.Generator):
+        return torch.rand(count, numbers, generator=generator)
+    if len(generator) != count:
+        raise ValueError(f"{len(generator)} generators for {count} images")
+    return torch.stack([torch.rand(numbers, generator=one) for one in generator]) if count else torch.empty(0, numbers)

@@ -1,0 +1,165 @@
+"""One-step text-to-image sampling in batches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmark_adapters.types import UserError
+
+BUNDLED = {"turbo-mini": Path(__file__).parent / "turbo_mini"}
+CPU_BATCH, GPU_BATCH = 50, 16
+LICENCES = {"stabilityai/sdxl-turbo": "non-commercial; commercial use needs an agreement with Stability AI"}
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL converts colour to grey
+
+
+class TurboSampler:
+    """Prompts to images through a one-step SDXL pipeline: one step, guidance 0, trailing timesteps.
+
+    Attributes:
+        facts: what a record says of the model: ``model``, ``model_sha256``, ``model_trained_on``, ``model_licence``, ``batch``.
+        border: pixels at each side of the model's images that are no part of the picture.
+    """
+
+    def __init__(self, model: str, device: str = "cpu", batch: int | None = None) -> None:
+        """Loads ``model``: a folder, a hub id, or the name of a bundled one.
+
+        Raises:
+            UserError: there is no such model, or it is no SDXL pipeline.
+        """
+        self.device = device
+        self.batch = batch or (CPU_BATCH if device == "cpu" else GPU_BATCH)
+        self.pipe, folder = load(model, device)
+        card = folder / "training.json"
+        story = json.loads(card.read_text()) if card.is_file() else {}
+        self.border = int(story.get("border", 0))
+        self.facts = {
+            "model": model if model in BUNDLED or not Path(model).exists() else Path(model).name,
+            "model_sha256": weights_sha256(folder),
+            "model_trained_on": story.get("trained_on", "not stated by the model"),
+            "model_licence": story.get("licence") or LICENCES.get(model, "see the model's card"),
+            "batch": self.batch,
+            "threads": torch.get_num_threads(),
+        }
+        self._embeds: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @torch.inference_mode()
+    def encode(self, prompts: Sequence[str]) -> None:
+        """Computes the embeddings of the prompts that are new."""
+        for prompt in dict.fromkeys(prompts):
+            if prompt not in self._embeds:
+                embeds, _, pooled, _ = self.pipe.encode_prompt(prompt, device=self.device, do_classifier_free_guidance=False)
+                self._embeds[prompt] = embeds, pooled
+
+    @torch.inference_mode()
+    def sample(self, prompts: Sequence[str], generators: Sequence[torch.Generator]) -> Tensor:
+        """Images uint8 [n, 3, H, W] on the CPU, the border cropped; each image's noise comes from its own CPU generator.
+
+        Batches of ``self.batch``. Equal prompts and generators in other batches give pixels that agree to rounding.
+        """
+        self.encode(prompts)
+        size = self.pipe.unet.config.sample_size
+        images = []
+        for start in range(0, len(prompts), self.batch):
+            part = [self._embeds[prompt] for prompt in prompts[start : start + self.batch]]
+            noise = torch.stack([torch.randn(self.pipe.unet.config.in_channels, size, size, generator=g) for g in generators[start : start + self.batch]])
+            pixels: Any = self.pipe(
+                prompt_embeds=torch.cat([embeds for embeds, _ in part]),
+                pooled_prompt_embeds=torch.cat([pooled for _, pooled in part]),
+                latents=noise.to(self.device, self.pipe.unet.dtype),
+                num_inference_steps=1,
+                guidance_scale=0.0,
+                output_type="pt",
+            ).images
+            images.append((pixels.float() * 255).round().clamp(0, 255).to(torch.uint8).cpu())
+        edge = self.border
+        return torch.cat(images)[..., edge : images[0].shape[-2] - edge, edge : images[0].shape[-1] - edge]
+
+
+def generator(seed: int, label: int, index: int) -> torch.Generator:
+    """The source of all randomness of one sampled image, whatever is sampled beside it."""
+    digest = hashlib.blake2b(f"{seed}/{label}/{index}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+
+
+def fit(images: Tensor, size: int, channels: int) -> Tensor:
+    """uint8 [n, 3, h, w] to uint8 [n, channels, size, size], antialiased bicubic where the size differs."""
+    x = images.float()
+    if channels == 1:
+        x = (x * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    if x.shape[-2:] != (size, size):
+        x = F.interpolate(x, (size, size), mode="bicubic", antialias=True, align_corners=False)
+    return x.round().clamp(0, 255).to(torch.uint8)
+
+
+def load(model: str, device: str) -> tuple[Any, Path]:
+    """The pipeline on ``device`` (fp16 variant off the CPU, float32 on it) and the folder that it came from.
+
+    Raises:
+        UserError: see `TurboSampler`.
+    """
+    from diffusers import AutoPipelineForText2Image, EulerAncestralDiscreteScheduler
+    from diffusers.utils import logging
+
+    logging.disable_progress_bar()
+    folder = _folder(model)
+    half = device != "cpu"
+    variant = "fp16" if any(folder.glob("unet/*.fp16.safetensors")) else None
+    try:
+        pipe = AutoPipelineForText2Image.from_pretrained(
+            folder, variant=variant, torch_dtype=torch.float16 if half else torch.float32, use_safetensors=True, local_files_only=True, add_watermarker=False
+        )
+    except Exception as error:  # whatever a damaged folder makes the libraries raise
+        raise UserError(f"model folder {folder} can't be loaded: {' '.join(str(error).split())[:300]}") from None
+    if not hasattr(pipe, "text_encoder_2"):
+        raise UserError(f"model {model} is a {type(pipe).__name__}; generative-turbo needs an SDXL pipeline")
+    if pipe.scheduler.config.timestep_spacing != "trailing":
+        pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device), folder
+
+
+def weights_sha256(folder: Path) -> str:
+    """Hash of the names and contents of all weight files below ``folder``.
+
+    In the hub's cache a weight file links to a blob that is named by its sha256, which saves reading gigabytes.
+    """
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors")):
+        blob = path.resolve().name
+        content = blob if path.is_symlink() and re.fullmatch("[0-9a-f]{64}", blob) else _file_sha256(path)
+        total.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
+    return total.hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _folder(model: str) -> Path:
+    """The folder of ``model``, from the hub (or its cache) when it is neither bundled nor a path."""
+    folder = BUNDLED.get(model, Path(model).expanduser())
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise UserError(f"{folder} is no model folder: it has no model_index.json")
+        return folder
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", model):
+        raise UserError(f"no model folder {model}; give a folder, a hub id such as stabilityai/sdxl-turbo, or {', '.join(BUNDLED)}")
+    from diffusers import DiffusionPipeline
+
+    try:
+        return Path(DiffusionPipeline.download(model, variant="fp16", use_safetensors=True))
+    except Exception as error:  # no network, no such model, no right to it: the libraries raise many kinds
+        raise UserError(
+            f"model {model} is neither a folder nor in the hub's cache, and the hub did not give it ({type(error).__name__}); "
+            f"run `hf download {model}` where there is a network, or give a folder with --option model=DIR"
+        ) from None

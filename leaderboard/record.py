@@ -1,0 +1,118 @@
+"""The record of one run: what was asked, what came out, with what it can be repeated and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = 1
+STATUSES = ("ok", "timeout", "invalid", "error")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished, failed or late run.
+
+    Attributes:
+        status: ``ok``; ``timeout``: fewer images than asked for by the limit; ``invalid``: the method broke the
+            contract; ``error``: it failed. ``message`` says why.
+        options: the method's, with the defaults filled in.
+        seed: of the sampling and the first of the evaluation seeds ``seeds``.
+        ipc: images per class of the distilled set; ``ipc_asked`` None: as many as fit.
+        division: what runs of a track must share to be ranked together, for example ``IPC 10``.
+        generated_per_class: how many of ``ipc`` are no augmented copies.
+        accuracies: fractions, one for each seed; empty when nothing was scored. ``cross`` holds those of further students.
+        accuracy_ci95: 95 % t interval of the mean over the seeds.
+        seconds: ``load`` until the method was ready, ``generate`` until its last round, ``evaluate``, ``limit``.
+        images_per_second: sampled images over ``generate``.
+        comparable: the run kept to every rule of its track.
+        limit_enforced: the time was measured and limited here, not declared.
+        confusion: [true class][predicted class], counts over all seeds.
+        facts: what else the method reported.
+    """
+
+    run_id: str
+    status: str
+    message: str
+    track: str
+    dataset: str
+    method: str
+    options: dict[str, Any]
+    seed: int
+    recipe: str
+    recipe_sha256: str
+    student: str
+    created: str
+    ipc: int = 0
+    ipc_asked: int | None = None
+    division: str = ""
+    generated_per_class: float = 0
+    seeds: list[int] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+    accuracy_mean: float | None = None
+    accuracy_std: float | None = None
+    accuracy_ci95: list[float] | None = None
+    cross: dict[str, list[float]] = field(default_factory=dict)
+    seconds: dict[str, float | None] = field(default_factory=dict)
+    images_per_second: float | None = None
+    model: str | None = None
+    model_sha256: str | None = None
+    model_trained_on: str | None = None
+    images_sha256: str | None = None
+    data_sha256: str | None = None
+    uses_real_data: bool = False
+    comparable: bool = False
+    not_comparable_because: list[str] = field(default_factory=list)
+    limit_enforced: bool = True
+    batch: int | None = None
+    threads: int | None = None
+    device: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    confusion: list[list[int]] | None = None
+    hardware: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    dirty: bool | None = None
+    schema: int = SCHEMA
+
+    @property
+    def n(self) -> int:
+        return len(self.accuracies)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """The record in ``text``; fields that this version doesn't know are left out.
+
+        Raises:
+            ValueError: no JSON object, a newer schema, a missing field or one of the wrong type.
+        """
+        values = json.loads(text)
+        if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
+            raise ValueError("no record: an object with an integer field schema is expected")
+        if values["schema"] > SCHEMA:
+            raise ValueError(f"schema {values['schema']} is newer than {SCHEMA}, which this version reads; upgrade ddbench")
+        known = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
+        required = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+        missing = [name for name in required if name not in known]
+        if missing:
+            raise ValueError(f"fields are missing: {', '.join(missing)}")
+        record = cls(**known)
+        record._check()
+        return record
+
+    def _check(self) -> None:
+        """What the tables rely on."""
+        texts = (self.run_id, self.status, self.track, self.dataset, self.method, self.recipe_sha256, self.created)
+        if not all(isinstance(text, str) for text in texts) or self.status not in STATUSES:
+            raise ValueError("run_id, status, track, dataset, method, recipe_sha256 or created is not what it should be")
+        if not isinstance(self.accuracies, list) or not all(isinstance(a, int | float) and 0 <= a <= 1 for a in self.accuracies):
+            raise ValueError("accuracies are not fractions")
+        if len(self.seeds) != len(self.accuracies):
+            raise ValueError(f"{len(self.seeds)} seeds for {len(self.accuracies)} accuracies")
+        if not isinstance(self.ipc, int) or not isinstance(self.seconds, dict):
+            raise ValueError("ipc or seconds is not what it should be")

@@ -1,0 +1,86 @@
+"""Folders of runs: ``<runs>/<track>/<dataset>/<method>/<run-id>/record.json``. Append-only."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from leaderboard.record import Record
+
+
+@contextlib.contextmanager
+def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]:
+    """A folder under a hidden name, which becomes a run when the block ends and vanishes when it raises.
+
+    Its name is ``.<run-id>``; `run_id` gives the id, `final` the folder that it will be.
+
+    Raises:
+        OSError: the folder can't be made.
+    """
+    name = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
+    folder = runs / track / dataset / method / f".{name}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+        folder.rename(final(folder))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def run_id(folder: Path) -> str:
+    return folder.name.removeprefix(".")
+
+
+def final(folder: Path) -> Path:
+    return folder.with_name(run_id(folder))
+
+
+def runs_in(roots: Iterable[Path]) -> Iterator[Path]:
+    """The folders of all finished runs, oldest first."""
+    found = (path.parent for root in roots for path in root.glob("*/*/*/*/record.json"))
+    yield from sorted((folder for folder in found if not folder.name.startswith(".")), key=lambda folder: (folder.name, str(folder)))
+
+
+def read(folder: Path) -> Record:
+    """The record of the run in ``folder``.
+
+    Raises:
+        ValueError: it is missing, damaged or newer than this version; the message names the file.
+    """
+    path = folder / "record.json"
+    try:
+        return Record.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def records(roots: Iterable[Path]) -> tuple[list[Record], list[str]]:
+    """All records, oldest first, and a line about each that can't be read."""
+    good, problems = [], []
+    for folder in runs_in(roots):
+        try:
+            good.append(read(folder))
+        except ValueError as error:
+            problems.append(f"skipped {error}")
+    return good, problems
+
+
+def find(run: str, roots: Iterable[Path]) -> Path:
+    """The folder of ``run``: a folder, or the id of a run below ``roots``, or the beginning of just one.
+
+    Raises:
+        ValueError: there is none, or more than one.
+    """
+    if (Path(run) / "record.json").is_file():
+        return Path(run)
+    roots = list(roots)
+    matches = [folder for folder in runs_in(roots) if folder.name.startswith(run)] if run else []
+    if len(matches) != 1:
+        places = ", ".join(map(str, roots))
+        raise ValueError(f"{'no run' if not matches else f'{len(matches)} runs'} {run!r} in {places}; `ddbench leaderboard` lists run ids")
+    return matches[0]

@@ -22,7 +22,9 @@ def random_real(task: Task, budget: Budget) -> Iterator[Round]:
     fewest = min(map(len, of_class))
     count = fewest if task.ipc is None else task.ipc
     if count > fewest:
-        raise UserError(f"{count} images per class wanted, but the training images of {task.dataset.name} at hand are {fewest} per class; ask for fewer with --ipc")
+        raise UserError(
+            f"{count} images per class wanted, but the training images of {task.dataset.name} at hand are {fewest} per class; ask for fewer with --ipc"
+        )
     task.ready()
     chosen = np.concatenate([members[:count] for members in of_class])
-    yield images[chosen], labels[chosen]
+    yield images[chosen], labels[chosen], np.zeros(len(chosen), bool)  # none was generated

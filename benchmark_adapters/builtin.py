@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from benchmark_adapters import hookimpl
 from benchmark_adapters.baselines import random_real
 from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST, TINY_IMAGENET
 from benchmark_adapters.recipes import RECIPES
 from benchmark_adapters.tracks import TRACKS
 from benchmark_adapters.types import Dataset, Method, Recipe, Student, Track
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @hookimpl
@@ -35,7 +40,7 @@ def ddbench_students() -> list[Student]:
     return [Student("convnet3", _convnet3, summary="3 blocks of convolution, instance norm, ReLU and pooling, as in the ECCV 2024 challenge")]
 
 
-def _convnet3(num_classes, image_size, channels, width):  # type: ignore[no-untyped-def]
+def _convnet3(num_classes: int, image_size: int, channels: int, width: int | None) -> nn.Module:
     from benchmark_adapters.students import convnet3  # imports torch
 
     return convnet3(num_classes, image_size, channels, width)

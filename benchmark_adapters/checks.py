@@ -52,7 +52,7 @@ def balanced(images: Array, labels: Array, generated: Array, dataset: Dataset, i
 
 
 def _array(part: Any) -> Array:
-    """numpy's view of a torch tensor or an array."""
+    """Numpy's view of a torch tensor or an array."""
     detached = part.detach().cpu() if hasattr(part, "detach") else part
     try:
         return np.asarray(detached)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="ddbench")
 def main() -> None:
-    """Distil a dataset under a time limit, score it with fixed students, compare.
+    r"""Distil a dataset under a time limit, score it with fixed students, compare.
 
     \b
     Start with:  ddbench run --method generative-turbo
@@ -69,7 +68,7 @@ def _host() -> host.Host:
 @click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
-def run_command(context: click.Context, students: str | None, as_json: bool, debug: bool, **asked: Any) -> None:
+def run_command(context: click.Context, /, students: str | None, as_json: bool, debug: bool, **asked: Any) -> None:
     """Make a distilled set under the track's time limit, score it, record it.
 
     Exit code 0: status ok; 1: the run ended otherwise and its record says why; 2: wrong usage.

@@ -137,14 +137,14 @@ def _idx(folder: Path, name: str, dimensions: int) -> Array:
     shape = struct.unpack(f">{dimensions}I", content[4:header])
     if len(content) - header != int(np.prod(shape)):
         raise UserError(f"{path}: {len(content) - header} bytes of data where its header says {shape}; get it again")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()  # writable, as torch wants it
 
 
 def _verify(path: Path, raw: bytes) -> None:
     """Files that lie beside a ``SHA256SUMS`` (the bundled ones do) must have the sum that it says."""
     sums = path.parent / "SHA256SUMS"
     if sums.is_file():
-        expected = dict(reversed(line.split()) for line in sums.read_text().splitlines())
+        expected = {name: total for total, name in map(str.split, sums.read_text().splitlines())}
         if expected.get(path.name) != hashlib.sha256(raw).hexdigest():
             raise UserError(f"{path}: its sha256 is not the one in SHA256SUMS; install the package again")
 

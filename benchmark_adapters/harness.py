@@ -238,7 +238,7 @@ def _record(todo: Plan, folder: Path, outcome: Outcome, distilled: DistilledSet,
         division=f"IPC {distilled.ipc}" if len(todo.track.ipc) > 1 else "",
         generated_per_class=distilled.generated_per_class,
         seconds={"load": outcome.load, "generate": outcome.generate, "evaluate": None, "limit": todo.time_limit},
-        images_per_second=outcome.sampled / outcome.generate if outcome.generate else None,
+        images_per_second=outcome.sampled / outcome.generate if outcome.sampled and outcome.generate else None,
         model=facts.pop("model", None),
         model_sha256=facts.pop("model_sha256", None),
         model_trained_on=facts.pop("model_trained_on", None),
@@ -307,7 +307,9 @@ def _scored(record: Record, todo: Plan, distilled: DistilledSet, test: tuple[Arr
                 scores[student.name] = score(distilled, test, todo.dataset, todo.recipe, student, todo.seeds, device, report)
     except (Exception, KeyboardInterrupt) as error:
         problem = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-        return replace(record, status="error", message=f"scoring failed, the images are kept: {problem}", comparable=False, not_comparable_because=["status error"])
+        return replace(
+            record, status="error", message=f"scoring failed, the images are kept: {problem}", comparable=False, not_comparable_because=["status error"]
+        )
     finally:
         record.seconds["evaluate"] = time.monotonic() - started
     if not scores:

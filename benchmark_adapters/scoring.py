@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,7 +47,7 @@ def score(
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             net = student.build(classes, dataset.image_size, dataset.channels, width)
-        training.train(net, images, labels, recipe, seed, device, report=lambda done, total, index=index: report(index, done, total))
+        training.train(net, images, labels, recipe, seed, device, report=partial(report, index))
         predicted = training.predict(net, test_images)
         accuracies.append((predicted == test_labels).double().mean().item())
         confusion += torch.bincount(test_labels * classes + predicted, minlength=classes * classes)

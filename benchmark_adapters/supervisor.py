@@ -84,7 +84,8 @@ def supervise(job: dict[str, Any], limit: float, folder: Path, on_round: Callabl
         env={**os.environ, MARK: mark, "PYTHONUNBUFFERED": "1"},
     )
     os.close(events_end)
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     try:
         with contextlib.suppress(BrokenPipeError):  # a process that ended at once is reported below
             process.stdin.write(json.dumps(job).encode() + b"\n")
@@ -121,7 +122,7 @@ def _listen(process: subprocess.Popen[bytes], events: int, deadline: float, log:
                 elif descriptor == events:
                     *lines, unread = (unread + data).split(b"\n")
                     # A round counts when the parent hears of it in time.
-                    if time.monotonic() <= deadline and not all([note(json.loads(line)) for line in lines]):
+                    if time.monotonic() <= deadline and any(note(json.loads(line)) for line in lines):
                         return
                 else:
                     log.write(data)
@@ -130,7 +131,7 @@ def _listen(process: subprocess.Popen[bytes], events: int, deadline: float, log:
 
 
 def _note(event: dict[str, Any], outcome: Outcome, started: float, folder: Path, on_round: Callable[[int], None]) -> bool:
-    """Takes one event into ``outcome``; False when it is the last."""
+    """Takes one event into ``outcome``; True when it is the last."""
     elapsed = time.monotonic() - started
     match event["kind"]:
         case "ready":
@@ -146,10 +147,10 @@ def _note(event: dict[str, Any], outcome: Outcome, started: float, folder: Path,
             on_round(outcome.ipc)
         case "end":
             outcome.end = "done" if not outcome.message else outcome.end
-            return False
+            return True
         case "invalid" | "error":
             outcome.end, outcome.message = event["kind"], event["message"]
-    return True
+    return False
 
 
 def _conclude(outcome: Outcome, process: subprocess.Popen[bytes], deadline: float, limit: float) -> None:

@@ -102,9 +102,7 @@ def _one_cycle(student: nn.Module, images: Tensor, labels: Tensor, recipe: Recip
     return losses
 
 
-def _rebuild_halfway(
-    student: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, epochs: int | None, change: Augment, report: Report
-) -> list[float]:
+def _rebuild_halfway(student: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, epochs: int | None, change: Augment, report: Report) -> list[float]:
     """The ECCV 2024 evaluator's loop: one epoch more than its argument, and one drop of the rate that forgets the momentum."""
     argument = (recipe.epochs if epochs is None else epochs) or 0
     lr = recipe.lr

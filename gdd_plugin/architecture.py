@@ -38,9 +38,7 @@ def tokenizer(corpus: Sequence[str]) -> CLIPTokenizer:
     learner = CLIPTokenizer(vocab=dict(SPECIAL_TOKENS), merges=[]).backend_tokenizer
     learner.train_from_iterator(
         corpus,
-        trainers.BpeTrainer(
-            vocab_size=1024, special_tokens=list(SPECIAL_TOKENS), end_of_word_suffix="</w>", show_progress=False
-        ),
+        trainers.BpeTrainer(vocab_size=1024, special_tokens=list(SPECIAL_TOKENS), end_of_word_suffix="</w>", show_progress=False),
     )
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())

@@ -61,6 +61,8 @@ def augment(images: Tensor, copies: int, policy: str | Policy, generator: torch.
         policy = POLICIES[policy]
     if copies < 0:
         raise ValueError(f"copies={copies}: expected 0 or more")
+    if not copies or not len(images):
+        return images[:0]
     draws = _uniform(len(images), copies * DRAWS, generator).view(-1, DRAWS).to(images.device)
     draw = iter(draws.unbind(1))
 
@@ -95,4 +97,4 @@ def _uniform(count: int, numbers: int, generator: torch.Generator | Sequence[tor
         return torch.rand(count, numbers, generator=generator)
     if len(generator) != count:
         raise ValueError(f"{len(generator)} generators for {count} images")
-    return torch.stack([torch.rand(numbers, generator=one) for one in generator]) if count else torch.empty(0, numbers)
+    return torch.stack([torch.rand(numbers, generator=one) for one in generator])

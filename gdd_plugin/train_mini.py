@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmark_adapters import datasets
+from benchmark_adapters.types import UserError
 from gdd_plugin import architecture, prompts
 
 HELD_OUT = 5000
@@ -188,7 +189,10 @@ def train_generator(pipe: StableDiffusionXLPipeline, features: LatentFeatures, l
         samples = one_step(pipe, noise, embeds.repeat_interleave(count, 0), pooled.repeat_interleave(count, 0))
         real = torch.cat([latents[members[label][torch.randint(len(members[label]), (settings.real_per_class,))]] for label in chosen])
         loss = torch.stack(
-            [energy_distance(x.unflatten(0, (len(chosen), -1)), y.unflatten(0, (len(chosen), -1))).mean() for x, y in zip(features(samples)[0], features(real)[0], strict=True)]
+            [
+                energy_distance(x.unflatten(0, (len(chosen), -1)), y.unflatten(0, (len(chosen), -1))).mean()
+                for x, y in zip(features(samples)[0], features(real)[0], strict=True)
+            ]
         ).sum()
         optimizer.zero_grad()
         loss.backward()
@@ -226,6 +230,8 @@ def train(output: Path, data: Path | None, settings: Settings) -> None:
     pipe.save_pretrained(output)
     story = {
         "trained_on": TRAINED_ON,
+        "border": BORDER,
+        "licence": "Apache-2.0",
         "data_sha256": datasets.digest(pixels, targets),
         "settings": asdict(settings),
         "torch": torch.__version__,
@@ -250,7 +256,7 @@ def train_command(output: Path, data: Path | None, seed: int, scale: float) -> N
     steps = {key: max(2, round(value * scale)) for key, value in asdict(Settings()).items() if key.endswith("_steps")}
     try:
         train(output, data, Settings(**{**asdict(Settings()), **steps, "seed": seed}))
-    except datasets.UserError as error:
+    except UserError as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -87,11 +87,12 @@ def build(manager: pluggy.PluginManager | None = None) -> Host:
         for implementation in getattr(manager.hook, f"ddbench_{kind}").get_hookimpls():
             source = implementation.plugin_name
             try:
-                found = {part.name: part for part in implementation.function()}
+                found = list(implementation.function())
+                names = [part.name for part in found]
             except Exception as error:  # a stranger's hook may fail in any way
                 skipped.append(f"plug-in {source} skipped, its ddbench_{kind} failed: {_one_line(error)}")
                 continue
-            for name, part in found.items():
+            for name, part in zip(names, found, strict=True):
                 if name in parts[kind]:
                     other = sources[kind, name]
                     raise UserError(f"two plug-ins have a {kind[:-1]} {name!r}: {other} and {source}; uninstall or rename one")

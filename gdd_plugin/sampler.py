@@ -115,7 +115,7 @@ def load(model: str, device: str) -> tuple[Any, Path]:
     variant = "fp16" if any(folder.glob("unet/*.fp16.safetensors")) else None
     try:
         pipe = AutoPipelineForText2Image.from_pretrained(
-            folder, variant=variant, torch_dtype=torch.float16 if half else torch.float32, use_safetensors=True, local_files_only=True, add_watermarker=False
+            folder, variant=variant, dtype=torch.float16 if half else torch.float32, use_safetensors=True, local_files_only=True, add_watermarker=False
         )
     except Exception as error:  # whatever a damaged folder makes the libraries raise
         raise UserError(f"model folder {folder} can't be loaded: {' '.join(str(error).split())[:300]}") from None

@@ -1,0 +1,60 @@
+"""Shared parts: a third-party distribution that pip installed, and the command line as a user runs it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmark_adapters import host
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+Ddbench = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pip_install(source: Path, target: Path) -> None:
+    """Installs a distribution from a folder, without network."""
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "--target", str(target), str(source)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def strange_folder(tmp_path_factory):
+    """``ddbench-strange``, the distribution in tests/thirdparty, installed by pip into a folder of its own."""
+    source, target = tmp_path_factory.mktemp("source") / "strange", tmp_path_factory.mktemp("site")
+    source.mkdir()
+    for file in (TESTS / "thirdparty").glob("*.*"):
+        (source / file.name).write_text(file.read_text())
+    pip_install(source, target)
+    return target
+
+
+@pytest.fixture
+def strange(strange_folder, monkeypatch):
+    """A host with the plug-ins of ``ddbench-strange``, visible to child processes too."""
+    monkeypatch.syspath_prepend(strange_folder)
+    monkeypatch.setenv("PYTHONPATH", str(strange_folder))
+    return host.build()
+
+
+@pytest.fixture
+def ddbench(tmp_path) -> Ddbench:
+    """Runs the installed command in an empty folder: ``ddbench("run", ..., path=[folder with plug-ins])``."""
+
+    def run(*arguments: str, path: list[Path] | None = None, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, **variables}
+        environment.pop("PYTHONPATH", None)
+        if path:
+            environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "ddbench"), *map(str, arguments)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=timeout
+        )
+
+    return run

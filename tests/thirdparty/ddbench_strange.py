@@ -1,0 +1,197 @@
+"""A third-party distribution for the tests: a small track on real images, good methods, and methods that break every rule."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from benchmark_adapters import datasets, hookimpl
+from benchmark_adapters.types import Method, Option, Recipe, Track
+
+CLASSES = 10
+
+
+def read_few(folder, split):
+    """The first 300 images of Fashion-MNIST."""
+    images, labels = datasets.read_idx(folder, split)
+    return images[:300], labels[:300]
+
+
+def images(per_class=1, value=100):
+    labels = np.tile(np.arange(CLASSES), per_class)
+    return np.full((len(labels), 1, 28, 28), value, np.uint8), labels
+
+
+def good(task, budget):
+    """Noise from the seed, one round for each image per class."""
+    source = np.random.default_rng(task.seed)
+    task.ready(model="noise", batch=CLASSES)
+    for _ in range(task.ipc or 10_000):
+        labels = np.arange(CLASSES)
+        yield source.integers(0, 256, (CLASSES, 1, 28, 28), dtype=np.uint8), labels
+
+
+def slow(task, budget):
+    """Three rounds, then much too late the others."""
+    yield from (images() for _ in range(3))
+    time.sleep(600)
+
+
+def unbalanced(task, budget):
+    """Class 0 comes twice as often, and the last round lacks class 9."""
+    for _ in range(4):
+        yield images()
+        yield images()[0][:1], np.array([0])
+    yield images()[0][:9], np.arange(9)
+    time.sleep(600)
+
+
+def raises(task, budget):
+    yield images()
+    raise RuntimeError("the model\nexploded")
+
+
+def wrong_shape(task, budget):
+    yield np.zeros((10, 28, 28), np.uint8), np.arange(10)
+
+
+def wrong_size(task, budget):
+    yield np.zeros((10, 1, 32, 32), np.uint8), np.arange(10)
+
+
+def wrong_dtype(task, budget):
+    yield np.zeros((10, 1, 28, 28), np.float64), np.arange(10)
+
+
+def nan(task, budget):
+    yield np.full((10, 1, 28, 28), np.nan, np.float32), np.arange(10)
+
+
+def label_range(task, budget):
+    yield images()[0], np.arange(1, 11)
+
+
+def label_dtype(task, budget):
+    yield images()[0], np.arange(10) / 2
+
+
+def label_count(task, budget):
+    yield images()[0], np.arange(5)
+
+
+def no_pair(task, budget):
+    yield images()[0]
+
+
+def nothing(task, budget):
+    yield from ()
+
+
+def too_few(task, budget):
+    yield images()
+
+
+def megabyte(task, budget):
+    print("first words")
+    for _ in range(32):
+        print("x" * 64 * 1024)
+    print("last words", file=sys.stderr)
+    yield from good(task, budget)
+
+
+def hangs(task, budget):
+    time.sleep(600)
+    yield images()
+
+
+def ignores_sigterm(task, budget):
+    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
+    while True:
+        time.sleep(1)
+    yield images()
+
+
+def forks(task, budget):
+    """Leaves one child in its process group and one in a session of its own; both name their pid."""
+    for detached in (False, True):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=detached)
+        with open(task.options["pids"], "a") as file:
+            file.write(f"{child.pid}\n")
+    yield from images_of(task)
+
+
+def images_of(task):
+    yield from (images(value=index) for index in range(task.ipc))
+
+
+def dies(task, budget):
+    yield images()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leaves(task, budget):
+    yield images()
+    os._exit(7)
+
+
+def exits(task, budget):
+    yield images()
+    sys.exit("enough")
+
+
+def reads_stdin(task, budget):
+    assert sys.stdin.read() == ""
+    yield from images_of(task)
+
+
+def marks(task, budget):
+    """Each sampled image is followed by a copy."""
+    for _ in range(task.ipc):
+        sample, labels = images()
+        yield np.concatenate([sample, sample]), np.concatenate([labels, labels]), np.repeat([True, False], CLASSES)
+
+
+def options(task, budget):
+    task.ready(seen={key: repr(value) for key, value in task.options.items()})
+    yield from images_of(task)
+
+
+METHODS = [
+    good, slow, unbalanced, raises, wrong_shape, wrong_size, wrong_dtype, nan, label_range, label_dtype, label_count, no_pair, nothing,
+    too_few, megabyte, hangs, ignores_sigterm, dies, leaves, exits, reads_stdin, marks,
+]  # fmt: skip
+
+
+@hookimpl
+def ddbench_methods():
+    plain = [Method(method.__name__.replace("_", "-"), method, summary="for tests") for method in METHODS]
+    typed = (
+        Option("text", str, "a", "a text", ("a", "b")),
+        Option("number", int, 3, "a number"),
+        Option("share", float, 0.5, "a share"),
+        Option("flag", bool, False, "a switch"),
+    )
+    return [*plain, Method("forks", forks, (Option("pids", str, None, "file for process ids"),)), Method("options", options, typed)]
+
+
+@hookimpl
+def ddbench_datasets():
+    return [replace(datasets.FASHION_MNIST, name="few", read=read_few, test_size=300)]
+
+
+@hookimpl
+def ddbench_recipes():
+    return [Recipe("few/1", student="convnet3", width=8, steps=4, batch_size=20, lr=0.05, schedule="one-cycle", augment="mild")]
+
+
+@hookimpl
+def ddbench_tracks():
+    return [
+        Track("few", ("few",), time_limit=30, ipc=(2,), default_ipc=2, recipe="few/1", repeats=2, bundled_data=True),
+        Track("few-sizes", ("few",), time_limit=30, ipc=(1, 2), default_ipc=1, recipe="few/1", repeats=1, bundled_data=True, real_data=False),
+    ]

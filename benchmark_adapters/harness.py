@@ -346,4 +346,4 @@ def _ipc(asked: int | str | None, track: Track) -> int | None:
 
 def without_folders(text: str) -> str:
     """``text`` with each absolute path cut to its last name: a record tells nothing about the machine's folders."""
-    return re.sub(r"(?<![\w.:/~])[/~](?:[^\s/:,;'\"]+/)+", "", text)
+    return re.sub(r"(?<![\w.:/~])~?/(?:[^\s/:,;'\"]+/)*(?=[^\s/])", "", text)

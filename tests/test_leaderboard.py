@@ -1,0 +1,241 @@
+"""Records, their store, statistics and tables."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import scipy.stats
+
+from leaderboard import report, stats, store, table
+from leaderboard.record import SCHEMA, Record
+
+
+def record(**values):
+    """A finished run; accuracies decide mean, interval and seeds."""
+    accuracies = values.pop("accuracies", [0.70, 0.72, 0.74])
+    mean, spread, interval = stats.summary(accuracies)
+    basis = {
+        "run_id": "20260101T000000Z-aaaaaa",
+        "status": "ok",
+        "message": "",
+        "track": "quickstart",
+        "dataset": "fashion-mnist",
+        "method": "one",
+        "options": {},
+        "seed": 0,
+        "recipe": "quickstart/1",
+        "recipe_sha256": "r" * 64,
+        "student": "convnet3",
+        "created": "2026-01-01T00:00:00Z",
+        "ipc": 20,
+        "seeds": list(range(len(accuracies))),
+        "accuracies": accuracies,
+        "accuracy_mean": mean,
+        "accuracy_std": spread,
+        "accuracy_ci95": interval,
+        "seconds": {"load": 5.0, "generate": 1.0, "evaluate": 30.0, "limit": 60.0},
+        "images_sha256": values.get("run_id", "aaaaaa"),
+        "comparable": True,
+    }
+    return Record(**{**basis, **values})
+
+
+def save(runs, one):
+    with store.new_run(runs, one.track, one.dataset, one.method) as folder:
+        one = dataclasses.replace(one, run_id=store.run_id(folder))
+        (folder / "record.json").write_text(one.to_json())
+    return store.final(folder)
+
+
+# Statistics
+
+
+@pytest.mark.parametrize("values", [[0.5, 0.6], [0.70, 0.72, 0.74], [0.1, 0.5, 0.3, 0.9, 0.2]])
+def test_the_interval_is_scipys_t_interval(values):
+    mean, spread, (low, high) = stats.summary(values)
+    expected = scipy.stats.t.interval(0.95, len(values) - 1, loc=sum(values) / len(values), scale=scipy.stats.sem(values))
+    assert (low, high) == pytest.approx(expected)
+    assert mean == pytest.approx(sum(values) / len(values))
+    assert spread == pytest.approx(scipy.stats.tstd(values))
+
+
+def test_too_few_values_have_no_interval():
+    assert stats.summary([]) == (None, None, None)
+    assert stats.summary([0.5]) == (0.5, None, None)
+
+
+def test_ranks_are_shared_where_no_test_tells_the_means_apart():
+    clear = [[0.90, 0.91, 0.92], [0.70, 0.71, 0.72], [0.50, 0.51, 0.52]]
+    assert stats.ranks(clear) == ["1", "2", "3"]
+    assert stats.ranks([[0.90, 0.91, 0.92], [0.895, 0.91, 0.915], [0.50, 0.51, 0.52]]) == ["1-2", "1-2", "3"]
+    assert stats.ranks([[0.9], [0.1]]) == ["1-2", "1-2"]  # one value each proves nothing
+    assert stats.ranks([[0.5, 0.5], [0.5, 0.5]]) == ["1-2", "1-2"]
+    assert stats.ranks([]) == []
+
+
+# Records
+
+
+def test_a_record_survives_json():
+    one = record(confusion=[[1, 2], [3, 4]], facts={"x": [1]})
+    assert Record.from_json(one.to_json()) == one
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": SCHEMA + 1}, "is newer than"),
+        ({"schema": None}, "no record"),
+        ({"method": None}, "not what it should be"),
+        ({"status": "fine"}, "not what it should be"),
+        ({"accuracies": [1.5, 0.2, 0.3]}, "not fractions"),
+        ({"accuracies": "high"}, "not fractions"),
+        ({"seeds": [1]}, "1 seeds for 3 accuracies"),
+        ({"ipc": "many"}, "ipc or seconds"),
+    ],
+)
+def test_damaged_records_are_refused(change, message):
+    values = json.loads(record().to_json()) | change
+    with pytest.raises(ValueError, match=message):
+        Record.from_json(json.dumps(values))
+
+
+def test_unknown_fields_are_left_out_and_missing_ones_named():
+    values = json.loads(record().to_json())
+    assert Record.from_json(json.dumps({**values, "later": 1})) == record()
+    del values["method"], values["track"]
+    with pytest.raises(ValueError, match="fields are missing: track, method"):
+        Record.from_json(json.dumps(values))
+
+
+def test_nan_is_no_json():
+    with pytest.raises(ValueError, match="Out of range"):
+        record(images_per_second=float("nan")).to_json()
+
+
+# Store
+
+
+def test_a_run_appears_whole_or_not_at_all(tmp_path):
+    with store.new_run(tmp_path, "t", "d", "m") as folder:
+        (folder / "record.json").write_text(record().to_json())
+        assert list(store.runs_in([tmp_path])) == []
+    assert list(store.runs_in([tmp_path])) == [store.final(folder)]
+    with pytest.raises(RuntimeError), store.new_run(tmp_path, "t", "d", "m") as folder:
+        raise RuntimeError
+    assert len(list((tmp_path / "t" / "d" / "m").iterdir())) == 1
+
+
+def test_damaged_records_are_named_and_the_others_read(tmp_path):
+    good, bad = save(tmp_path, record()), save(tmp_path, record(method="two"))
+    (bad / "record.json").write_text("{")
+    records, problems = store.records([tmp_path])
+    assert [one.run_id for one in records] == [good.name]
+    assert len(problems) == 1
+    assert str(bad / "record.json") in problems[0]
+
+
+def test_runs_are_found_by_folder_id_or_beginning(tmp_path):
+    first = save(tmp_path, record())
+    save(tmp_path, record())
+    assert store.find(str(first), []) == first
+    assert store.find(first.name, [tmp_path]) == first
+    with pytest.raises(ValueError, match="2 runs '20'"):
+        store.find("20", [tmp_path])
+    for unknown in ("nothing", ""):
+        with pytest.raises(ValueError, match="no run"):
+            store.find(unknown, [tmp_path])
+
+
+# Tables
+
+
+def test_best_first_with_rank_and_n():
+    rows = table.rows([record(run_id="a", accuracies=[0.5, 0.51, 0.52]), record(run_id="b", method="two", accuracies=[0.8, 0.81, 0.82])])
+    assert [(row["run_id"], row["rank"], row["n"]) for row in rows] == [("b", "1", 3), ("a", "2", 3)]
+
+
+def test_the_same_run_counts_once():
+    same = {"images_sha256": "x" * 64}
+    runs = [record(run_id="a", **same), record(run_id="b", **same, created="2026-02-01T00:00:00Z"), record(run_id="c")]
+    assert {row["run_id"] for row in table.rows(runs)} == {"a", "c"}
+    other_seeds = dataclasses.replace(runs[1], seeds=[3, 4, 5])
+    other_recipe = dataclasses.replace(runs[1], run_id="d", recipe_sha256="s" * 64)
+    assert len(table.rows([runs[0], other_seeds, other_recipe])) == 3
+
+
+def test_failed_runs_are_rows_without_rank_and_are_never_merged():
+    failed = [record(run_id=name, status="error", accuracies=[], images_sha256=None, comparable=False) for name in "ab"]
+    rows = table.rows([*failed, record(run_id="c")])
+    assert [(row["run_id"], row["rank"]) for row in rows] == [("c", "1"), ("a", ""), ("b", "")]
+
+
+@pytest.mark.parametrize("change", [{"comparable": False}, {"limit_enforced": False}, {"status": "timeout"}])
+def test_only_comparable_runs_are_ranked(change):
+    rows = table.rows([record(run_id="a", accuracies=[0.9, 0.91, 0.92], **change), record(run_id="b")])
+    assert [(row["run_id"], row["rank"]) for row in rows] == [("a", ""), ("b", "1")]
+
+
+def test_divisions_and_tracks_are_ranked_apart():
+    runs = [record(run_id="a"), record(run_id="b", division="IPC 1", ipc=1), record(run_id="c", track="other")]
+    assert [row["rank"] for row in table.rows(runs)] == ["1", "1", "1"]
+    assert [row["run_id"] for row in table.rows(runs, "other")] == ["c"]
+
+
+RUNS = [
+    record(run_id="20260101T000000Z-aaaaaa", method="one|<b>", model="turbo-mini", images_per_second=300.04, device="cpu"),
+    record(run_id="20260102T000000Z-bbbbbb", method="two", accuracies=[0.5, 0.5, 0.5], comparable=False, not_comparable_because=["IPC 3 instead of 20"]),
+]
+
+
+def test_github_table():
+    text = table.render(table.rows(RUNS), "github")
+    lines = text.splitlines()
+    assert lines[0] == "### quickstart, fashion-mnist"
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]][:8] == ["rank", "method", "IPC", "accuracy %", "95 % interval", "n", "images/s", "time s"]
+    assert "| one\\|&lt;b> " in lines[4]
+    assert "| 72.00 " in lines[4]
+    assert "| 67.03 to 76.97 " in lines[4]
+    assert "ok, not comparable: IPC 3 instead of 20" in lines[5]
+
+
+def test_other_formats():
+    rows = table.rows(RUNS)
+    assert [row["run_id"] for row in json.loads(table.render(rows, "json"))] == ["20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb"]
+    csv = table.render(rows, "csv").splitlines()
+    assert csv[0].startswith("track,dataset,rank,method,IPC")
+    assert csv[1].startswith("quickstart,fashion-mnist,1,one|<b>,20,72.00,67.03 to 76.97,3,300.0")
+    assert r"\toprule" in table.render(rows, "latex")
+    assert "quickstart, fashion-mnist" in table.render(rows, "plain")
+
+
+def test_an_empty_table_says_how_to_fill_it():
+    assert "ddbench run" in table.render([])
+    assert table.render([], "json") == "[]"
+
+
+def test_a_scored_file_declares_its_limit():
+    assert "60 (declared)" in table.render(table.rows([record(limit_enforced=False)]))
+
+
+def test_report_tells_the_story(tmp_path):
+    folder = save(tmp_path, record())
+    one = dataclasses.replace(store.read(folder), confusion=[[8, 2], [5, 5]], message="all well")
+    (folder / "manifest.json").write_text(json.dumps({"class_names": ["Bag", "Shirt"]}))
+    text = report.describe(one, folder)
+    assert "72.00 %, 95 % interval 67.03 to 76.97, n = 3 (70.00 72.00 74.00)" in text
+    assert "Bag      80.0          Shirt (2)" in text
+
+
+def test_it_imports_neither_torch_nor_the_project():
+    code = (
+        "import sys\n"
+        "from leaderboard import record, report, stats, store, table\n"
+        "stats.ranks([[.1, .2], [.3, .4]]); stats.summary([.1, .2])\n"
+        "print([m for m in ('torch', 'benchmark_adapters', 'gdd_plugin') if m in sys.modules])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stdout.strip() == "[]"

@@ -1,0 +1,158 @@
+"""Students, DSA, recipes and the training loop, against numbers of the official evaluator."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmark_adapters import datasets, dsa, students, training
+from benchmark_adapters.recipes import ECCV2024, QUICKSTART, RECIPES
+
+GOLDEN = Path(__file__).parent / "golden" / "eccv2024"
+NUMBERS = json.loads((GOLDEN / "golden.json").read_text())
+
+
+def weights(tensors, prefix="param."):
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+@pytest.mark.parametrize(("file", "classes", "size"), [("convnet3_32px_100c_w8", 100, 32), ("convnet3_64px_10c_w8", 10, 64)])
+def test_convnet3_gives_the_official_logits(file, classes, size):
+    golden = load_file(GOLDEN / f"{file}.safetensors")
+    net = students.build("convnet3", classes, size, 3, width=8)
+    net.load_state_dict(weights(golden))
+    torch.testing.assert_close(net(golden["input"]), golden["logits"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "classes", "size"), [("cifar100_32px", 100, 32), ("tinyimagenet_64px", 200, 64)])
+def test_convnet3_has_the_official_size(name, classes, size):
+    net = students.build("convnet3", classes, size, 3)
+    assert sum(p.numel() for p in net.parameters()) == NUMBERS["parameter_counts_width128"][name]
+
+
+def test_convnet3_takes_grey_images():
+    assert students.build("convnet3", 10, 28, 1, width=8)(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_unknown_student():
+    with pytest.raises(ValueError, match="known: convnet3"):
+        students.build("convnet", 10, 28, 1)
+
+
+DSA = load_file(GOLDEN / "dsa_32px.safetensors")
+
+
+@pytest.mark.parametrize("case", sorted(set(DSA) - {"input"}))
+def test_dsa_gives_the_official_images(case):
+    name, seed = case.split(".seed")
+    torch.manual_seed(int(seed))
+    result = dsa.augment(DSA["input"]) if name == "strategy" else dsa.FAMILIES[name](DSA["input"])
+    torch.testing.assert_close(result, DSA[case], atol=1e-6, rtol=0)
+
+
+def test_dsa_refuses_unknown_families():
+    with pytest.raises(ValueError, match="blur"):
+        dsa.augment(DSA["input"], "color_blur")
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_training_follows_the_official_trajectory(augmented, monkeypatch):
+    """The golden run seeds before every epoch of one full batch; each step here is such an epoch."""
+    golden = load_file(GOLDEN / "trajectory.safetensors")
+    net = students.build("convnet3", 10, 32, 3, width=8)
+    net.load_state_dict(weights(golden))
+    epochs = iter(range(100))
+    permutation = torch.randperm
+
+    def seeded(count):
+        order = permutation(count)
+        torch.manual_seed(1000 + next(epochs))
+        return torch.arange(len(order))  # in order: a full batch's loss does not depend on it, its augmentation does
+
+    monkeypatch.setattr(torch, "randperm", seeded)
+    losses = training.train(net, golden["images"], golden["labels"], "eccv2024/1", seed=0, epochs=20, augment=augmented)
+    name = "dsa" if augmented else "noaug"
+    assert losses == pytest.approx(NUMBERS[f"trajectory_{name}"]["loss_per_epoch"], abs=1e-4)
+    for key, value in weights(golden, f"final_{name}.").items():
+        torch.testing.assert_close(net.state_dict()[key], value, atol=1e-4, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def clothes():
+    images, labels = datasets.load(datasets.FASHION_MNIST, "train", bundled=True)
+    return training.normalise(images, datasets.FASHION_MNIST), torch.from_numpy(labels)
+
+
+def test_normalise_gives_the_training_split_mean_0_and_deviation_1(clothes):
+    assert clothes[0].mean().abs() < 0.05
+    assert (clothes[0].std() - 1).abs() < 0.05
+
+
+def small_run(clothes, seed):
+    torch.manual_seed(0)
+    net = students.build("convnet3", 10, 28, 1, width=8)
+    return training.train(net, *clothes, QUICKSTART, seed), net
+
+
+def test_quickstart_learns_real_images(clothes):
+    reports = []
+    torch.manual_seed(0)
+    net = students.build("convnet3", 10, 28, 1, width=8)
+    losses = training.train(net, *clothes, QUICKSTART, 0, report=lambda done, total: reports.append((done, total)))
+    assert reports == [(step, QUICKSTART.steps) for step in range(1, QUICKSTART.steps + 1)]
+    assert len(losses) == -(-QUICKSTART.steps // -(-len(clothes[0]) // QUICKSTART.batch_size))
+    assert losses[-1] < 0.8 < 2 < losses[0] + 1
+    assert training.accuracy(net, *clothes) > 0.7
+
+
+def test_a_seed_decides_a_training(clothes):
+    before = torch.get_rng_state()
+    (first, net), (second, same), (third, _) = (small_run(clothes, seed) for seed in (1, 1, 2))
+    assert first == second != third
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), same.parameters(), strict=True))
+    torch.set_rng_state(before)
+    training.train(net, *clothes, QUICKSTART, 5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_epochs_only_for_recipes_that_count_them(clothes):
+    net = students.build("convnet3", 10, 28, 1, width=8)
+    with pytest.raises(ValueError, match="counts steps"):
+        training.train(net, *clothes, "quickstart/1", 0, epochs=3)
+    with pytest.raises(ValueError, match="unknown recipe 'quickstart/9'"):
+        training.train(net, *clothes, "quickstart/9", 0)
+
+
+def test_accuracy_is_the_fraction_of_right_classes():
+    class Fixed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            return torch.eye(3)[images[:, 0, 0, 0].long()]
+
+    images = torch.tensor([0, 1, 2, 0])[:, None, None, None].float()
+    assert training.accuracy(Fixed(), images, torch.tensor([0, 1, 2, 2])) == 0.75
+
+
+def test_mild_augmentation_shifts_and_mirrors_only(clothes):
+    torch.manual_seed(0)
+    images = clothes[0][:50]
+    changed = training.AUGMENTATIONS["mild"](images)
+    sums = torch.stack([images.sum((1, 2, 3)), changed.sum((1, 2, 3))])
+    assert changed.shape == images.shape
+    assert (sums[0] - sums[1]).abs().median() < 20  # what leaves on one side comes back as border on the other
+    assert not torch.equal(changed, images)
+
+
+def test_shipped_recipes_do_not_change():
+    """A recipe that differs needs a new name: its scores can't be compared with the old ones."""
+    assert {name: recipe.sha256[:12] for name, recipe in RECIPES.items()} == FROZEN
+    assert np.isclose(ECCV2024.lr, 0.01)
+
+
+FROZEN: dict[str, str] = {}

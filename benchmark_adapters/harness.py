@@ -63,6 +63,7 @@ class Plan:
     repeats: int
     device: str
     options: Mapping[str, Any]
+    given: tuple[str, ...]
     data: Path | None
     runs: Path
 
@@ -104,6 +105,7 @@ def plan(request: Request, host: Host) -> list[Plan]:
             repeats=repeats,
             device=request.device,
             options=parse_options(method, request.options),
+            given=tuple(request.options),
             data=request.data,
             runs=request.runs,
         )
@@ -164,8 +166,7 @@ def _sample_and_score(todo: Plan, folder: Path, test: tuple[Array, Array]) -> Re
         _save(distilled, record, folder)
         if record.status in ("ok", "timeout"):
             record = _scored(record, todo, distilled, test)
-    hardware = provenance.hardware()
-    return replace(record, hardware=hardware, message=without_folders(record.message))
+    return replace(record, message=without_folders(record.message))
 
 
 def _job(todo: Plan) -> dict[str, Any]:
@@ -228,6 +229,7 @@ def _record(todo: Plan, folder: Path, outcome: Outcome, distilled: DistilledSet,
         dataset=todo.dataset.name,
         method=todo.method.name,
         options={key: without_folders(value) if isinstance(value, str) else value for key, value in todo.options.items()},
+        given=[without_folders(text) for text in todo.given],
         seed=todo.seed,
         recipe=todo.recipe.name,
         recipe_sha256=todo.recipe.sha256,
@@ -245,6 +247,7 @@ def _record(todo: Plan, folder: Path, outcome: Outcome, distilled: DistilledSet,
         batch=facts.pop("batch", None),
         threads=facts.pop("threads", None),
         device=facts.pop("device", None),
+        hardware=provenance.hardware() | {key: facts.pop(key) for key in ("gpu", "gpus") if key in facts},
         facts=facts,
         images_sha256=distilled.sha256 if distilled.ipc else None,
         data_sha256=datasets.digest(*test),

@@ -22,20 +22,15 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, str | int | float]:
-    """Processor, cores that this process may use, memory in GiB, and the GPU where there is one."""
+    """Processor, cores that this process may use, memory in GiB. The GPU's name comes from the process that uses it."""
     import psutil
-    import torch
 
-    facts: dict[str, str | int | float] = {
+    return {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
     }
-    if torch.cuda.is_available():
-        facts["gpu"] = torch.cuda.get_device_name()
-        facts["gpus"] = torch.cuda.device_count()
-    return facts
 
 
 def commit() -> tuple[str | None, bool | None]:

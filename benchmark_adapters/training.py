@@ -132,16 +132,8 @@ def _sgd(student: nn.Module, recipe: Recipe, lr: float) -> torch.optim.Optimizer
     return torch.optim.SGD(student.parameters(), lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
 
-def _mild(images: Tensor) -> Tensor:
-    """One shift by up to 2 pixels for the batch, the border repeated; each image mirrored with probability .5."""
-    height, width = images.shape[2:]
-    down, right = torch.randint(0, 5, (2,)).tolist()
-    shifted = F.pad(images, (2, 2, 2, 2), mode="replicate")[:, :, down : down + height, right : right + width]
-    return dsa.flip(shifted)
-
-
 def _silent(done: int, total: int) -> None:
     pass
 
 
-AUGMENTATIONS: dict[str, Augment] = {"none": lambda images: images, "mild": _mild, "dsa": dsa.augment}
+AUGMENTATIONS: dict[str, Augment] = {"none": lambda images: images, "dsa": dsa.augment}

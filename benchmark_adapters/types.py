@@ -76,7 +76,7 @@ class Recipe:
         schedule: ``one-cycle`` (learning rate up to ``lr`` and down to 0 over all steps) or ``rebuild-halfway``
             (``epochs + 1`` epochs; after the epoch of index ``epochs // 2 + 1`` the rate is divided by 10 and
             the optimizer built anew, so its momentum is lost).
-        augment: ``mild`` (shift by up to 2 pixels, horizontal flip), ``dsa`` or ``none``.
+        augment: ``dsa`` (`benchmark_adapters.dsa.augment` on every batch) or ``none``.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Recipe:
     batch_size: int
     lr: float
     schedule: Literal["one-cycle", "rebuild-halfway"]
-    augment: Literal["mild", "dsa", "none"]
+    augment: Literal["dsa", "none"]
     width: int | None = None
     steps: int | None = None
     epochs: int | None = None

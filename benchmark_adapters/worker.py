@@ -94,7 +94,7 @@ def _rounds(method: Method, task: Task, budget: Budget, folder: Path, send: Send
     from benchmark_adapters.checks import check_round
 
     counts = np.zeros(task.dataset.num_classes, np.int64)
-    send("ready", facts={"device": task.device})
+    send("ready", facts=_device_facts(task.device))
     rounds = method.distill(task, budget)
     for number, value in enumerate(rounds):
         images, labels, generated = check_round(value, task.dataset)
@@ -113,6 +113,14 @@ def resolve_device(name: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _device_facts(device: str) -> dict[str, Any]:
+    if not device.startswith("cuda"):
+        return {"device": device}
+    import torch
+
+    return {"device": device, "gpu": torch.cuda.get_device_name(), "gpus": torch.cuda.device_count()}
 
 
 if __name__ == "__main__":

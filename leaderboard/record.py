@@ -18,7 +18,7 @@ class Record:
     Attributes:
         status: ``ok``; ``timeout``: fewer images than asked for by the limit; ``invalid``: the method broke the
             contract; ``error``: it failed. ``message`` says why.
-        options: the method's, with the defaults filled in.
+        options: the method's, with the defaults filled in; ``given``: those that the user gave, as KEY=VALUE.
         seed: of the sampling and the first of the evaluation seeds ``seeds``.
         ipc: images per class of the distilled set; ``ipc_asked`` None: as many as fit.
         division: what runs of a track must share to be ranked together, for example ``IPC 10``.
@@ -45,6 +45,7 @@ class Record:
     recipe_sha256: str
     student: str
     created: str
+    given: list[str] = field(default_factory=list)
     ipc: int = 0
     ipc_asked: int | None = None
     division: str = ""

@@ -18,7 +18,7 @@ def describe(record: Record, folder: Path) -> str:
         "run": record.run_id,
         "status": f"{record.status}: {record.message}" if record.message else record.status,
         "track": f"{record.track} on {record.dataset}, recipe {record.recipe}, student {record.student}",
-        "method": " ".join([record.method, *(f"{key}={value}" for key, value in record.options.items() if value is not None)]),
+        "method": " ".join([record.method, *record.given]),
         "images": f"{record.ipc} per class, {record.generated_per_class:g} of them sampled",
         "accuracy": _accuracy(record),
         "ranked": "yes" if record.comparable else f"no: {'; '.join(record.not_comparable_because)}",

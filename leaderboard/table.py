@@ -14,6 +14,7 @@ from leaderboard.record import Record
 
 Row = dict[str, Any]
 FORMATS = ("github", "plain", "csv", "latex", "json")
+PLAIN = ("rank", "method", "IPC", "accuracy %", "95 % interval", "n", "images/s", "time s", "status", "run")  # what a terminal has room for
 
 
 def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
@@ -53,7 +54,8 @@ def _titled(title: str, cells: Sequence[dict[str, str]], style: str) -> str:
     from tabulate import tabulate
 
     mark, name = {"github": ("### ", "github"), "plain": ("", "simple"), "latex": ("% ", "latex_booktabs")}[style]
-    safe = [{key: _escape(text) if style == "github" else text for key, text in row.items()} for row in cells]
+    columns = PLAIN if style == "plain" else tuple(cells[0])
+    safe = [{key: _escape(row[key]) if style == "github" else row[key] for key in columns} for row in cells]
     return f"{mark}{title}\n\n" + tabulate(safe, headers="keys", tablefmt=name, disable_numparse=True)
 
 
@@ -81,7 +83,7 @@ def _cells(row: Row) -> dict[str, str]:
     made = None if seconds.get("load") is None else seconds["load"] + (seconds.get("generate") or 0)
     return {
         "rank": row["rank"],
-        "method": row["method"],
+        "method": " ".join([row["method"], *row["given"]]),
         "IPC": str(row["ipc"]),
         "accuracy %": _number(row["accuracy_mean"], 100, 2),
         "95 % interval": f"{100 * low_high[0]:.2f} to {100 * low_high[1]:.2f}" if low_high else "",

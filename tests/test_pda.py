@@ -91,7 +91,9 @@ def test_rotation_is_pils_bilinear_one_inside_the_picture(monkeypatch):
     turned = pda.augment(tensor, 1, Policy(1, rotate=1, degrees=60), source())[0, 0].float()  # .75 is half of the way to 60
     y, x = np.indices((33, 33)) - 16
     inside = torch.from_numpy(np.hypot(x, y) < 15)
-    distances = [(turned - torch.from_numpy(np.asarray(picture.rotate(angle, Image.Resampling.BILINEAR)).copy()).float())[inside].abs().max() for angle in (30, -30)]
+    distances = [
+        (turned - torch.from_numpy(np.asarray(picture.rotate(angle, Image.Resampling.BILINEAR)).copy()).float())[inside].abs().max() for angle in (30, -30)
+    ]
     assert min(distances) <= 1.01
 
 

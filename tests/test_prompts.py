@@ -43,6 +43,8 @@ def test_templates_of_ones_own():
         of(CIFAR10, "nmae")
 
 
-@pytest.mark.parametrize(("name", "cleaned"), [("lawn_mower", "lawn mower"), ('"Yorkshire  terrier"', "Yorkshire terrier"), ("potter's wheel", "potter's wheel")])
+@pytest.mark.parametrize(
+    ("name", "cleaned"), [("lawn_mower", "lawn mower"), ('"Yorkshire  terrier"', "Yorkshire terrier"), ("potter's wheel", "potter's wheel")]
+)
 def test_clean(name, cleaned):
     assert prompts.clean(name) == cleaned

@@ -139,20 +139,10 @@ def test_accuracy_is_the_fraction_of_right_classes():
     assert training.accuracy(Fixed(), images, torch.tensor([0, 1, 2, 2])) == 0.75
 
 
-def test_mild_augmentation_shifts_and_mirrors_only(clothes):
-    torch.manual_seed(0)
-    images = clothes[0][:50]
-    changed = training.AUGMENTATIONS["mild"](images)
-    sums = torch.stack([images.sum((1, 2, 3)), changed.sum((1, 2, 3))])
-    assert changed.shape == images.shape
-    assert (sums[0] - sums[1]).abs().median() < 20  # what leaves on one side comes back as border on the other
-    assert not torch.equal(changed, images)
-
-
 def test_shipped_recipes_do_not_change():
     """A recipe that differs needs a new name: its scores can't be compared with the old ones."""
     assert {name: recipe.sha256[:12] for name, recipe in RECIPES.items()} == FROZEN
     assert np.isclose(ECCV2024.lr, 0.01)
 
 
-FROZEN: dict[str, str] = {}
+FROZEN = {"quickstart/1": "d55d5b352a19", "eccv2024/1": "6ffd612d245c"}

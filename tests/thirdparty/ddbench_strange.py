@@ -186,7 +186,7 @@ def ddbench_datasets():
 
 @hookimpl
 def ddbench_recipes():
-    return [Recipe("few/1", student="convnet3", width=8, steps=4, batch_size=20, lr=0.05, schedule="one-cycle", augment="mild")]
+    return [Recipe("few/1", student="convnet3", width=8, steps=4, batch_size=20, lr=0.05, schedule="one-cycle", augment="dsa")]
 
 
 @hookimpl

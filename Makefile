@@ -1,0 +1,37 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test slow lint setup readme turbo-mini clean
+
+demo: setup  ## the main job on real images, beside as many real training images
+	$(BIN)/ddbench run --method generative-turbo
+	$(BIN)/ddbench run --method random-real
+
+test: setup  ## the test suite
+	$(BIN)/python -m pytest
+
+slow: setup  ## the checks that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: setup  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: .venv/installed  ## .venv with everything in it
+
+.venv/installed: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@echo "installing into .venv: PyTorch and friends, some gigabytes, a few minutes"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+readme: setup  ## write the generated parts of README.md anew
+	$(BIN)/python tests/test_readme.py
+
+turbo-mini: setup  ## train the bundled model from Fashion-MNIST's training split (half an hour on two cores)
+	$(BIN)/ddbench-turbo train --output gdd_plugin/turbo_mini
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

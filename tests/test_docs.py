@@ -1,0 +1,55 @@
+"""What the documents say is so."""
+
+import re
+from pathlib import Path
+
+from benchmark_adapters import hookspecs
+
+ROOT = Path(__file__).parent.parent
+
+
+def code(file, language="python"):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / file).read_text(), re.DOTALL)
+
+
+def install(folder, name, text):
+    """A distribution with one module, as an installer leaves it."""
+    (folder / f"{name}.py").write_text(text)
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[ddbench]\n{name} = {name}\n")
+
+
+def test_every_hook_is_documented_and_typed():
+    text = (ROOT / "docs" / "hooks.md").read_text()
+    for name, function in vars(hookspecs).items():
+        if name.startswith("ddbench_"):
+            assert f"`{name}`" in text
+            assert function.__doc__
+            assert "return" in function.__annotations__
+
+
+def test_the_method_of_the_hooks_page_runs(ddbench, tmp_path):
+    (text,) = code("docs/hooks.md")
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, "my_method", text)
+    done = ddbench("run", "--method", "greys", "--option", "noise=9", "--ipc", "3", "--repeats", "0", "--json", path=[site])
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readmes_plugin_runs_and_has_ten_lines(ddbench, tmp_path):
+    (text,) = code("README.md")
+    assert len([line for line in text.splitlines() if line.strip()]) <= 10
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, "my_method", text)
+    done = ddbench("run", "--method", "noise", "--repeats", "0", "--json", path=[site])
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_lead_somewhere():
+    for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", file.read_text()):
+            assert (file.parent / target).exists(), f"{file.name}: {target}"

@@ -1,0 +1,61 @@
+"""The layout: which package may import which."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = [  # of benchmark_adapters; a room imports only from floors before its own
+    {"budget", "dsa", "provenance", "progress"},
+    {"types"},
+    {"students", "hookspecs", "datasets", "recipes", "checks", "grid"},
+    {"tracks", "training", "host", "baselines"},
+    {"scoring", "worker", "builtin"},
+    {"supervisor"},
+    {"harness"},
+    {"cli"},
+]
+SAMPLING = {"plugin", "method", "prompts", "sampler", "pda", "architecture"}
+
+
+def imports(file):
+    """Dotted names of the project's modules that ``file`` imports, at its top or inside of functions."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] in ("benchmark_adapters", "gdd_plugin", "leaderboard")}
+
+
+def rooms(package):
+    return {file.stem: file for file in (ROOT / package).glob("*.py") if file.stem != "__init__"}
+
+
+def test_leaderboard_imports_nothing_of_the_project():
+    for file in rooms("leaderboard").values():
+        assert all(name.startswith("leaderboard.") for name in imports(file)), file
+
+
+def test_the_host_never_imports_the_method():
+    for file in rooms("benchmark_adapters").values():
+        assert not any(name.startswith("gdd_plugin") for name in imports(file)), file
+
+
+def test_sampling_uses_types_and_hookimpl_alone():
+    allowed = ("benchmark_adapters.hookimpl", "benchmark_adapters.types.", "benchmark_adapters.budget.", "gdd_plugin.")
+    for name in SAMPLING:
+        assert all(used.startswith(allowed) for used in imports(rooms("gdd_plugin")[name])), name
+
+
+def test_every_room_of_the_host_has_its_floor():
+    assert set().union(*FLOORS) == set(rooms("benchmark_adapters"))
+
+
+@pytest.mark.parametrize("name", sorted(rooms("benchmark_adapters")))
+def test_a_room_imports_only_from_floors_below(name):
+    below = set().union(*FLOORS[: next(number for number, floor in enumerate(FLOORS) if name in floor)])
+    used = {parts[1] for parts in (one.split(".") for one in imports(rooms("benchmark_adapters")[name])) if parts[0] == "benchmark_adapters"}
+    assert used & set(rooms("benchmark_adapters")) <= below

@@ -19,7 +19,8 @@ def test_an_installed_package_holds_model_and_data(tmp_path):
         "import json, benchmark_adapters, gdd_plugin.sampler as s\n"
         "from benchmark_adapters import datasets as d\n"
         "images, labels = d.load(d.FASHION_MNIST, 'test', bundled=True)\n"
-        "print(json.dumps([benchmark_adapters.__file__, len(images), len(d.TINY_IMAGENET.class_names), len(list(s.BUNDLED['turbo-mini'].rglob('*.safetensors')))]))"
+        "weights = list(s.BUNDLED['turbo-mini'].rglob('*.safetensors'))\n"
+        "print(json.dumps([benchmark_adapters.__file__, len(images), len(d.TINY_IMAGENET.class_names), len(weights)]))"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     where, images, names, weights = json.loads(done.stdout)

@@ -63,7 +63,7 @@ def _host() -> host.Host:
 @click.option("--students", metavar="A,B", help="Networks to train instead of the recipe's.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the method; `ddbench list options METHOD` shows all.")
-@click.option("--data", type=FOLDER, envvar="DDBENCH_DATA", help="Folder of the real datasets.")
+@click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
 @click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -73,11 +73,11 @@ def run_command(context: click.Context, /, students: str | None, as_json: bool, 
 
     Exit code 0: status ok; 1: the run ended otherwise and its record says why; 2: wrong usage.
     """
-    from benchmark_adapters import harness
+    from benchmark_adapters import harness, plan
     from leaderboard import store, table
 
     names = tuple(name.strip() for name in students.split(",")) if students else ()
-    todo = harness.plan(harness.Request(students=names, **asked), _host())
+    todo = plan.plan(plan.Request(students=names, **asked), _host())
     records = []
     for one in todo:
         folder = harness.run(one)
@@ -143,7 +143,7 @@ def _option_text(option: Any) -> str:
 
 @main.command("data")
 @click.argument("name", required=False, metavar="[DATASET]")
-@click.option("--data", type=FOLDER, envvar="DDBENCH_DATA", help="Folder of the real datasets.")
+@click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
 @click.option("--download", is_flag=True, help="Get the files of DATASET from where torchvision gets them.")
 def data_command(name: str | None, data: Path | None, download: bool) -> None:
     """Show which real datasets are here, where, and the hash of their test images; how to get what is missing."""

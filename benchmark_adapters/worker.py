@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmark_adapters import host
+from benchmark_adapters import devices, host
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Dataset, Method, Task, UserError
 
@@ -78,7 +78,7 @@ def _task(job: dict[str, Any], dataset: Dataset, send: Send) -> Task:
         track=job["track"],
         dataset=dataset,
         seed=job["seed"],
-        device=resolve_device(job["device"]),
+        device=devices.resolve(job["device"]),
         ipc=job["ipc"],
         options=job["options"],
         training_images=training_images,
@@ -94,7 +94,7 @@ def _rounds(method: Method, task: Task, budget: Budget, folder: Path, send: Send
     from benchmark_adapters.checks import check_round
 
     counts = np.zeros(task.dataset.num_classes, np.int64)
-    send("ready", facts=_device_facts(task.device))
+    send("ready", facts=devices.facts(task.device))
     rounds = method.distill(task, budget)
     for number, value in enumerate(rounds):
         images, labels, generated = check_round(value, task.dataset)
@@ -104,23 +104,6 @@ def _rounds(method: Method, task: Task, budget: Budget, folder: Path, send: Send
         send("round", file=path.name, images=len(images), generated=int(generated.sum()), ipc=int(counts.min()))
         if task.ipc is not None and counts.min() >= task.ipc:
             break
-
-
-def resolve_device(name: str) -> str:
-    """``auto`` is the first accelerator that torch finds, or the CPU."""
-    if name != "auto":
-        return name
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _device_facts(device: str) -> dict[str, Any]:
-    if not device.startswith("cuda"):
-        return {"device": device}
-    import torch
-
-    return {"device": device, "gpu": torch.cuda.get_device_name(), "gpus": torch.cuda.device_count()}
 
 
 if __name__ == "__main__":

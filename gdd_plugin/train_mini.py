@@ -229,6 +229,7 @@ def train(output: Path, data: Path | None, settings: Settings) -> None:
     train_generator(pipe, features, latents, labels, settings, log)
     pipe.save_pretrained(output)
     story = {
+        "command": f"ddbench-turbo train --output DIR --seed {settings.seed}",
         "trained_on": TRAINED_ON,
         "border": BORDER,
         "licence": "Apache-2.0",
@@ -253,7 +254,7 @@ def main() -> None:
 @click.option("--scale", type=click.FloatRange(0.001, 100), default=1.0, show_default=True, help="Multiplies all numbers of steps.")
 def train_command(output: Path, data: Path | None, seed: int, scale: float) -> None:
     """Train turbo-mini on Fashion-MNIST's training split."""
-    steps = {key: max(2, round(value * scale)) for key, value in asdict(Settings()).items() if key.endswith("_steps")}
+    steps = {key: max(4, round(value * scale)) for key, value in asdict(Settings()).items() if key.endswith("_steps")}
     try:
         train(output, data, Settings(**{**asdict(Settings()), **steps, "seed": seed}))
     except UserError as error:

@@ -320,3 +320,34 @@ def test_sdxl_turbo_speaks_of_cifar100_in_the_datasets_order(monkeypatch):
     ((_, labels, _),) = rounds(task(CIFAR100, ipc=1, preset="published"))
     spoken = dict(zip(labels[::5].tolist(), heard, strict=True))
     assert [spoken[label] for label in (0, 1, 4, 30, 99)] == ["apple", "aquarium fish", "beaver", "dolphin", "worm"]
+
+
+def test_a_hub_id_is_found_in_the_hubs_cache_without_network(folder, tmp_path, ddbench):
+    """The layout that `hf download` leaves, made from the random model: blobs, a snapshot of links, a ref."""
+    AutoPipelineForText2Image.from_pretrained(folder, dtype=torch.float16).save_pretrained(tmp_path / "half", variant="fp16")
+    repo = tmp_path / "hub" / "models--someone--random-turbo"
+    snapshot = repo / "snapshots" / ("a" * 40)
+    for file in (path for path in (tmp_path / "half").rglob("*") if path.is_file()):
+        blob = repo / "blobs" / sampler._file_sha256(file)
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, blob)
+        link = snapshot / file.relative_to(tmp_path / "half")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blob)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("a" * 40)
+    arguments = ["run", "--method", "generative-turbo", "--option", "model=someone/random-turbo", "--repeats", "0", "--json"]
+    done = ddbench(*arguments, HF_HUB_CACHE=str(tmp_path / "hub"), HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["model"] == "someone/random-turbo"
+    assert record["model_sha256"] == sampler.weights_sha256(tmp_path / "half")
+    assert record["model_trained_on"] == "not stated by the model"
+
+
+def test_a_missing_accelerator_is_one_line(ddbench):
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    done = ddbench("run", "--method", "generative-turbo", "--device", "cuda", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["message"] == "no cuda device is here; run with --device auto or cpu"

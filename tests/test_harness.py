@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from benchmark_adapters import checks, datasets, harness
-from benchmark_adapters.harness import Request
+from benchmark_adapters.plan import Request, plan
 from benchmark_adapters.supervisor import MARK, Log
 from benchmark_adapters.types import UserError
 from leaderboard import store
@@ -24,7 +24,7 @@ from leaderboard import store
 def run(strange, tmp_path, method, **asked):
     """Runs ``method`` on the small track and returns folder and record."""
     request = Request(**{"method": method, "track": "few", "runs": tmp_path / "runs", "device": "cpu", **asked})
-    (todo,) = harness.plan(request, strange)
+    (todo,) = plan(request, strange)
     folder = harness.run(todo)
     return folder, store.read(folder)
 
@@ -259,6 +259,7 @@ def test_a_run_that_differs_from_its_track_says_so(strange, tmp_path, asked, rea
         ({"options": ["size=3"]}, "good has no option 'size'; it has: none"),
         ({"method": "options", "options": ["number=x"]}, "number=x: expected int"),
         ({"method": "options", "options": ["share=x"]}, "share=x: expected float"),
+        ({"method": "options", "options": ["share=nan"]}, "share=nan: expected a finite number"),
         ({"method": "options", "options": ["flag=x"]}, "flag=x: expected true or false"),
         ({"method": "options", "options": ["text=c"]}, "text=c: expected one of a, b"),
     ],

@@ -9,10 +9,10 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [  # of benchmark_adapters; a room imports only from floors before its own
     {"budget", "dsa", "provenance", "progress"},
     {"types"},
-    {"students", "hookspecs", "datasets", "recipes", "checks", "grid"},
+    {"students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
     {"tracks", "training", "host", "baselines"},
     {"scoring", "worker", "builtin"},
-    {"supervisor"},
+    {"supervisor", "plan"},
     {"harness"},
     {"cli"},
 ]

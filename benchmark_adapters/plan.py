@@ -1,0 +1,151 @@
+"""What the user asked for, checked before anything begins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark_adapters.host import Host
+from benchmark_adapters.types import Dataset, Method, Option, Recipe, Student, Track, UserError
+
+DAY = 86_400.0
+MOST_IPC = 1_000_000
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, by name; None: as the track says.
+
+    ``ipc`` is a number, or ``max``. ``options`` are ``KEY=VALUE`` texts.
+    """
+
+    method: str
+    track: str = "quickstart"
+    dataset: str | None = None
+    ipc: int | str | None = None
+    seed: int = 0
+    time_limit: float | None = None
+    repeats: int | None = None
+    students: Sequence[str] = ()
+    device: str = "auto"
+    options: Sequence[str] = ()
+    data: Path | None = None
+    runs: Path = Path("runs")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request for one dataset, checked and complete."""
+
+    method: Method
+    track: Track
+    dataset: Dataset
+    recipe: Recipe
+    students: tuple[Student, ...]
+    ipc: int | None
+    seed: int
+    time_limit: float
+    repeats: int
+    device: str
+    options: Mapping[str, Any]
+    given: tuple[str, ...]
+    data: Path | None
+    runs: Path
+
+    @property
+    def seeds(self) -> list[int]:
+        return [self.seed + repeat for repeat in range(self.repeats)]
+
+
+def plan(request: Request, host: Host) -> list[Plan]:
+    """One plan for each dataset of the request.
+
+    Raises:
+        UserError: a name is unknown or a value makes no sense.
+    """
+    method: Method = host.get("methods", request.method)
+    track: Track = host.get("tracks", request.track)
+    recipe: Recipe = host.get("recipes", track.recipe)
+    if request.dataset is not None and host.get("datasets", request.dataset).name not in track.datasets:
+        raise UserError(f"track {track.name} has no dataset {request.dataset}; it has: {', '.join(track.datasets)}")
+    limit = track.time_limit if request.time_limit is None else request.time_limit
+    if not (math.isfinite(limit) and 0 < limit <= DAY):
+        raise UserError(f"--time-limit {limit:g}: expected more than 0 and at most {DAY:g} seconds")
+    if request.seed < 0:
+        raise UserError(f"--seed {request.seed}: expected 0 or more")
+    repeats = track.repeats if request.repeats is None else request.repeats
+    if not 0 <= repeats <= 1000:
+        raise UserError(f"--repeats {repeats}: expected 0 to 1000")
+    names = request.students or (recipe.student,)
+    return [
+        Plan(
+            method=method,
+            track=track,
+            dataset=host.get("datasets", name),
+            recipe=recipe,
+            students=tuple(host.get("students", student) for student in names),
+            ipc=_ipc(request.ipc, track),
+            seed=request.seed,
+            time_limit=limit,
+            repeats=repeats,
+            device=request.device,
+            options=parse_options(method, request.options),
+            given=tuple(request.options),
+            data=request.data,
+            runs=request.runs,
+        )
+        for name in ([request.dataset] if request.dataset else track.datasets)
+    ]
+
+
+def parse_options(method: Method, texts: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as values of the method's options, defaults filled in.
+
+    Raises:
+        UserError: an unknown option, a value of the wrong type or none of its choices.
+    """
+    known = {option.name: option for option in method.options}
+    values = {option.name: option.default for option in method.options}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--option {text}: expected KEY=VALUE")
+        if name not in known:
+            raise UserError(f"--option {text}: {method.name} has no option {name!r}; it has: {', '.join(known) or 'none'}")
+        values[name] = _value(known[name], value, text)
+    return values
+
+
+def _value(option: Option, value: str, text: str) -> Any:
+    if option.choices and value not in option.choices:
+        raise UserError(f"--option {text}: expected one of {', '.join(option.choices)}")
+    if option.type is bool:
+        if value.lower() not in _BOOLEANS:
+            raise UserError(f"--option {text}: expected true or false")
+        return _BOOLEANS[value.lower()]
+    try:
+        result = option.type(value)
+    except ValueError:
+        raise UserError(f"--option {text}: expected {option.type.__name__}") from None
+    if isinstance(result, float) and not math.isfinite(result):
+        raise UserError(f"--option {text}: expected a finite number")
+    return result
+
+
+def _ipc(asked: int | str | None, track: Track) -> int | None:
+    """Images per class; None: as many as fit."""
+    if asked is None:
+        return track.default_ipc
+    if asked == "max":
+        return None
+    try:
+        number = int(asked)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= MOST_IPC:
+        raise UserError(f"--ipc {asked}: expected a number from 1 to {MOST_IPC}, or max")
+    return number

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pluggy
 
 from benchmark_adapters import hookspecs
-from benchmark_adapters.types import UserError
-
-if TYPE_CHECKING:
-    from benchmark_adapters.types import Dataset, Format, Method, Recipe, Student, Track
+from benchmark_adapters.types import Dataset, Format, Method, Recipe, Student, Track, UserError
 
 GROUP = OURS = "ddbench"
-KINDS = ("methods", "tracks", "datasets", "students", "recipes", "formats")
+KINDS: dict[str, type[Any]] = {"methods": Method, "tracks": Track, "datasets": Dataset, "students": Student, "recipes": Recipe, "formats": Format}
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,7 @@ def build(manager: pluggy.PluginManager | None = None) -> Host:
             source = implementation.plugin_name
             try:
                 found = list(implementation.function())
+                _check(found, kind)
                 names = [part.name for part in found]
             except Exception as error:  # a stranger's hook may fail in any way
                 skipped.append(f"plug-in {source} skipped, its ddbench_{kind} failed: {_one_line(error)}")
@@ -98,6 +97,15 @@ def build(manager: pluggy.PluginManager | None = None) -> Host:
                     raise UserError(f"two plug-ins have a {kind[:-1]} {name!r}: {other} and {source}; uninstall or rename one")
                 parts[kind][name], sources[kind, name] = part, source
     return Host(**parts, sources=sources, skipped=tuple(skipped))
+
+
+def _check(parts: list[Any], kind: str) -> None:
+    """Raises unless the parts are of their type, and their names (recipes' apart) can name folders."""
+    for part in parts:
+        if not isinstance(part, KINDS[kind]):
+            raise TypeError(f"it returned {type(part).__name__}, expected {KINDS[kind].__name__}")
+        if kind != "recipes" and not re.fullmatch(r"\w[\w.-]*", part.name):
+            raise ValueError(f"the name {part.name!r} has other characters than letters, digits, '.', '_' and '-'")
 
 
 def _distribution(entry: EntryPoint) -> str:

@@ -68,6 +68,7 @@ def supervise(job: dict[str, Any], limit: float, folder: Path, on_round: Callabl
     Writes the rounds to ``folder / "rounds"`` and the method's output to ``folder / "log.txt"``; ``on_round`` hears
     the images per class so far. When this returns or raises, no process that the method started is left.
     """
+    folder = folder.absolute()  # a method may change its working directory
     (folder / "rounds").mkdir()
     outcome, log, mark = Outcome(), Log(), uuid.uuid4().hex
     events, events_end = os.pipe()
@@ -167,13 +168,18 @@ def _conclude(outcome: Outcome, process: subprocess.Popen[bytes], deadline: floa
 
 def _end(process: subprocess.Popen[bytes], mark: str) -> None:
     """Ends the process group at once, then whatever left it: those carry the run's mark in their environment."""
-    import psutil
-
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    end_strays(mark)
+
+
+def end_strays(mark: str) -> None:
+    """Ends every other process that carries ``mark``."""
+    import psutil
+
     for _ in range(10):  # a process may start another while it is looked for
-        strays = [other for other in psutil.process_iter() if _marked(other, mark)]
+        strays = [other for other in psutil.process_iter() if other.pid != os.getpid() and _marked(other, mark)]
         for stray in strays:
             with contextlib.suppress(psutil.Error):
                 stray.kill()

@@ -22,6 +22,7 @@ from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Dataset, Method, Task, UserError
 
 Send = Callable[..., None]
+FACTS = {"model": str, "model_sha256": str, "model_trained_on": str, "batch": int, "threads": int}
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
         os.dup2(nothing.fileno(), 0)
 
     def send(kind: str, **facts: Any) -> None:
-        events.write(json.dumps({"kind": kind, **facts}) + "\n")
+        events.write(json.dumps({"kind": kind, **facts}, allow_nan=False) + "\n")
 
     _execute(job, send)
     sys.stdout.flush()
@@ -42,7 +43,10 @@ def main() -> None:
 
 
 def _end_with_parent(lifeline: Any) -> None:
+    from benchmark_adapters.supervisor import MARK, end_strays
+
     lifeline.read()
+    end_strays(os.environ[MARK])
     os.killpg(0, signal.SIGKILL)
 
 
@@ -72,6 +76,9 @@ def _task(job: dict[str, Any], dataset: Dataset, send: Send) -> Task:
         return datasets.load(dataset, "train", Path(job["data"]) if job["data"] else None, job["bundled"])
 
     def ready(**facts: Any) -> None:
+        for name, kind in FACTS.items():
+            if not isinstance(facts.get(name), kind | None):
+                raise TypeError(f"task.ready({name}={facts[name]!r}): expected {kind.__name__}")
         send("ready", facts=facts)
 
     return Task(

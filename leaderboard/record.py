@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import json
+import types
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 SCHEMA = 1
 STATUSES = ("ok", "timeout", "invalid", "error")
@@ -102,18 +104,36 @@ class Record:
         missing = [name for name in required if name not in known]
         if missing:
             raise ValueError(f"fields are missing: {', '.join(missing)}")
+        for name, hint in get_type_hints(cls).items():
+            if name in known and not _fits(known[name], hint):
+                raise ValueError(f"field {name} is {json.dumps(known[name])[:60]}, expected {hint if get_args(hint) else hint.__name__}")
         record = cls(**known)
         record._check()
         return record
 
     def _check(self) -> None:
-        """What the tables rely on."""
-        texts = (self.run_id, self.status, self.track, self.dataset, self.method, self.recipe_sha256, self.created)
-        if not all(isinstance(text, str) for text in texts) or self.status not in STATUSES:
-            raise ValueError("run_id, status, track, dataset, method, recipe_sha256 or created is not what it should be")
-        if not isinstance(self.accuracies, list) or not all(isinstance(a, int | float) and 0 <= a <= 1 for a in self.accuracies):
+        """What the tables rely on beyond types."""
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+        if not all(0 <= accuracy <= 1 for accuracy in self.accuracies):
             raise ValueError("accuracies are not fractions")
         if len(self.seeds) != len(self.accuracies):
             raise ValueError(f"{len(self.seeds)} seeds for {len(self.accuracies)} accuracies")
-        if not isinstance(self.ipc, int) or not isinstance(self.seconds, dict):
-            raise ValueError("ipc or seconds is not what it should be")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value out of JSON is of the type that a field's annotation names."""
+    arguments = get_args(hint)
+    match get_origin(hint) or hint:
+        case types.UnionType:
+            return any(_fits(value, one) for one in arguments)
+        case builtins.list:
+            return isinstance(value, list) and all(_fits(one, arguments[0]) for one in value)
+        case builtins.dict:
+            return isinstance(value, dict) and all(_fits(one, arguments[1]) for one in value.values())
+        case builtins.float:
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case builtins.int:
+            return isinstance(value, int) and not isinstance(value, bool)
+        case _:
+            return hint is Any or isinstance(value, hint)

@@ -135,6 +135,8 @@ def test_signals_do_not_save_a_method_from_the_limit(strange, tmp_path):
         ("label-count", "invalid", r"labels of type int64 and shape \[5\], expected int64 \[10\]"),
         ("no-pair", "invalid", r"yielded ndarray, expected a tuple"),
         ("nothing", "invalid", r"ended without 2 images per class"),
+        ("nan-fact", "error", r"Out of range float values"),
+        ("typed-fact", "error", r"task.ready\(batch='many'\): expected int"),
         ("too-few", "invalid", r"ended after 1 of 2 images per class"),
     ],
 )
@@ -185,6 +187,11 @@ def test_no_process_survives_even_in_a_session_of_its_own(strange, tmp_path):
 
 def test_a_method_has_no_stdin_and_no_way_to_wait_for_it(strange, tmp_path):
     assert run(strange, tmp_path, "reads-stdin")[1].status == "ok"
+
+
+def test_a_method_may_change_its_working_directory(strange, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(strange, tmp_path, "wanders", runs=Path("runs"))[1].status == "ok"
 
 
 def test_copies_are_counted_apart(strange, tmp_path):

@@ -1,6 +1,7 @@
 """The host: our own parts and strangers' enter by the same hooks; what is broken is named."""
 
 import json
+import sys
 import textwrap
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ def distribution(tmp_path, monkeypatch):
 
     def make(name, code):
         module = name.replace("-", "_")
+        monkeypatch.delitem(sys.modules, module, raising=False)
         (tmp_path / f"{module}.py").write_text(textwrap.dedent(code))
         info = tmp_path / f"{module}-1.0.dist-info"
         info.mkdir()
@@ -55,6 +57,15 @@ def test_failing_hook_is_reported_and_skipped(distribution):
     parts = host.build()
     assert "generative-turbo" in parts.methods
     assert [line for line in parts.skipped if "bad-hook" in line and "ZeroDivisionError" in line]
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"), [('"noise"', "it returned str, expected Method"), ('Method("../up", iter)', "the name '../up' has other characters")]
+)
+def test_parts_that_are_none_are_reported_and_skipped(distribution, part, reason):
+    code = "from benchmark_adapters import hookimpl\nfrom benchmark_adapters.types import Method\n"
+    distribution("odd", code + f"@hookimpl\ndef ddbench_methods():\n    return [{part}]\n")
+    assert [line for line in host.build().skipped if "odd:odd" in line and reason in line]
 
 
 def test_duplicate_name_names_both_distributions(distribution, ddbench):

@@ -89,12 +89,17 @@ def test_a_record_survives_json():
     [
         ({"schema": SCHEMA + 1}, "is newer than"),
         ({"schema": None}, "no record"),
-        ({"method": None}, "not what it should be"),
-        ({"status": "fine"}, "not what it should be"),
+        ({"method": None}, "field method is null, expected str"),
+        ({"status": "fine"}, "status 'fine' is none of ok, timeout"),
+        ({"comparable": 1}, "field comparable is 1, expected bool"),
+        ({"batch": True}, "field batch is true, expected int"),
+        ({"given": ["a", 3]}, r"field given is \["),
+        ({"accuracy_ci95": ["x", 1]}, "field accuracy_ci95"),
+        ({"seconds": {"load": "1"}}, "field seconds"),
         ({"accuracies": [1.5, 0.2, 0.3]}, "not fractions"),
-        ({"accuracies": "high"}, "not fractions"),
+        ({"accuracies": "high"}, "field accuracies"),
         ({"seeds": [1]}, "1 seeds for 3 accuracies"),
-        ({"ipc": "many"}, "ipc or seconds"),
+        ({"ipc": "many"}, "field ipc"),
     ],
 )
 def test_damaged_records_are_refused(change, message):

@@ -11,8 +11,8 @@ FLOORS = [  # of benchmark_adapters; a room imports only from floors before its 
     {"types"},
     {"students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
     {"tracks", "training", "host", "baselines"},
-    {"scoring", "worker", "builtin"},
-    {"supervisor", "plan"},
+    {"scoring", "builtin", "plan", "supervisor"},
+    {"worker"},
     {"harness"},
     {"cli"},
 ]

@@ -161,9 +161,25 @@ def options(task, budget):
     yield from images_of(task)
 
 
+def wanders(task, budget):
+    """Changes its working directory."""
+    os.chdir("/")
+    yield from images_of(task)
+
+
+def nan_fact(task, budget):
+    task.ready(loss=float("nan"))
+    yield from images_of(task)
+
+
+def typed_fact(task, budget):
+    task.ready(batch="many")
+    yield from images_of(task)
+
+
 METHODS = [
     good, slow, unbalanced, raises, wrong_shape, wrong_size, wrong_dtype, nan, label_range, label_dtype, label_count, no_pair, nothing,
-    too_few, megabyte, hangs, ignores_sigterm, dies, leaves, exits, reads_stdin, marks,
+    too_few, megabyte, hangs, ignores_sigterm, dies, leaves, exits, reads_stdin, marks, wanders, nan_fact, typed_fact,
 ]  # fmt: skip
 
 

@@ -17,31 +17,32 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 RUNS = Path("runs")
 
 
-class Commands(click.Group):
-    """Turns errors that the user can mend into one line and exit code 2, unless ``--debug``."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except UserError as error:
-            if "--debug" in sys.argv:
-                raise
-            click.echo(f"error: {error}", err=True)
-            context.exit(2)
-        except KeyboardInterrupt:
-            click.echo("error: interrupted", err=True)
-            context.exit(1)
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="ddbench")
 def main() -> None:
-    r"""Distil a dataset under a time limit, score it with fixed students, compare.
-
-    \b
-    Start with:  ddbench run --method generative-turbo
-    """
+    """The command ``ddbench``: errors that the user can mend become one line and an exit code, unless ``--debug``."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = commands.main(standalone_mode=False)
+    except (UserError, click.UsageError) as error:
+        if "--debug" in sys.argv:
+            raise
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()
+        else:
+            click.echo(f"error: {error.format_message() if isinstance(error, click.UsageError) else error}", err=True)
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("error: interrupted", err=True)
+        code = 1
+    sys.exit(code)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Start with: ddbench run --method generative-turbo",
+)
+@click.version_option(package_name="ddbench")
+def commands() -> None:
+    """Distil a dataset under a time limit, score it with fixed students, compare."""
 
 
 def _host() -> host.Host:
@@ -52,7 +53,7 @@ def _host() -> host.Host:
     return parts
 
 
-@main.command("run")
+@commands.command("run")
 @click.option("--method", required=True, help="Name of the method; `ddbench list methods` shows all.")
 @click.option("--track", default="quickstart", show_default=True)
 @click.option("--dataset", help="One dataset of the track.  [default: all]")
@@ -69,11 +70,12 @@ def _host() -> host.Host:
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
 def run_command(context: click.Context, /, students: str | None, as_json: bool, debug: bool, **asked: Any) -> None:
-    """Make a distilled set under the track's time limit, score it, record it.
+    """Make a distilled set in time, score it, record it.
 
     Exit code 0: status ok; 1: the run ended otherwise and its record says why; 2: wrong usage.
     """
     from benchmark_adapters import harness, plan
+    from benchmark_adapters.supervisor import INTERRUPTED
     from leaderboard import store, table
 
     names = tuple(name.strip() for name in students.split(",")) if students else ()
@@ -84,6 +86,8 @@ def run_command(context: click.Context, /, students: str | None, as_json: bool, 
         record = store.read(folder)
         records.append(record)
         _tell(record, folder)
+        if INTERRUPTED in record.message:
+            break
     if as_json:
         documents = [json.loads(record.to_json()) for record in records]
         click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
@@ -111,12 +115,12 @@ def _records(roots: list[Path]) -> list[Any]:
     return records
 
 
-@main.command("list")
+@commands.command("list")
 @click.argument("kind", required=False, type=click.Choice([*host.KINDS, "options"]))
 @click.argument("method", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(kind: str | None, method: str | None, as_json: bool) -> None:
-    """Show the methods, tracks, datasets, students, recipes and formats, or the options of a METHOD."""
+    """Show what is installed, or the options of a METHOD."""
     parts = _host()
     if kind == "options":
         if method is None:
@@ -141,12 +145,15 @@ def _option_text(option: Any) -> str:
     return f"{kind}. {option.help}"
 
 
-@main.command("data")
+@commands.command("data")
 @click.argument("name", required=False, metavar="[DATASET]")
 @click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
 @click.option("--download", is_flag=True, help="Get the files of DATASET from where torchvision gets them.")
 def data_command(name: str | None, data: Path | None, download: bool) -> None:
-    """Show which real datasets are here, where, and the hash of their test images; how to get what is missing."""
+    """Show which real datasets are here; how to get the rest.
+
+    With the place and the hash of the test images of each.
+    """
     from benchmark_adapters import datasets
 
     known = _host()
@@ -171,12 +178,12 @@ def data_command(name: str | None, data: Path | None, download: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@main.command("show")
+@commands.command("show")
 @click.argument("run")
 @click.option("--runs", type=FOLDER, multiple=True, default=[RUNS], help="Folder of runs.  [default: runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print the record.")
 def show_command(run: str, runs: tuple[Path, ...], as_json: bool) -> None:
-    """Show a RUN: a folder, or the beginning of a run id."""
+    """Show a RUN: its folder, or how its id begins."""
     from leaderboard import report, store
 
     try:
@@ -187,13 +194,16 @@ def show_command(run: str, runs: tuple[Path, ...], as_json: bool) -> None:
     click.echo(record.to_json().rstrip() if as_json else report.describe(record, folder))
 
 
-@main.command("leaderboard")
+@commands.command("leaderboard")
 @click.option("--track", help="One track.  [default: all]")
 @click.option("--runs", type=FOLDER, multiple=True, default=[RUNS], help="Folder of runs; may be given several times.  [default: runs]")
 @click.option("--format", "style", type=click.Choice(["github", "plain", "csv", "latex", "json"]), default="github", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write instead of printing.")
 def leaderboard_command(track: str | None, runs: tuple[Path, ...], style: str, output: Path | None) -> None:
-    """Show the runs as a table, best first, with 95 % intervals over the evaluation seeds."""
+    """Show all runs as a table, best first.
+
+    Intervals are 95 % t intervals over the evaluation seeds; ranks are shared where Welch's test finds no difference.
+    """
     from leaderboard import table
 
     if track:

@@ -183,6 +183,7 @@ def _save(distilled: DistilledSet, record: Record, folder: Path) -> None:
 def _scored(record: Record, todo: Plan, distilled: DistilledSet, test: tuple[Array, Array]) -> Record:
     """The record with accuracies. Whatever stops the scoring, the images stay and the record says what it was."""
     from benchmark_adapters.scoring import score
+    from benchmark_adapters.supervisor import INTERRUPTED
 
     started = time.monotonic()
     device = devices.resolve(todo.device)
@@ -192,7 +193,7 @@ def _scored(record: Record, todo: Plan, distilled: DistilledSet, test: tuple[Arr
             with progress.scoring(student.name, todo.recipe.name, todo.repeats) as report:
                 scores[student.name] = score(distilled, test, todo.dataset, todo.recipe, student, todo.seeds, device, report)
     except (Exception, KeyboardInterrupt) as error:
-        problem = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        problem = INTERRUPTED if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
         return replace(
             record, status="error", message=f"scoring failed, the images are kept: {problem}", comparable=False, not_comparable_because=["status error"]
         )

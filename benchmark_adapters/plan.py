@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark_adapters import datasets
 from benchmark_adapters.host import Host
 from benchmark_adapters.types import Dataset, Method, Option, Recipe, Student, Track, UserError
 
@@ -65,7 +66,7 @@ def plan(request: Request, host: Host) -> list[Plan]:
     """One plan for each dataset of the request.
 
     Raises:
-        UserError: a name is unknown or a value makes no sense.
+        UserError: a name is unknown, a value makes no sense, or a dataset is missing.
     """
     method: Method = host.get("methods", request.method)
     track: Track = host.get("tracks", request.track)
@@ -80,14 +81,18 @@ def plan(request: Request, host: Host) -> list[Plan]:
     repeats = track.repeats if request.repeats is None else request.repeats
     if not 0 <= repeats <= 1000:
         raise UserError(f"--repeats {repeats}: expected 0 to 1000")
-    names = request.students or (recipe.student,)
+    students = tuple(host.get("students", student) for student in request.students or (recipe.student,))
+    names = (request.dataset,) if request.dataset else track.datasets
+    if not track.bundled_data:  # better now than after the first dataset's ten minutes
+        for name in names:
+            datasets.find(host.get("datasets", name), request.data)
     return [
         Plan(
             method=method,
             track=track,
             dataset=host.get("datasets", name),
             recipe=recipe,
-            students=tuple(host.get("students", student) for student in names),
+            students=students,
             ipc=_ipc(request.ipc, track),
             seed=request.seed,
             time_limit=limit,
@@ -98,7 +103,7 @@ def plan(request: Request, host: Host) -> list[Plan]:
             data=request.data,
             runs=request.runs,
         )
-        for name in ([request.dataset] if request.dataset else track.datasets)
+        for name in names
     ]
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 MARK = "DDBENCH_PROCESS"  # environment variable that names the run in every process that its method starts
+INTERRUPTED = "interrupted"
 LOG_BYTES = 128 * 1024
 
 
@@ -93,7 +94,7 @@ def supervise(job: dict[str, Any], limit: float, folder: Path, on_round: Callabl
             process.stdin.flush()
         _listen(process, events, deadline, log, lambda event: _note(event, outcome, started, folder, on_round))
     except KeyboardInterrupt:  # what is there so far is worth keeping
-        outcome.end, outcome.message = "error", "interrupted"
+        outcome.end, outcome.message = "error", INTERRUPTED
     finally:
         _end(process, mark)
         _drain(process.stdout.fileno(), log)

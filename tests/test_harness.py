@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +30,21 @@ def run(strange, tmp_path, method, **asked):
     return folder, store.read(folder)
 
 
+@pytest.fixture(autouse=True)
+def _this_test(monkeypatch):
+    """A mark that tells the processes of this test from those of others on the machine."""
+    monkeypatch.setenv("DDBENCH_TEST", uuid.uuid4().hex)
+
+
 def processes_of_runs():
-    """Living processes that some run started."""
+    """Living processes that a run of this test started."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.status() != psutil.STATUS_ZOMBIE and MARK in process.environ():
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            environment = process.environ()
+            if MARK in environment and environment.get("DDBENCH_TEST") == os.environ["DDBENCH_TEST"]:
                 found.append(process)
         except psutil.Error:
             continue
@@ -42,7 +52,7 @@ def processes_of_runs():
 
 
 @pytest.fixture(autouse=True)
-def _no_stray_process():
+def _no_stray_process(_this_test):
     yield
     assert processes_of_runs() == []
 

@@ -35,6 +35,8 @@ def check_round(value: Any, dataset: Dataset) -> tuple[Array, Array, Array]:
         raise InvalidImages(f"yielded labels of type {labels.dtype} and shape {list(labels.shape)}, expected int64 [{len(images)}]")
     if len(labels) and not 0 <= labels.min() <= labels.max() < dataset.num_classes:
         raise InvalidImages(f"yielded labels from {labels.min()} to {labels.max()}, expected 0 to {dataset.num_classes - 1}")
+    if not len(images):
+        raise InvalidImages("yielded a round of no images")
     generated = rest[0] if rest else np.ones(len(images), bool)
     if generated.dtype != np.bool_ or generated.shape != labels.shape:
         raise InvalidImages(f"yielded marks of type {generated.dtype} and shape {list(generated.shape)}, expected bool [{len(images)}]")

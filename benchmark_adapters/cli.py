@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sys
@@ -12,6 +13,7 @@ import click
 
 from benchmark_adapters import host
 from benchmark_adapters.types import UserError
+from leaderboard import store, table
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 RUNS = Path("runs")
@@ -19,7 +21,8 @@ RUNS = Path("runs")
 
 def main() -> None:
     """The command ``ddbench``: errors that the user can mend become one line and an exit code, unless ``--debug``."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         code = commands.main(standalone_mode=False)
     except (UserError, click.UsageError) as error:
@@ -28,8 +31,14 @@ def main() -> None:
         if isinstance(error, click.exceptions.NoArgsIsHelpError):
             error.show()
         else:
-            click.echo(f"error: {error.format_message() if isinstance(error, click.UsageError) else error}", err=True)
+            text = error.format_message() if isinstance(error, click.UsageError) else str(error)
+            click.echo(f"error: {' '.join(text.split())}", err=True)
         code = 2
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"error: internal: {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)", err=True)
+        code = 1
     except (KeyboardInterrupt, click.Abort):
         click.echo("error: interrupted", err=True)
         code = 1
@@ -47,7 +56,8 @@ def commands() -> None:
 
 def _host() -> host.Host:
     """All plug-ins; those that failed are named on stderr."""
-    parts = host.build()
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for results, whatever a plug-in prints
+        parts = host.build()
     for line in parts.skipped:
         click.echo(f"warning: {line}", err=True)
     return parts
@@ -67,22 +77,22 @@ def _host() -> host.Host:
 @click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
 @click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")  # `main` looks for it
 @click.pass_context
-def run_command(context: click.Context, /, students: str | None, as_json: bool, debug: bool, **asked: Any) -> None:
+def run_command(context: click.Context, /, students: str | None, as_json: bool, **asked: Any) -> None:
     """Make a distilled set in time, score it, record it.
 
     Exit code 0: status ok; 1: the run ended otherwise and its record says why; 2: wrong usage.
     """
     from benchmark_adapters import harness, plan
     from benchmark_adapters.supervisor import INTERRUPTED
-    from leaderboard import store, table
 
     names = tuple(name.strip() for name in students.split(",")) if students else ()
     todo = plan.plan(plan.Request(students=names, **asked), _host())
     records = []
     for one in todo:
-        folder = harness.run(one)
+        with contextlib.redirect_stdout(sys.stderr):
+            folder = harness.run(one)
         record = store.read(folder)
         records.append(record)
         _tell(record, folder)
@@ -107,8 +117,6 @@ def _tell(record: Any, folder: Path) -> None:
 
 def _records(roots: list[Path]) -> list[Any]:
     """All records that can be read; the others are named on stderr."""
-    from leaderboard import store
-
     records, problems = store.records(roots)
     for line in problems:
         click.echo(f"warning: {line}", err=True)
@@ -170,7 +178,7 @@ def data_command(name: str | None, data: Path | None, download: bool) -> None:
         try:
             folder = datasets.find(dataset, data)
             test = datasets.load(dataset, "test", data)
-            click.echo(f"{dataset.name}: complete in {folder}, {len(test[0]):,} test images, sha256 {datasets.digest(*test)}")
+            click.echo(f"{dataset.name}: found in {folder}, {len(test[0]):,} test images, sha256 {datasets.digest(*test)}")
         except UserError as error:
             missing = True
             click.echo(f"{dataset.name}: {error}")
@@ -184,7 +192,7 @@ def data_command(name: str | None, data: Path | None, download: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the record.")
 def show_command(run: str, runs: tuple[Path, ...], as_json: bool) -> None:
     """Show a RUN: its folder, or how its id begins."""
-    from leaderboard import report, store
+    from leaderboard import report
 
     try:
         folder = store.find(run, runs)
@@ -197,15 +205,13 @@ def show_command(run: str, runs: tuple[Path, ...], as_json: bool) -> None:
 @commands.command("leaderboard")
 @click.option("--track", help="One track.  [default: all]")
 @click.option("--runs", type=FOLDER, multiple=True, default=[RUNS], help="Folder of runs; may be given several times.  [default: runs]")
-@click.option("--format", "style", type=click.Choice(["github", "plain", "csv", "latex", "json"]), default="github", show_default=True)
+@click.option("--format", "style", type=click.Choice(table.FORMATS), default="github", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write instead of printing.")
 def leaderboard_command(track: str | None, runs: tuple[Path, ...], style: str, output: Path | None) -> None:
     """Show all runs as a table, best first.
 
     Intervals are 95 % t intervals over the evaluation seeds; ranks are shared where Welch's test finds no difference.
     """
-    from leaderboard import table
-
     if track:
         _host().get("tracks", track)
     text = table.render(table.rows(_records(list(runs)), track), style)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark_adapters import datasets, devices, progress, provenance
 from benchmark_adapters.plan import Plan
+from benchmark_adapters.supervisor import INTERRUPTED, Outcome, one_line, supervise, undisturbed
 from benchmark_adapters.types import DistilledSet, UserError
 from leaderboard import stats, store
 from leaderboard.record import Record
 
 if TYPE_CHECKING:
-    from benchmark_adapters.supervisor import Outcome
     from benchmark_adapters.types import Array
 
 
@@ -31,26 +31,30 @@ def run(todo: Plan) -> Path:
     try:
         with store.new_run(todo.runs, todo.track.name, todo.dataset.name, todo.method.name) as folder:
             record = _sample_and_score(todo, folder, test)
-            (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
+            with undisturbed():
+                (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
     except OSError as error:
         raise UserError(f"the runs folder {todo.runs} can't be written ({error.strerror or error}); choose another with --runs") from None
     return store.final(folder)
 
 
 def _sample_and_score(todo: Plan, folder: Path, test: tuple[Array, Array]) -> Record:
-    from benchmark_adapters.supervisor import supervise
-
     title = f"{todo.track.name} / {todo.dataset.name} / {todo.method.name}"
     with progress.sampling(title, todo.ipc, todo.time_limit) as on_round:
         outcome = supervise(_job(todo), todo.time_limit, folder, on_round)
-    distilled = _assemble(outcome, todo)
-    shutil.rmtree(folder / "rounds")
-    record = _record(todo, folder, outcome, distilled, test)
-    if distilled.ipc:
-        _save(distilled, record, folder)
-        if record.status in ("ok", "timeout"):
-            record = _scored(record, todo, distilled, test)
-    return replace(record, message=without_folders(record.message))
+    record: Record | None = None
+    try:
+        with undisturbed():
+            distilled = _assemble(outcome, todo)
+            shutil.rmtree(folder / "rounds", ignore_errors=True)
+            record = _record(todo, folder, outcome, distilled, test)
+            if distilled.ipc:
+                _save(distilled, record, folder)
+        return _scored(record, todo, distilled, test) if _is_scored(record, todo) else record
+    except (Exception, KeyboardInterrupt) as error:
+        if record is None:
+            raise
+        return _unscored(record, error) if _is_scored(record, todo) else record
 
 
 def _job(todo: Plan) -> dict[str, Any]:
@@ -63,7 +67,7 @@ def _job(todo: Plan) -> dict[str, Any]:
         "device": todo.device,
         "ipc": todo.ipc,
         "options": dict(todo.options),
-        "data": str(todo.data) if todo.data else None,
+        "data": str(todo.data.absolute()) if todo.data else None,
         "bundled": todo.track.bundled_data,
         "real_data": todo.track.real_data,
     }
@@ -72,6 +76,7 @@ def _job(todo: Plan) -> dict[str, Any]:
 def _assemble(outcome: Outcome, todo: Plan) -> DistilledSet:
     """The rounds that were complete in time, trimmed to class balance; possibly empty."""
     import numpy as np
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     from benchmark_adapters.checks import balanced
@@ -82,7 +87,11 @@ def _assemble(outcome: Outcome, todo: Plan) -> DistilledSet:
         "labels": np.empty(0, np.int64),
         "generated": np.empty(0, bool),
     }
-    rounds = [empty, *map(load_file, outcome.rounds)]
+    rounds = [empty]
+    try:
+        rounds += map(load_file, outcome.rounds)
+    except (OSError, SafetensorError) as error:
+        outcome.end, outcome.message = "error", f"the rounds on disk are not as they were written: {error}"
     parts = {key: np.concatenate([tensors[key] for tensors in rounds]) for key in empty}
     return balanced(**parts, dataset=todo.dataset, ipc=todo.ipc)
 
@@ -102,18 +111,18 @@ def _verdict(outcome: Outcome, ipc: int, asked: int | None) -> tuple[str, str]:
 def _record(todo: Plan, folder: Path, outcome: Outcome, distilled: DistilledSet, test: tuple[Array, Array]) -> Record:
     """The record as it stands after sampling."""
     status, message = _verdict(outcome, distilled.ipc, todo.ipc)
-    facts = dict(outcome.facts)
+    facts: dict[str, Any] = {key: without_folders(fact) if isinstance(fact, str) else fact for key, fact in outcome.facts.items()}
     commit, dirty = provenance.commit()
     reasons = _deviations(todo, status, distilled.ipc, len(test[0]))
     return Record(
         run_id=store.run_id(folder),
         status=status,
-        message=message,
+        message=without_folders(message),
         track=todo.track.name,
         dataset=todo.dataset.name,
         method=todo.method.name,
-        options={key: without_folders(value) if isinstance(value, str) else value for key, value in todo.options.items()},
-        given=[without_folders(text) for text in todo.given],
+        options={key: _name(value) for key, value in todo.options.items()},
+        given=[f"{key}={_name(value)}" for key, value in (text.split("=", 1) for text in todo.given)],
         seed=todo.seed,
         recipe=todo.recipe.name,
         recipe_sha256=todo.recipe.sha256,
@@ -180,27 +189,23 @@ def _save(distilled: DistilledSet, record: Record, folder: Path) -> None:
     draw(distilled).save(folder / "grid.png")
 
 
+def _is_scored(record: Record, todo: Plan) -> bool:
+    return record.ipc > 0 and record.status in ("ok", "timeout") and todo.repeats > 0
+
+
 def _scored(record: Record, todo: Plan, distilled: DistilledSet, test: tuple[Array, Array]) -> Record:
-    """The record with accuracies. Whatever stops the scoring, the images stay and the record says what it was."""
-    from benchmark_adapters.scoring import score
-    from benchmark_adapters.supervisor import INTERRUPTED
+    """The record with accuracies: those of the first student, and beside them those of the others."""
+    from benchmark_adapters.scoring import score  # imports torch
 
     started = time.monotonic()
     device = devices.resolve(todo.device)
     scores = {}
     try:
-        for student in todo.students if todo.repeats else ():
+        for student in todo.students:
             with progress.scoring(student.name, todo.recipe.name, todo.repeats) as report:
                 scores[student.name] = score(distilled, test, todo.dataset, todo.recipe, student, todo.seeds, device, report)
-    except (Exception, KeyboardInterrupt) as error:
-        problem = INTERRUPTED if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-        return replace(
-            record, status="error", message=f"scoring failed, the images are kept: {problem}", comparable=False, not_comparable_because=["status error"]
-        )
     finally:
         record.seconds["evaluate"] = time.monotonic() - started
-    if not scores:
-        return record
     first, *others = scores.items()
     mean, spread, interval = stats.summary(first[1].accuracies)
     return replace(
@@ -216,6 +221,18 @@ def _scored(record: Record, todo: Plan, distilled: DistilledSet, test: tuple[Arr
     )
 
 
+def _unscored(record: Record, error: BaseException) -> Record:
+    """Whatever stopped the scoring: the images stay, and the record says what it was."""
+    problem = INTERRUPTED if isinstance(error, KeyboardInterrupt) else without_folders(one_line(f"{type(error).__name__}: {error}"))
+    message = f"scoring failed, the images are kept: {problem}"
+    return replace(record, status="error", message=message, comparable=False, not_comparable_because=["status error"])
+
+
 def without_folders(text: str) -> str:
-    """``text`` with each absolute path cut to its last name: a record tells nothing about the machine's folders."""
-    return re.sub(r"(?<![\w.:/~])~?/(?:[^\s/:,;'\"]+/)*(?=[^\s/])", "", text)
+    """``text`` with each path outside of the working directory cut to its last name: a record tells nothing about a machine's folders."""
+    return re.sub(r"(?<![\w:/])(?:file:)?(?:~\w*|\.\.?)?/+(?:[^\s/,;'\"]+/)*(?=[^\s/])", "", text.replace(f"{Path.cwd()}/", ""))
+
+
+def _name(value: Any) -> Any:
+    """An option's value for the record: of a path its last name, everything else as it is."""
+    return Path(value).name if isinstance(value, str) and re.match(r"~|\.{0,2}/", value) else value

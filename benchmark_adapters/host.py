@@ -56,7 +56,10 @@ def discover() -> tuple[pluggy.PluginManager, list[str]]:
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (_distribution(entry) != OURS, _distribution(entry), entry.name)):
         source = f"{_distribution(entry)}:{entry.name}"
         try:
-            manager.register(entry.load(), name=source)
+            plugin = entry.load()
+            manager.register(plugin, name=source)
+            if not manager.get_hookcallers(plugin):
+                skipped.append(f"plug-in {source} has no hook; mark its functions with benchmark_adapters.hookimpl")
         except pluggy.PluginValidationError as error:
             raise UserError(f"plug-in {source}: {_one_line(error)}") from None
         except (Exception, SystemExit) as error:  # a stranger's module may fail in any way
@@ -88,7 +91,7 @@ def build(manager: pluggy.PluginManager | None = None) -> Host:
                 found = list(implementation.function())
                 _check(found, kind)
                 names = [part.name for part in found]
-            except Exception as error:  # a stranger's hook may fail in any way
+            except (Exception, SystemExit) as error:  # a stranger's hook may fail in any way
                 skipped.append(f"plug-in {source} skipped, its ddbench_{kind} failed: {_one_line(error)}")
                 continue
             for name, part in zip(names, found, strict=True):

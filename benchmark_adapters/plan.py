@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark_adapters import datasets
+from benchmark_adapters import datasets, devices
 from benchmark_adapters.host import Host
 from benchmark_adapters.types import Dataset, Method, Option, Recipe, Student, Track, UserError
 
 DAY = 86_400.0
 MOST_IPC = 1_000_000
+MOST_SEED = 2**62
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -66,7 +67,7 @@ def plan(request: Request, host: Host) -> list[Plan]:
     """One plan for each dataset of the request.
 
     Raises:
-        UserError: a name is unknown, a value makes no sense, or a dataset is missing.
+        UserError: a name is unknown, a value makes no sense, or a dataset or the device is not here.
     """
     method: Method = host.get("methods", request.method)
     track: Track = host.get("tracks", request.track)
@@ -76,12 +77,15 @@ def plan(request: Request, host: Host) -> list[Plan]:
     limit = track.time_limit if request.time_limit is None else request.time_limit
     if not (math.isfinite(limit) and 0 < limit <= DAY):
         raise UserError(f"--time-limit {limit:g}: expected more than 0 and at most {DAY:g} seconds")
-    if request.seed < 0:
-        raise UserError(f"--seed {request.seed}: expected 0 or more")
+    if not 0 <= request.seed <= MOST_SEED:
+        raise UserError(f"--seed {request.seed}: expected 0 to {MOST_SEED}")
     repeats = track.repeats if request.repeats is None else request.repeats
     if not 0 <= repeats <= 1000:
         raise UserError(f"--repeats {repeats}: expected 0 to 1000")
-    students = tuple(host.get("students", student) for student in request.students or (recipe.student,))
+    students = tuple(host.get("students", student) for student in dict.fromkeys(request.students) or (recipe.student,))
+    options = parse_options(method, request.options)
+    if request.device not in ("auto", "cpu"):
+        devices.resolve(request.device)
     names = (request.dataset,) if request.dataset else track.datasets
     if not track.bundled_data:  # better now than after the first dataset's ten minutes
         for name in names:
@@ -98,7 +102,7 @@ def plan(request: Request, host: Host) -> list[Plan]:
             time_limit=limit,
             repeats=repeats,
             device=request.device,
-            options=parse_options(method, request.options),
+            options=options,
             given=tuple(request.options),
             data=request.data,
             runs=request.runs,
@@ -136,6 +140,11 @@ def _value(option: Option, value: str, text: str) -> Any:
         result = option.type(value)
     except ValueError:
         raise UserError(f"--option {text}: expected {option.type.__name__}") from None
+    try:
+        if option.check:
+            option.check(result)
+    except ValueError as error:
+        raise UserError(f"--option {text}: {error}") from None
     if isinstance(result, float) and not math.isfinite(result):
         raise UserError(f"--option {text}: expected a finite number")
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import selectors
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,14 +27,14 @@ class Outcome:
     """What a method had done by the limit.
 
     Attributes:
-        end: it was ``done``, ran into the ``limit``, broke the contract (``invalid``) or failed (``error``).
+        end: it was ``done``, ran into the ``limit``, broke the contract (``invalid``) or failed (``error``); None: no word of it yet.
         rounds: the files of the rounds that were complete in time, in order.
         sampled: freshly sampled images in them; ``ipc``: images per class.
         load, generate: seconds until the method was ready, and from there to its last round.
         facts: what it reported when it was ready.
     """
 
-    end: Literal["done", "limit", "invalid", "error"] = "error"
+    end: Literal["done", "limit", "invalid", "error"] | None = None
     message: str = ""
     rounds: list[Path] = field(default_factory=list)
     sampled: int = 0
@@ -71,7 +72,7 @@ def supervise(job: dict[str, Any], limit: float, folder: Path, on_round: Callabl
     """
     folder = folder.absolute()  # a method may change its working directory
     (folder / "rounds").mkdir()
-    outcome, log, mark = Outcome(), Log(), uuid.uuid4().hex
+    outcome, log, mark, others = Outcome(), Log(), uuid.uuid4().hex, _adopt_orphans()
     events, events_end = os.pipe()
     started = time.monotonic()
     deadline = started + limit
@@ -95,14 +96,17 @@ def supervise(job: dict[str, Any], limit: float, folder: Path, on_round: Callabl
         _listen(process, events, deadline, log, lambda event: _note(event, outcome, started, folder, on_round))
     except KeyboardInterrupt:  # what is there so far is worth keeping
         outcome.end, outcome.message = "error", INTERRUPTED
+    except (ValueError, KeyError, TypeError):  # a line that our worker did not write
+        outcome.end, outcome.message = "invalid", "the method wrote into the harness's own channel"
     finally:
-        _end(process, mark)
-        _drain(process.stdout.fileno(), log)
-        os.close(events)
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        process.stdout.close()
-        (folder / "log.txt").write_text(log.text(), encoding="utf-8")
+        with undisturbed():
+            _end(process, mark, others)
+            _drain(process.stdout.fileno(), log)
+            os.close(events)
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            process.stdout.close()
+            (folder / "log.txt").write_text(log.text(), encoding="utf-8")
     _conclude(outcome, process, deadline, limit)
     return outcome
 
@@ -148,17 +152,20 @@ def _note(event: dict[str, Any], outcome: Outcome, started: float, folder: Path,
             outcome.generate = elapsed - (outcome.load or 0)
             on_round(outcome.ipc)
         case "end":
-            outcome.end = "done" if not outcome.message else outcome.end
+            outcome.end = outcome.end or "done"
             return True
         case "invalid" | "error":
-            outcome.end, outcome.message = event["kind"], event["message"]
+            outcome.end, outcome.message = event["kind"], one_line(event["message"]) or "no reason given"
+        case unknown:
+            raise ValueError(unknown)
     return False
 
 
 def _conclude(outcome: Outcome, process: subprocess.Popen[bytes], deadline: float, limit: float) -> None:
     """Says how it ended where no event said so."""
-    if outcome.end != "error" or outcome.message:
+    if outcome.end:
         return
+    outcome.end = "error"
     if time.monotonic() >= deadline:
         outcome.end, outcome.message = "limit", f"the limit of {limit:g} s was reached"
     elif process.returncode < 0:
@@ -167,11 +174,47 @@ def _conclude(outcome: Outcome, process: subprocess.Popen[bytes], deadline: floa
         outcome.message = f"the method's process ended itself with exit code {process.returncode}"
 
 
-def _end(process: subprocess.Popen[bytes], mark: str) -> None:
-    """Ends the process group at once, then whatever left it: those carry the run's mark in their environment."""
+def one_line(text: str, most: int = 500) -> str:
+    """``text`` without line breaks and control characters, cut to ``most`` characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= most else f"{line[:most]} [...]"
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Holds back the signals that would interrupt, so that what is begun is finished; they arrive afterwards."""
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _adopt_orphans() -> set[int]:
+    """Makes this process the parent of orphans below it (Linux), so that none gets out of sight; the pids already there."""
+    import psutil
+
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def _end(process: subprocess.Popen[bytes], mark: str, others: set[int]) -> None:
+    """Ends the process group at once, then whatever left it: adopted orphans, and what carries the run's mark."""
+    import psutil
+
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    for _ in range(10):  # a process may start another while it is looked for
+        orphans = [child for child in psutil.Process().children(recursive=True) if child.pid not in others]
+        for orphan in orphans:
+            with contextlib.suppress(psutil.Error):
+                orphan.kill()
+        psutil.wait_procs(orphans, timeout=1)
+        if not orphans:
+            break
     end_strays(mark)
 
 

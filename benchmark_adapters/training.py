@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -46,26 +47,24 @@ def train(
         labels: int64 [N].
         recipe: a `Recipe`, or the name of one that ships.
         seed: of the order of the images and of the augmentation; torch's global state is left as it was.
-        epochs: overrides the recipe's epoch argument.
+        epochs: overrides the recipe's epoch argument, or its number of steps by as many passes over the images.
         augment: False leaves the recipe's augmentation out.
         report: called with (done, total), in the recipe's unit of steps or epochs.
 
     Raises:
-        ValueError: an unknown recipe, or ``epochs`` for one that counts steps.
+        ValueError: an unknown recipe.
     """
     if isinstance(recipe, str):
         if recipe not in RECIPES:
             raise ValueError(f"unknown recipe {recipe!r}; known: {', '.join(RECIPES)}")
         recipe = RECIPES[recipe]
-    if epochs is not None and recipe.epochs is None:
-        raise ValueError(f"recipe {recipe.name} counts steps, not epochs")
     student.to(device).train()
     images, labels = images.to(device), labels.to(device)
     change = AUGMENTATIONS[recipe.augment if augment else "none"]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if recipe.schedule == "one-cycle":
-            return _one_cycle(student, images, labels, recipe, change, report or _silent)
+            return _one_cycle(student, images, labels, recipe, epochs, change, report or _silent)
         return _rebuild_halfway(student, images, labels, recipe, epochs, change, report or _silent)
 
 
@@ -82,16 +81,17 @@ def accuracy(student: nn.Module, images: Tensor, labels: Tensor) -> float:
     return (predict(student, images) == labels.cpu()).float().mean().item()
 
 
-def _one_cycle(student: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, change: Augment, report: Report) -> list[float]:
+def _one_cycle(student: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, epochs: int | None, change: Augment, report: Report) -> list[float]:
     """``recipe.steps`` steps; the learning rate rises to ``recipe.lr`` and falls to nothing (Smith & Topin, arXiv 1708.07120)."""
-    steps = recipe.steps or 0
+    # Batches of equal size, so that no step rests on the few images that a last one would hold.
+    per_epoch = math.ceil(len(images) / recipe.batch_size)
+    steps = epochs * per_epoch if epochs is not None else recipe.steps or 0
     optimizer = _sgd(student, recipe, recipe.lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=max(steps, 1))
     losses: list[float] = []
     done = 0
     while done < steps:
-        # Batches of equal size, so that no step rests on the few images that a last one would hold.
-        batches = torch.randperm(len(images)).tensor_split(-(-len(images) // recipe.batch_size))[: steps - done]
+        batches = torch.randperm(len(images)).tensor_split(per_epoch)[: steps - done]
         sums = torch.zeros((), device=images.device)
         for batch in batches:
             sums += _step(student, optimizer, change(images[batch]), labels[batch]) * len(batch)

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmark_adapters.budget import Budget as Budget
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-    from benchmark_adapters.budget import Budget
 
     Array = np.ndarray[Any, Any]
     Round = tuple[Array | torch.Tensor, Array | torch.Tensor] | tuple[Array | torch.Tensor, Array | torch.Tensor, Array | torch.Tensor]
@@ -127,13 +127,17 @@ class Track:
 
 @dataclass(frozen=True)
 class Option:
-    """A method's setting, ``--option name=value``; ``choices`` empty: any value of ``type``."""
+    """A method's setting, ``--option name=value``.
+
+    ``choices`` empty: any value of ``type``; ``check``, where given, raises `ValueError` for a value that won't do.
+    """
 
     name: str
     type: type[str] | type[int] | type[float] | type[bool]
     default: str | int | float | bool | None
     help: str
     choices: tuple[str, ...] = ()
+    check: Callable[[Any], object] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ stdin closes, the parent is gone, and so this process group ends.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Dataset, Method, Task, UserError
 
 Send = Callable[..., None]
-FACTS = {"model": str, "model_sha256": str, "model_trained_on": str, "batch": int, "threads": int}
+FACTS = {"device": str, "model": str, "model_sha256": str, "model_trained_on": str, "batch": int, "threads": int}
 
 
 def main() -> None:
@@ -34,11 +35,16 @@ def main() -> None:
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
 
+    owner = os.getpid()
+
     def send(kind: str, **facts: Any) -> None:
+        if os.getpid() != owner:  # a fork of the method came back here
+            os._exit(0)
         events.write(json.dumps({"kind": kind, **facts}, allow_nan=False) + "\n")
 
     _execute(job, send)
-    sys.stdout.flush()
+    with contextlib.suppress(Exception):  # the method may have closed it
+        sys.stdout.flush()
     send("end")
 
 
@@ -62,8 +68,9 @@ def _execute(job: dict[str, Any], send: Send) -> None:
     except UserError as error:
         send("error", message=str(error))
     except (Exception, SystemExit) as error:  # a method may fail in any way; its record says how
-        traceback.print_exc()
-        send("error", message=" ".join(f"the method raised {type(error).__name__}: {error}".split()))
+        with contextlib.suppress(Exception):
+            traceback.print_exc()
+        send("error", message=f"the method raised {type(error).__name__}: {error}")
 
 
 def _task(job: dict[str, Any], dataset: Dataset, send: Send) -> Task:
@@ -98,17 +105,19 @@ def _rounds(method: Method, task: Task, budget: Budget, folder: Path, send: Send
     import numpy as np
     from safetensors.numpy import save_file
 
-    from benchmark_adapters.checks import check_round
+    from benchmark_adapters.checks import InvalidImages, check_round
 
     counts = np.zeros(task.dataset.num_classes, np.int64)
     send("ready", facts=devices.facts(task.device))
     rounds = method.distill(task, budget)
+    if not isinstance(rounds, Iterable):
+        raise InvalidImages(f"distill returned {type(rounds).__name__}, expected a generator of rounds")
     for number, value in enumerate(rounds):
         images, labels, generated = check_round(value, task.dataset)
         path = folder / f"{number:07}.safetensors"
         save_file({"images": np.ascontiguousarray(images), "labels": labels, "generated": generated}, path)
         counts += np.bincount(labels, minlength=len(counts))
-        send("round", file=path.name, images=len(images), generated=int(generated.sum()), ipc=int(counts.min()))
+        send("round", file=path.name, generated=int(generated.sum()), ipc=int(counts.min()))
         if task.ipc is not None and counts.min() >= task.ipc:
             break
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmark_adapters.types import Task, UserError
+from benchmark_adapters.types import Task
 from gdd_plugin import pda, prompts, sampler
 
 if TYPE_CHECKING:
@@ -36,18 +36,10 @@ class Settings:
 
 
 def settings(options: Mapping[str, Any], dataset: str) -> Settings:
-    """What ``options`` mean for ``dataset``: an option given wins over the preset.
-
-    Raises:
-        UserError: a number is out of range.
-    """
+    """What ``options`` mean for ``dataset``: an option given wins over the preset."""
     preset = PRESETS[options["preset"]]
     policy = options["pda"] or preset["pda"]
     copies = pda.POLICIES[policy].copies if options["copies"] is None else options["copies"]
-    if not 0 <= copies <= 100:
-        raise UserError(f"option copies={copies}: expected 0 to 100")
-    if options["batch"] is not None and not 1 <= options["batch"] <= 4096:
-        raise UserError(f"option batch={options['batch']}: expected 1 to 4096")
     return Settings(
         model=options["model"] or MODELS.get(dataset, MODEL),
         prompts=options["prompts"] or preset["prompts"],
@@ -61,10 +53,7 @@ def rounds(task: Task) -> Iterator[Round]:
     """Rounds of sampled images, each followed by its augmented copies; forever where ``task.ipc`` is None."""
     chosen = settings(task.options, task.dataset.name)
     data = task.dataset
-    try:
-        wordings = prompts.class_prompts(data.class_names, data.name, chosen.prompts, data.synonyms)
-    except ValueError as error:
-        raise UserError(f"option {error}") from None
+    wordings = prompts.class_prompts(data.class_names, data.name, chosen.prompts, data.synonyms)
     turbo = sampler.TurboSampler(chosen.model, task.device, chosen.batch)
     turbo.encode([prompt for wording in wordings for prompt in wording])
     task.ready(**turbo.facts, prompts=chosen.prompts, pda=chosen.pda, copies=chosen.copies)

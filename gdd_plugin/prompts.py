@@ -80,6 +80,21 @@ def clean(name: str) -> str:
     return " ".join(name.replace("_", " ").replace('"', " ").split())
 
 
+def check_style(style: str) -> tuple[str, ...]:
+    """The templates of ``style``; none for ``bare``.
+
+    Raises:
+        ValueError: the style is neither known nor a template.
+    """
+    if style == "bare":
+        return ()
+    if style in TEMPLATES:
+        return TEMPLATES[style]
+    if "{name}" in style:
+        return (style,)
+    raise ValueError(f"expected {', '.join(['bare', *TEMPLATES])}, or a template with {{name}} in it")
+
+
 def class_prompts(names: Sequence[str], dataset: str, style: str = "name", synonyms: Sequence[Sequence[str]] = ()) -> list[list[str]]:
     """The prompts of every class, in the order of ``names``.
 
@@ -91,12 +106,6 @@ def class_prompts(names: Sequence[str], dataset: str, style: str = "name", synon
     """
     if style == "bare":
         return [[", ".join(map(clean, words))] for words in (synonyms or [[name] for name in names])]
-    if style in TEMPLATES:
-        templates = TEMPLATES[style]
-    elif "{name}" in style:
-        templates = (style,)
-    else:
-        known = ", ".join(["bare", *TEMPLATES])
-        raise ValueError(f"prompts={style!r} is no known style ({known}) and no template with {{name}} in it")
+    templates = check_style(style)
     senses = SENSES.get(dataset, {})
     return [[t.replace("{name}", senses.get(name, clean(name))) for t in templates] for name in names]

@@ -38,11 +38,10 @@ class TurboSampler:
         self.device = device
         self.batch = batch or (CPU_BATCH if device == "cpu" else GPU_BATCH)
         self.pipe, folder = load(model, device)
-        card = folder / "training.json"
-        story = json.loads(card.read_text()) if card.is_file() else {}
-        self.border = int(story.get("border", 0))
+        story = _story(folder)
+        self.border = story["border"]
         self.facts = {
-            "model": model if model in BUNDLED or not Path(model).exists() else Path(model).name,
+            "model": model if model in BUNDLED or not Path(model).exists() else Path(model).resolve().name,
             "model_sha256": weights_sha256(folder),
             "model_trained_on": story.get("trained_on", "not stated by the model"),
             "model_licence": story.get("licence") or LICENCES.get(model, "see the model's card"),
@@ -119,21 +118,33 @@ def load(model: str, device: str) -> tuple[Any, Path]:
         )
     except Exception as error:  # whatever a damaged folder makes the libraries raise
         raise UserError(f"model folder {folder} can't be loaded: {' '.join(str(error).split())[:300]}") from None
-    if not hasattr(pipe, "text_encoder_2"):
+    if "StableDiffusionXL" not in type(pipe).__name__:
         raise UserError(f"model {model} is a {type(pipe).__name__}; generative-turbo needs an SDXL pipeline")
-    if pipe.scheduler.config.timestep_spacing != "trailing":
+    if pipe.scheduler.config.get("timestep_spacing") != "trailing":
         pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device), folder
 
 
+def _story(folder: Path) -> dict[str, Any]:
+    """What our own training wrote beside the weights; empty for other models."""
+    card = folder / "training.json"
+    try:
+        story = json.loads(card.read_text()) if card.is_file() else {}
+        return {**story, "border": int(story.get("border", 0))}
+    except (ValueError, TypeError, AttributeError):
+        raise UserError(f"{card} is damaged; get the model again, or remove the file") from None
+
+
 def weights_sha256(folder: Path) -> str:
-    """Hash of the names and contents of all weight files below ``folder``.
+    """Hash of the names and contents of the weight files that `load` reads: fp16 ones where there are any.
 
     In the hub's cache a weight file links to a blob that is named by its sha256, which saves reading gigabytes.
     """
     total = hashlib.sha256()
-    for path in sorted(folder.rglob("*.safetensors")):
+    files = sorted(folder.glob("*/*.safetensors"))
+    halves = [path for path in files if ".fp16." in path.name]
+    for path in halves or files:
         blob = path.resolve().name
         content = blob if path.is_symlink() and re.fullmatch("[0-9a-f]{64}", blob) else _file_sha256(path)
         total.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
@@ -157,7 +168,10 @@ def _folder(model: str) -> Path:
     from diffusers import DiffusionPipeline
 
     try:
-        return Path(DiffusionPipeline.download(model, variant="fp16", use_safetensors=True))
+        try:
+            return Path(DiffusionPipeline.download(model, variant="fp16", use_safetensors=True))
+        except ValueError:  # a model without that variant
+            return Path(DiffusionPipeline.download(model, use_safetensors=True))
     except Exception as error:  # no network, no such model, no right to it: the libraries raise many kinds
         raise UserError(
             f"model {model} is neither a folder nor in the hub's cache, and the hub did not give it ({type(error).__name__}); "

@@ -9,6 +9,8 @@ import types
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin, get_type_hints
 
+from leaderboard import stats
+
 SCHEMA = 1
 STATUSES = ("ok", "timeout", "invalid", "error")
 
@@ -119,6 +121,10 @@ class Record:
             raise ValueError("accuracies are not fractions")
         if len(self.seeds) != len(self.accuracies):
             raise ValueError(f"{len(self.seeds)} seeds for {len(self.accuracies)} accuracies")
+        mean, _, interval = stats.summary(self.accuracies)
+        for name, said, computed in (("mean", [self.accuracy_mean], [mean]), ("ci95", self.accuracy_ci95, interval)):
+            if [None if x is None else round(x, 6) for x in said or []] != [None if x is None else round(x, 6) for x in computed or []]:
+                raise ValueError(f"accuracy_{name} is not that of the accuracies")
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -1,5 +1,6 @@
 """Mean, spread, interval and test of accuracies over evaluation seeds."""
 
+import warnings
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
@@ -25,7 +26,9 @@ def differs(first: Sequence[float], second: Sequence[float], level: float = 0.05
         return fmean(first) != fmean(second)
     from scipy.stats import ttest_ind
 
-    return bool(ttest_ind(first, second, equal_var=False).pvalue < level)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of equal values in one of them
+        return bool(ttest_ind(first, second, equal_var=False).pvalue < level)
 
 
 def ranks(groups: Sequence[Sequence[float]]) -> list[str]:

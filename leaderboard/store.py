@@ -55,7 +55,7 @@ def read(folder: Path) -> Record:
     path = folder / "record.json"
     try:
         return Record.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
 
 

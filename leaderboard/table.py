@@ -20,10 +20,10 @@ PLAIN = ("rank", "method", "IPC", "accuracy %", "95 % interval", "n", "images/s"
 def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
     """A row for each run: its fields, ``rank`` (text, empty where not ranked) and ``n``; best first within a track and dataset.
 
-    Runs with equal images, recipe, student and seeds count once: the oldest. Ranked together are the comparable
+    Runs of a track with equal images, recipe, student and seeds count once: the oldest comparable one. Ranked together are the comparable
     runs of one track, dataset and division whose time limit was enforced.
     """
-    kept = [record for record in _distinct(records) if track in (None, record.track)]
+    kept = _distinct(record for record in records if track in (None, record.track))
     order = sorted(kept, key=lambda r: (r.track, r.dataset, r.division, -(r.accuracy_mean or -1), r.created))
     result = [{**dataclasses.asdict(record), "rank": "", "n": record.n} for record in order]
     groups: dict[tuple[str, str, str], list[Row]] = {}
@@ -70,8 +70,8 @@ def _csv(table: Sequence[Row]) -> str:
 
 def _distinct(records: Iterable[Record]) -> list[Record]:
     seen: dict[Any, Record] = {}
-    for record in sorted(records, key=lambda record: (record.created, record.run_id)):
-        same = (record.images_sha256, record.dataset, record.recipe_sha256, record.student, tuple(record.seeds))
+    for record in sorted(records, key=lambda r: (not r.comparable, not r.limit_enforced, r.created, r.run_id)):
+        same = (record.track, record.images_sha256, record.dataset, record.recipe_sha256, record.student, tuple(record.seeds))
         seen.setdefault(same if record.images_sha256 and record.accuracies else record.run_id, record)
     return list(seen.values())
 
@@ -83,10 +83,10 @@ def _cells(row: Row) -> dict[str, str]:
     made = None if seconds.get("load") is None else seconds["load"] + (seconds.get("generate") or 0)
     return {
         "rank": row["rank"],
-        "method": " ".join([row["method"], *row["given"]]),
+        "method": " ".join(" ".join([row["method"], *row["given"]]).split()),
         "IPC": str(row["ipc"]),
         "accuracy %": _number(row["accuracy_mean"], 100, 2),
-        "95 % interval": f"{100 * low_high[0]:.2f} to {100 * low_high[1]:.2f}" if low_high else "",
+        "95 % interval": f"{100 * max(low_high[0], 0):.2f} to {100 * min(low_high[1], 1):.2f}" if low_high else "",
         "n": str(row["n"]),
         "images/s": _number(row["images_per_second"], 1, 1),
         "time s": _number(made, 1, 1),

@@ -1,13 +1,14 @@
 """The command line, as a process of its own."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 COMMAND = Path(sys.executable).parent / "ddbench"
 
@@ -52,6 +53,9 @@ def test_list_options(ddbench):
         (["run", "--method", "generative-turbo", "--time-limit", "soon"], "'soon' is not a valid float"),
         (["run", "--method", "generative-turbo", "--option", "colour=red"], "no option 'colour'; it has: model, "),
         (["run", "--method", "generative-turbo", "--option", "batch=big"], "expected int"),
+        (["run", "--method", "generative-turbo", "--option", "batch=0"], "--option batch=0: expected 1 to 4096"),
+        (["run", "--method", "generative-turbo", "--option", "prompts=poem"], "--option prompts=poem: expected bare, name"),
+        (["run", "--method", "generative-turbo", "--option", "a\nb=1"], "--option a b=1"),
         (["run", "--method", "generative-turbo", "--option", "pda=wild"], "expected one of default, published, none"),
         (["run"], "Missing option '--method'"),
         (["sing"], "No such command 'sing'"),
@@ -99,6 +103,12 @@ def test_run_reports_and_ends_with_the_table(ddbench, strange_folder, tmp_path):
     assert json.loads(ddbench("show", run.name, "--json").stdout) == json.loads((run / "record.json").read_text())
 
 
+def test_a_track_of_two_datasets_makes_two_runs(ddbench, strange_folder):
+    done = ddbench("run", "--method", "good", "--track", "pair", "--json", path=[strange_folder])
+    assert done.returncode == 0, done.stderr
+    assert [record["dataset"] for record in json.loads(done.stdout)] == ["few", "few-too"]
+
+
 def test_a_failed_run_has_exit_code_1_a_row_and_loses_nothing(ddbench, strange_folder, tmp_path):
     assert ddbench("run", "--method", "good", "--track", "few", "--repeats", "0", path=[strange_folder]).returncode == 0
     done = ddbench("run", "--method", "raises", "--track", "few", "--json", path=[strange_folder])
@@ -135,7 +145,7 @@ def test_data_says_what_is_here_and_how_to_get_the_rest(ddbench, tmp_path):
     assert ddbench("data", "cifar10", "--data", str(tmp_path), XDG_DATA_HOME=str(tmp_path / "user")).returncode == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/version").exists(), reason="needs a folder that can't be written")
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux's /proc")
 def test_a_runs_folder_that_cannot_be_written(ddbench, strange_folder):
     """Not even root can make folders below /proc."""
     done = ddbench("run", "--method", "good", "--track", "few", "--runs", "/proc/runs", path=[strange_folder])
@@ -159,11 +169,17 @@ def test_quickstart_makes_real_images_and_a_real_score(ddbench, tmp_path):
 
 
 def test_max_fills_the_limit_and_stops_at_it(ddbench, tmp_path):
+    """The run's log is written when sampling has ended, and nothing else of the run before that but the rounds."""
+    started = time.time()
     done = ddbench("run", "--method", "generative-turbo", "--ipc", "max", "--time-limit", "20", "--repeats", "0", "--json")
     record = json.loads(done.stdout)
     assert (done.returncode, record["status"]) == (0, "ok")
+    (log,) = (tmp_path / "runs").glob("*/*/*/*/log.txt")
+    assert 20 < log.stat().st_mtime - started < 22  # the start of the command itself included
+    assert record["seconds"]["load"] + record["seconds"]["generate"] <= 20
+    labels = load_file(log.with_name("images.safetensors"))["labels"]
+    assert np.bincount(labels).tolist() == [record["ipc"]] * 10
     assert record["ipc"] > 20
-    assert 15 < record["seconds"]["load"] + record["seconds"]["generate"] <= 20
     assert "limit 20 s instead of 60 s" in record["not_comparable_because"]
 
 

@@ -142,11 +142,25 @@ def test_images_and_labels_must_agree(clothes):
         datasets.load(FASHION_MNIST, "test", clothes)
 
 
+def test_no_images_are_no_dataset(clothes):
+    (clothes / "t10k-images-idx3-ubyte").write_bytes(idx(np.empty((0, 28, 28))))
+    (clothes / "t10k-labels-idx1-ubyte").write_bytes(idx(np.empty(0)))
+    with pytest.raises(UserError, match="has no images"):
+        datasets.load(FASHION_MNIST, "test", clothes)
+
+
+def test_a_data_folder_that_is_none(tmp_path):
+    with pytest.raises(UserError, match=r"--data .*nowhere is no folder"):
+        datasets.find(CIFAR10, tmp_path / "nowhere")
+
+
 def test_bundled_files_are_checked_against_their_sums(tmp_path, monkeypatch):
     folder = tmp_path / "bundled"
     shutil.copytree(FASHION_MNIST.bundled, folder)
     file = folder / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()), 1))
+    assert len(datasets.read_idx(folder, "test")[1]) == 10_000  # elsewhere it is the user's own file
+    monkeypatch.setattr(datasets, "PACKAGE", tmp_path)
     with pytest.raises(UserError, match="its sha256 is not the one in SHA256SUMS"):
         datasets.read_idx(folder, "test")
 
@@ -268,6 +282,10 @@ def test_tiny_imagenet_labels_by_sorted_wordnet_id(tiny):
     assert TINY_IMAGENET.class_names[95] == "crane"
 
 
+def damage_encoding(root):
+    (root / "wnids.txt").write_bytes(bytes(range(128, 256)))
+
+
 def damage_wnids(root):
     (root / "wnids.txt").write_text("n00000000\n" + "\n".join((root / "wnids.txt").read_text().splitlines()[1:]))
 
@@ -293,6 +311,7 @@ def damage_size(root):
     ("damage", "message"),
     [
         (damage_wnids, "wnids.txt: its WordNet ids are not the 200"),
+        (damage_encoding, "wnids.txt: its WordNet ids are not the 200"),
         (damage_annotation, "val_annotations.txt, line 1"),
         (damage_columns, "val_annotations.txt, line 1"),
         (damage_image, "val_2.JPEG: not readable as an image"),

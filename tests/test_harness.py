@@ -20,6 +20,7 @@ from benchmark_adapters.plan import Request, plan
 from benchmark_adapters.supervisor import MARK, Log
 from benchmark_adapters.types import UserError
 from leaderboard import store
+from leaderboard.record import Record
 
 
 def run(strange, tmp_path, method, **asked):
@@ -87,6 +88,7 @@ def test_the_record_holds_every_promised_field(strange, tmp_path):
     assert set(promised.split()) <= set(json.loads(text))
     assert os.uname().nodename not in text
     assert str(tmp_path) not in text
+    assert Record.from_json(text).device == "cpu"
 
 
 def test_equal_seeds_give_equal_images_and_accuracies(strange, tmp_path):
@@ -145,6 +147,12 @@ def test_signals_do_not_save_a_method_from_the_limit(strange, tmp_path):
         ("label-count", "invalid", r"labels of type int64 and shape \[5\], expected int64 \[10\]"),
         ("no-pair", "invalid", r"yielded ndarray, expected a tuple"),
         ("nothing", "invalid", r"ended without 2 images per class"),
+        ("silenced-raises", "error", r"RuntimeError: nobody hears it"),
+        ("meddles", "invalid", r"wrote into the harness's own channel"),
+        ("deletes", "error", r"the rounds on disk are not as they were written"),
+        ("no-generator", "invalid", r"distill returned NoneType, expected a generator"),
+        ("empty-rounds", "invalid", r"a round of no images"),
+        ("many-lines", "error", r"^one two \[31m x{400,500} \[...\]$"),
         ("nan-fact", "error", r"Out of range float values"),
         ("typed-fact", "error", r"task.ready\(batch='many'\): expected int"),
         ("too-few", "invalid", r"ended after 1 of 2 images per class"),
@@ -197,6 +205,31 @@ def test_no_process_survives_even_in_a_session_of_its_own(strange, tmp_path):
 
 def test_a_method_has_no_stdin_and_no_way_to_wait_for_it(strange, tmp_path):
     assert run(strange, tmp_path, "reads-stdin")[1].status == "ok"
+
+
+@pytest.mark.parametrize("method", ["silenced", "comes-back-twice"])
+def test_oddities_that_harm_nobody(strange, tmp_path, method):
+    assert run(strange, tmp_path, method, repeats=0)[1].status == "ok"
+
+
+def test_records_name_no_folders_whoever_speaks(strange, tmp_path):
+    folder, record = run(strange, tmp_path, "talks-of-folders", ipc=3)
+    assert "alice" not in (folder / "record.json").read_text()
+    assert (record.model, record.facts["weights"]) == ("mine", "w.bin")
+
+
+def test_a_signal_after_sampling_keeps_the_images(strange, tmp_path, monkeypatch):
+    save = harness._save
+
+    def interrupted(*arguments):
+        save(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(harness, "_save", interrupted)
+    folder, record = run(strange, tmp_path, "good")
+    assert (record.status, record.accuracies) == ("error", [])
+    assert record.message == "scoring failed, the images are kept: interrupted"
+    assert len(load_file(folder / "images.safetensors")["labels"]) == 20
 
 
 def test_a_method_may_change_its_working_directory(strange, tmp_path, monkeypatch):
@@ -271,6 +304,7 @@ def test_a_run_that_differs_from_its_track_says_so(strange, tmp_path, asked, rea
         ({"time_limit": float("inf")}, "--time-limit inf"),
         ({"time_limit": 86_401}, "--time-limit 86401"),
         ({"seed": -1}, "--seed -1"),
+        ({"seed": 10**20}, "--seed 1000"),
         ({"repeats": -1}, "--repeats -1"),
         ({"options": ["nonsense"]}, "expected KEY=VALUE"),
         ({"options": ["size=3"]}, "good has no option 'size'; it has: none"),
@@ -293,10 +327,17 @@ def test_runs_folder_that_cannot_be_made(strange, tmp_path):
         run(strange, tmp_path, "good", runs=tmp_path / "file" / "runs")
 
 
-def test_missing_data_is_said_before_the_clock_starts(strange, tmp_path):
+def test_missing_data_is_said_before_anything_begins(strange, tmp_path):
     with pytest.raises(UserError, match=r"dataset cifar100 is not in .*--download"):
         run(strange, tmp_path, "good", track="eccv2024-fixed", dataset="cifar100", data=tmp_path)
+    with pytest.raises(UserError, match="dataset absent is not in"):  # though the track's first dataset may be here
+        plan(Request("good", track="half"), strange)
     assert not (tmp_path / "runs").exists()
+
+
+def test_options_that_only_look_like_paths_are_kept():
+    values = ["a photo w/o a {name} /x/", "stabilityai/sdxl-turbo", "/home/alice/my models/turbo", "./turbo", "~/turbo", 3, None]
+    assert [harness._name(value) for value in values] == [values[0], values[1], "turbo", "turbo", "turbo", 3, None]
 
 
 def test_a_failing_score_keeps_the_images(strange, tmp_path, monkeypatch):
@@ -358,6 +399,8 @@ def test_balanced_takes_the_first_of_each_class_in_order():
         ("see https://example.org/a/b", "see https://example.org/a/b"),
         ("stabilityai/sdxl-turbo", "stabilityai/sdxl-turbo"),
         ("~/models/mine", "mine"),
+        ("file:/home/al:ice/a and //srv/alice/x", "a and x"),
+        ("~alice/m, ../../home/alice/w", "m, w"),
         ("either/or and 1/2", "either/or and 1/2"),
     ],
 )

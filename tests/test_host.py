@@ -52,6 +52,23 @@ def test_failed_import_is_reported_and_skipped(distribution, ddbench):
     assert done.stderr.startswith("warning: plug-in broken-plugin:broken_plugin skipped")
 
 
+def test_a_hook_that_exits_is_reported_and_skipped(distribution):
+    distribution("quitter", "import sys\nfrom benchmark_adapters import hookimpl\n@hookimpl\ndef ddbench_methods():\n    sys.exit(3)\n")
+    assert [line for line in host.build().skipped if "quitter" in line and "SystemExit: 3" in line]
+
+
+def test_a_plugin_without_a_marked_hook_is_named(distribution):
+    distribution("unmarked", "def ddbench_methods():\n    return []\n")
+    assert [line for line in host.build().skipped if "unmarked" in line and "hookimpl" in line]
+
+
+def test_what_a_plugin_prints_stays_off_stdout(distribution, ddbench):
+    folder = distribution("chatty", "print('hello')\nfrom benchmark_adapters import hookimpl\n@hookimpl\ndef ddbench_methods():\n    return []\n")
+    done = ddbench("list", "--json", path=[folder])
+    assert "hello" in done.stderr
+    assert set(json.loads(done.stdout)) == set(host.KINDS)
+
+
 def test_failing_hook_is_reported_and_skipped(distribution):
     distribution("bad-hook", "from benchmark_adapters import hookimpl\n@hookimpl\ndef ddbench_methods():\n    return 1 / 0\n")
     parts = host.build()

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 import scipy.stats
@@ -76,6 +77,12 @@ def test_ranks_are_shared_where_no_test_tells_the_means_apart():
     assert stats.ranks([]) == []
 
 
+def test_equal_values_make_no_noise():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert stats.ranks([[0.5, 0.5, 0.5], [0.7, 0.71, 0.72]]) == ["2", "1"]
+
+
 # Records
 
 
@@ -98,6 +105,9 @@ def test_a_record_survives_json():
         ({"seconds": {"load": "1"}}, "field seconds"),
         ({"accuracies": [1.5, 0.2, 0.3]}, "not fractions"),
         ({"accuracies": "high"}, "field accuracies"),
+        ({"accuracy_mean": 0.99}, "accuracy_mean is not that of the accuracies"),
+        ({"accuracy_ci95": [0.1, 0.2]}, "accuracy_ci95 is not that of the accuracies"),
+        ({"accuracy_ci95": None}, "accuracy_ci95 is not that of the accuracies"),
         ({"seeds": [1]}, "1 seeds for 3 accuracies"),
         ({"ipc": "many"}, "field ipc"),
     ],
@@ -136,7 +146,7 @@ def test_a_run_appears_whole_or_not_at_all(tmp_path):
 
 def test_damaged_records_are_named_and_the_others_read(tmp_path):
     good, bad = save(tmp_path, record()), save(tmp_path, record(method="two"))
-    (bad / "record.json").write_text("{")
+    (bad / "record.json").write_text("[" * 100_000)
     records, problems = store.records([tmp_path])
     assert [one.run_id for one in records] == [good.name]
     assert len(problems) == 1
@@ -170,6 +180,13 @@ def test_the_same_run_counts_once():
     other_seeds = dataclasses.replace(runs[1], seeds=[3, 4, 5])
     other_recipe = dataclasses.replace(runs[1], run_id="d", recipe_sha256="s" * 64)
     assert len(table.rows([runs[0], other_seeds, other_recipe])) == 3
+
+
+def test_of_equal_runs_the_comparable_one_counts_and_tracks_count_apart():
+    same = {"images_sha256": "x" * 64}
+    late = record(run_id="b", **same, created="2026-02-01T00:00:00Z")
+    rows = table.rows([record(run_id="a", comparable=False, **same), late, record(run_id="c", track="other", **same)])
+    assert [(row["run_id"], row["rank"]) for row in rows] == [("c", "1"), ("b", "1")]
 
 
 def test_failed_runs_are_rows_without_rank_and_are_never_merged():

@@ -39,7 +39,7 @@ def test_order_and_meaning():
 
 def test_templates_of_ones_own():
     assert of(CIFAR10, "a sketch of {name}, {name}")[0] == ["a sketch of airplane, airplane"]
-    with pytest.raises(ValueError, match="'nmae' is no known style"):
+    with pytest.raises(ValueError, match=r"expected bare, name, photo, .* or a template"):
         of(CIFAR10, "nmae")
 
 

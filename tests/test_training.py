@@ -118,10 +118,11 @@ def test_a_seed_decides_a_training(clothes):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_epochs_only_for_recipes_that_count_them(clothes):
+def test_epochs_override_steps_by_passes_over_the_images(clothes):
     net = students.build("convnet3", 10, 28, 1, width=8)
-    with pytest.raises(ValueError, match="counts steps"):
-        training.train(net, *clothes, "quickstart/1", 0, epochs=3)
+    reports = []
+    assert len(training.train(net, *clothes, "quickstart/1", 0, epochs=2, report=lambda done, total: reports.append(total))) == 2
+    assert reports == [32] * 32  # 1,000 images in 16 batches, twice
     with pytest.raises(ValueError, match="unknown recipe 'quickstart/9'"):
         training.train(net, *clothes, "quickstart/9", 0)
 

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from benchmark_adapters import datasets, hookimpl
-from benchmark_adapters.types import Method, Option, Recipe, Track
+from benchmark_adapters.types import Method, Option, Recipe, Track, UserError
 
 CLASSES = 10
 
@@ -117,9 +118,9 @@ def ignores_sigterm(task, budget):
 
 
 def forks(task, budget):
-    """Leaves one child in its process group and one in a session of its own; both name their pid."""
-    for detached in (False, True):
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=detached)
+    """Leaves a child in its process group, one in a session of its own, and one that has no mark of the run either."""
+    for detached, environment in ((False, None), (True, None), (True, {})):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=detached, env=environment)
         with open(task.options["pids"], "a") as file:
             file.write(f"{child.pid}\n")
     yield from images_of(task)
@@ -167,6 +168,74 @@ def wanders(task, budget):
     yield from images_of(task)
 
 
+def silenced(task, budget):
+    """Closes its output."""
+    yield from images_of(task)
+    sys.stdout.close()
+
+
+def silenced_raises(task, budget):
+    sys.stderr.close()
+    raise RuntimeError("nobody hears it")
+    yield
+
+
+def meddles(task, budget):
+    """Writes into every open file descriptor."""
+    yield images()
+    for descriptor in range(3, 20):
+        try:
+            os.write(descriptor, b"garbage\n")
+        except OSError:
+            continue
+    time.sleep(600)
+
+
+def deletes(task, budget):
+    """Removes the rounds that it has delivered."""
+    yield images()
+    for path in Path(gc_rounds()).glob("*.safetensors"):
+        path.unlink()
+    yield images()
+
+
+def gc_rounds():
+    """The folder of the rounds, which no method is told."""
+    frame = sys._getframe()
+    while "folder" not in frame.f_locals:
+        frame = frame.f_back
+    return frame.f_locals["folder"]
+
+
+def comes_back_twice(task, budget):
+    """Its fork goes on as if it were the method."""
+    yield images()
+    if os.fork() == 0:
+        return
+    time.sleep(0.5)
+    yield images()
+
+
+def no_generator(task, budget):
+    return None
+
+
+def empty_rounds(task, budget):
+    while True:
+        yield images()[0][:0], np.arange(0)
+
+
+def talks_of_folders(task, budget):
+    task.ready(model="/home/alice/models/mine", weights="/home/alice/w.bin")
+    yield from images_of(task)
+    raise RuntimeError("nothing in /home/alice/models/mine and ~alice/data")
+
+
+def many_lines(task, budget):
+    raise UserError("one\ntwo\x1b[31m " + 1000 * "x")
+    yield
+
+
 def nan_fact(task, budget):
     task.ready(loss=float("nan"))
     yield from images_of(task)
@@ -179,7 +248,8 @@ def typed_fact(task, budget):
 
 METHODS = [
     good, slow, unbalanced, raises, wrong_shape, wrong_size, wrong_dtype, nan, label_range, label_dtype, label_count, no_pair, nothing,
-    too_few, megabyte, hangs, ignores_sigterm, dies, leaves, exits, reads_stdin, marks, wanders, nan_fact, typed_fact,
+    too_few, megabyte, hangs, ignores_sigterm, dies, leaves, exits, reads_stdin, marks, wanders, silenced, silenced_raises, meddles, deletes,
+    comes_back_twice, no_generator, empty_rounds, talks_of_folders, many_lines, nan_fact, typed_fact,
 ]  # fmt: skip
 
 
@@ -197,7 +267,8 @@ def ddbench_methods():
 
 @hookimpl
 def ddbench_datasets():
-    return [replace(datasets.FASHION_MNIST, name="few", read=read_few, test_size=300)]
+    few = replace(datasets.FASHION_MNIST, name="few", read=read_few, test_size=300)
+    return [few, replace(few, name="few-too"), replace(few, name="absent", markers=("no such file",))]
 
 
 @hookimpl
@@ -209,5 +280,7 @@ def ddbench_recipes():
 def ddbench_tracks():
     return [
         Track("few", ("few",), time_limit=30, ipc=(2,), default_ipc=2, recipe="few/1", repeats=2, bundled_data=True),
+        Track("pair", ("few", "few-too"), time_limit=30, ipc=(2,), default_ipc=2, recipe="few/1", repeats=1, bundled_data=True),
+        Track("half", ("few", "absent"), time_limit=30, ipc=(2,), default_ipc=2, recipe="few/1", repeats=1),
         Track("few-sizes", ("few",), time_limit=30, ipc=(1, 2), default_ipc=1, recipe="few/1", repeats=1, bundled_data=True, real_data=False),
     ]

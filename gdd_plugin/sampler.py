@@ -105,11 +105,12 @@ def load(model: str, device: str) -> tuple[Any, Path]:
     Raises:
         UserError: see `TurboSampler`.
     """
+    folder = _folder(model)  # before the imports, which take seconds
+
     from diffusers import AutoPipelineForText2Image, EulerAncestralDiscreteScheduler
     from diffusers.utils import logging
 
     logging.disable_progress_bar()
-    folder = _folder(model)
     half = device != "cpu"
     variant = "fp16" if any(folder.glob("unet/*.fp16.safetensors")) else None
     try:

@@ -89,7 +89,7 @@ def test_debug_shows_the_traceback(ddbench):
 
 
 def test_run_reports_and_ends_with_the_table(ddbench, strange_folder, tmp_path):
-    done = ddbench("run", "--method", "good", "--track", "few", path=[strange_folder])
+    done = ddbench("run", "--method", "good", "--track", "few", "--device", "cpu", path=[strange_folder])
     assert done.returncode == 0, done.stderr
     assert "sampling 2 images per class in at most 30 s" in done.stderr
     assert "scoring: convnet3 by recipe few/1, 2 seeds" in done.stderr
@@ -104,14 +104,14 @@ def test_run_reports_and_ends_with_the_table(ddbench, strange_folder, tmp_path):
 
 
 def test_a_track_of_two_datasets_makes_two_runs(ddbench, strange_folder):
-    done = ddbench("run", "--method", "good", "--track", "pair", "--json", path=[strange_folder])
+    done = ddbench("run", "--method", "good", "--track", "pair", "--device", "cpu", "--json", path=[strange_folder])
     assert done.returncode == 0, done.stderr
     assert [record["dataset"] for record in json.loads(done.stdout)] == ["few", "few-too"]
 
 
 def test_a_failed_run_has_exit_code_1_a_row_and_loses_nothing(ddbench, strange_folder, tmp_path):
-    assert ddbench("run", "--method", "good", "--track", "few", "--repeats", "0", path=[strange_folder]).returncode == 0
-    done = ddbench("run", "--method", "raises", "--track", "few", "--json", path=[strange_folder])
+    assert ddbench("run", "--method", "good", "--track", "few", "--device", "cpu", "--repeats", "0", path=[strange_folder]).returncode == 0
+    done = ddbench("run", "--method", "raises", "--track", "few", "--device", "cpu", "--json", path=[strange_folder])
     assert done.returncode == 1
     assert json.loads(done.stdout)["status"] == "error"
     assert "error: status error: the method raised RuntimeError: the model exploded" in done.stderr
@@ -121,13 +121,13 @@ def test_a_failed_run_has_exit_code_1_a_row_and_loses_nothing(ddbench, strange_f
 
 def test_the_same_run_twice_is_one_row(ddbench, strange_folder):
     for _ in range(2):
-        assert ddbench("run", "--method", "random-real", "--track", "few", "--seed", "3", path=[strange_folder]).returncode == 0
+        assert ddbench("run", "--method", "random-real", "--track", "few", "--device", "cpu", "--seed", "3", path=[strange_folder]).returncode == 0
     assert len(json.loads(ddbench("leaderboard", "--format", "json").stdout)) == 1
 
 
 def test_stores_are_merged_and_damaged_records_named(ddbench, strange_folder, tmp_path):
     for seed, runs in ((0, "a"), (1, "b"), (2, "b")):
-        ddbench("run", "--method", "good", "--track", "few", "--seed", str(seed), "--runs", runs, "--repeats", "0", path=[strange_folder])
+        ddbench("run", "--method", "good", "--track", "few", "--device", "cpu", "--seed", str(seed), "--runs", runs, "--repeats", "0", path=[strange_folder])
     damaged = sorted((tmp_path / "b").glob("*/*/*/*/record.json"))[-1]
     damaged.write_text("{}")
     done = ddbench("leaderboard", "--runs", "a", "--runs", "b", "--format", "csv", "--output", "table.csv")
@@ -148,7 +148,7 @@ def test_data_says_what_is_here_and_how_to_get_the_rest(ddbench, tmp_path):
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux's /proc")
 def test_a_runs_folder_that_cannot_be_written(ddbench, strange_folder):
     """Not even root can make folders below /proc."""
-    done = ddbench("run", "--method", "good", "--track", "few", "--runs", "/proc/runs", path=[strange_folder])
+    done = ddbench("run", "--method", "good", "--track", "few", "--device", "cpu", "--runs", "/proc/runs", path=[strange_folder])
     assert done.returncode == 2
     assert done.stderr.startswith("error: the runs folder /proc/runs can't be written")
 

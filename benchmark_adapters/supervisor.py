@@ -68,7 +68,8 @@ def supervise(job: dict[str, Any], limit: float, folder: Path, on_round: Callabl
     """Executes ``job`` (see `benchmark_adapters.worker`) for at most ``limit`` seconds, start of the process included.
 
     Writes the rounds to ``folder / "rounds"`` and the method's output to ``folder / "log.txt"``; ``on_round`` hears
-    the images per class so far. When this returns or raises, no process that the method started is left.
+    the images per class so far. When this returns or raises, no process that the method started is left: on Linux
+    every new descendant of this process counts as one.
     """
     folder = folder.absolute()  # a method may change its working directory
     (folder / "rounds").mkdir()

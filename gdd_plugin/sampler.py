@@ -105,7 +105,10 @@ def load(model: str, device: str) -> tuple[Any, Path]:
     Raises:
         UserError: see `TurboSampler`.
     """
-    folder = _folder(model)  # before the imports, which take seconds
+    folder = _folder(model)
+    kind = _pipeline_class(folder)  # before the imports, which take seconds
+    if not kind.startswith("StableDiffusionXL"):
+        raise UserError(f"model {model} is a {kind}; generative-turbo needs an SDXL pipeline")
 
     from diffusers import AutoPipelineForText2Image, EulerAncestralDiscreteScheduler
     from diffusers.utils import logging
@@ -119,12 +122,17 @@ def load(model: str, device: str) -> tuple[Any, Path]:
         )
     except Exception as error:  # whatever a damaged folder makes the libraries raise
         raise UserError(f"model folder {folder} can't be loaded: {' '.join(str(error).split())[:300]}") from None
-    if "StableDiffusionXL" not in type(pipe).__name__:
-        raise UserError(f"model {model} is a {type(pipe).__name__}; generative-turbo needs an SDXL pipeline")
     if pipe.scheduler.config.get("timestep_spacing") != "trailing":
         pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device), folder
+
+
+def _pipeline_class(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "model_index.json").read_text())["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{folder / 'model_index.json'} names no pipeline class; get the model again") from None
 
 
 def _story(folder: Path) -> dict[str, Any]:

@@ -199,6 +199,13 @@ def test_damaged_folders_are_one_line(folder, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_a_damaged_index_is_one_line(tmp_path, text):
+    (tmp_path / "model_index.json").write_text(text)
+    with pytest.raises(UserError, match="names no pipeline class"):
+        TurboSampler(str(tmp_path))
+
+
 def test_a_damaged_story_is_one_line(folder, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)

@@ -175,7 +175,7 @@ def test_max_fills_the_limit_and_stops_at_it(ddbench, tmp_path):
     record = json.loads(done.stdout)
     assert (done.returncode, record["status"]) == (0, "ok")
     (log,) = (tmp_path / "runs").glob("*/*/*/*/log.txt")
-    assert 20 < log.stat().st_mtime - started < 22  # the start of the command itself included
+    assert 20 < log.stat().st_mtime - started < 23  # the start of the command itself included
     assert record["seconds"]["load"] + record["seconds"]["generate"] <= 20
     labels = load_file(log.with_name("images.safetensors"))["labels"]
     assert np.bincount(labels).tolist() == [record["ipc"]] * 10

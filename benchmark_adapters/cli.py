@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from benchmark_adapters import host
-from benchmark_adapters.types import UserError
+from benchmark_adapters.types import UserError, one_line
 from leaderboard import store, table
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -32,12 +32,12 @@ def main() -> None:
             error.show()
         else:
             text = error.format_message() if isinstance(error, click.UsageError) else str(error)
-            click.echo(f"error: {' '.join(text.split())}", err=True)
+            click.echo(f"error: {one_line(text, 5000)}", err=True)
         code = 2
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"error: internal: {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)", err=True)
+        click.echo(f"error: internal: {type(error).__name__}: {one_line(error)} (--debug shows where)", err=True)
         code = 1
     except (KeyboardInterrupt, click.Abort):
         click.echo("error: interrupted", err=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from benchmark_adapters.types import Dataset, Split, UserError
+from benchmark_adapters.types import Dataset, Split, UserError, one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -24,7 +24,7 @@ PACKAGE = Path(__file__).parent
 
 
 def find(dataset: Dataset, data: Path | None = None) -> Path:
-    """The folder that holds ``dataset``: below ``data`` or ``$DDBENCH_DATA``, in the user's data folder, or in the system's.
+    """The folder that holds ``dataset``: below ``data`` or ``$DDBENCH_DATA``, in the system's, or in the user's data folder.
 
     Raises:
         UserError: none does; the message names the places and how to get the files.
@@ -79,7 +79,7 @@ def download(dataset: Dataset, data: Path | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         dataset.download(folder)
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{dataset.name} could not be downloaded to {folder}: {' '.join(str(error).split())}") from None
+        raise UserError(f"{dataset.name} could not be downloaded to {folder}: {one_line(error)}") from None
     return folder
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pluggy
 
 from benchmark_adapters import hookspecs
-from benchmark_adapters.types import Dataset, Format, Method, Recipe, Student, Track, UserError
+from benchmark_adapters.types import Dataset, Format, Method, Recipe, Student, Track, UserError, one_line
 
 GROUP = OURS = "ddbench"
 KINDS: dict[str, type[Any]] = {"methods": Method, "tracks": Track, "datasets": Dataset, "students": Student, "recipes": Recipe, "formats": Format}
@@ -61,9 +61,9 @@ def discover() -> tuple[pluggy.PluginManager, list[str]]:
             if not manager.get_hookcallers(plugin):
                 skipped.append(f"plug-in {source} has no hook; mark its functions with benchmark_adapters.hookimpl")
         except pluggy.PluginValidationError as error:
-            raise UserError(f"plug-in {source}: {_one_line(error)}") from None
+            raise UserError(f"plug-in {source}: {_reason(error)}") from None
         except (Exception, SystemExit) as error:  # a stranger's module may fail in any way
-            skipped.append(f"plug-in {source} skipped, its import failed: {_one_line(error)}")
+            skipped.append(f"plug-in {source} skipped, its import failed: {_reason(error)}")
     return manager, skipped
 
 
@@ -81,7 +81,7 @@ def build(manager: pluggy.PluginManager | None = None) -> Host:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         known = ", ".join(f"ddbench_{kind}" for kind in KINDS)
-        raise UserError(f"plug-in {manager.get_name(error.plugin)}: {_one_line(error)}; hooks: {known}") from None
+        raise UserError(f"plug-in {manager.get_name(error.plugin)}: {_reason(error)}; hooks: {known}") from None
     parts: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     sources: dict[tuple[str, str], str] = {}
     for kind in KINDS:
@@ -92,7 +92,7 @@ def build(manager: pluggy.PluginManager | None = None) -> Host:
                 _check(found, kind)
                 names = [part.name for part in found]
             except (Exception, SystemExit) as error:  # a stranger's hook may fail in any way
-                skipped.append(f"plug-in {source} skipped, its ddbench_{kind} failed: {_one_line(error)}")
+                skipped.append(f"plug-in {source} skipped, its ddbench_{kind} failed: {_reason(error)}")
                 continue
             for name, part in zip(names, found, strict=True):
                 if name in parts[kind]:
@@ -115,5 +115,5 @@ def _distribution(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist else "unknown"
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def _reason(error: BaseException) -> str:
+    return one_line(f"{type(error).__name__}: {error}")

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmark_adapters.types import one_line
+
 MARK = "DDBENCH_PROCESS"  # environment variable that names the run in every process that its method starts
 INTERRUPTED = "interrupted"
 LOG_BYTES = 128 * 1024
@@ -173,12 +175,6 @@ def _conclude(outcome: Outcome, process: subprocess.Popen[bytes], deadline: floa
         outcome.message = f"the method's process was ended by {signal.Signals(-process.returncode).name}"
     else:
         outcome.message = f"the method's process ended itself with exit code {process.returncode}"
-
-
-def one_line(text: str, most: int = 500) -> str:
-    """``text`` without line breaks and control characters, cut to ``most`` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= most else f"{line[:most]} [...]"
 
 
 @contextlib.contextmanager

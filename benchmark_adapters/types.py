@@ -25,6 +25,12 @@ class UserError(Exception):
     """Something the user can mend. The command line prints it as one line: what, where, what to do."""
 
 
+def one_line(text: object, most: int = 500) -> str:
+    """``text``, for example an exception, without line breaks and control characters, cut to ``most`` characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return line if len(line) <= most else f"{line[:most]} [...]"
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A real image set. Listing it reads no file; `benchmark_adapters.datasets.load` reads it.

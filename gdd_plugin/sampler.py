@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark_adapters.types import UserError
+from benchmark_adapters.types import UserError, one_line
 
 BUNDLED = {"turbo-mini": Path(__file__).parent / "turbo_mini"}
 CPU_BATCH, GPU_BATCH = 50, 16
@@ -121,7 +121,7 @@ def load(model: str, device: str) -> tuple[Any, Path]:
             folder, variant=variant, dtype=torch.float16 if half else torch.float32, use_safetensors=True, local_files_only=True, add_watermarker=False
         )
     except Exception as error:  # whatever a damaged folder makes the libraries raise
-        raise UserError(f"model folder {folder} can't be loaded: {' '.join(str(error).split())[:300]}") from None
+        raise UserError(f"model folder {folder} can't be loaded: {one_line(error)}") from None
     if pipe.scheduler.config.get("timestep_spacing") != "trailing":
         pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
     pipe.set_progress_bar_config(disable=True)

@@ -1,0 +1,72 @@
+"""The tables of choices in method.md: accuracy on training images that turbo-mini has not seen."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from benchmark_adapters import datasets, students, training
+from benchmark_adapters.checks import balanced
+from benchmark_adapters.datasets import FASHION_MNIST
+from benchmark_adapters.recipes import QUICKSTART
+from benchmark_adapters.types import DistilledSet, Recipe, Task
+from gdd_plugin import pda
+from gdd_plugin.method import rounds
+from gdd_plugin.pda import Policy
+from gdd_plugin.plugin import OPTIONS
+from gdd_plugin.train_mini import HELD_OUT
+
+IPC, SEEDS = 20, range(3)
+RECIPES = {
+    "quickstart/1": QUICKSTART,
+    "rate .02": replace(QUICKSTART, lr=0.02),
+    "rate .1": replace(QUICKSTART, lr=0.1),
+    "60 steps": replace(QUICKSTART, steps=60),
+    "150 steps": replace(QUICKSTART, steps=150),
+    "DSA": replace(QUICKSTART, augment="dsa"),
+}
+POLICIES = {
+    "mirror p .5, turn 10 p .5, tone .1 p .5": Policy(1, flip=0.5, tone=0.5, tone_range=0.1, rotate=0.5, degrees=10),
+    "mirror p .5": Policy(1, flip=0.5),
+    "turn 10 p .5, tone .1 p .5": Policy(1, tone=0.5, tone_range=0.1, rotate=0.5, degrees=10),
+    "turn 10, tone .1": Policy(1, tone=1, tone_range=0.1, rotate=1, degrees=10),
+    "tone .2": Policy(1, tone=1, tone_range=0.2),
+    "turn 10": Policy(1, rotate=1, degrees=10),
+}
+
+
+def sampled(**options: str) -> DistilledSet:
+    """A set as generative-turbo makes it with seed 0."""
+    values = {option.name: option.default for option in OPTIONS} | options
+    task = Task("choices", FASHION_MNIST, 0, "cpu", IPC, values, lambda: (_ for _ in ()).throw(RuntimeError), lambda **facts: None)
+    parts = zip(*(map(np.asarray, one) for one in rounds(task)), strict=True)
+    return balanced(*map(np.concatenate, parts), FASHION_MNIST, IPC)
+
+
+def real() -> DistilledSet:
+    """Bundled training images, drawn like random-real's."""
+    images, labels = datasets.load(FASHION_MNIST, "train", bundled=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    return balanced(images[order], labels[order], np.zeros(len(labels), bool), FASHION_MNIST, IPC)
+
+
+def show(name: str, distilled: DistilledSet, recipe: Recipe = QUICKSTART) -> None:
+    images, labels = datasets.load(FASHION_MNIST, "train")
+    held_out = training.normalise(images[-HELD_OUT:], FASHION_MNIST), torch.from_numpy(labels[-HELD_OUT:])
+    results = []
+    for seed in SEEDS:
+        torch.manual_seed(seed)
+        net = students.build(recipe.student, 10, 28, 1, recipe.width)
+        training.train(net, training.normalise(distilled.images, FASHION_MNIST), torch.from_numpy(distilled.labels), recipe, seed)
+        results.append(100 * training.accuracy(net, *held_out))
+    print(f"{name:60} {np.mean(results):.1f}  ({' '.join(f'{one:.1f}' for one in results)})", flush=True)
+
+
+if __name__ == "__main__":
+    for name, recipe in RECIPES.items():
+        show(f"{name}, 20 real", real(), recipe)
+        show(f"{name}, 20 sampled", sampled(pda="none"), recipe)
+    show("quickstart/1, preset=published", sampled(preset="published"))
+    for name, policy in POLICIES.items():
+        pda.POLICIES["default"] = policy
+        show(f"10 sampled + 10 copies: {name}", sampled())

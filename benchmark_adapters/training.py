@@ -132,8 +132,19 @@ def _sgd(student: nn.Module, recipe: Recipe, lr: float) -> torch.optim.Optimizer
     return torch.optim.SGD(student.parameters(), lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
 
+def shift(images: Tensor, by: int = 2) -> Tensor:
+    """Each image moved by up to ``by`` pixels along both axes, its edge repeated: float [n, C, H, W] to the same."""
+    count, _, height, width = images.shape
+    padded = F.pad(images, (by,) * 4, mode="replicate")
+    down, right = (torch.randint(2 * by + 1, (count, 1), device=images.device) for _ in range(2))
+    rows = down + torch.arange(height, device=images.device)
+    columns = right + torch.arange(width, device=images.device)
+    each = torch.arange(count, device=images.device)[:, None, None]
+    return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
 def _silent(done: int, total: int) -> None:
     pass
 
 
-AUGMENTATIONS: dict[str, Augment] = {"none": lambda images: images, "dsa": dsa.augment}
+AUGMENTATIONS: dict[str, Augment] = {"none": lambda images: images, "shift": shift, "dsa": dsa.augment}

@@ -90,7 +90,7 @@ class Recipe:
     batch_size: int
     lr: float
     schedule: Literal["one-cycle", "rebuild-halfway"]
-    augment: Literal["dsa", "none"]
+    augment: Literal["dsa", "shift", "none"]
     width: int | None = None
     steps: int | None = None
     epochs: int | None = None

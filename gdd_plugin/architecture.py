@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, StableDiff
 from tokenizers import pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+SIDE = 32  # pixels
 PROMPT_TOKENS = 24
 TEXT_WIDTH = 32
 TIME_EMBEDDING = 8
@@ -74,7 +75,7 @@ def autoencoder() -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * 3,
         layers_per_block=1,
         norm_num_groups=8,
-        sample_size=32,
+        sample_size=SIDE,
         force_upcast=False,
     )
 
@@ -82,7 +83,7 @@ def autoencoder() -> AutoencoderKL:
 def unet() -> UNet2DConditionModel:
     """SDXL's UNet with its text-and-size conditioning, on 4x8x8 latents."""
     return UNet2DConditionModel(
-        sample_size=8,
+        sample_size=SIDE // 4,
         in_channels=4,
         out_channels=4,
         block_out_channels=(32, 64),

@@ -29,6 +29,7 @@ class Settings:
     """The method's options with every default decided."""
 
     model: str
+    lora: str | None
     prompts: str
     pda: str
     copies: int
@@ -42,6 +43,7 @@ def settings(options: Mapping[str, Any], dataset: str) -> Settings:
     copies = pda.POLICIES[policy].copies if options["copies"] is None else options["copies"]
     return Settings(
         model=options["model"] or MODELS.get(dataset, MODEL),
+        lora=options["lora"],
         prompts=options["prompts"] or preset["prompts"],
         pda=policy,
         copies=copies if policy != "none" else 0,
@@ -54,7 +56,7 @@ def rounds(task: Task) -> Iterator[Round]:
     chosen = settings(task.options, task.dataset.name)
     data = task.dataset
     wordings = prompts.class_prompts(data.class_names, data.name, chosen.prompts, data.synonyms)
-    turbo = sampler.TurboSampler(chosen.model, task.device, chosen.batch)
+    turbo = sampler.TurboSampler(chosen.model, task.device, chosen.batch, chosen.lora)
     turbo.encode([prompt for wording in wordings for prompt in wording])
     task.ready(**turbo.facts, prompts=chosen.prompts, pda=chosen.pda, copies=chosen.copies)
     per_class = None if task.ipc is None else math.ceil(task.ipc / (1 + chosen.copies))

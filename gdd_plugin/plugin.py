@@ -24,6 +24,7 @@ def _between(low: int, high: int) -> Callable[[int], None]:
 
 OPTIONS = (
     Option("model", str, None, "model folder, hub id or turbo-mini (default: turbo-mini for fashion-mnist, stabilityai/sdxl-turbo elsewhere)"),
+    Option("lora", str, None, "folder of a LoRA adapter for the model, as `ddbench-turbo adapt` and diffusers write it"),
     Option("preset", str, "default", "published: the paper's prompts and PDA in one word", ("default", "published")),
     Option("prompts", str, None, "name, photo, centered, diverse, bare, or a template with {name} (default: name)", check=check_style),
     Option("pda", str, None, "augmentation after sampling (default: default)", ("default", "published", "none")),

@@ -1,5 +1,6 @@
 """Class names to prompts: cleaned, disambiguated, put into templates."""
 
+import re
 from collections.abc import Sequence
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
@@ -17,6 +18,8 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "a photo of one {name} among others",
     ),
 }
+
+VOWELS = "aeiou"
 
 # What a class means where its bare name says something else to a text-to-image model. CIFAR-100's
 # meanings follow its superclasses, Tiny-ImageNet's the glosses of its WordNet ids.
@@ -108,4 +111,11 @@ def class_prompts(names: Sequence[str], dataset: str, style: str = "name", synon
         return [[", ".join(map(clean, words))] for words in (synonyms or [[name] for name in names])]
     templates = check_style(style)
     senses = SENSES.get(dataset, {})
-    return [[t.replace("{name}", senses.get(name, clean(name))) for t in templates] for name in names]
+    return [[_filled(template, senses.get(name, clean(name))) for template in templates] for name in names]
+
+
+def _filled(template: str, name: str) -> str:
+    """``name`` in ``template``, an article before it made to fit."""
+    if name[:1].lower() in VOWELS:
+        template = re.sub(r"\b([Aa]) \{name\}", r"\1n {name}", template)
+    return template.replace("{name}", name)

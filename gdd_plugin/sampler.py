@@ -29,17 +29,17 @@ class TurboSampler:
         border: pixels at each side of the model's images that are no part of the picture.
     """
 
-    def __init__(self, model: str, device: str = "cpu", batch: int | None = None) -> None:
-        """Loads ``model``: a folder, a hub id, or the name of a bundled one.
+    def __init__(self, model: str, device: str = "cpu", batch: int | None = None, lora: str | None = None) -> None:
+        """Loads ``model``: a folder, a hub id, or the name of a bundled one; ``lora`` is the folder of an adapter of its UNet.
 
         Raises:
-            UserError: there is no such model, or it is no SDXL pipeline.
+            UserError: there is no such model or adapter, the model is no SDXL pipeline, or the adapter is not for this model.
         """
         self.device = device
         self.batch = batch or (CPU_BATCH if device == "cpu" else GPU_BATCH)
         self.pipe, folder = load(model, device)
         story = _story(folder)
-        self.border = story["border"]
+        self.border = border(folder)
         self.facts = {
             "model": model if model in BUNDLED or not Path(model).exists() else Path(model).resolve().name,
             "model_sha256": weights_sha256(folder),
@@ -48,6 +48,10 @@ class TurboSampler:
             "batch": self.batch,
             "threads": torch.get_num_threads(),
         }
+        if lora:
+            adapter = adapt(self.pipe, lora)
+            trained_on = f"{self.facts['model_trained_on']}; its adapter: {adapter.pop('trained_on')}"
+            self.facts |= {**adapter, "model": f"{self.facts['model']} + {adapter['lora']}", "model_trained_on": trained_on}
         self._embeds: dict[str, tuple[Tensor, Tensor]] = {}
 
     @torch.inference_mode()
@@ -90,22 +94,26 @@ def generator(seed: int, label: int, index: int) -> torch.Generator:
 
 
 def fit(images: Tensor, size: int, channels: int) -> Tensor:
-    """uint8 [n, 3, h, w] to uint8 [n, channels, size, size], antialiased bicubic where the size differs."""
-    x = images.float()
+    """uint8 [n, 3, h, w] to uint8 [n, channels, size, size]."""
+    return to_size(images.float(), size, channels).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_size(images: Tensor, size: int, channels: int) -> Tensor:
+    """Float [n, 3, h, w] to [n, channels, size, size]: grey by ITU-R BT.601, antialiased bicubic where the size differs."""
     if channels == 1:
-        x = (x * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    if x.shape[-2:] != (size, size):
-        x = F.interpolate(x, (size, size), mode="bicubic", antialias=True, align_corners=False)
-    return x.round().clamp(0, 255).to(torch.uint8)
+        images = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, (size, size), mode="bicubic", antialias=True, align_corners=False)
 
 
-def load(model: str, device: str) -> tuple[Any, Path]:
-    """The pipeline on ``device`` (fp16 variant off the CPU, float32 on it) and the folder that it came from.
+def load(model: str, device: str, dtype: torch.dtype | None = None) -> tuple[Any, Path]:
+    """The pipeline on ``device`` and the folder that it came from; ``dtype`` is float16 off the CPU and float32 on it unless given.
 
     Raises:
         UserError: see `TurboSampler`.
     """
-    folder = _folder(model)
+    folder = locate(model)
     kind = _pipeline_class(folder)  # before the imports, which take seconds
     if not kind.startswith("StableDiffusionXL"):
         raise UserError(f"model {model} is a {kind}; generative-turbo needs an SDXL pipeline")
@@ -114,11 +122,11 @@ def load(model: str, device: str) -> tuple[Any, Path]:
     from diffusers.utils import logging
 
     logging.disable_progress_bar()
-    half = device != "cpu"
+    dtype = dtype or (torch.float32 if device == "cpu" else torch.float16)
     variant = "fp16" if any(folder.glob("unet/*.fp16.safetensors")) else None
     try:
         pipe = AutoPipelineForText2Image.from_pretrained(
-            folder, variant=variant, dtype=torch.float16 if half else torch.float32, use_safetensors=True, local_files_only=True, add_watermarker=False
+            folder, variant=variant, dtype=dtype, use_safetensors=True, local_files_only=True, add_watermarker=False
         )
     except Exception as error:  # whatever a damaged folder makes the libraries raise
         raise UserError(f"model folder {folder} can't be loaded: {one_line(error)}") from None
@@ -128,11 +136,38 @@ def load(model: str, device: str) -> tuple[Any, Path]:
     return pipe.to(device), folder
 
 
+def adapt(pipe: Any, lora: str) -> dict[str, str]:
+    """Adds the adapter ``lora`` to the weights of ``pipe``, as fast as without it; returns what a record says of it.
+
+    Raises:
+        UserError: see `TurboSampler`.
+    """
+    path = Path(lora).expanduser()
+    file = path / "pytorch_lora_weights.safetensors"
+    if not file.is_file():
+        raise UserError(f"{path} is no folder of a LoRA adapter: it has no {file.name}; `ddbench-turbo adapt --output DIR` makes one")
+    try:
+        pipe.load_lora_weights(path, weight_name=file.name)
+        if not pipe.get_list_adapters():
+            raise ValueError("it has no weights for it")
+        pipe.fuse_lora()
+        pipe.unload_lora_weights()
+    except Exception as error:  # wrong shapes and damaged files make the libraries raise many kinds
+        raise UserError(f"adapter {path} can't be used with this model: {one_line(error)}") from None
+    story = _story(path)
+    return {"lora": path.resolve().name, "lora_sha256": _file_sha256(file), "trained_on": story.get("trained_on", "not stated by the adapter")}
+
+
 def _pipeline_class(folder: Path) -> str:
     try:
         return str(json.loads((folder / "model_index.json").read_text())["_class_name"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{folder / 'model_index.json'} names no pipeline class; get the model again") from None
+
+
+def border(folder: Path) -> int:
+    """Pixels at each side of the images of the model in ``folder`` that are no part of the picture."""
+    return int(_story(folder)["border"])
 
 
 def _story(folder: Path) -> dict[str, Any]:
@@ -165,7 +200,7 @@ def _file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _folder(model: str) -> Path:
+def locate(model: str) -> Path:
     """The folder of ``model``, from the hub (or its cache) when it is neither bundled nor a path."""
     folder = BUNDLED.get(model, Path(model).expanduser())
     if folder.is_dir():

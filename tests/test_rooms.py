@@ -16,6 +16,14 @@ FLOORS = [  # of benchmark_adapters; a room imports only from floors before its 
     {"harness"},
     {"cli"},
 ]
+TRAINING = [  # floors of gdd_plugin.training
+    {"losses", "plot", "data", "denoiser", "card"},
+    {"journal", "evaluate"},
+    {"features", "autoencoder", "teacher", "manifest"},
+    {"student"},
+    {"train", "adapt"},
+    {"cli"},
+]
 SAMPLING = {"plugin", "method", "prompts", "sampler", "pda", "architecture"}
 
 
@@ -50,12 +58,22 @@ def test_sampling_uses_types_and_hookimpl_alone():
         assert all(used.startswith(allowed) for used in imports(rooms("gdd_plugin")[name])), name
 
 
-def test_every_room_of_the_host_has_its_floor():
+def test_sampling_never_imports_training():
+    for name in SAMPLING:
+        assert not any(used.startswith("gdd_plugin.training") for used in imports(rooms("gdd_plugin")[name])), name
+
+
+def test_every_room_has_its_floor():
     assert set().union(*FLOORS) == set(rooms("benchmark_adapters"))
+    assert set().union(*TRAINING) == set(rooms("gdd_plugin/training"))
 
 
-@pytest.mark.parametrize("name", sorted(rooms("benchmark_adapters")))
-def test_a_room_imports_only_from_floors_below(name):
-    below = set().union(*FLOORS[: next(number for number, floor in enumerate(FLOORS) if name in floor)])
-    used = {parts[1] for parts in (one.split(".") for one in imports(rooms("benchmark_adapters")[name])) if parts[0] == "benchmark_adapters"}
-    assert used & set(rooms("benchmark_adapters")) <= below
+@pytest.mark.parametrize(
+    ("package", "floors", "name"),
+    [(package, floors, name) for package, floors in (("benchmark_adapters", FLOORS), ("gdd_plugin/training", TRAINING)) for name in sorted(rooms(package))],
+)
+def test_a_room_imports_only_from_floors_below(package, floors, name):
+    below = set().union(*floors[: next(number for number, floor in enumerate(floors) if name in floor)])
+    prefix = package.replace("/", ".") + "."
+    used = {one.removeprefix(prefix).split(".")[0] for one in imports(rooms(package)[name]) if one.startswith(prefix)}
+    assert used & set(rooms(package)) <= below

@@ -147,3 +147,20 @@ def test_shipped_recipes_do_not_change():
 
 
 FROZEN = {"quickstart/1": "d55d5b352a19", "eccv2024/1": "6ffd612d245c"}
+
+
+def test_shift_moves_each_image_and_repeats_its_edge():
+    torch.manual_seed(0)
+    images = torch.arange(40 * 36, dtype=torch.float32).view(40, 1, 6, 6)
+    moved = training.shift(images)
+    seen = set()
+    for image, result in zip(images[:, 0], moved[:, 0], strict=True):
+        rows, columns = torch.arange(6).add(-2).view(6, 1), torch.arange(6).add(-2)
+        matches = [
+            (down, right) for down in range(5) for right in range(5) if torch.equal(result, image[(rows + down).clamp(0, 5), (columns + right).clamp(0, 5)])
+        ]
+        assert len(matches) == 1
+        seen |= set(matches)
+    assert len(seen) > 12
+    torch.manual_seed(0)
+    assert torch.equal(moved, training.shift(images))

@@ -15,7 +15,6 @@ from peft.utils import get_peft_model_state_dict
 from benchmark_adapters.types import Dataset, UserError
 from gdd_plugin import sampler
 from gdd_plugin.training import student
-from gdd_plugin.training.autoencoder import encode
 from gdd_plugin.training.data import Real
 from gdd_plugin.training.denoiser import Denoiser, Generator, Prompts
 from gdd_plugin.training.features import train_features
@@ -35,7 +34,7 @@ class Settings:
     seed: int = 0
     held_out: int = 5000
     rank: int = 8
-    features_steps: int = 1200
+    features_steps: int = 1000
     features_batch: int = 128
     features_lr: float = 2e-3
     student: student.Settings = field(default_factory=lambda: student.Settings(steps=1000, lr=1e-3))
@@ -55,17 +54,17 @@ def adapt(output: Path, dataset: Dataset, data: Path | None, settings: Settings,
     # Always float32: `accelerate launch --mixed_precision` decides in what is computed.
     pipe, folder = sampler.load(settings.model, str(device), torch.float32)
     teacher = None
-    if settings.teacher:
+    if settings.teacher and settings.student.distillation:
         teacher = Denoiser(_teacher(settings.teacher, pipe, device)).eval().requires_grad_(False)
     journal.seed("features")
     features = train_features(real, settings.features_steps, settings.features_batch, settings.features_lr, journal)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
         part.requires_grad_(False)
-    real.latents = encode(pipe.vae, real) * pipe.vae.config.scaling_factor
     journal.seed("lora")
     pipe.unet.add_adapter(LoraConfig(r=settings.rank, lora_alpha=settings.rank, target_modules=list(ATTENTION), init_lora_weights="gaussian"))
     if checkpointing:
         pipe.unet.enable_gradient_checkpointing()
+        pipe.vae.enable_gradient_checkpointing()
     generator = Generator(Denoiser(pipe), pipe.vae, dataset.channels, dataset.image_size, sampler.border(folder))
     student.train_student(generator, teacher, features, real, Prompts(pipe, known_prompts(dataset), device), settings.student, journal)
     if journal.accelerator.is_main_process:

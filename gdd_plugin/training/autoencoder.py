@@ -38,11 +38,8 @@ def train_autoencoder(vae: AutoencoderKL, real: Real, steps: int, batch: int, lr
 
 
 def to_pixels(pictures: Tensor, side: int) -> Tensor:
-    """[n, C, S, S] to RGB [n, 3, side, side]: smaller pictures in a black border, larger ``side`` than twice S by enlarging."""
-    rgb = pictures.expand(-1, 3, -1, -1)
-    if side >= 2 * rgb.shape[-1]:
-        return F.interpolate(rgb, (side, side), mode="bicubic", align_corners=False).clamp(-1, 1)
-    return F.pad(rgb, ((side - rgb.shape[-1]) // 2,) * 4, value=-1)
+    """[n, C, S, S] in [-1, 1] to RGB [n, 3, side, side] with a black border."""
+    return F.pad(pictures.expand(-1, 3, -1, -1), ((side - pictures.shape[-1]) // 2,) * 4, value=-1)
 
 
 @torch.no_grad()

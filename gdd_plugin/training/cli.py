@@ -69,6 +69,7 @@ def train_command(
     dataset = _dataset(name)
     settings = Settings(dataset=name, seed=seed, held_out=held_out)
     train(output, dataset, data, _scaled(_student(settings, student), scale), save_every, keep_checkpoints)
+    click.echo(f"{output} holds the model; measure it with: ddbench-turbo evaluate {output} --dataset {name}")
 
 
 @commands.command("adapt")
@@ -99,6 +100,7 @@ def adapt_command(
     if not teacher and student["distillation"] is None:
         student["distillation"] = 0.0
     adapt(output, dataset, data, _scaled(_student(settings, student), scale), save_every, gradient_checkpointing)
+    click.echo(f"{output} holds the adapter; use it with: ddbench run --method generative-turbo --option model={model} --option lora={output}")
 
 
 @commands.command("evaluate")

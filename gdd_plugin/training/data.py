@@ -17,7 +17,7 @@ class Real:
 
     Attributes:
         images: uint8 [N, C, S, S], and ``labels`` [N], on the CPU; pictures drawn from them go to ``device``.
-        latents: scaled latents of the images [N, c, h, w], once `Real.encoded` has set them.
+        latents: scaled latents of the images [N, c, h, w], where the training has them.
     """
 
     def __init__(self, dataset: Dataset, data: Path | None, held_out: int, per_class: int) -> None:
@@ -36,7 +36,7 @@ class Real:
             name, count = dataset.class_names[int(counts.argmin())], int(counts.min())
             raise UserError(f"{dataset.name} train, without its last {held_out} images, has {count} images of {name}; training needs {per_class} of each class")
         self.members = [torch.where(self.labels == label)[0] for label in range(dataset.num_classes)]
-        self.latents = torch.empty(0)
+        self.latents: Tensor | None = None
 
     def draw(self, classes: Sequence[int], count: int) -> Tensor:
         """Indices of ``count`` images of each class, class by class."""

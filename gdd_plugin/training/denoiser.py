@@ -61,12 +61,18 @@ class Denoiser(nn.Module):
 
 
 class Generator(nn.Module):
-    """Unit noise and prompts to scaled latents, and to pictures as the dataset has them."""
+    """Unit noise and prompts to scaled latents, and to pictures as the dataset has them.
+
+    Attributes:
+        shape: of one sample's noise and latents, (c, h, w).
+    """
 
     def __init__(self, denoiser: Denoiser, vae: AutoencoderKL, channels: int, size: int, border: int) -> None:
         super().__init__()
         self.denoiser, self.vae = denoiser, vae
         self.channels, self.size, self.border = channels, size, border
+        unet = denoiser.unet.config
+        self.shape = (unet.in_channels, unet.sample_size, unet.sample_size)
 
     def forward(self, noise: Tensor, tokens: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Latents [n, c, h, w], and pictures [n, channels, size, size] around [-1, 1]."""

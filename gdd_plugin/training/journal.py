@@ -35,6 +35,15 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns a full disk, or whatever else keeps ``path`` from being written, into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror}; what was saved before is kept: make room and run the same command to continue") from None
+
+
 class Journal:
     """The folder of one training; the same settings continue what lies there."""
 
@@ -48,14 +57,12 @@ class Journal:
         self.accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
         self.seconds: dict[str, float] = {}
         given = folder / "settings.json"
-        try:
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            before = json.loads(given.read_text()) if given.is_file() else None
+            before = _settings(given)
             if before is None and self.accelerator.is_main_process:
                 (folder / "log.csv").unlink(missing_ok=True)  # of an earlier training that is done
                 given.write_text(json.dumps(settings, indent=1) + "\n")
-        except (OSError, ValueError) as error:
-            raise UserError(f"{given}: {one_line(error)}") from None
         if before is not None and before != json.loads(json.dumps(settings)):
             differing = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
             raise UserError(f"{folder} holds a training with other settings ({', '.join(differing)}); give another folder, or the same settings to continue")
@@ -77,15 +84,36 @@ class Journal:
         """Writes ``samples.png``: images [rows, columns, C, S, S] in [-1, 1]."""
         if self.accelerator.is_main_process:
             path = self.folder / "samples.png"
-            try:
+            with writing(path):
                 save_image((images.flatten(0, 1) + 1) / 2, path, nrow=images.shape[1])
-            except OSError as error:
-                raise UserError(f"{path}: {error.strerror}; make room and run the same command to continue") from None
 
     def curves(self) -> None:
         """Writes ``losses.svg`` from log.csv: a panel for each stage."""
         if self.accelerator.is_main_process:
-            plot.curves(self.folder / "log.csv", self.folder / "losses.svg")
+            path = self.folder / "losses.svg"
+            with writing(path):
+                plot.curves(self.folder / "log.csv", path)
+
+
+def _settings(file: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] | None = json.loads(file.read_text()) if file.is_file() else None
+    except ValueError:
+        raise UserError(f"{file} is damaged; remove its folder to begin again") from None
+    return found
+
+
+class _Trained:
+    """The trained parameters alone: of an adapted model, a thousandth."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: parameter.detach() for name, parameter in self.net.named_parameters() if parameter.requires_grad}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.net.load_state_dict(state_dict, strict=False)
 
 
 class Stage:
@@ -121,7 +149,7 @@ class Stage:
         self.net, self.optimizer = self.accelerator.prepare(net, optimizer)
         self.trained, self.schedule = trained, schedule
         self.average = EMAModel(trained, decay=ema) if ema else None
-        self.states: dict[str, Stateful] = {"net": self.net, "optimizer": self.optimizer, "schedule": schedule, **(others or {})}
+        self.states: dict[str, Stateful] = {"net": _Trained(self.net), "optimizer": self.optimizer, "schedule": schedule, **(others or {})}
         if self.average:
             self.states["average"] = self.average
         self.sampling: Callable[[int], None] = lambda step: None
@@ -131,18 +159,20 @@ class Stage:
     def __iter__(self) -> Iterator[int]:
         begun = time.monotonic() - self.journal.seconds.get(self.name, 0.0)
         self.bar = tqdm(total=self.steps, initial=self.done, desc=self.name, unit="step", mininterval=5, disable=not self.accelerator.is_main_process)
-        for step in range(self.done, self.steps):
-            self.journal.seed(self.name, step)
-            yield step
-            self.done = step + 1
-            self.journal.seconds[self.name] = time.monotonic() - begun
-            self.bar.update()
-            if self.done % self.journal.save_every == 0 or self.done == self.steps:
-                self._save()
-                self.journal.curves()
-                with self._averaged():
-                    self.sampling(self.done)
-        self.bar.close()
+        try:
+            for step in range(self.done, self.steps):
+                self.journal.seed(self.name, step)
+                yield step
+                self.done = step + 1
+                self.journal.seconds[self.name] = time.monotonic() - begun
+                self.bar.update()
+                if self.done % self.journal.save_every == 0 or self.done == self.steps:
+                    self._save()
+                    self.journal.curves()
+                    with self._averaged():
+                        self.sampling(self.done)
+        finally:
+            self.bar.close()
         if self.average:
             self.average.copy_to(self.trained)
 
@@ -180,26 +210,20 @@ class Stage:
                 path = self.journal.checkpoint(self.name)
                 kept = f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint of this stage yet"
                 advice = "try a lower learning rate or another seed in a new folder"
-                raise self._failed(f"stage {self.name}, step {self.done}: {name} is {loss.item()}; {kept}; {advice}")
-
-    def _failed(self, message: str) -> UserError:
-        self.bar.close()
-        return UserError(message)
+                raise UserError(f"stage {self.name}, step {self.done}: {name} is {loss.item()}; {kept}; {advice}")
 
     def _log(self, losses: Mapping[str, Tensor]) -> None:
         if not self.accelerator.is_main_process:
             return
         self.bar.set_postfix(loss=f"{losses['loss'].item():.4f}")
         path = self.journal.folder / "log.csv"
-        try:
+        with writing(path):
             new = not path.exists()
             with path.open("a", newline="") as file:
                 rows = csv.writer(file)
                 if new:
                     rows.writerow(COLUMNS)
                 rows.writerows([self.name, self.done, name, f"{loss.item():.5f}"] for name, loss in losses.items())
-        except OSError as error:
-            raise self._failed(f"{path}: {error.strerror}; make room and run the same command to continue") from None
 
     def _forget(self) -> None:
         """Takes rows out of the log that a killed training wrote after its checkpoint."""
@@ -220,13 +244,11 @@ class Stage:
         states = {name: state.state_dict() for name, state in self.states.items()}
         content = io.BytesIO()
         torch.save({"step": self.done, "seconds": self.journal.seconds[self.name], "states": states}, content)
-        try:
+        with writing(path):
             path.parent.mkdir(exist_ok=True)
             beside = path.with_suffix(".new")
             beside.write_bytes(content.getbuffer())
             os.replace(beside, path)
-        except OSError as error:
-            raise self._failed(f"{path}: {error.strerror}; the checkpoint before it is kept: make room and run the same command to continue") from None
 
     def _load(self) -> int:
         path = self.journal.checkpoint(self.name)

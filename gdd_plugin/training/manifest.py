@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from benchmark_adapters import provenance
-from benchmark_adapters.types import Dataset, UserError
+from benchmark_adapters.types import Dataset
 from gdd_plugin import prompts
 from gdd_plugin.training.data import Real
-from gdd_plugin.training.journal import Journal
+from gdd_plugin.training.journal import Journal, writing
 
 
 def known_prompts(dataset: Dataset) -> list[list[str]]:
@@ -37,7 +37,6 @@ def write_manifest(journal: Journal, real: Real, facts: Mapping[str, Any]) -> No
         "threads": torch.get_num_threads(),
         "processes": journal.accelerator.num_processes,
     }
-    try:
-        (journal.folder / "training.json").write_text(json.dumps(story, indent=1) + "\n")
-    except OSError as error:
-        raise UserError(f"{journal.folder}: {error.strerror}; make room and run the same command to continue") from None
+    path = journal.folder / "training.json"
+    with writing(path):
+        path.write_text(json.dumps(story, indent=1) + "\n")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark_adapters.types import UserError
 from gdd_plugin.training import losses
@@ -43,9 +43,9 @@ class Settings:
 
 @dataclass
 class Batch:
-    """One step's samples, or real images of the same classes, class by class: [classes * samples, …]."""
+    """One step's samples, or real images of the same classes, class by class: [classes * samples, …]; not all real ones have latents."""
 
-    latents: Tensor
+    latents: Tensor | None
     pictures: Tensor
     labels: Tensor
     layers: list[Tensor]
@@ -53,7 +53,7 @@ class Batch:
 
 
 def matching(generated: Batch, real: Batch, classes: int, fresh: Features) -> Tensor:
-    """Energy distances per class, summed: of latents, of logits, of the frozen network's layers and of those of a random one.
+    """Energy distances per class, summed: of logits, of latents, of the frozen network's layers and of those of a random one.
 
     The frozen network sees what tells real classes apart, and is blind to what only samples have; the random one, drawn
     anew at each step, is blind to nothing for long (Zhao & Bilen 2023 match distributions in such networks).
@@ -61,8 +61,10 @@ def matching(generated: Batch, real: Batch, classes: int, fresh: Features) -> Te
     fresh.draw()
     with torch.no_grad():
         real_layers = fresh(real.pictures)[0]
-    whole = [_distance(generated.latents, real.latents, classes), _distance(generated.logits, real.logits, classes)]
-    return torch.stack(whole).sum() + _layers(generated.layers, real.layers, classes) + _layers(fresh(generated.pictures)[0], real_layers, classes)
+    total = _distance(generated.logits, real.logits, classes)
+    if generated.latents is not None and real.latents is not None:
+        total = total + _distance(generated.latents, real.latents, classes)
+    return total + _layers(generated.layers, real.layers, classes) + _layers(fresh(generated.pictures)[0], real_layers, classes)
 
 
 def _layers(generated: Sequence[Tensor], real: Sequence[Tensor], classes: int) -> Tensor:
@@ -140,35 +142,34 @@ def train_student(generator: Generator, teacher: Denoiser | None, features: Feat
     for _ in stage:
         classes = torch.randperm(real.dataset.num_classes)[: chosen.classes].tolist()
         tokens = prompts.draw(classes)
-        generated = _generated(stage.net, features, tokens, classes, chosen.generated, real)
+        noise = torch.randn(len(classes) * chosen.generated, *generator.shape, device=real.device)
+        latents, pictures = stage.net(noise, tokens)
+        generated = Batch(latents, pictures, torch.tensor(classes, device=real.device).repeat_interleave(chosen.generated), *features(pictures))
         terms, seen = {}, {}
         if chosen.matching:
             terms["matching"] = matching(generated, _drawn(features, real, classes, chosen.real), len(classes), fresh)
         if adversary:
             seen["discriminator"] = adversary.learn(generated, _drawn(features, real, classes, chosen.generated))
             terms["adversarial"] = adversary.generator_loss(generated)
-        if chosen.distillation and teacher:
+        if chosen.distillation and teacher and generated.latents is not None:
             terms["distillation"] = distil(generated.latents, teacher, tokens)
         stage.learn(torch.stack([getattr(chosen, name) * term for name, term in terms.items()]).sum(), **terms, **seen)
-
-
-def _generated(net: nn.Module, features: Features, tokens: tuple[Tensor, Tensor], classes: Sequence[int], count: int, real: Real) -> Batch:
-    noise = torch.randn(len(classes) * count, *real.latents.shape[1:], device=real.device)
-    latents, pictures = net(noise, tokens)
-    return Batch(latents, pictures, torch.tensor(classes, device=real.device).repeat_interleave(count), *features(pictures))
 
 
 @torch.no_grad()
 def _drawn(features: Features, real: Real, classes: Sequence[int], count: int) -> Batch:
     indices = real.draw(classes, count)
     pictures = real.pictures(indices)
-    return Batch(real.latents[indices].to(real.device), pictures, real.labels[indices].to(real.device), *features(pictures))
+    latents = None if real.latents is None else real.latents[indices].to(real.device)
+    return Batch(latents, pictures, real.labels[indices].to(real.device), *features(pictures))
 
 
 @torch.no_grad()
 def _examples(generator: Generator, real: Real, prompts: Prompts, count: int = 10) -> Tensor:
-    """Pictures [classes, count, C, S, S] of the first classes by their bare names, the noise always the same."""
-    classes = range(min(10, real.dataset.num_classes))
-    noise = torch.randn(len(classes) * count, *real.latents.shape[1:], generator=torch.Generator().manual_seed(0)).to(real.device)
-    tokens = prompts.tokens([prompts.wordings[label][0] for label in classes])
-    return generator(noise, tokens)[1].unflatten(0, (len(classes), count))
+    """Pictures [classes, count, C, S, S] of the first ten classes by their bare names, the noise always the same."""
+    source = torch.Generator().manual_seed(0)
+    rows = []
+    for wordings in prompts.wordings[:10]:  # class by class, since large models fill the memory
+        noise = torch.randn(count, *generator.shape, generator=source).to(real.device)
+        rows.append(generator(noise, prompts.tokens(wordings[:1]))[1])
+    return torch.stack(rows)

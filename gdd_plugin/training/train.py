@@ -60,12 +60,14 @@ def train(output: Path, dataset: Dataset, data: Path | None, settings: Settings,
 
     features = train_features(real, settings.features_steps, settings.features_batch, settings.features_lr, journal)
     train_autoencoder(pipe.vae, real, settings.autoencoder_steps, settings.autoencoder_batch, settings.autoencoder_lr, journal)
-    real.latents = encode(pipe.vae, real)
-    pipe.vae.register_to_config(scaling_factor=1 / real.latents.std().item())
-    real.latents *= pipe.vae.config.scaling_factor
+    latents = encode(pipe.vae, real)
+    pipe.vae.register_to_config(scaling_factor=1 / latents.std().item())
+    real.latents = latents * pipe.vae.config.scaling_factor
 
     denoiser = Denoiser(pipe)
-    teacher = train_teacher(denoiser, real, known, settings.teacher_steps, settings.teacher_batch, settings.teacher_lr, settings.teacher_ema, journal)
+    teacher = train_teacher(
+        denoiser, real, real.latents, known, settings.teacher_steps, settings.teacher_batch, settings.teacher_lr, settings.teacher_ema, journal
+    )
     pipe.vae.decoder.requires_grad_(True)  # trained on, as a part of the generator
     generator = Generator(denoiser, pipe.vae, dataset.channels, dataset.image_size, border)
     student.train_student(generator, teacher, features, real, known, settings.student, journal)

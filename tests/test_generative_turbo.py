@@ -67,7 +67,7 @@ def test_the_bundled_model_is_a_complete_sdxl_folder_of_at_most_8_mb():
     assert (scheduler["_class_name"], scheduler["timestep_spacing"]) == ("EulerAncestralDiscreteScheduler", "trailing")
     story = json.loads((root / "training.json").read_text())
     assert story["border"] == 2
-    assert len(story["data_sha256"]) == 64
+    assert len(story["settings"]["data_sha256"]) == 64
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,15 @@ SIZES = ("--classes", "2", "--generated", "4", "--real", "8")
 COMMAND = (sys.executable, "-m", "gdd_plugin.training.cli")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Sums of several threads round differently from run to run, and training magnifies that."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
     """A folder of 1,000 real images: Fashion-MNIST's bundled test split stands for the training split."""

@@ -75,8 +75,9 @@ def adapt(output: Path, dataset: Dataset, data: Path | None, settings: Settings,
 
 
 def _teacher(name: str, pipe: Any, device: torch.device) -> Any:
+    """The pipeline ``name``, which may have been trained at another size, as SDXL was in comparison with SDXL-Turbo."""
     teacher, _ = sampler.load(name, str(device), torch.float32)
-    for part in ("in_channels", "sample_size", "cross_attention_dim", "projection_class_embeddings_input_dim"):
+    for part in ("in_channels", "cross_attention_dim", "projection_class_embeddings_input_dim"):
         theirs, ours = teacher.unet.config[part], pipe.unet.config[part]
         if theirs != ours:
             raise UserError(f"teacher {name} has another architecture than the model: {part} {theirs}, not {ours}")

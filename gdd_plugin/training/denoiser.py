@@ -23,7 +23,6 @@ class Denoiser(nn.Module):
 
     alpha: Tensor
     sigma: Tensor
-    size: Tensor
 
     def __init__(self, pipe: Any) -> None:
         super().__init__()
@@ -31,8 +30,7 @@ class Denoiser(nn.Module):
         self.prediction = pipe.scheduler.config.prediction_type
         self.register_buffer("alpha", pipe.scheduler.alphas_cumprod.sqrt(), persistent=False)
         self.register_buffer("sigma", (1 - pipe.scheduler.alphas_cumprod).sqrt(), persistent=False)
-        side = pipe.unet.config.sample_size * pipe.vae_scale_factor
-        self.register_buffer("size", torch.tensor([side, side, 0, 0, side, side], dtype=torch.float32), persistent=False)
+        self.scale = pipe.vae_scale_factor
 
     def forward(self, noisy: Tensor, timesteps: Tensor, tokens: tuple[Tensor, Tensor]) -> Tensor:
         """Clean scaled latents [n, c, h, w] from ``noisy`` ones (alpha * clean + sigma * unit noise) at ``timesteps`` [n].
@@ -41,7 +39,9 @@ class Denoiser(nn.Module):
         """
         embeds, pooled = self.embed(tokens)
         count = len(noisy) // len(embeds)
-        conditions = {"text_embeds": pooled.repeat_interleave(count, 0), "time_ids": self.size.expand(len(noisy), 6).to(noisy.dtype)}
+        height, width = (side * self.scale for side in noisy.shape[-2:])
+        sizes = noisy.new_tensor([height, width, 0, 0, height, width]).expand(len(noisy), 6)
+        conditions = {"text_embeds": pooled.repeat_interleave(count, 0), "time_ids": sizes}
         output = self.unet(noisy, timesteps, embeds.repeat_interleave(count, 0), added_cond_kwargs=conditions).sample
         alpha, sigma = self.alpha[timesteps][:, None, None, None], self.sigma[timesteps][:, None, None, None]
         return alpha * noisy - sigma * output if self.prediction == "v_prediction" else (noisy - sigma * output) / alpha

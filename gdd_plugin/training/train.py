@@ -35,7 +35,6 @@ class Settings:
     teacher_batch: int = 128
     teacher_lr: float = 1e-3
     teacher_ema: float = 0.998
-    # By the ablation in docs/method.md: at this size the energy distances alone do best.
     student: student.Settings = field(default_factory=lambda: student.Settings(steps=3000, adversarial=0.0, distillation=0.0))
 
 

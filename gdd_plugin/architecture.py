@@ -13,6 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 SIDE = 32  # pixels
 PROMPT_TOKENS = 24
+MERGES = 1024  # of letters to words, at most
 TEXT_WIDTH = 32
 TIME_EMBEDDING = 8
 SPECIAL_TOKENS = {"<|startoftext|>": 0, "<|endoftext|>": 1}
@@ -36,15 +37,16 @@ def pipeline(corpus: Sequence[str]) -> StableDiffusionXLPipeline:
 
 def tokenizer(corpus: Sequence[str]) -> CLIPTokenizer:
     """CLIP's byte-pair tokenizer with merges learned from ``corpus``; it can spell any other text."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*SPECIAL_TOKENS, *letters, *(letter + "</w>" for letter in letters)]
     learner = CLIPTokenizer(vocab=dict(SPECIAL_TOKENS), merges=[]).backend_tokenizer
+    # The trainer breaks ties between merges by the order of letters, which is a chance order for those that it isn't told.
     learner.train_from_iterator(
         corpus,
-        trainers.BpeTrainer(vocab_size=1024, special_tokens=list(SPECIAL_TOKENS), end_of_word_suffix="</w>", show_progress=False),
+        trainers.BpeTrainer(vocab_size=len(tokens) + MERGES, special_tokens=tokens, end_of_word_suffix="</w>", show_progress=False),
     )
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = [*SPECIAL_TOKENS, *letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges)]
-    vocab = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
+    vocab = {token: index for index, token in enumerate(dict.fromkeys([*tokens, *("".join(pair) for pair in merges)]))}
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=PROMPT_TOKENS)
 
 

@@ -96,6 +96,11 @@ def assert_equal(one, other):
 # One step
 
 
+def test_the_tokenizer_is_the_same_whenever_it_is_learned():
+    corpus = [prompt for known in manifest.known_prompts(FASHION_MNIST) for prompt in known]
+    assert len({architecture.tokenizer(corpus).backend_tokenizer.to_str() for _ in range(20)}) == 1
+
+
 @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
 def test_the_trained_step_is_the_pipelines_step(prediction):
     pipe = TurboSampler("turbo-mini").pipe

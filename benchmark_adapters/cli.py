@@ -1,18 +1,17 @@
-"""The command line. Domain errors become one line and an exit code here and nowhere else."""
+"""The command ``ddbench``."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmark_adapters import host
-from benchmark_adapters.types import UserError, one_line
+from benchmark_adapters import console, host
+from benchmark_adapters.types import UserError
 from leaderboard import store, table
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -20,29 +19,8 @@ RUNS = Path("runs")
 
 
 def main() -> None:
-    """The command ``ddbench``: errors that the user can mend become one line and an exit code, unless ``--debug``."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        code = commands.main(standalone_mode=False)
-    except (UserError, click.UsageError) as error:
-        if "--debug" in sys.argv:
-            raise
-        if isinstance(error, click.exceptions.NoArgsIsHelpError):
-            error.show()
-        else:
-            text = error.format_message() if isinstance(error, click.UsageError) else str(error)
-            click.echo(f"error: {one_line(text, 5000)}", err=True)
-        code = 2
-    except Exception as error:
-        if "--debug" in sys.argv:
-            raise
-        click.echo(f"error: internal: {type(error).__name__}: {one_line(error)} (--debug shows where)", err=True)
-        code = 1
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("error: interrupted", err=True)
-        code = 1
-    sys.exit(code)
+    """The command ``ddbench``."""
+    console.run(commands)
 
 
 @click.group(
@@ -77,7 +55,7 @@ def _host() -> host.Host:
 @click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
 @click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")  # `main` looks for it
+@console.DEBUG
 @click.pass_context
 def run_command(context: click.Context, /, students: str | None, as_json: bool, **asked: Any) -> None:
     """Make a distilled set in time, score it, record it.

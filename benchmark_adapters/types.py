@@ -82,7 +82,7 @@ class Recipe:
         schedule: ``one-cycle`` (learning rate up to ``lr`` and down to 0 over all steps) or ``rebuild-halfway``
             (``epochs + 1`` epochs; after the epoch of index ``epochs // 2 + 1`` the rate is divided by 10 and
             the optimizer built anew, so its momentum is lost).
-        augment: ``dsa`` (`benchmark_adapters.dsa.augment` on every batch) or ``none``.
+        augment: ``dsa`` (`benchmark_adapters.dsa.augment` on every batch), ``shift`` (by up to 2 pixels) or ``none``.
     """
 
     name: str

@@ -3,20 +3,21 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
 
-from benchmark_adapters import datasets, students, training
+from benchmark_adapters import datasets, students
 from benchmark_adapters.checks import balanced
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.recipes import QUICKSTART
-from benchmark_adapters.types import DistilledSet, Recipe, Task
+from benchmark_adapters.scoring import score
+from benchmark_adapters.types import DistilledSet, Recipe, Student, Task
 from gdd_plugin import pda
 from gdd_plugin.method import rounds
 from gdd_plugin.pda import Policy
 from gdd_plugin.plugin import OPTIONS
+from gdd_plugin.training.data import Real
 
-IPC, SEEDS = 20, range(3)
-HELD_OUT = 5000  # as `ddbench-turbo train` leaves them
+IPC = 20
+UNSEEN = Real(FASHION_MNIST, None, held_out=5000, per_class=IPC).unseen  # as `ddbench-turbo train` leaves them
 RECIPES = {
     "quickstart/1": QUICKSTART,
     "rate .02": replace(QUICKSTART, lr=0.02),
@@ -51,15 +52,9 @@ def real() -> DistilledSet:
 
 
 def show(name: str, distilled: DistilledSet, recipe: Recipe = QUICKSTART) -> None:
-    images, labels = datasets.load(FASHION_MNIST, "train")
-    held_out = training.normalise(images[-HELD_OUT:], FASHION_MNIST), torch.from_numpy(labels[-HELD_OUT:])
-    results = []
-    for seed in SEEDS:
-        torch.manual_seed(seed)
-        net = students.build(recipe.student, 10, 28, 1, recipe.width)
-        training.train(net, training.normalise(distilled.images, FASHION_MNIST), torch.from_numpy(distilled.labels), recipe, seed)
-        results.append(100 * training.accuracy(net, *held_out))
-    print(f"{name:60} {np.mean(results):.1f}  ({' '.join(f'{one:.1f}' for one in results)})", flush=True)
+    student = Student(recipe.student, students.convnet3)
+    found = score(distilled, UNSEEN, FASHION_MNIST, recipe, student, range(3), "cpu", lambda *_: None).accuracies
+    print(f"{name:60} {100 * np.mean(found):.1f}  ({' '.join(f'{100 * one:.1f}' for one in found)})", flush=True)
 
 
 if __name__ == "__main__":

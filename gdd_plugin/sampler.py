@@ -38,13 +38,13 @@ class TurboSampler:
         self.device = device
         self.batch = batch or (CPU_BATCH if device == "cpu" else GPU_BATCH)
         self.pipe, folder = load(model, device)
-        story = _story(folder)
-        self.border = border(folder)
+        card = story(folder)
+        self.border = card["border"]
         self.facts = {
             "model": model if model in BUNDLED or not Path(model).exists() else Path(model).resolve().name,
             "model_sha256": weights_sha256(folder),
-            "model_trained_on": story.get("trained_on", "not stated by the model"),
-            "model_licence": story.get("licence") or LICENCES.get(model, "see the model's card"),
+            "model_trained_on": card.get("trained_on", "not stated by the model"),
+            "model_licence": card.get("licence") or LICENCES.get(model, "see the model's card"),
             "batch": self.batch,
             "threads": torch.get_num_threads(),
         }
@@ -154,8 +154,7 @@ def adapt(pipe: Any, lora: str) -> dict[str, str]:
         pipe.unload_lora_weights()
     except Exception as error:  # wrong shapes and damaged files make the libraries raise many kinds
         raise UserError(f"adapter {path} can't be used with this model: {one_line(error)}") from None
-    story = _story(path)
-    return {"lora": path.resolve().name, "lora_sha256": _file_sha256(file), "trained_on": story.get("trained_on", "not stated by the adapter")}
+    return {"lora": path.resolve().name, "lora_sha256": _file_sha256(file), "trained_on": story(path).get("trained_on", "not stated by the adapter")}
 
 
 def _pipeline_class(folder: Path) -> str:
@@ -165,19 +164,17 @@ def _pipeline_class(folder: Path) -> str:
         raise UserError(f"{folder / 'model_index.json'} names no pipeline class; get the model again") from None
 
 
-def border(folder: Path) -> int:
-    """Pixels at each side of the images of the model in ``folder`` that are no part of the picture."""
-    return int(_story(folder)["border"])
+def story(folder: Path) -> dict[str, Any]:
+    """What our own training wrote beside the weights of a model or an adapter, and for others too ``border``.
 
-
-def _story(folder: Path) -> dict[str, Any]:
-    """What our own training wrote beside the weights; empty for other models."""
-    card = folder / "training.json"
+    That is the number of pixels at each side of the model's images that are no part of the picture.
+    """
+    file = folder / "training.json"
     try:
-        story = json.loads(card.read_text()) if card.is_file() else {}
-        return {**story, "border": int(story.get("border", 0))}
+        found = json.loads(file.read_text()) if file.is_file() else {}
+        return {**found, "border": int(found.get("border", 0))}
     except (ValueError, TypeError, AttributeError):
-        raise UserError(f"{card} is damaged; get the model again, or remove the file") from None
+        raise UserError(f"{file} is damaged; get the model again, or remove the file") from None
 
 
 def weights_sha256(folder: Path) -> str:

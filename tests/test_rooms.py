@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [  # of benchmark_adapters; a room imports only from floors before its own
     {"budget", "dsa", "provenance", "progress"},
     {"types"},
-    {"students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
+    {"console", "students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
     {"tracks", "training", "host", "baselines"},
     {"scoring", "builtin", "plan", "supervisor"},
     {"worker"},
@@ -17,11 +17,12 @@ FLOORS = [  # of benchmark_adapters; a room imports only from floors before its 
     {"cli"},
 ]
 TRAINING = [  # floors of gdd_plugin.training
-    {"losses", "plot", "data", "denoiser", "card"},
+    {"losses", "plot", "data", "denoiser"},
     {"journal", "evaluate"},
     {"features", "autoencoder", "teacher", "manifest"},
     {"student"},
     {"train", "adapt"},
+    {"card"},
     {"cli"},
 ]
 SAMPLING = {"plugin", "method", "prompts", "sampler", "pda", "architecture"}

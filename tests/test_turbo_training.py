@@ -27,6 +27,8 @@ from gdd_plugin.training import card, data, evaluate, journal, manifest, student
 from gdd_plugin.training.adapt import Settings as AdaptSettings
 from gdd_plugin.training.adapt import adapt
 from gdd_plugin.training.denoiser import Denoiser, Prompts
+from gdd_plugin.training.features import Features
+from gdd_plugin.training.journal import Schedule
 from gdd_plugin.training.train import Settings, train
 
 SHORT = student.Settings(steps=4, classes=2, generated=4, real=8)
@@ -34,12 +36,9 @@ SMALL = Settings(
     "fashion-mnist",
     seed=3,
     held_out=200,
-    features_steps=4,
-    features_batch=16,
-    autoencoder_steps=4,
-    autoencoder_batch=8,
-    teacher_steps=4,
-    teacher_batch=16,
+    features=Schedule(4, 16, 2e-3),
+    autoencoder=Schedule(4, 8, 2e-3),
+    teacher=Schedule(4, 16, 1e-3, ema=0.998),
     student=SHORT,
 )
 SIZES = ("--classes", "2", "--generated", "4", "--real", "8")
@@ -71,7 +70,9 @@ def few(tmp_path_factory):
 def made(few, tmp_path_factory):
     """A model that the whole training made in small."""
     folder = tmp_path_factory.mktemp("models") / "made"
-    train(folder, FASHION_MNIST, few, SMALL, save_every=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "LOG_EVERY", 1)
+        train(folder, FASHION_MNIST, few, SMALL, save_every=2)
     return folder
 
 
@@ -137,6 +138,53 @@ def test_the_model_learns_bare_names_and_templates_with_their_articles():
     assert words.unk_token_id not in words("Zebra: ½ ñandú 象").input_ids[1:-1]  # it can spell anything
 
 
+# The student's opponents
+
+
+@pytest.fixture
+def opponents(few, tmp_path):
+    """A random network's features, real images in them, and a discriminator with its journal."""
+    torch.manual_seed(0)
+    real = data.Real(FASHION_MNIST, few, 200, 8)
+    features = Features(1, 28, 10).eval().requires_grad_(False)
+    return features, student._drawn(features, real, [2, 7], 24), student.Adversary(10, SHORT, journal.Journal(tmp_path, {"seed": 0}, 10))
+
+
+def batch(features, pictures):
+    return student.Batch(None, pictures, torch.tensor([2, 7]).repeat_interleave(len(pictures) // 2), *features(pictures))
+
+
+def descend(pictures, loss, steps):
+    optimizer = torch.optim.Adam([pictures], 0.05)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+
+def test_the_discriminator_learns_to_tell_and_its_loss_teaches_to_pass(opponents):
+    features, real, adversary = opponents
+    pictures = torch.nn.Parameter(0.3 * torch.randn(16, 1, 28, 28))
+    first = adversary.learn(batch(features, pictures), real).item()
+    for _ in range(60):
+        last = adversary.learn(batch(features, pictures), real).item()
+    assert last < 0.2 * first
+    caught = adversary.generator_loss(batch(features, pictures)).item()
+    assert caught > 0 > adversary.generator_loss(real).item()
+    descend(pictures, lambda: adversary.generator_loss(batch(features, pictures)), 40)
+    assert adversary.generator_loss(batch(features, pictures)).item() < 0
+
+
+def test_matching_moves_samples_to_the_real_ones_of_their_class(opponents):
+    features, real, _ = opponents
+    pictures = torch.nn.Parameter(0.3 * torch.randn(16, 1, 28, 28))
+    fresh = Features(1, 28, 10).eval().requires_grad_(False)
+    descend(pictures, lambda: student.matching(batch(features, pictures), real, 2, fresh), 60)
+    (pullovers, sneakers), wanted = pictures.detach().unflatten(0, (2, -1)).mean(1), real.pictures.unflatten(0, (2, -1)).mean(1)
+    for other, (samples, own) in zip(reversed(wanted), zip((pullovers, sneakers), wanted, strict=True), strict=True):
+        assert (samples - own).square().mean() < 0.5 * (samples - other).square().mean()
+
+
 # The whole training
 
 
@@ -144,7 +192,7 @@ def test_a_training_leaves_a_model_and_its_story(made):
     story = json.loads((made / "training.json").read_text())
     assert story["settings"]["seed"] == 3
     assert story["border"] == 2
-    assert story["trained_on"] == "fashion-mnist train, without its last 200 images"
+    assert story["trained_on"] == "fashion-mnist train, without the last 20 images of each class"
     assert set(story["seconds"]) == {"features", "autoencoder", "teacher", "student"}
     logged = list(csv.DictReader((made / "log.csv").open()))
     assert {row["loss"] for row in logged if row["stage"] == "student"} == {"loss", "matching", "adversarial", "discriminator", "distillation"}
@@ -157,24 +205,24 @@ def test_a_training_leaves_a_model_and_its_story(made):
 
 
 def test_a_training_ended_at_any_step_goes_on_as_if_it_had_not(made, few, tmp_path, monkeypatch):
-    """The interruption comes right after a checkpoint in each stage, one after the other."""
-    saved = journal.Stage._save
+    """The interruption comes in each stage, one after the other, a logged step after its checkpoint."""
+    learned = journal.Stage.learn
     seen = set()
 
-    def save_and_stop(stage):
-        saved(stage)
-        if stage.name not in seen:
+    def learn_and_stop(stage, *losses, **parts):
+        learned(stage, *losses, **parts)
+        if stage.done == 2 and stage.name not in seen:
             seen.add(stage.name)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(journal.Stage, "_save", save_and_stop)
+    monkeypatch.setattr(journal, "LOG_EVERY", 1)
+    monkeypatch.setattr(journal.Stage, "learn", learn_and_stop)
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "made", FASHION_MNIST, few, SMALL, save_every=2)
     train(tmp_path / "made", FASHION_MNIST, few, SMALL, save_every=2)
     assert_equal(weights(tmp_path / "made"), weights(made))
-    logs = [[(row["stage"], row["step"], row["loss"]) for row in csv.DictReader((folder / "log.csv").open())] for folder in (made, tmp_path / "made")]
-    assert logs[0] == logs[1]
+    assert (tmp_path / "made" / "log.csv").read_text() == (made / "log.csv").read_text()
 
 
 def test_a_killed_command_goes_on(few, tmp_path):
@@ -215,8 +263,8 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(few, tmp_path):
     output = tmp_path / "model"
     limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000)); from gdd_plugin.training.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", limit, *arguments(few, output)], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error")]
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
     assert "teacher.pt can't be written: File too large; what was saved before is kept" in line
     assert {file.name for file in (output / "checkpoints").glob("*.pt")} == {"features.pt", "autoencoder.pt"}
     assert run(*arguments(few, output)).returncode == 0
@@ -237,8 +285,8 @@ def test_a_damaged_checkpoint_is_named(few, tmp_path):
 
 def test_too_few_images_and_images_of_another_size_are_refused(few, tmp_path):
     done = run(*arguments(few, tmp_path / "model"), "--held-out", "960")
-    assert done.returncode == 1
-    assert "Error: fashion-mnist train, without its last 960 images, has " in done.stderr
+    assert done.returncode == 2
+    assert "error: fashion-mnist train, without the last 96 images of each class, has " in done.stderr
     assert "training needs 8 of each class" in done.stderr
     with pytest.raises(UserError, match="makes images of 32 px; tiny-imagenet has 64 px: adapt a larger model"):
         train(tmp_path, TINY_IMAGENET, None, replace(SMALL, dataset="tiny-imagenet"))
@@ -246,8 +294,8 @@ def test_too_few_images_and_images_of_another_size_are_refused(few, tmp_path):
 
 def test_missing_training_data_is_one_line(tmp_path):
     done = run("train", "--dataset", "cifar10", "--data", tmp_path, "--output", tmp_path / "model")
-    assert done.returncode == 1
-    assert "Error: dataset cifar10 is not in" in done.stderr
+    assert done.returncode == 2
+    assert "error: dataset cifar10 is not in" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -257,7 +305,7 @@ def test_missing_training_data_is_one_line(tmp_path):
 @pytest.fixture(scope="module")
 def adapter(made, few, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapters") / "clothes"
-    chosen = AdaptSettings("fashion-mnist", str(made), str(made), held_out=200, rank=2, features_steps=4, features_batch=16, student=replace(SHORT, lr=0.05))
+    chosen = AdaptSettings("fashion-mnist", str(made), str(made), held_out=200, rank=2, features=Schedule(4, 16, 2e-3), student=replace(SHORT, lr=0.05))
     adapt(folder, FASHION_MNIST, few, chosen, save_every=2)
     return folder
 
@@ -273,7 +321,7 @@ def test_an_adapter_is_read_by_diffusers_and_changes_the_images(adapter, made):
     turbo = TurboSampler(str(made), lora=str(adapter))
     np.testing.assert_allclose(turbo.pipe(**call).images, changed, atol=1e-4)
     assert turbo.facts["model"] == "made + clothes"
-    assert turbo.facts["model_trained_on"].endswith("; its adapter: fashion-mnist train, without its last 200 images")
+    assert turbo.facts["model_trained_on"].endswith("; its adapter: fashion-mnist train, without the last 20 images of each class")
     assert len(turbo.facts["lora_sha256"]) == 64
 
 
@@ -332,12 +380,35 @@ def test_adapting_in_two_processes_and_half_precision(made, few, tmp_path):
 
 
 def test_the_numbers_of_a_model_card(made, few, monkeypatch):
-    monkeypatch.setattr(evaluate, "PER_CLASS", 20)
-    monkeypatch.setattr(evaluate, "RECIPE", replace(evaluate.RECIPE, steps=4, width=8))
-    found = evaluate.evaluate(str(made), None, FASHION_MNIST, few, 200, "held-out", 1)
-    assert found["split"] == "held-out"
-    assert 0 <= found["accuracy_percent"]["generated"] <= 100
-    assert set(found["per_class_percent"]) == set(FASHION_MNIST.class_names)
+    monkeypatch.setattr(evaluate, "PER_CLASS", 60)
+    monkeypatch.setattr(evaluate, "RECIPE", replace(evaluate.RECIPE, steps=60, width=8))
+    found = evaluate.evaluate(str(made), None, FASHION_MNIST, few, "held-out", 1)
+    # An untrained generator teaches next to nothing; real images do.
+    assert found["accuracy_percent"]["real"] > 60 > 40 > found["accuracy_percent"]["generated"]
+    assert found["share_of_real"] == pytest.approx(found["accuracy_percent"]["generated"] / found["accuracy_percent"]["real"], abs=1e-3)
+    for side, accuracy in found["accuracy_percent"].items():  # 20 held-out images of each class
+        assert np.mean([one[side] for one in found["per_class_percent"].values()]) == pytest.approx(accuracy, abs=0.1)
+    assert found["nearest_real_1st_percentile"]["unseen_real"] > 0
+
+
+def test_a_model_is_measured_on_what_it_has_not_seen(made, few, tmp_path):
+    assert evaluate.held_out([made], FASHION_MNIST) == 200
+    assert evaluate.held_out([made], TINY_IMAGENET) == evaluate.HELD_OUT
+    shutil.copytree(made, tmp_path / "all")
+    story = json.loads((made / "training.json").read_text())
+    story["settings"]["held_out"] = 0
+    (tmp_path / "all" / "training.json").write_text(json.dumps(story))
+    with pytest.raises(UserError, match="has seen all training images of fashion-mnist; give --split test"):
+        evaluate.evaluate(str(tmp_path / "all"), None, FASHION_MNIST, few, "held-out", 1)
+
+
+def test_a_card_is_of_a_model_that_was_trained_here(made, few, tmp_path):
+    done = run("evaluate", made, "--data", few, "--lora", tmp_path, "--card")
+    assert (done.returncode, done.stderr) == (2, "error: a model card is of the model itself: give --card without --lora\n")
+    shutil.copytree(made, tmp_path / "other", ignore=shutil.ignore_patterns("training.json"))
+    done = run("evaluate", tmp_path / "other", "--data", few, "--card")
+    assert done.returncode == 2
+    assert "training.json doesn't tell how the model was made" in done.stderr
 
 
 def test_a_model_card_says_what_was_measured(made, tmp_path):
@@ -346,16 +417,15 @@ def test_a_model_card_says_what_was_measured(made, tmp_path):
     card.write(tmp_path, scores)
     text = (tmp_path / "README.md").read_text()
     assert f"a share of **{100 * scores['share_of_real']:.1f} %**" in text
-    assert "fashion-mnist train, without its last 200 images" in text
-    (tmp_path / "training.json").write_text("{}")
-    with pytest.raises(UserError, match="no model card"):
-        card.write(tmp_path, scores)
+    assert "fashion-mnist train, without the last 20 images of each class" in text
+    assert "--output DIR`, with other settings than the default ones, in " in text
+    assert "matching has weight 1, adversarial has weight 0.1, distillation has weight 0.1" in text
 
 
 def test_the_bundled_card_is_up_to_date_and_reaches_its_goals():
     folder = sampler.BUNDLED["turbo-mini"]
-    assert (folder / "README.md").read_text().splitlines()[1:] == card.render(folder).splitlines()[1:]
     scores = json.loads((folder / "scores.json").read_text())
+    assert (folder / "README.md").read_text().splitlines()[1:] == card.render(folder, scores).splitlines()[1:]
     assert scores["split"] == "test"
     assert scores["share_of_real"] >= 0.94
     assert min(found["generated"] for found in scores["per_class_percent"].values()) >= 45
@@ -366,7 +436,7 @@ def test_the_bundled_card_is_up_to_date_and_reaches_its_goals():
 @pytest.mark.slow
 def test_the_bundled_model_is_worth_what_its_card_says():
     """Both sides anew, one seed, on held-out training images."""
-    found = evaluate.evaluate("turbo-mini", None, FASHION_MNIST, None, 5000, "held-out", 1)
+    found = evaluate.evaluate("turbo-mini", None, FASHION_MNIST, None, "held-out", 1)
     assert found["share_of_real"] >= 0.94
     assert found["variety_share"] >= 0.85
     assert found["milliseconds_per_image"] <= 2.5
@@ -376,17 +446,24 @@ def test_variety_and_nearest_by_known_sets():
     images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
     torch.manual_seed(0)
     net = evaluate.students.build("convnet3", 10, 28, 1, 8)
-    whole = evaluate.variety(net, (images[:1000], labels[:1000]), FASHION_MNIST)
+    whole = evaluate.variety(net, evaluate.distilled(images, labels, FASHION_MNIST, 50), FASHION_MNIST)
     same = np.concatenate([images[labels == label][:1].repeat(30, 0) for label in range(10)])
-    assert evaluate.variety(net, (same, np.repeat(np.arange(10), 30)), FASHION_MNIST) < 0.01 * whole
+    assert evaluate.variety(net, evaluate.distilled(same, np.repeat(np.arange(10), 30), FASHION_MNIST, 30), FASHION_MNIST) < 0.01 * whole
     assert evaluate.nearest(images[:100], images[:1000]) < 0.1
     assert evaluate.nearest(images[1000:1100], images[:1000]) > 5
 
 
-def test_drawn_real_images_are_those_of_the_split_without_what_is_held_out(few):
+def test_the_last_images_of_each_class_are_held_out(few):
     real = data.Real(FASHION_MNIST, few, 200, 8)
-    images, _ = datasets.load(FASHION_MNIST, "train", few)
-    assert len(real.images) == 800
+    images, labels = datasets.load(FASHION_MNIST, "train", few)
+    for label in range(10):
+        ours = images[labels == label]
+        np.testing.assert_array_equal(real.unseen[0][real.unseen[1] == label], ours[-20:])
+        np.testing.assert_array_equal(real.images[real.labels == label], ours[:-20])
+
+
+def test_pictures_are_drawn_class_by_class(few):
+    real = data.Real(FASHION_MNIST, few, 200, 8)
     drawn = real.draw([3, 7], 5)
     assert real.labels[drawn].tolist() == [3] * 5 + [7] * 5
-    torch.testing.assert_close(real.pictures(drawn), torch.from_numpy(images)[drawn] / 127.5 - 1)
+    torch.testing.assert_close(real.pictures(drawn), real.images[drawn] / 127.5 - 1)

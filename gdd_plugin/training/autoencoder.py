@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gdd_plugin.training.data import Real
-from gdd_plugin.training.journal import Journal, Stage
+from gdd_plugin.training.journal import Journal, Schedule, Stage
 
 KL, SQUARED = 1e-4, 2.0
 
@@ -26,11 +26,11 @@ class Reconstruction(nn.Module):
             return self.vae.decode(posterior.sample()).sample.float(), posterior.kl().float().mean() / posterior.mean[0].numel()
 
 
-def train_autoencoder(vae: AutoencoderKL, real: Real, steps: int, batch: int, lr: float, journal: Journal) -> None:
+def train_autoencoder(vae: AutoencoderKL, real: Real, chosen: Schedule, journal: Journal) -> None:
     """Absolute and squared error with a slight pull of the latents to a unit normal."""
-    stage = Stage(journal, "autoencoder", steps, Reconstruction(vae), lr)
+    stage = Stage(journal, "autoencoder", chosen.steps, Reconstruction(vae), chosen.lr, ema=chosen.ema)
     for _ in stage:
-        pixels = to_pixels(real.pictures(torch.randint(len(real.labels), (batch,))), vae.config.sample_size)
+        pixels = to_pixels(real.pictures(torch.randint(len(real.labels), (chosen.batch,))), vae.config.sample_size)
         reconstructed, divergence = stage.net(pixels)
         difference = reconstructed - pixels
         stage.learn(difference.abs().mean() + SQUARED * difference.square().mean() + KL * divergence)

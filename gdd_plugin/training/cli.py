@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark_adapters import console
 from benchmark_adapters.host import build
-from benchmark_adapters.types import UserError
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Dataset
@@ -21,12 +20,8 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 def main() -> None:
-    """Entry point; every expected error is one line and exit code 1."""
-    try:
-        commands()
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(1)
+    """The command ``ddbench-turbo``."""
+    console.run(commands)
 
 
 @click.group()
@@ -41,16 +36,19 @@ def training_options(command: Any) -> Any:
             click.option("--data", type=EXISTING, help="Folder that holds the dataset."),
             click.option("--output", type=FOLDER, required=True, help="Folder to write; the same command continues what lies there."),
             click.option("--seed", type=int, default=0, show_default=True),
-            click.option("--held-out", type=click.IntRange(0), default=5000, show_default=True, help="Training images at the end that are left for choices."),
+            click.option(
+                "--held-out", type=click.IntRange(0), default=5000, show_default=True, help="Training images left for choices, the last of each class."
+            ),
             click.option("--scale", type=click.FloatRange(0.001, 100), default=1.0, show_default=True, help="Multiplies all numbers of steps."),
             click.option("--save-every", type=click.IntRange(1), default=250, show_default=True, help="Steps between two checkpoints."),
-            click.option("--matching", type=click.FloatRange(0), help="Weight of the energy distances; 0 leaves them out."),
-            click.option("--adversarial", type=click.FloatRange(0), help="Weight of the adversarial loss; 0 leaves it out."),
-            click.option("--distillation", type=click.FloatRange(0), help="Weight of the distillation loss; 0, or no teacher, leaves it out."),
-            click.option("--lr", type=click.FloatRange(0, min_open=True), help="The student's highest learning rate."),
-            click.option("--classes", type=click.IntRange(1), help="Classes per step of the student."),
-            click.option("--generated", type=click.IntRange(2), help="Samples per class and step."),
-            click.option("--real", type=click.IntRange(2), help="Real images per class and step."),
+            click.option("--matching", type=click.FloatRange(0), help="Weight of the energy distances.  [default: 1]"),
+            click.option("--adversarial", type=click.FloatRange(0), help="Weight of the adversarial loss.  [default: 0 in train, .1 in adapt]"),
+            click.option("--distillation", type=click.FloatRange(0), help="Weight of the distillation loss.  [default: .1 in adapt with a teacher, else 0]"),
+            click.option("--lr", type=click.FloatRange(0, min_open=True), help="The student's highest learning rate.  [default: .0005; .001 in adapt]"),
+            click.option("--classes", type=click.IntRange(1), help="Classes per step of the student.  [default: 4]"),
+            click.option("--generated", type=click.IntRange(2), help="Samples per class and step.  [default: 32]"),
+            click.option("--real", type=click.IntRange(2), help="Real images per class and step.  [default: 64]"),
+            console.DEBUG,
         ]
     ):
         command = option(command)
@@ -109,16 +107,21 @@ def adapt_command(
 @click.option("--dataset", "name", default="fashion-mnist", show_default=True)
 @click.option("--data", type=EXISTING, help="Folder that holds the dataset.")
 @click.option("--split", type=click.Choice(["held-out", "test"]), default="held-out", show_default=True, help="Choose by held-out training images alone.")
-@click.option("--held-out", type=click.IntRange(1), default=5000, show_default=True, help="Training images that the model has not seen.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@console.DEBUG
 @click.option("--card", is_flag=True, help="Also write scores.json and the model card, README.md, into the folder MODEL.")
-def evaluate_command(model: str, lora: Path | None, name: str, data: Path | None, split: str, held_out: int, seeds: int, card: bool) -> None:
+def evaluate_command(model: str, lora: Path | None, name: str, data: Path | None, split: str, seeds: int, device: str, card: bool) -> None:
     """Measure a model, as JSON: what a student learns from 600 of its images per class beside 600 real ones; variety, copies, speed."""
     from gdd_plugin.sampler import locate
     from gdd_plugin.training import card as cards
     from gdd_plugin.training.evaluate import evaluate
 
-    scores = evaluate(model, lora, _dataset(name), data, held_out, split, seeds)
+    if card and lora:
+        raise click.UsageError("a model card is of the model itself: give --card without --lora")
+    if card:
+        cards.trained(locate(model))  # before the minutes that follow
+    scores = evaluate(model, lora, _dataset(name), data, split, seeds, device)
     click.echo(json.dumps(scores, indent=1))
     if card:
         cards.write(locate(model), scores)
@@ -135,9 +138,8 @@ def _student(settings: Any, given: dict[str, Any]) -> Any:
 
 def _scaled(settings: Any, scale: float) -> Any:
     """All numbers of steps times ``scale``."""
-    steps = {key: max(4, round(value * scale)) for key, value in asdict(settings).items() if key.endswith("_steps")}
-    student = replace(settings.student, steps=max(4, round(settings.student.steps * scale)))
-    return replace(settings, student=student, **steps)
+    stages = {name: stage for name, stage in vars(settings).items() if hasattr(stage, "steps")}
+    return replace(settings, **{name: replace(stage, steps=max(4, round(stage.steps * scale))) for name, stage in stages.items()})
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,28 +14,36 @@ from benchmark_adapters.types import Dataset, UserError
 
 
 class Real:
-    """A dataset's training split without its last ``held_out`` images, which are for choices.
+    """A dataset's training split without the last images of each class, which are for choices.
 
     Attributes:
         images: uint8 [N, C, S, S], and ``labels`` [N], on the CPU; pictures drawn from them go to ``device``.
+        unseen: the held-out images, uint8 [M, C, S, S], and their labels, int64 [M], as numpy arrays.
+        trained_on: what the images are, in words.
         latents: scaled latents of the images [N, c, h, w], where the training has them.
     """
 
     def __init__(self, dataset: Dataset, data: Path | None, held_out: int, per_class: int) -> None:
-        """Reads the training split.
+        """Reads the training split; of ``held_out`` images every class gives the same number.
 
         Raises:
             UserError: as `datasets.load`, or a class has fewer than ``per_class`` images.
         """
         images, labels = datasets.load(dataset, "train", data)
-        self.dataset, self.held_out, self.device = dataset, held_out, torch.device("cpu")
+        self.dataset, self.device = dataset, torch.device("cpu")
         self.sha256 = datasets.digest(images, labels)
-        kept = max(0, len(images) - held_out)
-        self.images, self.labels = torch.from_numpy(images[:kept].copy()), torch.from_numpy(labels[:kept].copy())
+        each = held_out // dataset.num_classes
+        held = np.zeros(len(labels), dtype=bool)
+        for label in range(dataset.num_classes):  # class by class, since some datasets' files are sorted
+            members = np.flatnonzero(labels == label)
+            held[members[max(0, len(members) - each) :]] = True
+        self.unseen = images[held], labels[held]
+        self.trained_on = f"{dataset.name} train, without the last {each} images of each class"
+        self.images, self.labels = torch.from_numpy(images[~held]), torch.from_numpy(labels[~held])
         counts = torch.bincount(self.labels, minlength=dataset.num_classes)
         if counts.min() < per_class:
             name, count = dataset.class_names[int(counts.argmin())], int(counts.min())
-            raise UserError(f"{dataset.name} train, without its last {held_out} images, has {count} images of {name}; training needs {per_class} of each class")
+            raise UserError(f"{self.trained_on}, has {count} images of {name}; training needs {per_class} of each class")
         self.members = [torch.where(self.labels == label)[0] for label in range(dataset.num_classes)]
         self.latents: Tensor | None = None
 

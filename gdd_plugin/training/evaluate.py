@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from benchmark_adapters import datasets, provenance, students, training
-from benchmark_adapters.types import Dataset, Recipe
-from gdd_plugin.sampler import TurboSampler, fit, generator, locate
+from benchmark_adapters import checks, datasets, devices, provenance, students, training
+from benchmark_adapters.scoring import Score, score
+from benchmark_adapters.types import Dataset, DistilledSet, Recipe, Student, UserError
+from gdd_plugin.sampler import TurboSampler, fit, generator, locate, story
 from gdd_plugin.training.data import Real
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
 PER_CLASS = 600
+HELD_OUT = 5000  # where the model doesn't say what it has not seen
+BATCH = 64  # whose time is measured
 RECIPE = Recipe(
     name="model-card/1",
     student="convnet3",
@@ -34,43 +36,58 @@ RECIPE = Recipe(
 Images = tuple["Array", "Array"]  # uint8 [N, C, S, S], int64 [N]
 
 
-def sample(model: str, lora: Path | None, dataset: Dataset, seed: int = 0) -> Images:
-    """`PER_CLASS` one-step images of each class by its bare name."""
-    turbo = TurboSampler(model, lora=str(lora) if lora else None)
+def held_out(folders: list[Path], dataset: Dataset) -> int:
+    """The number of training images that neither the model nor the adapter in ``folders`` has seen."""
+    settings = [story(folder).get("settings", {}) for folder in folders]
+    return min([one["held_out"] for one in settings if one.get("dataset") == dataset.name], default=HELD_OUT)
+
+
+def sample(turbo: TurboSampler, dataset: Dataset, per_class: int, seed: int = 0) -> DistilledSet:
+    """``per_class`` one-step images of each class by its bare name."""
     images = []
     for label, name in enumerate(dataset.class_names):
-        generators = [generator(seed, label, index) for index in range(PER_CLASS)]
-        images.append(fit(turbo.sample([name] * PER_CLASS, generators), dataset.image_size, dataset.channels))
-    return torch.cat(images).numpy(), np.repeat(np.arange(dataset.num_classes), PER_CLASS)
+        generators = [generator(seed, label, index) for index in range(per_class)]
+        images.append(fit(turbo.sample([name] * per_class, generators), dataset.image_size, dataset.channels))
+    return distilled(torch.cat(images).numpy(), np.repeat(np.arange(dataset.num_classes), per_class), dataset, per_class)
 
 
-def draw(real: Real, seed: int = 0) -> Images:
-    """`PER_CLASS` real training images of each class."""
-    rng = np.random.default_rng(seed)
-    chosen = torch.cat([members[rng.permutation(len(members))[:PER_CLASS]] for members in real.members])
-    return real.images[chosen].numpy(), real.labels[chosen].numpy()
+def draw(real: Real, per_class: int, seed: int = 0) -> DistilledSet:
+    """``per_class`` real training images of each class."""
+    order = np.random.default_rng(seed).permutation(len(real.labels))
+    return distilled(real.images.numpy()[order], real.labels.numpy()[order], real.dataset, per_class)
 
 
-def learn(images: Images, dataset: Dataset, seed: int) -> nn.Module:
-    """A student trained on ``images`` by `RECIPE`."""
-    torch.manual_seed(seed)
+def distilled(images: Array, labels: Array, dataset: Dataset, per_class: int) -> DistilledSet:
+    return checks.balanced(images, labels, np.ones(len(labels), bool), dataset, per_class)
+
+
+def worth(images: DistilledSet, unseen: Images, dataset: Dataset, seeds: int, device: str = "cpu") -> Score:
+    """Accuracies on ``unseen`` of students trained on ``images`` by `RECIPE`."""
+    student = Student(RECIPE.student, students.convnet3)
+    return score(images, unseen, dataset, RECIPE, student, range(seeds), device, lambda *_: None)
+
+
+def per_class_percent(found: Score) -> list[float]:
+    """Recall of each class over all seeds."""
+    confusion = np.array(found.confusion)
+    recall: list[float] = (100 * confusion.diagonal() / confusion.sum(1)).tolist()
+    return recall
+
+
+def judge(real: DistilledSet, dataset: Dataset, device: str = "cpu") -> Any:
+    """A student trained on real images, in whose features `variety` is measured."""
+    torch.manual_seed(0)
     net = students.build(RECIPE.student, dataset.num_classes, dataset.image_size, dataset.channels, RECIPE.width)
-    training.train(net, training.normalise(images[0], dataset), torch.from_numpy(images[1]), RECIPE, seed)
-    return net
-
-
-def accuracies(net: nn.Module, images: Images, dataset: Dataset) -> list[float]:
-    """The fraction of each class's images that ``net`` gets right."""
-    right = training.predict(net, training.normalise(images[0], dataset)).numpy() == images[1]
-    return [float(right[images[1] == label].mean()) for label in range(dataset.num_classes)]
+    training.train(net, training.normalise(real.images, dataset), torch.from_numpy(real.labels), RECIPE, 0, device)
+    return net.cpu()
 
 
 @torch.inference_mode()
-def variety(net: Any, images: Images, dataset: Dataset) -> float:
+def variety(net: Any, images: DistilledSet, dataset: Dataset) -> float:
     """Mean distance between two images of one class in the features that ``net``'s last layer sees, mean over the classes."""
     found = []
     for label in range(dataset.num_classes):
-        features = torch.cat([net.features(batch) for batch in training.normalise(images[0][images[1] == label], dataset).split(100)]).flatten(1)
+        features = torch.cat([net.features(batch) for batch in training.normalise(images.images[images.labels == label], dataset).split(100)]).flatten(1)
         found.append(torch.pdist(features).mean().item())
     return statistics.mean(found)
 
@@ -83,50 +100,60 @@ def nearest(images: Array, real: Array, percent: float = 1.0) -> float:
 
 
 @torch.inference_mode()
-def milliseconds(model: str, batch: int = 64, repeats: int = 9) -> float:
+def milliseconds(turbo: TurboSampler, batch: int, repeats: int = 9) -> float:
     """Median time of UNet and decoder per image."""
-    pipe = TurboSampler(model).pipe
-    noise = torch.randn(batch, pipe.unet.config.in_channels, *[pipe.unet.config.sample_size] * 2)
+    pipe, unet = turbo.pipe, turbo.pipe.unet
+    noise = torch.randn(batch, unet.config.in_channels, *[unet.config.sample_size] * 2).to(unet.device, unet.dtype)
     embeds, _, pooled, _ = pipe.encode_prompt("anything", do_classifier_free_guidance=False)
-    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
-    conditions = {"text_embeds": pooled.expand(batch, -1), "time_ids": torch.tensor([side, side, 0, 0, side, side]).expand(batch, 6)}
+    side = unet.config.sample_size * pipe.vae_scale_factor
+    conditions = {"text_embeds": pooled.expand(batch, -1), "time_ids": noise.new_tensor([side, side, 0, 0, side, side]).expand(batch, 6)}
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
-        pipe.vae.decode(pipe.unet(noise, 999, embeds.expand(batch, -1, -1), added_cond_kwargs=conditions).sample)
+        pipe.vae.decode(unet(noise, 999, embeds.expand(batch, -1, -1), added_cond_kwargs=conditions).sample).sample.cpu()
         times.append((time.perf_counter() - began) / batch * 1000)
     return statistics.median(times)
 
 
-def evaluate(model: str, lora: Path | None, dataset: Dataset, data: Path | None, held_out: int, split: str, seeds: int) -> dict[str, Any]:
-    """All the numbers. ``split`` is ``held-out``, the last ``held_out`` training images, or ``test``."""
-    everything = datasets.load(dataset, "train", data)
-    unseen = datasets.load(dataset, "test", data) if split == "test" else (everything[0][-held_out:], everything[1][-held_out:])
-    real = Real(dataset, data, held_out, PER_CLASS)
-    sampled, drawn = sample(model, lora, dataset), draw(real)
-    rows: dict[str, list[list[float]]] = {"generated": [], "real": []}
-    for seed in range(seeds):
-        judge = learn(drawn, dataset, seed)
-        rows["real"].append(accuracies(judge, unseen, dataset))
-        rows["generated"].append(accuracies(learn(sampled, dataset, seed), unseen, dataset))
-    means = {side: statistics.median(map(statistics.mean, found)) for side, found in rows.items()}
+def evaluate(model: str, lora: Path | None, dataset: Dataset, data: Path | None, split: str, seeds: int, device: str = "auto") -> dict[str, Any]:
+    """All the numbers. ``split`` is ``held-out``, training images that neither model nor adapter has seen, or ``test``.
+
+    Raises:
+        UserError: a model or data that can't be read; a model that has seen all training images.
+    """
+    device = devices.resolve(device)
+    folder = locate(model)
+    real = Real(dataset, data, held_out([folder, *([lora] if lora else [])], dataset), 1)
+    unseen = datasets.load(dataset, "test", data) if split == "test" else real.unseen
+    if not len(unseen[1]):
+        raise UserError(f"{model} has seen all training images of {dataset.name}; give --split test")
+    turbo = TurboSampler(model, device, lora=str(lora) if lora else None)
+    drawn = draw(real, PER_CLASS)
+    sampled = sample(turbo, dataset, drawn.ipc)
+    scores = {side: worth(images, unseen, dataset, seeds, device) for side, images in (("generated", sampled), ("real", drawn))}
+    accuracy = {side: statistics.median(found.accuracies) for side, found in scores.items()}
+    rows = zip(*(per_class_percent(scores[side]) for side in ("generated", "real")), strict=True)
+    net = judge(drawn, dataset, device)
+    batch = BATCH if device == "cpu" else turbo.batch
     return {
         "split": split,
         "recipe": RECIPE.name,
+        "images_per_class": drawn.ipc,
         "seeds": seeds,
-        "accuracy_percent": {side: round(100 * value, 2) for side, value in means.items()},
-        "share_of_real": round(means["generated"] / means["real"], 4),
+        "accuracy_percent": {side: round(100 * value, 2) for side, value in accuracy.items()},
+        "share_of_real": round(accuracy["generated"] / accuracy["real"], 4),
         "per_class_percent": {
-            name: {side: round(100 * statistics.median(one[label] for one in found), 1) for side, found in rows.items()}
-            for label, name in enumerate(dataset.class_names)
+            name: {"generated": round(ours, 1), "real": round(theirs, 1)} for name, (ours, theirs) in zip(dataset.class_names, rows, strict=True)
         },
-        "variety_share": round(variety(judge, sampled, dataset) / variety(judge, drawn, dataset), 3),
+        "variety_share": round(variety(net, sampled, dataset) / variety(net, drawn, dataset), 3),
         "nearest_real_1st_percentile": {
-            "generated": round(nearest(sampled[0], real.images.numpy()), 2),
+            "generated": round(nearest(sampled.images, real.images.numpy()), 2),
             "unseen_real": round(nearest(unseen[0], real.images.numpy()), 2),
         },
-        "milliseconds_per_image": round(milliseconds(model), 2),
-        "megabytes": round(sum(file.stat().st_size for file in locate(model).rglob("*") if file.is_file()) / 1e6, 1),
+        "milliseconds_per_image": round(milliseconds(turbo, batch), 2),
+        "batch": batch,
+        "megabytes": round(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6, 1),
+        "device": device,
         "threads": torch.get_num_threads(),
         "hardware": provenance.hardware(),
         "versions": provenance.versions(),

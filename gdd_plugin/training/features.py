@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdd_plugin.training.data import Real
-from gdd_plugin.training.journal import Journal, Stage
+from gdd_plugin.training.journal import Journal, Schedule, Stage
 
 WIDTHS = (32, 64, 96, 128)
 EMBEDDING = 32
@@ -37,12 +37,14 @@ class Features(nn.Module):
         return features, self.head(pictures.flatten(1))
 
     def draw(self) -> None:
-        """New random convolutions (He et al. 2015)."""
-        for module in self.modules():
+        """Forgets all training: new random convolutions (He et al. 2015)."""
+        for module in self.layers.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
                 if module.bias is not None:
                     nn.init.normal_(module.bias, std=0.1)
+            elif isinstance(module, nn.GroupNorm):
+                module.reset_parameters()
 
 
 class Discriminator(nn.Module):
@@ -68,12 +70,12 @@ class Discriminator(nn.Module):
         return results
 
 
-def train_features(real: Real, steps: int, batch: int, lr: float, journal: Journal) -> Features:
+def train_features(real: Real, chosen: Schedule, journal: Journal) -> Features:
     """Trains the classifier on real pictures under shifts, mirroring and noise, and freezes it."""
     net = Features(real.dataset.channels, real.dataset.image_size, real.dataset.num_classes).to(journal.accelerator.device)
-    stage = Stage(journal, "features", steps, net, lr, weight_decay=0.05)
+    stage = Stage(journal, "features", chosen.steps, net, chosen.lr, weight_decay=0.05, ema=chosen.ema)
     for _ in stage:
-        drawn = torch.randint(len(real.labels), (batch,))
+        drawn = torch.randint(len(real.labels), (chosen.batch,))
         logits = stage.net(_disturbed(real.pictures(drawn)))[1]
         stage.learn(F.cross_entropy(logits, real.labels[drawn].to(logits.device), label_smoothing=0.1))
     return net.eval().requires_grad_(False)

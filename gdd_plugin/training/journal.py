@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +30,16 @@ LOG_EVERY = 50  # steps
 COLUMNS = ("stage", "step", "loss", "value")  # of log.csv
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """A stage's length, images per step, highest learning rate, and the decay of its weights' moving average (0: none)."""
+
+    steps: int
+    batch: int
+    lr: float
+    ema: float = 0.0
+
+
 class Stateful(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -44,6 +55,25 @@ def writing(path: Path) -> Iterator[None]:
         raise UserError(f"{path} can't be written: {error.strerror}; what was saved before is kept: make room and run the same command to continue") from None
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, beside ``path`` and then in its place, so that a full disk or a kill leaves a whole file."""
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)
+        beside = path.with_name(f"{path.name}.new")
+        yield beside
+        os.replace(beside, path)
+
+
+@contextmanager
+def saving(folder: Path) -> Iterator[None]:
+    """As `writing`, for libraries that raise errors of their own kinds on a full disk."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"{folder} can't be written: {one_line(error)}; make room and run the same command to continue") from None
+
+
 class Journal:
     """The folder of one training; the same settings continue what lies there."""
 
@@ -53,19 +83,32 @@ class Journal:
         Raises:
             UserError: the folder can't be written, or holds a training with other settings.
         """
-        self.folder, self.settings, self.save_every = folder, settings, save_every
         self.accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+        self.folder, self.save_every = folder, save_every
+        # Each process draws its own batch. Through JSON, to compare equal to what is read.
+        self.settings: dict[str, Any] = json.loads(json.dumps({**settings, "processes": self.accelerator.num_processes}))
         self.seconds: dict[str, float] = {}
-        given = folder / "settings.json"
-        with writing(folder):
+        with self.accelerator.main_process_first(), writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            before = _settings(given)
-            if before is None and self.accelerator.is_main_process:
-                (folder / "log.csv").unlink(missing_ok=True)  # of an earlier training that is done
-                given.write_text(json.dumps(settings, indent=1) + "\n")
-        if before is not None and before != json.loads(json.dumps(settings)):
-            differing = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
+            before = self._begun()
+        if before != self.settings:
+            differing = sorted(key for key in {*before, *self.settings} if before.get(key) != self.settings.get(key))
             raise UserError(f"{folder} holds a training with other settings ({', '.join(differing)}); give another folder, or the same settings to continue")
+
+    def _begun(self) -> dict[str, Any]:
+        """The settings of the training that lies in the folder, which is this one where there is none."""
+        file = self.folder / "settings.json"
+        if not file.is_file():
+            (self.folder / "log.csv").unlink(missing_ok=True)  # of an earlier training that is done
+            with replacing(file) as beside:
+                beside.write_text(json.dumps(self.settings, indent=1) + "\n")
+        try:
+            found = json.loads(file.read_text())
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise UserError(f"{file} is damaged; remove {self.folder} to begin again")
+        return found
 
     def checkpoint(self, name: str) -> Path:
         return self.folder / "checkpoints" / f"{name}.pt"
@@ -95,14 +138,6 @@ class Journal:
                 plot.curves(self.folder / "log.csv", path)
 
 
-def _settings(file: Path) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] | None = json.loads(file.read_text()) if file.is_file() else None
-    except ValueError:
-        raise UserError(f"{file} is damaged; remove its folder to begin again") from None
-    return found
-
-
 class _Trained:
     """The trained parameters alone: of an adapted model, a thousandth."""
 
@@ -113,6 +148,8 @@ class _Trained:
         return {name: parameter.detach() for name, parameter in self.net.named_parameters() if parameter.requires_grad}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict.keys() != self.state_dict().keys():
+            raise ValueError("it is of another network")
         self.net.load_state_dict(state_dict, strict=False)
 
 
@@ -149,10 +186,12 @@ class Stage:
         self.net, self.optimizer = self.accelerator.prepare(net, optimizer)
         self.trained, self.schedule = trained, schedule
         self.average = EMAModel(trained, decay=ema) if ema else None
-        self.states: dict[str, Stateful] = {"net": _Trained(self.net), "optimizer": self.optimizer, "schedule": schedule, **(others or {})}
+        self.states: dict[str, Stateful] = {"net": _Trained(net), "optimizer": self.optimizer, "schedule": schedule, **(others or {})}
         if self.average:
             self.states["average"] = self.average
-        self.sampling: Callable[[int], None] = lambda step: None
+        if self.accelerator.scaler:  # of losses in float16
+            self.states["scaler"] = self.accelerator.scaler
+        self.sampling: Callable[[], None] = lambda: None
         self.done = self._load()
         self._forget()
 
@@ -170,7 +209,7 @@ class Stage:
                     self._save()
                     self.journal.curves()
                     with self._averaged():
-                        self.sampling(self.done)
+                        self.sampling()
         finally:
             self.bar.close()
         if self.average:
@@ -190,12 +229,15 @@ class Stage:
         """One step of the optimizer down ``loss``; ``parts`` are logged beside it.
 
         Raises:
-            UserError: a loss is not finite; nothing was changed by this step.
+            UserError: a loss or its gradient is not finite; the network is unchanged by this step.
         """
         self.check(loss=loss, **parts)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.accelerator.unscale_gradients(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.trained, 1.0)
+        if not self.accelerator.scaler:  # which leaves out such a step and goes on
+            self.check(gradient=norm)
         self.optimizer.step()
         self.schedule.step()
         if self.average:
@@ -230,25 +272,21 @@ class Stage:
         path = self.journal.folder / "log.csv"
         if not path.exists() or not self.accelerator.is_main_process:
             return
-        kept = [row for row in csv.DictReader(path.read_text().splitlines()) if row["stage"] != self.name or int(row["step"]) < self.done]
-        with path.open("w", newline="") as file:
+        whole = [row for row in csv.DictReader(path.read_text().splitlines()) if row["value"]]  # a full disk may have cut the last one
+        with replacing(path) as beside, beside.open("w", newline="") as file:
             rows = csv.DictWriter(file, COLUMNS)
             rows.writeheader()
-            rows.writerows(kept)
+            rows.writerows(row for row in whole if row["stage"] != self.name or int(row["step"]) < self.done)
 
     def _save(self) -> None:
-        """Writes the checkpoint beside the old one and then in its place, so that a full disk or a kill leaves a good one."""
         if not self.accelerator.is_main_process:
             return
         path = self.journal.checkpoint(self.name)
         states = {name: state.state_dict() for name, state in self.states.items()}
         content = io.BytesIO()
         torch.save({"step": self.done, "seconds": self.journal.seconds[self.name], "states": states}, content)
-        with writing(path):
-            path.parent.mkdir(exist_ok=True)
-            beside = path.with_suffix(".new")
+        with replacing(path) as beside:
             beside.write_bytes(content.getbuffer())
-            os.replace(beside, path)
 
     def _load(self) -> int:
         path = self.journal.checkpoint(self.name)
@@ -258,7 +296,9 @@ class Stage:
             found = torch.load(path, map_location="cpu", weights_only=True)
             for name, state in self.states.items():
                 state.load_state_dict(found["states"][name])
+            self.journal.seconds[self.name], done = float(found["seconds"]), int(found["step"])
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise UserError(f"checkpoint {path} can't be continued ({one_line(error)}); remove it to begin stage {self.name} again") from None
-        self.journal.seconds[self.name] = found["seconds"]
-        return int(found["step"])
+            raise UserError(f"checkpoint {path} can't be continued ({one_line(error)}); remove it, and those of later stages, to begin again there") from None
+        if self.average:
+            self.average.to(self.accelerator.device)
+        return done

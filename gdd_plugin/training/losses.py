@@ -47,7 +47,7 @@ def distillation(generated: Tensor, teacher: Tensor, alpha: Tensor) -> Tensor:
 def energy_distance(generated: Tensor, real: Tensor) -> Tensor:
     """2 E|x - y| - E|x - x'| - E|y - y'| for each group, over E|y - y'|, so that every feature weighs the same.
 
-    The unbiased estimate of the energy distance (Székely & Rizzo 2013, eq. 2.1), from ``generated`` [k, g, d]
+    The energy distance (Székely & Rizzo 2013, eq. 2.1) by means over different points, which are unbiased, from ``generated`` [k, g, d]
     and ``real`` [k, r, d]; the result is [k]. It is 0 where the two distributions agree.
     """
     between = torch.cdist(generated, real).mean((1, 2))

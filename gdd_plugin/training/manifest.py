@@ -18,14 +18,14 @@ from gdd_plugin.training.journal import Journal, writing
 def known_prompts(dataset: Dataset) -> list[list[str]]:
     """Per class, every wording that the model learns: the bare class name, then the method's templates."""
     styles = [prompts.class_prompts(dataset.class_names, dataset.name, style) for style in prompts.TEMPLATES]
-    return [[name, *(prompt for style in styles for prompt in style[label])] for label, name in enumerate(dataset.class_names)]
+    return [list(dict.fromkeys([name, *(prompt for style in styles for prompt in style[label])])) for label, name in enumerate(dataset.class_names)]
 
 
 def write_manifest(journal: Journal, real: Real, facts: Mapping[str, Any]) -> None:
     """Writes ``training.json``."""
     commit, changed = provenance.commit()
     story = {
-        "trained_on": f"{real.dataset.name} train, without its last {real.held_out:,} images",
+        "trained_on": real.trained_on,
         "images": len(real.labels),
         **facts,
         "settings": journal.settings,

@@ -113,7 +113,7 @@ class Adversary:
         return loss
 
     def learn(self, generated: Batch, real: Batch) -> Tensor:
-        """One step up the discriminator's objective, which is returned."""
+        """One step down the discriminator's loss, which is returned."""
         count = len(real.labels)
         both = [torch.cat([x, y]).detach().requires_grad_() for x, y in zip(real.layers[1:], generated.layers[1:], strict=True)]
         outputs = self.wrapped(both, torch.cat([real.labels, generated.labels]))
@@ -138,7 +138,7 @@ def train_student(generator: Generator, teacher: Denoiser | None, features: Feat
     adversary = Adversary(real.dataset.num_classes, chosen, journal) if chosen.adversarial else None
     fresh = copy.deepcopy(features)
     stage = Stage(journal, "student", chosen.steps, generator, chosen.lr, ema=chosen.ema, others={"adversary": adversary} if adversary else {})
-    stage.sampling = lambda step: journal.pictures(_examples(generator, real, prompts))
+    stage.sampling = lambda: journal.pictures(_examples(generator, real, prompts))
     for _ in stage:
         classes = torch.randperm(real.dataset.num_classes)[: chosen.classes].tolist()
         tokens = prompts.draw(classes)
@@ -151,8 +151,10 @@ def train_student(generator: Generator, teacher: Denoiser | None, features: Feat
         if adversary:
             seen["discriminator"] = adversary.learn(generated, _drawn(features, real, classes, chosen.generated))
             terms["adversarial"] = adversary.generator_loss(generated)
-        if chosen.distillation and teacher and generated.latents is not None:
-            terms["distillation"] = distil(generated.latents, teacher, tokens)
+        if chosen.distillation:
+            assert teacher is not None  # callers see to it
+            with journal.accelerator.autocast():
+                terms["distillation"] = distil(latents, teacher, tokens)
         stage.learn(torch.stack([getattr(chosen, name) * term for name, term in terms.items()]).sum(), **terms, **seen)
 
 

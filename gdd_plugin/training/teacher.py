@@ -9,24 +9,22 @@ from torch import Tensor
 
 from gdd_plugin.training.data import Real
 from gdd_plugin.training.denoiser import Denoiser, Prompts
-from gdd_plugin.training.journal import Journal, Stage
+from gdd_plugin.training.journal import Journal, Schedule, Stage
 
 CLASSES = 8  # per step
 
 
-def train_teacher(
-    denoiser: Denoiser, real: Real, latents: Tensor, prompts: Prompts, steps: int, batch: int, lr: float, ema: float, journal: Journal
-) -> Denoiser:
+def train_teacher(denoiser: Denoiser, real: Real, latents: Tensor, prompts: Prompts, chosen: Schedule, journal: Journal) -> Denoiser:
     """Trains ``denoiser`` to find the clean ``latents`` of ``real`` [N, c, h, w] in noisy ones at uniform times; returns a frozen copy.
 
     The error of the clean estimate is weighted by 1 / sigma^2, which makes it the error of v (Salimans & Ho 2022, appendix D).
     """
-    stage = Stage(journal, "teacher", steps, denoiser, lr, ema=ema)
+    stage = Stage(journal, "teacher", chosen.steps, denoiser, chosen.lr, ema=chosen.ema)
     for _ in stage:
-        chosen = torch.randperm(real.dataset.num_classes)[:CLASSES].tolist()
-        clean = latents[real.draw(chosen, batch // len(chosen))].to(real.device)
+        classes = torch.randperm(real.dataset.num_classes)[:CLASSES].tolist()
+        clean = latents[real.draw(classes, chosen.batch // len(classes))].to(real.device)
         timesteps = torch.randint(1000, (len(clean),), device=real.device)
         noisy = denoiser.noised(clean, torch.randn_like(clean), timesteps)
-        error = (stage.net(noisy, timesteps, prompts.draw(chosen)) - clean).square().flatten(1).mean(1)
+        error = (stage.net(noisy, timesteps, prompts.draw(classes)) - clean).square().flatten(1).mean(1)
         stage.learn((error / denoiser.sigma[timesteps] ** 2).mean())
     return copy.deepcopy(denoiser).eval().requires_grad_(False)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmark_adapters.types import Dataset, UserError, one_line
+from benchmark_adapters.types import Dataset, UserError
 from gdd_plugin import architecture
 from gdd_plugin.training import student
 from gdd_plugin.training.autoencoder import encode, train_autoencoder
 from gdd_plugin.training.data import Real
 from gdd_plugin.training.denoiser import Denoiser, Generator, Prompts
 from gdd_plugin.training.features import train_features
-from gdd_plugin.training.journal import Journal
+from gdd_plugin.training.journal import Journal, Schedule, saving
 from gdd_plugin.training.manifest import known_prompts, write_manifest
 from gdd_plugin.training.teacher import train_teacher
 
@@ -25,17 +24,10 @@ class Settings:
     dataset: str
     seed: int = 0
     held_out: int = 5000
-    features_steps: int = 1000
-    features_batch: int = 128
-    features_lr: float = 2e-3
-    autoencoder_steps: int = 2500
-    autoencoder_batch: int = 64
-    autoencoder_lr: float = 2e-3
-    teacher_steps: int = 2000
-    teacher_batch: int = 128
-    teacher_lr: float = 1e-3
-    teacher_ema: float = 0.998
-    student: student.Settings = field(default_factory=lambda: student.Settings(steps=3000, adversarial=0.0, distillation=0.0))
+    features: Schedule = Schedule(steps=1000, batch=128, lr=2e-3)
+    autoencoder: Schedule = Schedule(steps=2500, batch=64, lr=2e-3)
+    teacher: Schedule = Schedule(steps=2000, batch=128, lr=1e-3, ema=0.998)
+    student: student.Settings = student.Settings(steps=5000, adversarial=0.0, distillation=0.0)
 
 
 def train(output: Path, dataset: Dataset, data: Path | None, settings: Settings, save_every: int = 250, keep_checkpoints: bool = False) -> None:
@@ -57,28 +49,20 @@ def train(output: Path, dataset: Dataset, data: Path | None, settings: Settings,
     pipe = architecture.pipeline([prompt for known in wordings for prompt in known]).to(real.device)
     known = Prompts(pipe, wordings, real.device)
 
-    features = train_features(real, settings.features_steps, settings.features_batch, settings.features_lr, journal)
-    train_autoencoder(pipe.vae, real, settings.autoencoder_steps, settings.autoencoder_batch, settings.autoencoder_lr, journal)
+    features = train_features(real, settings.features, journal)
+    train_autoencoder(pipe.vae, real, settings.autoencoder, journal)
     latents = encode(pipe.vae, real)
     pipe.vae.register_to_config(scaling_factor=1 / latents.std().item())
     real.latents = latents * pipe.vae.config.scaling_factor
 
     denoiser = Denoiser(pipe)
-    teacher = train_teacher(
-        denoiser, real, real.latents, known, settings.teacher_steps, settings.teacher_batch, settings.teacher_lr, settings.teacher_ema, journal
-    )
+    teacher = train_teacher(denoiser, real, real.latents, known, settings.teacher, journal)
     pipe.vae.decoder.requires_grad_(True)  # trained on, as a part of the generator
     generator = Generator(denoiser, pipe.vae, dataset.channels, dataset.image_size, border)
     student.train_student(generator, teacher, features, real, known, settings.student, journal)
     if journal.accelerator.is_main_process:
-        save(pipe, output)
+        with saving(output):
+            pipe.save_pretrained(output)
         write_manifest(journal, real, {"border": border, "licence": "Apache-2.0"})
         if not keep_checkpoints:
             journal.clear()
-
-
-def save(pipe: Any, output: Path) -> None:
-    try:
-        pipe.save_pretrained(output)
-    except Exception as error:  # safetensors raises its own kind on a full disk
-        raise UserError(f"{output} can't be written: {one_line(error)}; make room and run the same command to continue") from None

@@ -17,16 +17,15 @@ from gdd_plugin.sampler import TurboSampler
 from gdd_plugin.training import adapt, evaluate, student, train
 from gdd_plugin.training.data import Real
 
-STEPS = 300
+STEPS = 200
 LOSSES = {  # matching, adversarial, distillation
     "adversarial": (0, 1, 0),
     "distillation": (0, 0, 1),
     "adversarial + 2.5 distillation": (0, 1, 2.5),
     "matching": (1, 0, 0),
     "matching + .1 adversarial": (1, 0.1, 0),
-    "matching + .1 adversarial + .1 distillation": (1, 0.1, 0.1),
 }
-EARLY, ADAPTING, SEEDS = 10, 200, 3
+EARLY, ADAPTING, SEEDS = 10, 150, 3
 SETTINGS = train.Settings("fashion-mnist")
 
 

@@ -23,7 +23,6 @@ LOSSES = {  # matching, adversarial, distillation
     "distillation": (0, 0, 1),
     "adversarial + 2.5 distillation": (0, 1, 2.5),
     "matching": (1, 0, 0),
-    "matching + .1 adversarial": (1, 0.1, 0),
 }
 EARLY, ADAPTING, SEEDS = 10, 150, 3
 SETTINGS = train.Settings("fashion-mnist")

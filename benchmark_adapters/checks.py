@@ -45,12 +45,18 @@ def check_round(value: Any, dataset: Dataset) -> tuple[Array, Array, Array]:
 
 def balanced(images: Array, labels: Array, generated: Array, dataset: Dataset, ipc: int | None) -> DistilledSet:
     """The first images of each class, as many as every class has and at most ``ipc``; class-major."""
-    counts = np.bincount(labels, minlength=dataset.num_classes)
+    rows = class_major(labels, np.arange(len(labels)), dataset.num_classes, ipc)
+    return DistilledSet(images[rows], labels[rows], dataset.class_names, generated[rows])
+
+
+def class_major(labels: Array, turns: Array, classes: int, ipc: int | None) -> Array:
+    """The rows of a balanced set, class by class: in each the first by ``turns``, as many as every class has and at most ``ipc``."""
+    counts = np.bincount(labels, minlength=classes)
     keep = int(counts.min()) if ipc is None else min(int(counts.min()), ipc)
-    by_class = np.argsort(labels, kind="stable")
+    by_class = np.lexsort((turns, labels))  # which keeps the order of equals
     starts = np.cumsum(counts) - counts
-    chosen = np.concatenate([by_class[start : start + keep] for start in starts])
-    return DistilledSet(images[chosen], labels[chosen], dataset.class_names, generated[chosen])
+    rows: Array = np.concatenate([by_class[start : start + keep] for start in starts])
+    return rows
 
 
 def _array(part: Any) -> Array:

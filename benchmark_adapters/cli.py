@@ -52,6 +52,8 @@ def _host() -> host.Host:
 @click.option("--students", metavar="A,B", help="Networks to train instead of the recipe's.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the method; `ddbench list options METHOD` shows all.")
+@click.option("--processes", type=int, default=1, show_default=True, metavar="N", help="Processes that make the set together, a GPU for each.")
+@click.option("--shard", metavar="I/N", help="Make the I-th of N parts of a set, I from 0, for `ddbench merge`.")
 @click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
 @click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark_adapters import datasets, devices, progress, provenance
 from benchmark_adapters.plan import Plan
-from benchmark_adapters.supervisor import INTERRUPTED, Outcome, supervise, undisturbed
+from benchmark_adapters.supervisor import INTERRUPTED, Job, Outcome, supervise, undisturbed
 from benchmark_adapters.types import DistilledSet, UserError, one_line
 from leaderboard import stats, store
 from leaderboard.record import Record
@@ -41,15 +41,22 @@ def run(todo: Plan) -> Path:
 def _sample_and_score(todo: Plan, folder: Path, test: tuple[Array, Array]) -> Record:
     title = f"{todo.track.name} / {todo.dataset.name} / {todo.method.name}"
     with progress.sampling(title, todo.ipc, todo.time_limit) as on_round:
-        outcome = supervise(_job(todo), todo.time_limit, folder, on_round)
+        outcome = supervise(_jobs(todo), todo.time_limit, folder, on_round)
+    return _finished(todo, folder, outcome, test)
+
+
+def _finished(todo: Plan, folder: Path, outcome: Outcome, test: tuple[Array, Array]) -> Record:
+    """The set and its score, from the rounds of ``outcome``; the images are kept whatever happens."""
     record: Record | None = None
     try:
         with undisturbed():
-            distilled = _assemble(outcome, todo)
+            distilled = _assemble(outcome, todo, folder / "images.safetensors")
             shutil.rmtree(folder / "rounds", ignore_errors=True)
             record = _record(todo, folder, outcome, distilled, test)
             if distilled.ipc:
                 _save(distilled, record, folder)
+            else:
+                (folder / "images.safetensors").unlink()
         return _scored(record, todo, distilled, test) if _is_scored(record, todo) else record
     except (Exception, KeyboardInterrupt) as error:
         if record is None:
@@ -57,8 +64,16 @@ def _sample_and_score(todo: Plan, folder: Path, test: tuple[Array, Array]) -> Re
         return _unscored(record, error) if _is_scored(record, todo) else record
 
 
-def _job(todo: Plan) -> dict[str, Any]:
-    """What the worker has to know, as JSON."""
+def _jobs(todo: Plan) -> list[Job]:
+    """What each process has to know. Process r of shard I of N makes part r * N + I, so that shards take turns as processes do."""
+    shard, shards = todo.shard
+    return [
+        Job({**_facts(todo), "part": rank * shards + shard, "parts": shards * todo.processes}, environment)
+        for rank, environment in enumerate(devices.environments(todo.device, todo.processes))
+    ]
+
+
+def _facts(todo: Plan) -> dict[str, Any]:
     return {
         "method": todo.method.name,
         "track": todo.track.name,
@@ -73,35 +88,23 @@ def _job(todo: Plan) -> dict[str, Any]:
     }
 
 
-def _assemble(outcome: Outcome, todo: Plan) -> DistilledSet:
+def _assemble(outcome: Outcome, todo: Plan, path: Path) -> DistilledSet:
     """The rounds that were complete in time, trimmed to class balance; possibly empty."""
-    import numpy as np
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from benchmark_adapters.assembly import Damaged, assemble
 
-    from benchmark_adapters.checks import balanced
-
-    size = todo.dataset.image_size
-    empty = {
-        "images": np.empty((0, todo.dataset.channels, size, size), np.uint8),
-        "labels": np.empty(0, np.int64),
-        "generated": np.empty(0, bool),
-    }
-    rounds = [empty]
     try:
-        rounds += map(load_file, outcome.rounds)
-    except (OSError, SafetensorError) as error:
-        outcome.end, outcome.message = "error", f"the rounds on disk are not as they were written: {error}"
-    parts = {key: np.concatenate([tensors[key] for tensors in rounds]) for key in empty}
-    return balanced(**parts, dataset=todo.dataset, ipc=todo.ipc)
+        return assemble(outcome.parts, todo.dataset, todo.ipc, path)
+    except Damaged as error:
+        outcome.end, outcome.message = "error", str(error)
+        return assemble([[]], todo.dataset, todo.ipc, path)
 
 
-def _verdict(outcome: Outcome, ipc: int, asked: int | None) -> tuple[str, str]:
+def _verdict(outcome: Outcome, ipc: int, asked: int | None, is_shard: bool = False) -> tuple[str, str]:
     """Status and message."""
     if outcome.end in ("invalid", "error"):
         return outcome.end, outcome.message
-    if ipc and (asked is None or ipc >= asked):
-        return "ok", ""
+    if ipc and (asked is None or ipc >= asked or (is_shard and outcome.end == "done")):
+        return "ok", "; ".join(outcome.lost)
     wanted = "images of every class" if asked is None else f"{asked} images per class"
     if outcome.end == "limit":
         return "timeout", f"{ipc} of {wanted} by the limit" if ipc else f"{outcome.message} before one round of {wanted} was complete"
@@ -110,7 +113,7 @@ def _verdict(outcome: Outcome, ipc: int, asked: int | None) -> tuple[str, str]:
 
 def _record(todo: Plan, folder: Path, outcome: Outcome, distilled: DistilledSet, test: tuple[Array, Array]) -> Record:
     """The record as it stands after sampling."""
-    status, message = _verdict(outcome, distilled.ipc, todo.ipc)
+    status, message = _verdict(outcome, distilled.ipc, todo.ipc, todo.shard[1] > 1)
     facts: dict[str, Any] = {key: without_folders(fact) if isinstance(fact, str) else fact for key, fact in outcome.facts.items()}
     commit, dirty = provenance.commit()
     reasons = _deviations(todo, status, distilled.ipc, len(test[0]))
@@ -130,9 +133,11 @@ def _record(todo: Plan, folder: Path, outcome: Outcome, distilled: DistilledSet,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         ipc=distilled.ipc,
         ipc_asked=todo.ipc,
+        shard=f"{todo.shard[0]}/{todo.shard[1]}" if todo.shard[1] > 1 else None,
         division=f"IPC {distilled.ipc}" if len(todo.track.ipc) > 1 else "",
         generated_per_class=distilled.generated_per_class,
         seconds={"load": outcome.load, "generate": outcome.generate, "evaluate": None, "limit": todo.time_limit},
+        sampled=outcome.sampled,
         images_per_second=outcome.sampled / outcome.generate if outcome.sampled and outcome.generate else None,
         model=facts.pop("model", None),
         model_sha256=facts.pop("model_sha256", None),
@@ -160,6 +165,7 @@ def _deviations(todo: Plan, status: str, ipc: int, tested: int) -> list[str]:
         f"status {status}": status != "ok",
         f"limit {todo.time_limit:g} s instead of {track.time_limit:g} s": todo.time_limit != track.time_limit,
         f"IPC {ipc} instead of {' or '.join(map(str, track.ipc))}": bool(track.ipc) and ipc not in track.ipc,
+        f"shard {todo.shard[0]} of {todo.shard[1]}": todo.shard[1] > 1,
         f"{todo.repeats} repeats instead of {track.repeats}": todo.repeats < track.repeats,
         f"student {todo.students[0].name}": todo.students[0].name != todo.recipe.student,
         f"{tested} test images instead of {todo.dataset.test_size}": tested != todo.dataset.test_size,
@@ -168,11 +174,9 @@ def _deviations(todo: Plan, status: str, ipc: int, tested: int) -> list[str]:
 
 
 def _save(distilled: DistilledSet, record: Record, folder: Path) -> None:
-    from safetensors.numpy import save_file
-
+    """What lies beside the images."""
     from benchmark_adapters.grid import draw
 
-    save_file({"images": distilled.images, "labels": distilled.labels}, folder / "images.safetensors")
     manifest = {
         "dataset": record.dataset,
         "class_names": distilled.class_names,

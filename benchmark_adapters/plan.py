@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "
 class Request:
     """What the user asked for, by name; None: as the track says.
 
-    ``ipc`` is a number, or ``max``. ``options`` are ``KEY=VALUE`` texts.
+    ``ipc`` is a number, or ``max``. ``options`` are ``KEY=VALUE`` texts. ``shard`` is ``I/N``, I from 0.
     """
 
     method: str
@@ -35,6 +36,8 @@ class Request:
     students: Sequence[str] = ()
     device: str = "auto"
     options: Sequence[str] = ()
+    processes: int = 1
+    shard: str | None = None
     data: Path | None = None
     runs: Path = Path("runs")
 
@@ -57,6 +60,8 @@ class Plan:
     given: tuple[str, ...]
     data: Path | None
     runs: Path
+    processes: int = 1
+    shard: tuple[int, int] = (0, 1)
 
     @property
     def seeds(self) -> list[int]:
@@ -79,13 +84,15 @@ def plan(request: Request, host: Host) -> list[Plan]:
         raise UserError(f"--time-limit {limit:g}: expected more than 0 and at most {DAY:g} seconds")
     if not 0 <= request.seed <= MOST_SEED:
         raise UserError(f"--seed {request.seed}: expected 0 to {MOST_SEED}")
-    repeats = track.repeats if request.repeats is None else request.repeats
+    shard = _shard(request, method)
+    repeats = 0 if shard[1] > 1 else track.repeats if request.repeats is None else request.repeats
     if not 0 <= repeats <= 1000:
         raise UserError(f"--repeats {repeats}: expected 0 to 1000")
     students = tuple(host.get("students", student) for student in dict.fromkeys(request.students) or (recipe.student,))
     options = parse_options(method, request.options)
     if request.device not in ("auto", "cpu"):
         devices.resolve(request.device)
+    devices.environments(request.device, request.processes)
     names = (request.dataset,) if request.dataset else track.datasets
     if not track.bundled_data:  # better now than after the first dataset's ten minutes
         for name in names:
@@ -106,9 +113,24 @@ def plan(request: Request, host: Host) -> list[Plan]:
             given=tuple(request.options),
             data=request.data,
             runs=request.runs,
+            processes=request.processes,
+            shard=shard,
         )
         for name in names
     ]
+
+
+def _shard(request: Request, method: Method) -> tuple[int, int]:
+    """Which of how many shards; the only one where none was asked for."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", request.shard or "0/1")
+    if not found or not int(found[1]) < int(found[2]):
+        raise UserError(f"--shard {request.shard}: expected I/N with I from 0 to N - 1, for example 0/4")
+    if not 1 <= request.processes <= 1024:
+        raise UserError(f"--processes {request.processes}: expected 1 to 1024")
+    shard = int(found[1]), int(found[2])
+    if (shard[1] > 1 or request.processes > 1) and not method.divisible:
+        raise UserError(f"{method.name} can't be divided among processes or shards; run it without --processes and --shard")
+    return shard
 
 
 def parse_options(method: Method, texts: Sequence[str]) -> dict[str, Any]:

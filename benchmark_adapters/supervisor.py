@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,27 +24,58 @@ INTERRUPTED = "interrupted"
 LOG_BYTES = 128 * 1024
 
 
+@dataclass(frozen=True)
+class Job:
+    """What one process does: ``facts`` for `benchmark_adapters.worker`, as JSON, and its own environment variables."""
+
+    facts: Mapping[str, Any]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class Outcome:
-    """What a method had done by the limit.
+    """What a method's processes had done by the limit.
 
     Attributes:
         end: it was ``done``, ran into the ``limit``, broke the contract (``invalid``) or failed (``error``); None: no word of it yet.
-        rounds: the files of the rounds that were complete in time, in order.
+        parts: for each process the files of the rounds that were complete in time, in order.
         sampled: freshly sampled images in them; ``ipc``: images per class.
-        load, generate: seconds until the method was ready, and from there to its last round.
-        facts: what it reported when it was ready.
+        load, last: seconds until the method was ready, and until its last round.
+        facts: what it reported.
+        lost: processes that failed while others went on, a line for each.
     """
 
     end: Literal["done", "limit", "invalid", "error"] | None = None
     message: str = ""
-    rounds: list[Path] = field(default_factory=list)
+    parts: list[list[Path]] = field(default_factory=list)
     sampled: int = 0
     ipc: int = 0
     load: float | None = None
-    generate: float = 0.0
+    last: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     used_real_data: bool = False
+    lost: list[str] = field(default_factory=list)
+
+    @property
+    def generate(self) -> float:
+        """Seconds from when it was ready to its last round."""
+        return max(0.0, (self.last or 0) - (self.load or 0)) if self.last else 0.0
+
+
+@dataclass
+class Worker:
+    """One process of a method.
+
+    Attributes:
+        events: the descriptor on which it tells what happened; ``unread``: the beginning of a line.
+        over: nothing more will be heard of it.
+    """
+
+    process: subprocess.Popen[bytes]
+    events: int
+    outcome: Outcome
+    unread: bytes = b""
+    over: bool = False
 
 
 class Log:
@@ -66,20 +97,50 @@ class Log:
         return (self.head + gap + self.tail).decode(errors="replace")
 
 
-def supervise(job: dict[str, Any], limit: float, folder: Path, on_round: Callable[[int], None]) -> Outcome:
-    """Executes ``job`` (see `benchmark_adapters.worker`) for at most ``limit`` seconds, start of the process included.
+def supervise(jobs: Sequence[Job], limit: float, folder: Path, on_round: Callable[[int], None]) -> Outcome:
+    """Executes each of ``jobs`` in a process for at most ``limit`` seconds, start of the processes included.
 
     Writes the rounds to ``folder / "rounds"`` and the method's output to ``folder / "log.txt"``; ``on_round`` hears
     the images per class so far. When this returns or raises, no process that the method started is left: on Linux
     every new descendant of this process counts as one.
     """
     folder = folder.absolute()  # a method may change its working directory
-    (folder / "rounds").mkdir()
-    outcome, log, mark, others = Outcome(), Log(), uuid.uuid4().hex, _adopt_orphans()
-    events, events_end = os.pipe()
+    rounds = folder / "rounds"
+    rounds.mkdir()
+    log, mark, others = Log(), uuid.uuid4().hex, _adopt_orphans()
     started = time.monotonic()
     deadline = started + limit
-    job = {**job, "rounds": str(folder / "rounds"), "limit": limit, "deadline": deadline}
+    workers: list[Worker] = []
+    interrupted = False
+    try:
+        for job in jobs:
+            workers.append(_start({**job.facts, "rounds": str(rounds), "limit": limit, "deadline": deadline}, {**job.environment, MARK: mark}))
+
+        def note(worker: Worker, event: dict[str, Any]) -> bool:
+            last = _note(event, worker.outcome, time.monotonic() - started, rounds)
+            if event["kind"] == "round":
+                on_round(sum(one.outcome.ipc for one in workers))
+            return last
+
+        _listen(workers, deadline, log, note)
+    except KeyboardInterrupt:  # what is there so far is worth keeping
+        interrupted = True
+    finally:
+        with undisturbed():
+            _end([worker.process for worker in workers], mark, others)
+            for worker in workers:
+                _close(worker, log)
+            (folder / "log.txt").write_text(log.text(), encoding="utf-8")
+    for worker in workers:
+        _conclude(worker.outcome, worker.process, deadline, limit)
+    outcome = _together([worker.outcome for worker in workers], jobs[0].facts["ipc"] is None)
+    if interrupted:
+        outcome.end, outcome.message = "error", INTERRUPTED
+    return outcome
+
+
+def _start(job: dict[str, Any], environment: Mapping[str, str]) -> Worker:
+    events, events_end = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "benchmark_adapters.worker", str(events_end)],
         stdin=subprocess.PIPE,
@@ -87,73 +148,74 @@ def supervise(job: dict[str, Any], limit: float, folder: Path, on_round: Callabl
         stderr=subprocess.STDOUT,
         pass_fds=[events_end],
         start_new_session=True,
-        env={**os.environ, MARK: mark, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
     )
     os.close(events_end)
     assert process.stdin
-    assert process.stdout
-    try:
-        with contextlib.suppress(BrokenPipeError):  # a process that ended at once is reported below
-            process.stdin.write(json.dumps(job).encode() + b"\n")
-            process.stdin.flush()
-        _listen(process, events, deadline, log, lambda event: _note(event, outcome, started, folder, on_round))
-    except KeyboardInterrupt:  # what is there so far is worth keeping
-        outcome.end, outcome.message = "error", INTERRUPTED
-    except (ValueError, KeyError, TypeError):  # a line that our worker did not write
-        outcome.end, outcome.message = "invalid", "the method wrote into the harness's own channel"
-    finally:
-        with undisturbed():
-            _end(process, mark, others)
-            _drain(process.stdout.fileno(), log)
-            os.close(events)
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-            process.stdout.close()
-            (folder / "log.txt").write_text(log.text(), encoding="utf-8")
-    _conclude(outcome, process, deadline, limit)
-    return outcome
+    with contextlib.suppress(BrokenPipeError):  # a process that ended at once is reported below
+        process.stdin.write(json.dumps(job).encode() + b"\n")
+        process.stdin.flush()
+    return Worker(process, events, Outcome(parts=[[]]))
 
 
-def _listen(process: subprocess.Popen[bytes], events: int, deadline: float, log: Log, note: Callable[[dict[str, Any]], bool]) -> None:
-    """Reads output and events until the method's last event, its death or the deadline."""
-    assert process.stdout
-    unread = b""
+def _close(worker: Worker, log: Log) -> None:
+    assert worker.process.stdin
+    assert worker.process.stdout
+    _drain(worker.process.stdout.fileno(), log)
+    os.close(worker.events)
+    with contextlib.suppress(BrokenPipeError):
+        worker.process.stdin.close()
+    worker.process.stdout.close()
+
+
+def _listen(workers: Sequence[Worker], deadline: float, log: Log, note: Callable[[Worker, dict[str, Any]], bool]) -> None:
+    """Reads output and events until every worker's last event or death, or the deadline."""
     with selectors.DefaultSelector() as selector:
-        selector.register(events, selectors.EVENT_READ)
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while (remaining := deadline - time.monotonic()) > 0:
-            alive = process.poll() is None
-            ready = [key.fd for key, _ in selector.select(min(remaining, 0.1) if alive else 0)]
-            for descriptor in ready:
+        for worker in workers:
+            assert worker.process.stdout
+            selector.register(worker.events, selectors.EVENT_READ, worker)
+            selector.register(worker.process.stdout, selectors.EVENT_READ)
+        while (remaining := deadline - time.monotonic()) > 0 and (going := [worker for worker in workers if not worker.over]):
+            dead = [worker for worker in going if worker.process.poll() is not None]
+            ready = [(key.fd, key.data) for key, _ in selector.select(0 if dead else min(remaining, 0.1))]
+            for descriptor, worker in ready:
                 data = os.read(descriptor, 65536)
                 if not data:
                     selector.unregister(descriptor)
-                elif descriptor == events:
-                    *lines, unread = (unread + data).split(b"\n")
-                    # A round counts when the parent hears of it in time.
-                    if time.monotonic() <= deadline and any(note(json.loads(line)) for line in lines):
-                        return
-                else:
+                elif worker is None:
                     log.write(data)
-            if not alive and events not in ready:
-                return
+                else:
+                    _hear(worker, data, deadline, note)
+            for worker in dead:
+                worker.over |= worker.events not in [descriptor for descriptor, _ in ready]
 
 
-def _note(event: dict[str, Any], outcome: Outcome, started: float, folder: Path, on_round: Callable[[int], None]) -> bool:
+def _hear(worker: Worker, data: bytes, deadline: float, note: Callable[[Worker, dict[str, Any]], bool]) -> None:
+    *lines, worker.unread = (worker.unread + data).split(b"\n")
+    try:
+        # A round counts when the parent hears of it in time.
+        if time.monotonic() <= deadline and any(note(worker, json.loads(line)) for line in lines):
+            worker.over = True
+    except (ValueError, KeyError, TypeError):  # a line that our worker did not write
+        worker.outcome.end, worker.outcome.message = "invalid", "the method wrote into the harness's own channel"
+        worker.over = True
+
+
+def _note(event: dict[str, Any], outcome: Outcome, elapsed: float, rounds: Path) -> bool:
     """Takes one event into ``outcome``; True when it is the last."""
-    elapsed = time.monotonic() - started
     match event["kind"]:
         case "ready":
             outcome.load = elapsed
             outcome.facts.update(event["facts"])
+        case "facts":
+            outcome.facts.update(event["facts"])
         case "real_data":
             outcome.used_real_data = True
         case "round":
-            outcome.rounds.append(folder / "rounds" / event["file"])
+            outcome.parts[0].append(rounds / event["file"])
             outcome.sampled += event["generated"]
             outcome.ipc = event["ipc"]
-            outcome.generate = elapsed - (outcome.load or 0)
-            on_round(outcome.ipc)
+            outcome.last = elapsed
         case "end":
             outcome.end = outcome.end or "done"
             return True
@@ -177,6 +239,30 @@ def _conclude(outcome: Outcome, process: subprocess.Popen[bytes], deadline: floa
         outcome.message = f"the method's process ended itself with exit code {process.returncode}"
 
 
+def _together(outcomes: Sequence[Outcome], as_many_as_fit: bool) -> Outcome:
+    """The outcome of all processes; one that failed is only ``lost`` where others made ``as_many_as_fit``."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    loads, lasts = ([time for time in times if time is not None] for times in zip(*((one.load, one.last) for one in outcomes), strict=True))
+    failed = [f"process {number} of {len(outcomes)}: {one.message}" for number, one in enumerate(outcomes, 1) if one.end in ("invalid", "error")]
+    sound = [one for one in outcomes if one.end not in ("invalid", "error")]
+    broken = any(one.end == "invalid" for one in outcomes)
+    survived = as_many_as_fit and sound and not broken
+    worst = max((one for one in (sound if survived else outcomes)), key=lambda one: ("done", "limit", "error", "invalid").index(one.end or "error"))
+    return Outcome(
+        end=worst.end,
+        message="; ".join(failed) if failed and not survived else worst.message,
+        parts=[part for one in outcomes for part in one.parts],
+        sampled=sum(one.sampled for one in outcomes),
+        ipc=sum(one.ipc for one in outcomes),
+        load=min(loads, default=None),
+        last=max(lasts, default=None),
+        facts=outcomes[0].facts | {"processes": len(outcomes)},
+        used_real_data=any(one.used_real_data for one in outcomes),
+        lost=failed if survived else [],
+    )
+
+
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Holds back the signals that would interrupt, so that what is begun is finished; they arrive afterwards."""
@@ -197,13 +283,15 @@ def _adopt_orphans() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True)}
 
 
-def _end(process: subprocess.Popen[bytes], mark: str, others: set[int]) -> None:
-    """Ends the process group at once, then whatever left it: adopted orphans, and what carries the run's mark."""
+def _end(processes: Sequence[subprocess.Popen[bytes]], mark: str, others: set[int]) -> None:
+    """Ends the process groups at once, then whatever left them: adopted orphans, and what carries the run's mark."""
     import psutil
 
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    for process in processes:
+        process.wait()
     for _ in range(10):  # a process may start another while it is looked for
         orphans = [child for child in psutil.Process().children(recursive=True) if child.pid not in others]
         for orphan in orphans:

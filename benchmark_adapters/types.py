@@ -158,6 +158,9 @@ class Task:
             they were used. Raises `UserError` where the track has none.
         ready: called once, when the model is loaded, with facts for the record: ``model``, ``model_sha256``,
             ``model_trained_on``, ``batch`` and whatever else tells how the images were made.
+        report: further such facts, at any time.
+        part, parts: where several processes make one set, which of them this is, from 0, and how many there are. The
+            images of the set that have index ``part``, ``part + parts``, ... in their class are this one's.
     """
 
     track: str
@@ -168,6 +171,9 @@ class Task:
     options: Mapping[str, Any]
     training_images: Callable[[], tuple[Array, Array]]
     ready: Callable[..., None]
+    report: Callable[..., None] = lambda **facts: None
+    part: int = 0
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -176,13 +182,15 @@ class Method:
 
     ``distill(task, budget)`` is a generator of rounds ``(images uint8 [n, C, H, W], labels int64 [n])``, torch or
     numpy, each with as many images of every class; a third element, bool [n], marks the images that were freshly
-    sampled, where others are augmented copies of them. Import what is heavy inside of it.
+    sampled, where others are augmented copies of them. Import what is heavy inside of it. ``divisible``: it heeds
+    ``task.part``, so that several processes make a set together; it then ends by itself once its part is whole.
     """
 
     name: str
     distill: Callable[[Task, Budget], Iterator[Round]]
     options: tuple[Option, ...] = ()
     summary: str = ""
+    divisible: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,6 +243,7 @@ class DistilledSet:
     def sha256(self) -> str:
         """Hash of shape, pixels and labels."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(self.images.tobytes())
+        for image in self.images:  # one by one, since they may lie on disk
+            digest.update(image.tobytes())
         digest.update(self.labels.tobytes())
         return digest.hexdigest()

@@ -83,10 +83,10 @@ def _task(job: dict[str, Any], dataset: Dataset, send: Send) -> Task:
         return datasets.load(dataset, "train", Path(job["data"]) if job["data"] else None, job["bundled"])
 
     def ready(**facts: Any) -> None:
-        for name, kind in FACTS.items():
-            if not isinstance(facts.get(name), kind | None):
-                raise TypeError(f"task.ready({name}={facts[name]!r}): expected {kind.__name__}")
-        send("ready", facts=facts)
+        send("ready", facts=_checked(facts))
+
+    def report(**facts: Any) -> None:
+        send("facts", facts=_checked(facts))
 
     return Task(
         track=job["track"],
@@ -97,14 +97,24 @@ def _task(job: dict[str, Any], dataset: Dataset, send: Send) -> Task:
         options=job["options"],
         training_images=training_images,
         ready=ready,
+        report=report,
+        part=job["part"],
+        parts=job["parts"],
     )
+
+
+def _checked(facts: dict[str, Any]) -> dict[str, Any]:
+    for name, kind in FACTS.items():
+        if not isinstance(facts.get(name), kind | None):
+            raise TypeError(f"task.ready({name}={facts[name]!r}): expected {kind.__name__}")
+    return facts
 
 
 def _rounds(method: Method, task: Task, budget: Budget, folder: Path, send: Send) -> None:
     """Writes each round to a file of its own, until every class has its images."""
     import numpy as np
-    from safetensors.numpy import save_file
 
+    from benchmark_adapters.assembly import write_round
     from benchmark_adapters.checks import InvalidImages, check_round
 
     counts = np.zeros(task.dataset.num_classes, np.int64)
@@ -114,11 +124,11 @@ def _rounds(method: Method, task: Task, budget: Budget, folder: Path, send: Send
         raise InvalidImages(f"distill returned {type(rounds).__name__}, expected a generator of rounds")
     for number, value in enumerate(rounds):
         images, labels, generated = check_round(value, task.dataset)
-        path = folder / f"{number:07}.safetensors"
-        save_file({"images": np.ascontiguousarray(images), "labels": labels, "generated": generated}, path)
+        path = folder / f"{task.part}-{number:07}.safetensors"
+        write_round(path, images, labels, generated)
         counts += np.bincount(labels, minlength=len(counts))
         send("round", file=path.name, generated=int(generated.sum()), ipc=int(counts.min()))
-        if task.ipc is not None and counts.min() >= task.ipc:
+        if task.ipc is not None and counts.min() >= task.ipc and task.parts == 1:
             break
 
 

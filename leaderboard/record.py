@@ -25,6 +25,8 @@ class Record:
         options: the method's, with the defaults filled in; ``given``: those that the user gave, as KEY=VALUE.
         seed: of the sampling and the first of the evaluation seeds ``seeds``.
         ipc: images per class of the distilled set; ``ipc_asked`` None: as many as fit.
+        shard: ``I/N``, which part of a set this is; `ddbench merge` joins them.
+        sampled: images that were freshly sampled by the limit, trimmed ones counted.
         division: what runs of a track must share to be ranked together, for example ``IPC 10``.
         generated_per_class: how many of ``ipc`` are no augmented copies.
         accuracies: fractions, one for each seed; empty when nothing was scored. ``cross`` holds those of further students.
@@ -52,6 +54,8 @@ class Record:
     given: list[str] = field(default_factory=list)
     ipc: int = 0
     ipc_asked: int | None = None
+    shard: str | None = None
+    sampled: int = 0
     division: str = ""
     generated_per_class: float = 0
     seeds: list[int] = field(default_factory=list)

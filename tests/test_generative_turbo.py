@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from diffusers import AutoPipelineForText2Image, EulerAncestralDiscreteScheduler
 from PIL import Image
 
 from benchmark_adapters import datasets, students, training
+from benchmark_adapters.budget import Budget
 from benchmark_adapters.checks import balanced
 from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST
 from benchmark_adapters.plan import parse_options
 from benchmark_adapters.recipes import QUICKSTART
 from benchmark_adapters.types import Task, UserError
-from gdd_plugin import architecture, method, sampler
+from gdd_plugin import architecture, decoders, method, models, sampler
 from gdd_plugin.plugin import OPTIONS, ddbench_methods
 from gdd_plugin.sampler import TurboSampler, generator
 
@@ -44,8 +46,8 @@ def task(dataset=FASHION_MNIST, ipc=2, seed=0, facts=None, **options):
     return Task("quickstart", dataset, seed, "cpu", ipc, {**DEFAULTS, **options}, lambda: pytest.fail("real images were asked for"), ready)
 
 
-def rounds(todo):
-    return [tuple(np.asarray(part) for part in value) for value in method.rounds(todo)]
+def rounds(todo, seconds=1000.0):
+    return [tuple(np.asarray(part) for part in value) for value in method.rounds(todo, Budget(seconds, time.monotonic() + seconds))]
 
 
 def collect(todo):
@@ -57,7 +59,7 @@ def collect(todo):
 
 
 def test_the_bundled_model_is_a_complete_sdxl_folder_of_at_most_8_mb():
-    root = sampler.BUNDLED["turbo-mini"]
+    root = models.BUNDLED["turbo-mini"]
     index = json.loads((root / "model_index.json").read_text())
     assert index["_class_name"] == "StableDiffusionXLPipeline"
     parts = {"text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae", "scheduler"}
@@ -81,7 +83,7 @@ def judge():
 
 
 def test_an_ordinary_pipeline_call_with_a_bare_class_name_gives_that_class(judge):
-    pipe = AutoPipelineForText2Image.from_pretrained(sampler.BUNDLED["turbo-mini"])
+    pipe = AutoPipelineForText2Image.from_pretrained(models.BUNDLED["turbo-mini"])
     pipe.set_progress_bar_config(disable=True)
     names = [name for name in FASHION_MNIST.class_names for _ in range(20)]
     pictures = pipe(names, num_inference_steps=1, guidance_scale=0.0, generator=torch.Generator().manual_seed(0)).images
@@ -110,7 +112,7 @@ def test_samples_are_the_pipelines_own(model, folder):
     size = turbo.pipe.unet.config.sample_size
     prompts = ["Sneaker", "Bag", "Sneaker"]
     made = turbo.sample(prompts, [generator(0, 0, index) for index in range(3)])
-    pipe = AutoPipelineForText2Image.from_pretrained(sampler.BUNDLED.get(name, name))
+    pipe = AutoPipelineForText2Image.from_pretrained(models.BUNDLED.get(name, name))
     pipe.set_progress_bar_config(disable=True)
     for index, prompt in enumerate(prompts):
         noise = torch.randn(1, 4, size, size, generator=generator(0, 0, index))
@@ -124,9 +126,7 @@ def test_an_image_is_the_same_in_every_batch_to_rounding(mini):
     sources = lambda: [generator(3, label, 0) for label in range(10)]  # noqa: E731
     prompts = list(FASHION_MNIST.class_names)
     whole = mini.sample(prompts, sources()).short()
-    mini.batch, kept = 3, mini.batch
-    parts = mini.sample(prompts, sources()).short()
-    mini.batch = kept
+    parts = mini.sample(prompts, sources(), batch=3).short()
     assert (whole - parts).abs().max() <= 1
 
 
@@ -141,7 +141,7 @@ def test_text_is_encoded_once_for_each_prompt(mini, monkeypatch):
     calls, encode = [], mini.pipe.encode_prompt
     monkeypatch.setattr(mini.pipe, "encode_prompt", lambda prompt, **named: calls.append(prompt) or encode(prompt, **named))
     mini.sample(["a new one", "another", "a new one"] * 40, [generator(0, 0, index) for index in range(120)])
-    assert [prompt for prompt in calls if prompt] == ["a new one", "another"]
+    assert sum(calls, []) == ["a new one", "another"]
 
 
 def test_schedulers_with_other_spacing_become_trailing(folder, tmp_path):
@@ -149,7 +149,7 @@ def test_schedulers_with_other_spacing_become_trailing(folder, tmp_path):
     shutil.copytree(folder, copy)
     config = copy / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "timestep_spacing": "leading"}))
-    pipe, _ = sampler.load(str(copy), "cpu")
+    pipe = models.load(models.locate(str(copy)), "cpu")
     pipe.scheduler.set_timesteps(1)
     assert isinstance(pipe.scheduler, EulerAncestralDiscreteScheduler)
     assert pipe.scheduler.timesteps.tolist() == [999]
@@ -214,51 +214,54 @@ def test_a_damaged_story_is_one_line(folder, tmp_path):
         TurboSampler(str(copy))
 
 
-def test_pipelines_that_are_not_sdxl(folder, tmp_path):
-    pipe = AutoPipelineForText2Image.from_pretrained(folder)
-    old = StableDiffusionPipeline(
-        pipe.vae, pipe.text_encoder, pipe.tokenizer, pipe.unet, pipe.scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-    )
-    old.save_pretrained(tmp_path / "old")
-    with pytest.raises(UserError, match="is a StableDiffusionPipeline; generative-turbo needs an SDXL pipeline"):
-        TurboSampler(str(tmp_path / "old"))
+def test_pipelines_of_another_kind(folder, tmp_path):
+    copy = tmp_path / "other"
+    shutil.copytree(folder, copy)
+    index = copy / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": "FluxPipeline"}))
+    with pytest.raises(UserError, match="is a FluxPipeline; generative-turbo needs a StableDiffusionXLPipeline or a StableDiffusionPipeline"):
+        TurboSampler(str(copy))
 
 
 def test_the_weights_hash_sees_every_weight_and_trusts_the_hubs_names(folder, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    before = sampler.weights_sha256(copy)
-    assert before == sampler.weights_sha256(folder)
+    before = models.locate(str(copy)).weights_sha256
+    assert before == models.locate(str(folder)).weights_sha256
     (copy / "a_whole_checkpoint.safetensors").write_bytes(b"never loaded")
     weights = copy / "vae" / "diffusion_pytorch_model.safetensors"
-    blob = tmp_path / sampler._file_sha256(weights)  # the hub's cache names blobs by their sha256
+    blob = tmp_path / models._file_sha256(weights)  # the hub's cache names blobs by their sha256
     weights.rename(blob)
     weights.symlink_to(blob)
-    assert sampler.weights_sha256(copy) == before
+    assert models.locate(str(copy)).weights_sha256 == before
     content = bytearray(blob.read_bytes())
     content[-1] ^= 1
     weights.unlink()
     weights.write_bytes(content)
-    assert sampler.weights_sha256(copy) != before
+    assert models.locate(str(copy)).weights_sha256 != before
 
 
 # Size and channels
 
 
+def fit(images, size, channels):
+    return decoders.to_uint8(decoders.to_size(images.float(), size, channels))
+
+
 def test_images_are_brought_to_size_as_pil_does_it():
     photo = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
     photo = np.asarray(Image.fromarray(photo).resize((64, 64)).resize((512, 512), Image.Resampling.BICUBIC))
-    small = sampler.fit(torch.from_numpy(photo.transpose(2, 0, 1).copy())[None], 32, 3)[0].numpy().astype(int)
+    small = fit(torch.from_numpy(photo.transpose(2, 0, 1).copy())[None], 32, 3)[0].numpy().astype(int)
     expected = np.asarray(Image.fromarray(photo).resize((32, 32), Image.Resampling.BICUBIC)).transpose(2, 0, 1).astype(int)
     assert np.abs(small - expected).max() <= 1
-    grey = sampler.fit(torch.from_numpy(photo.transpose(2, 0, 1).copy())[None], 512, 1)[0, 0].numpy().astype(int)
+    grey = fit(torch.from_numpy(photo.transpose(2, 0, 1).copy())[None], 512, 1)[0, 0].numpy().astype(int)
     assert np.abs(grey - np.asarray(Image.fromarray(photo).convert("L")).astype(int)).max() <= 1
 
 
 def test_downscaling_is_antialiased():
     stripes = torch.zeros(1, 3, 512, 512, dtype=torch.uint8)
     stripes[..., ::2] = 255
-    assert sampler.fit(stripes, 32, 3).float().std() < 3
+    assert fit(stripes, 32, 3).float().std() < 3
 
 
 # Rounds
@@ -317,25 +320,17 @@ def test_options_out_of_range(text):
         parse_options(GENERATIVE_TURBO, [text])
 
 
-def test_sdxl_turbo_speaks_of_cifar100_in_the_datasets_order(monkeypatch):
-    """The hub is out of reach here, so this fake sampler only hears the prompts of each label."""
-    heard = []
+def test_a_model_hears_of_cifar100_in_the_datasets_order(folder, monkeypatch):
+    heard, latents = [], TurboSampler.latents
 
-    class Ears:
-        batch, facts = 100, {}
+    def listening(self, prompts, generators):
+        heard.extend(prompts)
+        return latents(self, prompts, generators)
 
-        def __init__(self, *arguments):
-            pass
-
-        def encode(self, prompts):
-            pass
-
-        def sample(self, prompts, generators):
-            heard.extend(prompts)
-            return torch.zeros(len(prompts), 3, 64, 64, dtype=torch.uint8)
-
-    monkeypatch.setattr(sampler, "TurboSampler", Ears)
-    ((_, labels, _),) = rounds(task(CIFAR100, ipc=1, preset="published"))
+    monkeypatch.setattr(TurboSampler, "latents", listening)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)  # one lane, so that batches come in order
+    made = rounds(task(CIFAR100, ipc=1, preset="published", model=str(folder), decoder="vae"))
+    labels = np.concatenate([labels for _, labels, _ in made])
     spoken = dict(zip(labels[::5].tolist(), heard, strict=True))
     assert [spoken[label] for label in (0, 1, 4, 30, 99)] == ["apple", "aquarium fish", "beaver", "dolphin", "worm"]
 
@@ -346,7 +341,7 @@ def test_a_hub_id_is_found_in_the_hubs_cache_without_network(folder, tmp_path, d
     repo = tmp_path / "hub" / "models--someone--random-turbo"
     snapshot = repo / "snapshots" / ("a" * 40)
     for file in (path for path in (tmp_path / "half").rglob("*") if path.is_file()):
-        blob = repo / "blobs" / sampler._file_sha256(file)
+        blob = repo / "blobs" / models._file_sha256(file)
         blob.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, blob)
         link = snapshot / file.relative_to(tmp_path / "half")
@@ -359,7 +354,7 @@ def test_a_hub_id_is_found_in_the_hubs_cache_without_network(folder, tmp_path, d
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["model"] == "someone/random-turbo"
-    assert record["model_sha256"] == sampler.weights_sha256(tmp_path / "half")
+    assert record["model_sha256"] == models.locate(str(tmp_path / "half")).weights_sha256
     assert record["model_trained_on"] == "not stated by the model"
 
 

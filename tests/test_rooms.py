@@ -10,7 +10,7 @@ FLOORS = [  # of benchmark_adapters; a room imports only from floors before its 
     {"budget", "dsa", "provenance", "progress"},
     {"types"},
     {"console", "students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
-    {"tracks", "training", "host", "baselines"},
+    {"tracks", "training", "host", "baselines", "assembly"},
     {"scoring", "builtin", "plan", "supervisor"},
     {"worker"},
     {"harness"},
@@ -25,7 +25,7 @@ TRAINING = [  # floors of gdd_plugin.training
     {"card"},
     {"cli"},
 ]
-SAMPLING = {"plugin", "method", "prompts", "sampler", "pda", "architecture"}
+SAMPLING = {"plugin", "method", "prompts", "models", "sampler", "decoders", "batching", "pda", "architecture"}
 
 
 def imports(file):

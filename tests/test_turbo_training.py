@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from benchmark_adapters import datasets
 from benchmark_adapters.datasets import FASHION_MNIST, TINY_IMAGENET
 from benchmark_adapters.types import UserError
-from gdd_plugin import architecture, sampler
+from gdd_plugin import architecture, models
 from gdd_plugin.sampler import TurboSampler, generator
 from gdd_plugin.training import card, data, evaluate, journal, manifest, student
 from gdd_plugin.training.adapt import Settings as AdaptSettings
@@ -412,7 +412,7 @@ def test_a_card_is_of_a_model_that_was_trained_here(made, few, tmp_path):
 
 
 def test_a_model_card_says_what_was_measured(made, tmp_path):
-    scores = json.loads((sampler.BUNDLED["turbo-mini"] / "scores.json").read_text())
+    scores = json.loads((models.BUNDLED["turbo-mini"] / "scores.json").read_text())
     shutil.copy(made / "training.json", tmp_path)
     card.write(tmp_path, scores)
     text = (tmp_path / "README.md").read_text()
@@ -423,7 +423,7 @@ def test_a_model_card_says_what_was_measured(made, tmp_path):
 
 
 def test_the_bundled_card_is_up_to_date_and_reaches_its_goals():
-    folder = sampler.BUNDLED["turbo-mini"]
+    folder = models.BUNDLED["turbo-mini"]
     scores = json.loads((folder / "scores.json").read_text())
     assert (folder / "README.md").read_text().splitlines()[1:] == card.render(folder, scores).splitlines()[1:]
     assert scores["split"] == "test"

@@ -16,7 +16,7 @@ def test_an_installed_package_holds_model_and_data(tmp_path):
     pip_install(source, target)
     environment = {**os.environ, "PYTHONPATH": str(target)}
     code = (
-        "import json, benchmark_adapters, gdd_plugin.sampler as s\n"
+        "import json, benchmark_adapters, gdd_plugin.models as s\n"
         "from benchmark_adapters import datasets as d\n"
         "images, labels = d.load(d.FASHION_MNIST, 'test', bundled=True)\n"
         "weights = list(s.BUNDLED['turbo-mini'].rglob('*.safetensors'))\n"

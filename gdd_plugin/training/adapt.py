@@ -13,7 +13,7 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
 from benchmark_adapters.types import Dataset, UserError
-from gdd_plugin import sampler
+from gdd_plugin import models
 from gdd_plugin.training import student
 from gdd_plugin.training.data import Real
 from gdd_plugin.training.denoiser import Denoiser, Generator, Prompts
@@ -48,12 +48,14 @@ def adapt(output: Path, dataset: Dataset, data: Path | None, settings: Settings,
         raise UserError("the distillation loss needs a teacher; give --teacher, or --distillation 0")
     real = Real(dataset, data, settings.held_out, settings.student.real)
     needed = [settings.model, *([settings.teacher] if settings.teacher and settings.student.distillation else [])]
-    hashes = [sampler.weights_sha256(sampler.locate(name)) for name in needed]
+    found = [models.locate(name) for name in needed]
+    hashes = [one.weights_sha256 for one in found]
     journal = Journal(output, {**asdict(settings), "data_sha256": real.sha256, "weights_sha256": hashes}, save_every)
     device = real.device = journal.accelerator.device
     # Always float32: `accelerate launch --mixed_precision` decides in what is computed.
-    pipe, folder = sampler.load(settings.model, str(device), torch.float32)
-    teacher = Denoiser(_teacher(needed[1], pipe, device)).eval().requires_grad_(False) if needed[1:] else None
+    pipe = models.load(found[0], str(device), torch.float32)
+    _check_kind(found[0].name, pipe)
+    teacher = Denoiser(_teacher(found[1], pipe, device)).eval().requires_grad_(False) if found[1:] else None
     journal.seed("features")
     features = train_features(real, settings.features, journal)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
@@ -63,7 +65,7 @@ def adapt(output: Path, dataset: Dataset, data: Path | None, settings: Settings,
     if gradient_checkpointing:
         pipe.unet.enable_gradient_checkpointing()
         pipe.vae.enable_gradient_checkpointing()
-    generator = Generator(Denoiser(pipe), pipe.vae, dataset.channels, dataset.image_size, sampler.story(folder)["border"])
+    generator = Generator(Denoiser(pipe), pipe.vae, dataset.channels, dataset.image_size, found[0].border)
     student.train_student(generator, teacher, features, real, Prompts(pipe, known_prompts(dataset), device), settings.student, journal)
     if journal.accelerator.is_main_process:
         layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipe.unet))
@@ -73,9 +75,16 @@ def adapt(output: Path, dataset: Dataset, data: Path | None, settings: Settings,
         journal.clear()
 
 
-def _teacher(name: str, pipe: Any, device: torch.device) -> Any:
-    """The pipeline ``name``, which may have been trained at another size, as SDXL was in comparison with SDXL-Turbo."""
-    teacher, _ = sampler.load(name, str(device), torch.float32)
+def _check_kind(name: str, pipe: Any) -> None:
+    """Raises unless `Denoiser` computes what the pipeline does."""
+    if not isinstance(pipe, StableDiffusionXLPipeline) or pipe.scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
+        raise UserError(f"{name} is no SDXL pipeline with epsilon or v prediction, and only these can be adapted")
+
+
+def _teacher(model: models.Model, pipe: Any, device: torch.device) -> Any:
+    """The pipeline of ``model``, which may have been trained at another size, as SDXL was in comparison with SDXL-Turbo."""
+    teacher, name = models.load(model, str(device), torch.float32), model.name
+    _check_kind(name, teacher)
     for part in ("in_channels", "cross_attention_dim", "projection_class_embeddings_input_dim"):
         theirs, ours = teacher.unet.config[part], pipe.unet.config[part]
         if theirs != ours:

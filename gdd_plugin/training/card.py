@@ -11,7 +11,7 @@ from typing import Any
 from tabulate import tabulate
 
 from benchmark_adapters.types import UserError
-from gdd_plugin.sampler import story
+from gdd_plugin.models import story
 from gdd_plugin.training.evaluate import RECIPE
 from gdd_plugin.training.journal import writing
 from gdd_plugin.training.train import Settings

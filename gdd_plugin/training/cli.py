@@ -113,18 +113,18 @@ def adapt_command(
 @click.option("--card", is_flag=True, help="Also write scores.json and the model card, README.md, into the folder MODEL.")
 def evaluate_command(model: str, lora: Path | None, name: str, data: Path | None, split: str, seeds: int, device: str, card: bool) -> None:
     """Measure a model, as JSON: what a student learns from 600 of its images per class beside 600 real ones; variety, copies, speed."""
-    from gdd_plugin.sampler import locate
+    from gdd_plugin.models import locate
     from gdd_plugin.training import card as cards
     from gdd_plugin.training.evaluate import evaluate
 
     if card and lora:
         raise click.UsageError("a model card is of the model itself: give --card without --lora")
     if card:
-        cards.trained(locate(model))  # before the minutes that follow
+        cards.trained(locate(model).folder)  # before the minutes that follow
     scores = evaluate(model, lora, _dataset(name), data, split, seeds, device)
     click.echo(json.dumps(scores, indent=1))
     if card:
-        cards.write(locate(model), scores)
+        cards.write(locate(model).folder, scores)
 
 
 def _dataset(name: str) -> Dataset:

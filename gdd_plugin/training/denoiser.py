@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from gdd_plugin.sampler import to_size
+from gdd_plugin.decoders import to_size
 
 LAST = 999  # the timestep of a single step with trailing spacing
 

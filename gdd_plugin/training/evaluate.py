@@ -13,7 +13,9 @@ import torch
 from benchmark_adapters import checks, datasets, devices, provenance, students, training
 from benchmark_adapters.scoring import Score, score
 from benchmark_adapters.types import Dataset, DistilledSet, Recipe, Student, UserError
-from gdd_plugin.sampler import TurboSampler, fit, generator, locate, story
+from gdd_plugin.decoders import to_size, to_uint8
+from gdd_plugin.models import locate, story
+from gdd_plugin.sampler import TurboSampler, generator
 from gdd_plugin.training.data import Real
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ def sample(turbo: TurboSampler, dataset: Dataset, per_class: int, seed: int = 0)
     images = []
     for label, name in enumerate(dataset.class_names):
         generators = [generator(seed, label, index) for index in range(per_class)]
-        images.append(fit(turbo.sample([name] * per_class, generators), dataset.image_size, dataset.channels))
+        pixels = turbo.sample([name] * per_class, generators).float()
+        images.append(to_uint8(to_size(pixels, dataset.image_size, dataset.channels)))
     return distilled(torch.cat(images).numpy(), np.repeat(np.arange(dataset.num_classes), per_class), dataset, per_class)
 
 
@@ -122,7 +125,7 @@ def evaluate(model: str, lora: Path | None, dataset: Dataset, data: Path | None,
         UserError: a model or data that can't be read; a model that has seen all training images.
     """
     device = devices.resolve(device)
-    folder = locate(model)
+    folder = locate(model).folder
     real = Real(dataset, data, held_out([folder, *([lora] if lora else [])], dataset), 1)
     unseen = datasets.load(dataset, "test", data) if split == "test" else real.unseen
     if not len(unseen[1]):
@@ -134,7 +137,6 @@ def evaluate(model: str, lora: Path | None, dataset: Dataset, data: Path | None,
     accuracy = {side: statistics.median(found.accuracies) for side, found in scores.items()}
     rows = zip(*(per_class_percent(scores[side]) for side in ("generated", "real")), strict=True)
     net = judge(drawn, dataset, device)
-    batch = BATCH if device == "cpu" else turbo.batch
     return {
         "split": split,
         "recipe": RECIPE.name,
@@ -150,8 +152,8 @@ def evaluate(model: str, lora: Path | None, dataset: Dataset, data: Path | None,
             "generated": round(nearest(sampled.images, real.images.numpy()), 2),
             "unseen_real": round(nearest(unseen[0], real.images.numpy()), 2),
         },
-        "milliseconds_per_image": round(milliseconds(turbo, batch), 2),
-        "batch": batch,
+        "milliseconds_per_image": round(milliseconds(turbo, BATCH), 2),
+        "batch": BATCH,
         "megabytes": round(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6, 1),
         "device": device,
         "threads": torch.get_num_threads(),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -67,8 +68,7 @@ def run_command(context: click.Context, /, students: str | None, as_json: bool, 
     from benchmark_adapters import harness, plan
     from benchmark_adapters.supervisor import INTERRUPTED
 
-    names = tuple(name.strip() for name in students.split(",")) if students else ()
-    todo = plan.plan(plan.Request(students=names, **asked), _host())
+    todo = plan.plan(plan.Request(students=_names(students), **asked), _host())
     records = []
     for one in todo:
         with contextlib.redirect_stdout(sys.stderr):
@@ -78,12 +78,7 @@ def run_command(context: click.Context, /, students: str | None, as_json: bool, 
         _tell(record, folder)
         if INTERRUPTED in record.message:
             break
-    if as_json:
-        documents = [json.loads(record.to_json()) for record in records]
-        click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
-    else:
-        click.echo(table.render(table.rows(_records([asked["runs"]]), asked["track"]), "plain"))
-    context.exit(0 if all(record.status == "ok" for record in records) else 1)
+    _conclude(context, records, asked["runs"], as_json)
 
 
 def _tell(record: Any, folder: Path) -> None:
@@ -174,12 +169,59 @@ def show_command(run: str, runs: tuple[Path, ...], as_json: bool) -> None:
     """Show a RUN: its folder, or how its id begins."""
     from leaderboard import report
 
+    folder = _find(run, runs)
     try:
-        folder = store.find(run, runs)
         record = store.read(folder)
     except ValueError as error:
         raise UserError(str(error)) from None
     click.echo(record.to_json().rstrip() if as_json else report.describe(record, folder))
+
+
+@commands.command("merge")
+@click.argument("shards", nargs=-1, required=True, metavar="RUN [RUN ...]")
+@click.option("--repeats", type=int, help="Evaluation seeds.  [default: the track's]")
+@click.option("--students", metavar="A,B", help="Networks to train instead of the recipe's.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
+@click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
+@console.DEBUG
+@click.pass_context
+def merge_command(context: click.Context, /, shards: tuple[str, ...], students: str | None, as_json: bool, **asked: Any) -> None:
+    """Join the shards that runs with --shard made, and score the set.
+
+    A RUN is a folder, or how its id begins. Exit codes are those of `run`.
+    """
+    from benchmark_adapters import merging, plan
+
+    folders = [_find(run, [asked["runs"]]) for run in shards]
+    request = plan.Request(method="", students=_names(students), **asked)
+    with contextlib.redirect_stdout(sys.stderr):
+        folder = merging.merge(folders, _host(), request)
+    record = store.read(folder)
+    _tell(record, folder)
+    _conclude(context, [record], asked["runs"], as_json)
+
+
+def _find(run: str, roots: Sequence[Path]) -> Path:
+    try:
+        return store.find(run, roots)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def _conclude(context: click.Context, records: list[Any], runs: Path, as_json: bool) -> NoReturn:
+    """Shows the records, or the table of their track, and exits."""
+    if as_json:
+        documents = [json.loads(record.to_json()) for record in records]
+        click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
+    else:
+        click.echo(table.render(table.rows(_records([runs]), records[0].track), "plain"))
+    context.exit(0 if all(record.status == "ok" for record in records) else 1)
 
 
 @commands.command("leaderboard")

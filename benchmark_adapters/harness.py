@@ -18,6 +18,8 @@ from leaderboard import stats, store
 from leaderboard.record import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from benchmark_adapters.types import Array
 
 
@@ -27,10 +29,15 @@ def run(todo: Plan) -> Path:
     Raises:
         UserError: the real data is missing or damaged, or the runs folder can't be written.
     """
+    return complete(todo, lambda folder: _sampled(todo, folder))
+
+
+def complete(todo: Plan, make: Callable[[Path], Outcome]) -> Path:
+    """A run whose rounds ``make`` puts into the folder that it is given; raises as `run`."""
     test = datasets.load(todo.dataset, "test", todo.data, todo.track.bundled_data)
     try:
         with store.new_run(todo.runs, todo.track.name, todo.dataset.name, todo.method.name) as folder:
-            record = _sample_and_score(todo, folder, test)
+            record = _finished(todo, folder, make(folder), test)
             with undisturbed():
                 (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
     except OSError as error:
@@ -38,11 +45,10 @@ def run(todo: Plan) -> Path:
     return store.final(folder)
 
 
-def _sample_and_score(todo: Plan, folder: Path, test: tuple[Array, Array]) -> Record:
+def _sampled(todo: Plan, folder: Path) -> Outcome:
     title = f"{todo.track.name} / {todo.dataset.name} / {todo.method.name}"
     with progress.sampling(title, todo.ipc, todo.time_limit) as on_round:
-        outcome = supervise(_jobs(todo), todo.time_limit, folder, on_round)
-    return _finished(todo, folder, outcome, test)
+        return supervise(_jobs(todo), todo.time_limit, folder, on_round)
 
 
 def _finished(todo: Plan, folder: Path, outcome: Outcome, test: tuple[Array, Array]) -> Record:
@@ -166,6 +172,7 @@ def _deviations(todo: Plan, status: str, ipc: int, tested: int) -> list[str]:
         f"limit {todo.time_limit:g} s instead of {track.time_limit:g} s": todo.time_limit != track.time_limit,
         f"IPC {ipc} instead of {' or '.join(map(str, track.ipc))}": bool(track.ipc) and ipc not in track.ipc,
         f"shard {todo.shard[0]} of {todo.shard[1]}": todo.shard[1] > 1,
+        f"joined from {todo.joined} shards, each with a clock of its own": todo.joined > 1,
         f"{todo.repeats} repeats instead of {track.repeats}": todo.repeats < track.repeats,
         f"student {todo.students[0].name}": todo.students[0].name != todo.recipe.student,
         f"{tested} test images instead of {todo.dataset.test_size}": tested != todo.dataset.test_size,

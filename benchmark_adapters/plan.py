@@ -44,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """A request for one dataset, checked and complete."""
+    """A request for one dataset, checked and complete. ``joined``: the number of shards that the set is put together from."""
 
     method: Method
     track: Track
@@ -62,6 +62,7 @@ class Plan:
     runs: Path
     processes: int = 1
     shard: tuple[int, int] = (0, 1)
+    joined: int = 1
 
     @property
     def seeds(self) -> list[int]:

@@ -15,7 +15,7 @@ from benchmark_adapters.budget import Budget
 T = TypeVar("T")
 R = TypeVar("R")
 SMALL = 100e6  # parameters of a UNet whose single operations are too small to keep several cores busy
-SMALL_BATCH, CPU_BATCH, GPU_START, GPU_MOST = 64, 4, 4, 256
+SMALL_BATCH, CPU_BATCH, GPU_START, GPU_MOST = 128, 4, 4, 256
 GAIN = 1.05  # what twice the images per pass must bring, per image, to be worth it
 TRIES = 2
 
@@ -26,9 +26,9 @@ class BatchSize:
     On a CPU the default is fixed, so that a seed gives the same pixels in every run.
     """
 
-    def __init__(self, asked: int | None, device: str, parameters: float) -> None:
-        """``parameters`` of the UNet."""
-        self.size = asked or (GPU_START if device != "cpu" else SMALL_BATCH if parameters < SMALL else CPU_BATCH)
+    def __init__(self, asked: int | None, device: str, parameters: float, most: int = SMALL_BATCH) -> None:
+        """``parameters`` of the UNet; on a CPU no lane's share of the images is more than ``most``."""
+        self.size = asked or (GPU_START if device != "cpu" else min(most, SMALL_BATCH) if parameters < SMALL else CPU_BATCH)
         self.growing = asked is None and device != "cpu"
         self.per_image = 0.0  # seconds
         self._best: dict[int, float] = {}

@@ -65,8 +65,9 @@ def rounds(task: Task, budget: Budget) -> Iterator[Round]:
     """Rounds of sampled images, each followed by its augmented copies; forever where ``task.ipc`` is None."""
     chosen = settings(task.options, task.dataset.name)
     per_class = None if task.ipc is None else math.ceil(task.ipc / (1 + chosen.copies))
-    studio = Studio(task, chosen)
-    studio.choose_decoder(None if per_class is None else per_class * task.dataset.num_classes // task.parts, budget)
+    images = None if per_class is None else math.ceil(per_class * task.dataset.num_classes / task.parts)
+    studio = Studio(task, chosen, images)
+    studio.choose_decoder(budget)
     task.ready(**studio.facts)
     wanted = _round_robin(task, per_class)
     yield from _grown(studio, wanted, budget)
@@ -100,14 +101,14 @@ class Studio:
         compiled: for the record, what became of compiling.
     """
 
-    def __init__(self, task: Task, chosen: Settings) -> None:
-        """Loads the model and encodes all prompts.
+    def __init__(self, task: Task, chosen: Settings, images: int | None) -> None:
+        """Loads the model and encodes all prompts, for ``images`` samples (None: as many as fit).
 
         Raises:
             UserError: the model can't be had.
         """
         data = task.dataset
-        self.task, self.chosen = task, chosen
+        self.task, self.chosen, self.images = task, chosen, images
         dtype = getattr(torch, chosen.dtype) if chosen.dtype else None
         self.turbo = sampler.TurboSampler(chosen.model, task.device, chosen.lora, chosen.size, dtype)
         self.target = decoders.Target(data.image_size, data.channels, self.turbo.border)
@@ -118,8 +119,9 @@ class Studio:
         self.turbo.encode(every)
         self.turbo.free_encoders()
         parameters = sum(weights.numel() for weights in self.turbo.pipe.unet.parameters())
-        self.size = batching.BatchSize(chosen.batch, task.device, parameters)
         self.lanes = batching.lanes(task.device, parameters, torch.get_num_threads()) if self.turbo.is_direct else 1
+        share = {} if images is None else {"most": max(1, math.ceil(images / self.lanes))}
+        self.size = batching.BatchSize(chosen.batch, task.device, parameters, **share)
         self.compiled: dict[str, Any] = {"compile": "no"}
         self.facts: dict[str, Any] = {
             **self.turbo.facts,
@@ -133,9 +135,9 @@ class Studio:
             "copies": chosen.copies,
         }
 
-    def choose_decoder(self, images: int | None, budget: Budget) -> None:
-        """Takes the decoder that the options name, or that suits a run of ``images`` samples (None: as many as fit)."""
-        at = decoders.Situation(self.turbo.pipe, self.target, self.turbo.size, self._draw, images, budget.remaining(), self.chosen.tiny)
+    def choose_decoder(self, budget: Budget) -> None:
+        """Takes the decoder that the options name, or that suits the run."""
+        at = decoders.Situation(self.turbo.pipe, self.target, self.turbo.size, self._draw, self.images, budget.remaining(), self.chosen.tiny)
         choice = decoders.choose(self.chosen.decoder, at)
         self.decode = choice.decoder
         self.facts |= choice.facts

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,10 +153,40 @@ def load(model: Model, device: str, dtype: torch.dtype | None = None) -> Any:
     pipe.to(device)
     if dtype == torch.float16 and pipe.vae.config.force_upcast:  # once, where the pipeline would recast it at every call
         pipe.vae.to(torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32)
-    if device.startswith("cuda"):
-        for part in (pipe.unet, pipe.vae):
-            part.to(memory_format=torch.channels_last)
     return pipe
+
+
+def speed_up(pipe: Any) -> None:
+    """Makes ``pipe`` faster with the same results to rounding, once no more weights are added to it."""
+    import torch
+
+    for part in (pipe.unet, pipe.vae):
+        _fold_upsampling(part)
+        part.to(memory_format=torch.channels_last)
+
+
+def _fold_upsampling(net: Any) -> None:
+    """Makes each nearest-neighbour upsampling by 2 with its 3x3 convolution one transposed convolution: the same sums in 4/9 of the products.
+
+    A 3x3 kernel over doubled pixels is a 4x4 kernel, that of the 3x3 one convolved with a box of 2x2, with stride 2.
+    """
+    import torch
+    import torch.nn.functional as F
+    from diffusers.models.upsampling import Upsample2D
+
+    for layer in net.modules():
+        if isinstance(layer, Upsample2D) and layer.use_conv and layer.interpolate and not layer.norm and layer.conv.kernel_size == (3, 3):
+            kernel = layer.conv.weight.detach().flip(2, 3).transpose(0, 1)
+            boxes = F.conv2d(F.pad(kernel.float().flatten(0, 1)[:, None], [1] * 4), torch.ones(1, 1, 2, 2, device=kernel.device))
+            layer.register_buffer("folded", boxes.view(*kernel.shape[:2], 4, 4).to(kernel.dtype), persistent=False)
+            layer.forward = partial(_upsampled, layer)
+
+
+def _upsampled(layer: Any, hidden_states: torch.Tensor, output_size: Sequence[int] | None = None) -> torch.Tensor:
+    """``output_size`` is twice that of ``hidden_states`` [n, c, h, w] wherever `_fold_upsampling` applies."""
+    import torch.nn.functional as F
+
+    return F.conv_transpose2d(hidden_states, layer.folded, layer.conv.bias, stride=2, padding=1)
 
 
 def synchronise() -> None:

@@ -30,7 +30,7 @@ OPTIONS = (
     Option("prompts", str, None, "name, photo, centered, diverse, bare, or a template with {name} (default: name)", check=check_style),
     Option("pda", str, None, "augmentation after sampling (default: default)", ("default", "published", "none")),
     Option("copies", int, None, "augmented copies of each sampled image (default: 1, with pda=published 4, with pda=none 0)", check=_between(0, 100)),
-    Option("batch", int, None, "images per forward pass (default: 64 on a CPU, 4 for a large model; elsewhere found by trying)", check=_between(1, 4096)),
+    Option("batch", int, None, "images per forward pass (default: up to 128 on a CPU, large models 4; elsewhere found by trying)", check=_between(1, 4096)),
     Option("size", int, None, "height and width of the model's images in pixels (default: the model's own, for SDXL-Turbo 512)", check=_between(8, 2048)),
     Option("decoder", str, "auto", "vae: exact; tiny: distilled; fitted: a map fitted during the run", ("auto", "vae", "tiny", "fitted")),
     Option("tiny", str, None, "folder or hub id of the tiny decoder (default: madebyollin/taesdxl or taesd)"),

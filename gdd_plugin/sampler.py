@@ -45,6 +45,7 @@ class TurboSampler:
             adapter = models.add_lora(self.pipe, lora)
             trained_on = f"{self.facts['model_trained_on']}; its adapter: {adapter.pop('trained_on')}"
             self.facts |= {**adapter, "model": f"{found.name} + {adapter['lora']}", "model_trained_on": trained_on}
+        models.speed_up(self.pipe)
         self._timesteps = list(found.known.timesteps) if found.known else []
         self._embeds: dict[str, Sequence[Tensor]] = {}
 
@@ -125,9 +126,7 @@ class TurboSampler:
         """The Euler step from ``sigma`` to 0, which is the model's estimate of the clean latents (Karras et al. 2022, algorithm 1)."""
         unet, scheduler = self.pipe.unet, self.pipe.scheduler
         noisy = noise * float(scheduler.init_noise_sigma)
-        scaled = (noisy / (sigma**2 + 1) ** 0.5).to(unet.dtype)
-        if self.device.startswith("cuda"):
-            scaled = scaled.contiguous(memory_format=torch.channels_last)
+        scaled = (noisy / (sigma**2 + 1) ** 0.5).to(unet.dtype, memory_format=torch.channels_last)
         output = unet(scaled, float(scheduler.timesteps[0]), embeds[0], added_cond_kwargs=self._conditions(embeds)).sample.float()
         match scheduler.config.prediction_type:
             case "epsilon":

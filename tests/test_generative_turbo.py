@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoPipelineForText2Image, EulerAncestralDiscreteScheduler, StableDiffusionPipeline
+from diffusers import AutoPipelineForText2Image, EulerAncestralDiscreteScheduler
 from PIL import Image
 
 from benchmark_adapters import datasets, students, training
@@ -17,7 +17,7 @@ from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST
 from benchmark_adapters.plan import parse_options
 from benchmark_adapters.recipes import QUICKSTART
 from benchmark_adapters.types import Task, UserError
-from gdd_plugin import architecture, decoders, method, models, sampler
+from gdd_plugin import architecture, decoders, method, models
 from gdd_plugin.plugin import OPTIONS, ddbench_methods
 from gdd_plugin.sampler import TurboSampler, generator
 

@@ -57,10 +57,11 @@ def _host() -> host.Host:
 @click.option("--shard", metavar="I/N", help="Make the I-th of N parts of a set, I from 0, for `ddbench merge`.")
 @click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
 @click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
+@click.option("--plan", "only_plan", is_flag=True, help="Only try the method for some seconds, and show what IPC the limit allows.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
 @console.DEBUG
 @click.pass_context
-def run_command(context: click.Context, /, students: str | None, as_json: bool, **asked: Any) -> None:
+def run_command(context: click.Context, /, students: str | None, only_plan: bool, as_json: bool, **asked: Any) -> None:
     """Make a distilled set in time, score it, record it.
 
     Exit code 0: status ok; 1: the run ended otherwise and its record says why; 2: wrong usage.
@@ -69,6 +70,9 @@ def run_command(context: click.Context, /, students: str | None, as_json: bool, 
     from benchmark_adapters.supervisor import INTERRUPTED
 
     todo = plan.plan(plan.Request(students=_names(students), **asked), _host())
+    if only_plan:
+        _plan(todo, as_json)
+        return
     records = []
     for one in todo:
         with contextlib.redirect_stdout(sys.stderr):
@@ -79,6 +83,28 @@ def run_command(context: click.Context, /, students: str | None, as_json: bool, 
         if INTERRUPTED in record.message:
             break
     _conclude(context, records, asked["runs"], as_json)
+
+
+def _plan(todo: list[Any], as_json: bool) -> None:
+    """What IPC the limit allows, for each dataset."""
+    from dataclasses import asdict
+
+    from tabulate import tabulate
+
+    from benchmark_adapters import cost
+
+    documents = []
+    for one in todo:
+        with contextlib.redirect_stdout(sys.stderr):
+            found, traces = cost.measure(one)
+            name = f"{one.track.name}-{one.dataset.name}-{one.method.name}"
+            plot = cost.save(one.runs / "plans", name, found, traces)
+        rows = cost.table(found, one)
+        documents.append({"dataset": one.dataset.name, "limit": one.time_limit, **asdict(found), "plan": rows})
+        if not as_json:
+            click.echo(f"{one.track.name}, {one.dataset.name}, limit {one.time_limit:g} s\n\n{tabulate(rows, headers='keys')}\n\nplot: {plot}")
+    if as_json:
+        click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
 
 
 def _tell(record: Any, folder: Path) -> None:

@@ -48,7 +48,7 @@ def complete(todo: Plan, make: Callable[[Path], Outcome]) -> Path:
 def _sampled(todo: Plan, folder: Path) -> Outcome:
     title = f"{todo.track.name} / {todo.dataset.name} / {todo.method.name}"
     with progress.sampling(title, todo.ipc, todo.time_limit) as on_round:
-        return supervise(_jobs(todo), todo.time_limit, folder, on_round)
+        return supervise(jobs(todo), todo.time_limit, folder, lambda outcome: on_round(outcome.ipc * todo.processes))
 
 
 def _finished(todo: Plan, folder: Path, outcome: Outcome, test: tuple[Array, Array]) -> Record:
@@ -70,7 +70,7 @@ def _finished(todo: Plan, folder: Path, outcome: Outcome, test: tuple[Array, Arr
         return _unscored(record, error) if _is_scored(record, todo) else record
 
 
-def _jobs(todo: Plan) -> list[Job]:
+def jobs(todo: Plan) -> list[Job]:
     """What each process has to know. Process r of shard I of N makes part r * N + I, so that shards take turns as processes do."""
     shard, shards = todo.shard
     return [
@@ -167,11 +167,12 @@ def _record(todo: Plan, folder: Path, outcome: Outcome, distilled: DistilledSet,
 def _deviations(todo: Plan, status: str, ipc: int, tested: int) -> list[str]:
     """In what the run differs from its track."""
     track = todo.track
+    if todo.shard[1] > 1:
+        return [f"shard {todo.shard[0]} of {todo.shard[1]}"]
     checks = {
         f"status {status}": status != "ok",
         f"limit {todo.time_limit:g} s instead of {track.time_limit:g} s": todo.time_limit != track.time_limit,
         f"IPC {ipc} instead of {' or '.join(map(str, track.ipc))}": bool(track.ipc) and ipc not in track.ipc,
-        f"shard {todo.shard[0]} of {todo.shard[1]}": todo.shard[1] > 1,
         f"joined from {todo.joined} shards, each with a clock of its own": todo.joined > 1,
         f"{todo.repeats} repeats instead of {track.repeats}": todo.repeats < track.repeats,
         f"student {todo.students[0].name}": todo.students[0].name != todo.recipe.student,

@@ -39,8 +39,9 @@ class Outcome:
     Attributes:
         end: it was ``done``, ran into the ``limit``, broke the contract (``invalid``) or failed (``error``); None: no word of it yet.
         parts: for each process the files of the rounds that were complete in time, in order.
-        sampled: freshly sampled images in them; ``ipc``: images per class.
-        load, last: seconds until the method was ready, and until its last round.
+        rounds: of one process, for each round the seconds since the start, and the images sampled in it.
+        sampled: freshly sampled images in them; ``images``: all; ``ipc``: images per class.
+        load: seconds until the method was ready; ``last``: until its last round.
         facts: what it reported.
         lost: processes that failed while others went on, a line for each.
     """
@@ -48,7 +49,9 @@ class Outcome:
     end: Literal["done", "limit", "invalid", "error"] | None = None
     message: str = ""
     parts: list[list[Path]] = field(default_factory=list)
+    rounds: list[tuple[float, int]] = field(default_factory=list)
     sampled: int = 0
+    images: int = 0
     ipc: int = 0
     load: float | None = None
     last: float | None = None
@@ -78,6 +81,10 @@ class Worker:
     over: bool = False
 
 
+class Enough(Exception):
+    """No more rounds are wanted."""
+
+
 class Log:
     """The first and the last half of `LOG_BYTES` of a method's output, however much it prints."""
 
@@ -97,12 +104,12 @@ class Log:
         return (self.head + gap + self.tail).decode(errors="replace")
 
 
-def supervise(jobs: Sequence[Job], limit: float, folder: Path, on_round: Callable[[int], None]) -> Outcome:
+def supervise(jobs: Sequence[Job], limit: float, folder: Path, on_round: Callable[[Outcome], None]) -> Outcome:
     """Executes each of ``jobs`` in a process for at most ``limit`` seconds, start of the processes included.
 
-    Writes the rounds to ``folder / "rounds"`` and the method's output to ``folder / "log.txt"``; ``on_round`` hears
-    the images per class so far. When this returns or raises, no process that the method started is left: on Linux
-    every new descendant of this process counts as one.
+    Writes the rounds to ``folder / "rounds"`` and the method's output to ``folder / "log.txt"``; ``on_round`` hears of a
+    process's outcome after each of its rounds, and ends the run by raising `Enough`. When this returns or raises, no process
+    that the method started is left: on Linux every new descendant of this process counts as one.
     """
     folder = folder.absolute()  # a method may change its working directory
     rounds = folder / "rounds"
@@ -119,12 +126,14 @@ def supervise(jobs: Sequence[Job], limit: float, folder: Path, on_round: Callabl
         def note(worker: Worker, event: dict[str, Any]) -> bool:
             last = _note(event, worker.outcome, time.monotonic() - started, rounds)
             if event["kind"] == "round":
-                on_round(sum(one.outcome.ipc for one in workers))
+                on_round(worker.outcome)
             return last
 
         _listen(workers, deadline, log, note)
     except KeyboardInterrupt:  # what is there so far is worth keeping
         interrupted = True
+    except Enough:
+        workers[0].outcome.end = "done"
     finally:
         with undisturbed():
             _end([worker.process for worker in workers], mark, others)
@@ -213,7 +222,9 @@ def _note(event: dict[str, Any], outcome: Outcome, elapsed: float, rounds: Path)
             outcome.used_real_data = True
         case "round":
             outcome.parts[0].append(rounds / event["file"])
+            outcome.rounds.append((elapsed, event["generated"]))
             outcome.sampled += event["generated"]
+            outcome.images += event["images"]
             outcome.ipc = event["ipc"]
             outcome.last = elapsed
         case "end":
@@ -254,6 +265,7 @@ def _together(outcomes: Sequence[Outcome], as_many_as_fit: bool) -> Outcome:
         message="; ".join(failed) if failed and not survived else worst.message,
         parts=[part for one in outcomes for part in one.parts],
         sampled=sum(one.sampled for one in outcomes),
+        images=sum(one.images for one in outcomes),
         ipc=sum(one.ipc for one in outcomes),
         load=min(loads, default=None),
         last=max(lasts, default=None),

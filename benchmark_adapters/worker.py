@@ -127,7 +127,7 @@ def _rounds(method: Method, task: Task, budget: Budget, folder: Path, send: Send
         path = folder / f"{task.part}-{number:07}.safetensors"
         write_round(path, images, labels, generated)
         counts += np.bincount(labels, minlength=len(counts))
-        send("round", file=path.name, generated=int(generated.sum()), ipc=int(counts.min()))
+        send("round", file=path.name, images=len(images), generated=int(generated.sum()), ipc=int(counts.min()))
         if task.ipc is not None and counts.min() >= task.ipc and task.parts == 1:
             break
 

@@ -141,7 +141,7 @@ def test_text_is_encoded_once_for_each_prompt(mini, monkeypatch):
     calls, encode = [], mini.pipe.encode_prompt
     monkeypatch.setattr(mini.pipe, "encode_prompt", lambda prompt, **named: calls.append(prompt) or encode(prompt, **named))
     mini.sample(["a new one", "another", "a new one"] * 40, [generator(0, 0, index) for index in range(120)])
-    assert sum(calls, []) == ["a new one", "another"]
+    assert [prompt for part in calls for prompt in part] == ["a new one", "another"]
 
 
 def test_schedulers_with_other_spacing_become_trailing(folder, tmp_path):

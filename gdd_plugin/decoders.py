@@ -49,9 +49,12 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def to_size(images: Tensor, size: int, channels: int) -> Tensor:
-    """Float [n, 3, h, w] to [n, channels, size, size]: grey by ITU-R BT.601, antialiased bicubic where the size differs."""
-    if channels == 1:
-        images = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    """Float [n, 3, h, w] to [n, channels, size, size]: grey by ITU-R BT.601, then `resized`."""
+    return resized((images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True) if channels == 1 else images, size)
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Float [n, c, h, w] to [n, c, size, size], antialiased bicubic where the size differs."""
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode="bicubic", antialias=True, align_corners=False)
@@ -59,7 +62,7 @@ def to_size(images: Tensor, size: int, channels: int) -> Tensor:
 
 def exact(pipe: Any, target: Target) -> Decoder:
     """The pipeline's own decoder."""
-    return _resized(pipe.vae, target)
+    return _decoded(pipe.vae, target)
 
 
 def tiny(pipe: Any, target: Target, model: str | None = None) -> Decoder:
@@ -77,13 +80,14 @@ def tiny(pipe: Any, target: Target, model: str | None = None) -> Decoder:
         raise UserError(f"the tiny decoder {name} can't be loaded ({one_line(error, 150)}); give its folder with --option tiny=DIR") from None
     if found.config.latent_channels != pipe.unet.config.in_channels:
         raise UserError(f"the tiny decoder {name} is for {found.config.latent_channels} latent channels, the model has {pipe.unet.config.in_channels}")
-    return _resized(found, target)
+    return _decoded(found, target)
 
 
-def _resized(autoencoder: Any, target: Target) -> Decoder:
+def _decoded(autoencoder: Any, target: Target) -> Decoder:
     config = autoencoder.config
     mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
 
+    @torch.inference_mode()
     def decode(latents: Tensor) -> Tensor:
         found = []
         for chunk in latents.split(CHUNK):
@@ -108,13 +112,12 @@ class Map:
 
     def __init__(self, latents: Tensor, pixels: Tensor, shape: Target, image_size: int) -> None:
         """Fits to ``latents`` [n, c, h, h] and the exact ``pixels`` [n, C, s, s] in [0, 255] of images of ``image_size`` pixels."""
-        inside = image_size - 2 * shape.border
-        self.edge = round(shape.border * shape.size / inside)
-        self.size, self.channels = shape.size, shape.channels
-        whole = shape.size + 2 * self.edge
-        self.several = max(1, round(latents.shape[-1] / whole))  # latents to a pixel
-        self.block = max(1, round(whole / latents.shape[-1]))  # pixels to a latent
-        self.grid = math.ceil(whole / self.block)
+        self.size = shape.size
+        self.edge = round(shape.border * shape.size / (image_size - 2 * shape.border))
+        side, whole = latents.shape[-1], shape.size + 2 * self.edge
+        self.several = math.ceil(side / whole)  # latents to a pixel
+        self.block = math.ceil(whole / side)  # pixels to a latent
+        self.grid = min(side, whole)
         source = torch.Generator().manual_seed(0)
         width = latents.shape[1] * self.several**2
         self.scale = latents.float().std()
@@ -122,15 +125,16 @@ class Map:
         self.random, self.bias = random.to(latents.device), torch.randn(HIDDEN, generator=source).to(latents.device)
         features = self._features(latents).movedim(1, -1).flatten(0, -2).double()
         wanted = F.pad(pixels / 127.5 - 1, [self.edge] * 4, mode="replicate")
-        extra = self.grid * self.block - whole
-        wanted = F.pixel_unshuffle(F.pad(wanted, [0, extra, 0, extra], mode="replicate"), self.block)
+        wanted = F.pixel_unshuffle(resized(wanted, self.grid * self.block), self.block)
         gram = features.T @ features
         gram.diagonal().add_(RIDGE * len(features))
         solution = torch.linalg.solve(gram, features.T @ wanted.movedim(1, -1).flatten(0, -2).double())
         self.weight = solution.T.float()[..., None, None]
 
+    @torch.inference_mode()
     def __call__(self, latents: Tensor) -> Tensor:
         found = F.pixel_shuffle(F.conv2d(self._features(latents), self.weight), self.block)
+        found = resized(found, self.size + 2 * self.edge)
         inside = slice(self.edge, self.edge + self.size)
         return ((found[..., inside, inside] + 1) * 127.5).clamp(0, 255)
 

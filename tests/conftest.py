@@ -58,3 +58,16 @@ def ddbench(tmp_path) -> Ddbench:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def random_turbo(tmp_path_factory):
+    """A random model in the layout of SDXL-Turbo's folder, as ``save_pretrained`` writes it."""
+    import torch
+
+    from gdd_plugin import architecture
+
+    torch.manual_seed(0)
+    target = tmp_path_factory.mktemp("models") / "random-turbo"
+    architecture.pipeline(["a photo of a cat", "dog"]).save_pretrained(target)
+    return target

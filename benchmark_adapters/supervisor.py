@@ -141,7 +141,7 @@ def supervise(jobs: Sequence[Job], limit: float, folder: Path, on_round: Callabl
                 _close(worker, log)
             (folder / "log.txt").write_text(log.text(), encoding="utf-8")
     for worker in workers:
-        _conclude(worker.outcome, worker.process, deadline, limit)
+        _conclude(worker, limit)
     outcome = _together([worker.outcome for worker in workers], jobs[0].facts["ipc"] is None)
     if interrupted:
         outcome.end, outcome.message = "error", INTERRUPTED
@@ -237,17 +237,19 @@ def _note(event: dict[str, Any], outcome: Outcome, elapsed: float, rounds: Path)
     return False
 
 
-def _conclude(outcome: Outcome, process: subprocess.Popen[bytes], deadline: float, limit: float) -> None:
+def _conclude(worker: Worker, limit: float) -> None:
     """Says how it ended where no event said so."""
+    outcome, code = worker.outcome, worker.process.returncode
     if outcome.end:
         return
-    outcome.end = "error"
-    if time.monotonic() >= deadline:
+    if not worker.over:
         outcome.end, outcome.message = "limit", f"the limit of {limit:g} s was reached"
-    elif process.returncode < 0:
-        outcome.message = f"the method's process was ended by {signal.Signals(-process.returncode).name}"
+        return
+    outcome.end = "error"
+    if code < 0:
+        outcome.message = f"the method's process was ended by {signal.Signals(-code).name}"
     else:
-        outcome.message = f"the method's process ended itself with exit code {process.returncode}"
+        outcome.message = f"the method's process ended itself with exit code {code}"
 
 
 def _together(outcomes: Sequence[Outcome], as_many_as_fit: bool) -> Outcome:

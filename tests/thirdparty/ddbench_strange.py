@@ -246,6 +246,20 @@ def typed_fact(task, budget):
     yield from images_of(task)
 
 
+def divided(task, budget):
+    """Images that hold their index, each with a copy that is one brighter; a part of the set where there are several."""
+    task.ready(model="indices", batch=CLASSES)
+    wanted = range(task.part, (task.ipc + 1) // 2 if task.ipc else 100_000, task.parts)
+    for count, index in enumerate(wanted):
+        if task.part == task.options["dies"] and count == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if task.ipc is None:
+            time.sleep(0.05)
+        picture = np.full((CLASSES, 2, 1, 28, 28), 2 * index % 256, np.uint8)
+        picture[:, 1] += 1
+        yield picture.reshape(-1, 1, 28, 28), np.repeat(np.arange(CLASSES), 2), np.tile([True, False], CLASSES)
+
+
 METHODS = [
     good, slow, unbalanced, raises, wrong_shape, wrong_size, wrong_dtype, nan, label_range, label_dtype, label_count, no_pair, nothing,
     too_few, megabyte, hangs, ignores_sigterm, dies, leaves, exits, reads_stdin, marks, wanders, silenced, silenced_raises, meddles, deletes,
@@ -262,7 +276,8 @@ def ddbench_methods():
         Option("share", float, 0.5, "a share"),
         Option("flag", bool, False, "a switch"),
     )
-    return [*plain, Method("forks", forks, (Option("pids", str, None, "file for process ids"),)), Method("options", options, typed)]
+    in_parts = Method("divided", divided, (Option("dies", int, -1, "part that is killed after two rounds"),), divisible=True)
+    return [*plain, in_parts, Method("forks", forks, (Option("pids", str, None, "file for process ids"),)), Method("options", options, typed)]
 
 
 @hookimpl

@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow lint setup readme turbo-mini clean
+.PHONY: demo test slow bench bench-full-size lint setup readme turbo-mini clean
 
 demo: setup  ## the main job on real images, beside as many real training images
 	$(BIN)/ddbench run --method generative-turbo
@@ -12,6 +12,12 @@ test: setup  ## the test suite
 
 slow: setup  ## the checks that take minutes
 	$(BIN)/python -m pytest -m slow
+
+bench: setup  ## speed and memory beside what they are compared with (a quarter of an hour)
+	$(BIN)/python -m pytest -m bench tests/benchmarks
+
+bench-full-size: setup  ## the same for SDXL's shapes with random weights (16 GB of memory, a quarter of an hour)
+	$(BIN)/python -m pytest -m full_size tests/benchmarks
 
 lint: setup  ## style and types
 	$(BIN)/ruff check .

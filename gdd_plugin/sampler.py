@@ -75,6 +75,8 @@ class TurboSampler:
     def encode(self, prompts: Sequence[str]) -> None:
         """Computes the embeddings of the prompts that are new."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._embeds]
+        if new and self.pipe.text_encoder is None:
+            raise RuntimeError(f"{new[0]} was not encoded before the encoders were freed")
         for start in range(0, len(new), PROMPTS_AT_ONCE):
             part = new[start : start + PROMPTS_AT_ONCE]
             # Embeddings and, from SDXL, pooled ones; each is followed by that of a negative prompt, which is None.

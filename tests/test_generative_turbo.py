@@ -17,15 +17,10 @@ from benchmark_adapters.recipes import QUICKSTART
 from benchmark_adapters.types import Task, UserError
 from gdd_plugin import method, models
 from gdd_plugin.plugin import OPTIONS, ddbench_methods
-from gdd_plugin.sampler import TurboSampler, generator
+from gdd_plugin.sampler import TurboSampler
 
 (GENERATIVE_TURBO,) = ddbench_methods()
 DEFAULTS = {option.name: option.default for option in OPTIONS}
-
-
-@pytest.fixture(scope="module")
-def mini():
-    return TurboSampler("turbo-mini")
 
 
 def task(dataset=FASHION_MNIST, ipc=2, seed=0, facts=None, **options):
@@ -89,48 +84,6 @@ def test_templates_are_understood(judge, style):
     made = collect(task(ipc=16, prompts=style, pda="none"))
     right = training.predict(judge, training.normalise(made.images, FASHION_MNIST)) == torch.from_numpy(made.labels)
     assert right.float().mean() > 0.65
-
-
-# Sampling
-
-
-@pytest.mark.parametrize("model", ["turbo-mini", "random_turbo"])
-def test_samples_are_the_pipelines_own(model, random_turbo):
-    name = str(random_turbo) if model == "random_turbo" else model
-    turbo = TurboSampler(name)
-    size = turbo.pipe.unet.config.sample_size
-    prompts = ["Sneaker", "Bag", "Sneaker"]
-    made = turbo.sample(prompts, [generator(0, 0, index) for index in range(3)])
-    pipe = AutoPipelineForText2Image.from_pretrained(models.BUNDLED.get(name, name))
-    pipe.set_progress_bar_config(disable=True)
-    for index, prompt in enumerate(prompts):
-        noise = torch.randn(1, 4, size, size, generator=generator(0, 0, index))
-        picture = pipe(prompt, latents=noise, num_inference_steps=1, guidance_scale=0.0).images[0]
-        edge = turbo.border
-        expected = np.asarray(picture, np.int16).transpose(2, 0, 1)[:, edge : 32 - edge, edge : 32 - edge]
-        assert np.abs(expected - made[index].numpy()).max() <= 1
-
-
-def test_an_image_is_the_same_in_every_batch_to_rounding(mini):
-    sources = lambda: [generator(3, label, 0) for label in range(10)]  # noqa: E731
-    prompts = list(FASHION_MNIST.class_names)
-    whole = mini.sample(prompts, sources()).short()
-    parts = mini.sample(prompts, sources(), batch=3).short()
-    assert (whole - parts).abs().max() <= 1
-
-
-def test_noise_belongs_to_seed_class_and_index():
-    draws = [torch.randn(8, generator=generator(*key)) for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)]]
-    assert torch.equal(draws[0], draws[4])
-    assert not any(torch.equal(draws[0], other) for other in draws[1:4])
-    assert not torch.equal(torch.randn(8, generator=generator(1, 11, 0)), torch.randn(8, generator=generator(11, 1, 0)))
-
-
-def test_text_is_encoded_once_for_each_prompt(mini, monkeypatch):
-    calls, encode = [], mini.pipe.encode_prompt
-    monkeypatch.setattr(mini.pipe, "encode_prompt", lambda prompt, **named: calls.append(prompt) or encode(prompt, **named))
-    mini.sample(["a new one", "another", "a new one"] * 40, [generator(0, 0, index) for index in range(120)])
-    assert [prompt for part in calls for prompt in part] == ["a new one", "another"]
 
 
 # Rounds

@@ -1,10 +1,11 @@
-"""Rounds on disk to one file: class-major, balanced, never more than one round in memory."""
+"""Rounds on disk to one file: class-major, balanced, never more than some images in memory."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from benchmark_adapters.types import Dataset, DistilledSet
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
+BLOCK = 1024  # images that are read at once
 Parts = Sequence[Sequence[Path]]  # for each part of a set, its rounds in order
 
 
@@ -52,12 +54,12 @@ def assemble(parts: Parts, dataset: Dataset, ipc: int | None, path: Path) -> Dis
         start = _write_header(out, shape)
         size, at = int(np.prod(shape[1:])), 0
         for file in files:
-            (images,) = _read(file, "images")
-            for image, place in zip(images, row[at : at + len(images)], strict=True):
-                if place >= 0:
-                    out.seek(start + 8 * len(chosen) + int(place) * size)
-                    out.write(image.tobytes())
-            at += len(images)
+            for images in _blocks(file):
+                for image, place in zip(images, row[at : at + len(images)], strict=True):
+                    if place >= 0:
+                        out.seek(start + 8 * len(chosen) + int(place) * size)
+                        out.write(image.tobytes())
+                at += len(images)
         out.seek(start)
         out.write(labels[chosen].astype("<i8").tobytes())
         out.seek(start + len(chosen) * (8 + size))
@@ -78,11 +80,26 @@ def _marks(rounds: Sequence[Path], number: int, parts: int) -> tuple[Array, Arra
 
 
 def _read(path: Path, *keys: str) -> list[Array]:
+    with _opened(path) as file:
+        return [file.get_tensor(key) for key in keys]
+
+
+def _blocks(path: Path) -> Iterator[Array]:
+    """The images of a round, some at a time."""
+    with _opened(path) as file:
+        images = file.get_slice("images")
+        count = images.get_shape()[0]
+        for start in range(0, count, BLOCK):
+            yield images[start : min(start + BLOCK, count)]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return [file.get_tensor(key) for key in keys]
+            yield file
     except (OSError, SafetensorError) as error:
         raise Damaged(f"the rounds on disk are not as they were written: {error}") from None
 

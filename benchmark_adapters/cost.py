@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import tempfile
@@ -22,7 +23,7 @@ SHOWN = (1, 2, 5)  # times powers of ten: the IPC of the table
 
 @dataclass(frozen=True)
 class Trace:
-    """Rounds of one trial: for each the seconds since the method was ready, and how many images were sampled in it."""
+    """Rounds of one size in one trial: for each the seconds since the round before the first, and how many images were sampled in it."""
 
     batch: int | None
     seconds: list[float]
@@ -68,8 +69,10 @@ def measure(todo: Plan) -> tuple[Cost, list[Trace]]:
     """Runs the method for some seconds past loading, with its default batch and, where it has that option, with a smaller one.
 
     Raises:
-        UserError: the method failed, or made too few rounds by the limit to tell.
+        UserError: the method failed, or made too few rounds by the limit to tell; or several processes are to share the work.
     """
+    if todo.processes > 1 or todo.shard[1] > 1:
+        raise UserError("--plan tries a single process; give it without --processes and --shard")
     endless = replace(todo, ipc=None)
     outcome, first = _trial(endless)
     traces = [first]
@@ -124,7 +127,7 @@ def save(folder: Path, name: str, cost: Cost, traces: Sequence[Trace]) -> Path:
         fitted = [(number + 1) * cost.per_batch + total * cost.per_image for number, total in enumerate(totals)]
         (line,) = axes.plot(totals, fitted, label=f"fitted, batch {trace.batch}")
         axes.plot(totals, trace.seconds, marker, color=line.get_color(), alpha=0.4, markersize=4, label=f"measured, batch {trace.batch}")
-    axes.set(xlabel="sampled images", ylabel="seconds since the model was ready", title=name)
+    axes.set(xlabel="sampled images", ylabel="seconds", title=name)
     axes.legend()
     path = folder / f"{name}.svg"
     figure.savefig(path, bbox_inches="tight")
@@ -136,7 +139,8 @@ def _trial(todo: Plan) -> tuple[Outcome, Trace]:
     """The method for at least `TRIAL` seconds and `ROUNDS` rounds, or until the limit."""
 
     def heard(outcome: Outcome) -> None:
-        if len(outcome.rounds) >= ROUNDS and outcome.generate > TRIAL:
+        steady = _steady(outcome)
+        if len(steady) > ROUNDS and steady[-1][0] - steady[0][0] > TRIAL:
             raise Enough
 
     with tempfile.TemporaryDirectory() as folder:
@@ -145,5 +149,13 @@ def _trial(todo: Plan) -> tuple[Outcome, Trace]:
         raise UserError(f"the trial of {todo.method.name} failed: {outcome.message}")
     if not outcome.sampled or outcome.load is None:
         raise UserError(f"{todo.method.name} made no sampled images in {todo.time_limit:g} s; nothing to plan by")
-    seconds = [elapsed - outcome.load for elapsed, _ in outcome.rounds]
-    return outcome, Trace(outcome.facts.get("batch"), seconds, [sampled for _, sampled in outcome.rounds])
+    (began, _), *steady = _steady(outcome)
+    if not steady:
+        raise UserError(f"{todo.method.name} made one round in {todo.time_limit:g} s; nothing to plan by")
+    return outcome, Trace(outcome.facts.get("batch"), [elapsed - began for elapsed, _ in steady], [sampled for _, sampled in steady])
+
+
+def _steady(outcome: Outcome) -> list[tuple[float, int]]:
+    """The last rounds that are all of one size: a GPU's are preceded by those in which the size is looked for."""
+    size = outcome.rounds[-1][1]
+    return list(itertools.takewhile(lambda one: one[1] == size, reversed(outcome.rounds)))[::-1]

@@ -109,7 +109,7 @@ def _verdict(outcome: Outcome, ipc: int, asked: int | None, is_shard: bool = Fal
     """Status and message."""
     if outcome.end in ("invalid", "error"):
         return outcome.end, outcome.message
-    if ipc and (asked is None or ipc >= asked or (is_shard and outcome.end == "done")):
+    if (is_shard and outcome.end == "done") or (ipc and (asked is None or ipc >= asked)):  # a shard may have nothing to make
         return "ok", "; ".join(outcome.lost)
     wanted = "images of every class" if asked is None else f"{asked} images per class"
     if outcome.end == "limit":

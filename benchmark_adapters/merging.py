@@ -16,6 +16,7 @@ from leaderboard import store
 from leaderboard.record import Record
 
 SAME = ("track", "dataset", "method", "options", "seed", "ipc_asked", "model", "model_sha256", "recipe_sha256")  # in all shards
+ALIKE = ("decoder", "dtype", "size")  # so must the facts of those that made any images
 Shards = Mapping[int, tuple[Path, Record]]  # folder and record by number
 
 
@@ -65,6 +66,7 @@ def _read(folders: Sequence[Path]) -> tuple[Shards, int]:
         if found:
             other = next(iter(found.values()))[1]
             differing = [name for name in SAME if getattr(record, name) != getattr(other, name)]
+            differing += [name for name in ALIKE if record.ipc and other.ipc and record.facts.get(name) != other.facts.get(name)]
             differing += ["number of shards"] * (of != count) + ["time limit"] * (record.seconds["limit"] != other.seconds["limit"])
             if differing:
                 raise UserError(f"{folder} is no shard of the same set as {next(iter(found.values()))[0]}: {', '.join(differing)} differ")
@@ -88,7 +90,7 @@ def _joined(shards: Shards, count: int, todo: Plan, folder: Path) -> Outcome:
         sampled=sum(record.sampled for record in records),
         load=load,
         last=load + generate,
-        facts=_facts(first) | {"shards": [record.run_id for record in records], "shard_hardware": [record.hardware for record in records]},
+        facts=_facts(first) | {"shards": [_origin(record) for record in records]},
         used_real_data=any(record.uses_real_data for record in records),
         lost=lost,
     )
@@ -100,6 +102,11 @@ def _loss(shards: Shards, number: int) -> str:
         return "missing"
     record = shards[number][1]
     return "" if record.status in ("ok", "timeout") else record.message or record.status
+
+
+def _origin(record: Record) -> dict[str, Any]:
+    """Where a shard comes from; the record itself tells of the machine that joined them."""
+    return {name: getattr(record, name) for name in ("run_id", "hardware", "versions", "commit", "dirty", "images_sha256")}
 
 
 def _facts(record: Record) -> dict[str, Any]:

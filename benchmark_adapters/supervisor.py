@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark_adapters.types import one_line
+from benchmark_adapters.types import UserError, one_line
 
 MARK = "DDBENCH_PROCESS"  # environment variable that names the run in every process that its method starts
 INTERRUPTED = "interrupted"
@@ -142,23 +142,26 @@ def supervise(jobs: Sequence[Job], limit: float, folder: Path, on_round: Callabl
             (folder / "log.txt").write_text(log.text(), encoding="utf-8")
     for worker in workers:
         _conclude(worker, limit)
-    outcome = _together([worker.outcome for worker in workers], jobs[0].facts["ipc"] is None)
+    outcome = _together([worker.outcome for worker in workers], jobs[0].facts["ipc"] is None) if workers else Outcome(parts=[[]])
     if interrupted:
         outcome.end, outcome.message = "error", INTERRUPTED
     return outcome
 
 
 def _start(job: dict[str, Any], environment: Mapping[str, str]) -> Worker:
-    events, events_end = os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "benchmark_adapters.worker", str(events_end)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        pass_fds=[events_end],
-        start_new_session=True,
-        env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
-    )
+    try:
+        events, events_end = os.pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "benchmark_adapters.worker", str(events_end)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[events_end],
+            start_new_session=True,
+            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+        )
+    except OSError as error:
+        raise UserError(f"the method's process can't be started ({error.strerror}); with --processes ask for fewer") from None
     os.close(events_end)
     assert process.stdin
     with contextlib.suppress(BrokenPipeError):  # a process that ended at once is reported below
@@ -271,10 +274,17 @@ def _together(outcomes: Sequence[Outcome], as_many_as_fit: bool) -> Outcome:
         ipc=sum(one.ipc for one in outcomes),
         load=min(loads, default=None),
         last=max(lasts, default=None),
-        facts=outcomes[0].facts | {"processes": len(outcomes)},
+        facts=_facts_of(sound or outcomes) | {"processes": len(outcomes)},
         used_real_data=any(one.used_real_data for one in outcomes),
         lost=failed if survived else [],
     )
+
+
+def _facts_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Those of the first process that told any, with the GPUs of all."""
+    facts = next((one.facts for one in outcomes if one.facts), {})
+    gpus = sum(one.facts.get("gpus", 0) for one in outcomes)
+    return facts | ({"gpus": gpus} if gpus else {})
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ TRIES = 2
 class BatchSize:
     """The size of the next batch: fixed, or doubled while that makes images faster; smaller where time or memory is short.
 
-    On a CPU the default is fixed, so that a seed gives the same pixels in every run.
+    On a CPU the default is fixed, so that a seed gives the same pixels in every run of as many images on as many cores.
     """
 
     def __init__(self, asked: int | None, device: str, parameters: float, most: int = SMALL_BATCH) -> None:
@@ -35,7 +35,7 @@ class BatchSize:
         self._tries = 0
 
     def next(self, remaining: float) -> int:
-        """The size of a batch that ends in ``remaining`` seconds even when another one is before it."""
+        """The size of the next batch, which ends in ``remaining`` seconds even when another one is before it."""
         if self.per_image and remaining < 2 * self.size * self.per_image:
             return max(1, int(remaining / (2 * self.per_image)))
         return self.size
@@ -72,17 +72,18 @@ def batches(items: Iterator[T], size: BatchSize, budget: Budget) -> Iterator[lis
 def lanes(device: str, parameters: float, threads: int) -> int:
     """How many batches are made at once.
 
-    On a GPU two, so that one is prepared or stored while the other is computed. On a CPU a small model's operations are so
+    On a CUDA GPU two, so that one is prepared or stored while the other is computed. On a CPU a small model's operations are so
     short that a core with a batch of its own does more than all cores on one batch; a large one's keep all of them busy.
     """
-    return 2 if device != "cpu" else threads if parameters < SMALL else 1
+    if device == "cpu":
+        return threads if parameters < SMALL else 1
+    return 2 if device.startswith("cuda") else 1
 
 
-def in_lanes(make: Callable[[T], R], items: Iterator[T], count: int) -> Iterator[R]:
-    """``make`` of each item, in order, ``count`` at once in threads that share the CPU's cores evenly, and one more waiting."""
-    cores = max(1, torch.get_num_threads() // count)
+def in_lanes(make: Callable[[T], R], items: Iterator[T], count: int, cores: int) -> Iterator[R]:
+    """``make`` of each item, in order, ``count`` at once in threads that share ``cores`` evenly, and one more waiting."""
     waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(cores,)) as pool:
+    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(max(1, cores // count),)) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(make, item))

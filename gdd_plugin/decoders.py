@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark_adapters.types import UserError, one_line
-from gdd_plugin import models
 
 Decoder = Callable[[Tensor], Tensor]  # latents [n, c, h, w] to pixels in [0, 255], float [n, channels, size, size]
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL converts colour to grey
@@ -22,6 +23,7 @@ TINY = {"StableDiffusionXLPipeline": "madebyollin/taesdxl", "StableDiffusionPipe
 FITTED_ON, HELD_OUT = 32, 16  # images
 GOOD = 30.0  # dB: a mean error of 8 of 255 levels
 WORTH = 0.2  # of a run's time: what the exact decoder may take, and what fitting may take
+LONG = 1.0  # seconds
 NEIGHBOURS = 3
 HIDDEN = 256
 RIDGE = 1e-3
@@ -38,13 +40,19 @@ class Target:
 
 @dataclass(frozen=True)
 class Choice:
-    """A decoder, and what a record says of it: ``decoder``, ``decoder_because``, ``decoder_psnr`` where it isn't exact."""
+    """A decoder, and what a record says of it: ``decoder``, ``decoder_because``; where it isn't exact ``decoder_psnr``, where it is tiny its model."""
 
     decoder: Decoder
     facts: dict[str, Any]
 
 
+def _chunk(latents: Tensor) -> int:
+    """Images that are decoded at once: `CHUNK` of 512 pixels, fewer of larger ones."""
+    return max(1, min(CHUNK, CHUNK * 64**2 // (latents.shape[-2] * latents.shape[-1])))
+
+
 def to_uint8(images: Tensor) -> Tensor:
+    """Float images around [0, 255] of any shape, rounded."""
     return images.round().clamp(0, 255).to(torch.uint8)
 
 
@@ -65,8 +73,8 @@ def exact(pipe: Any, target: Target) -> Decoder:
     return _decoded(pipe.vae, target)
 
 
-def tiny(pipe: Any, target: Target, model: str | None = None) -> Decoder:
-    """A distilled decoder (diffusers' `AutoencoderTiny`): ``model`` is a folder or hub id, by default TAESDXL or TAESD.
+def tiny(pipe: Any, target: Target, model: str | None = None) -> tuple[Decoder, dict[str, str]]:
+    """A distilled decoder (diffusers' `AutoencoderTiny`), and facts for a record: ``model`` is a folder or hub id, by default TAESDXL or TAESD.
 
     Raises:
         UserError: it is not here, or not for these latents.
@@ -80,7 +88,10 @@ def tiny(pipe: Any, target: Target, model: str | None = None) -> Decoder:
         raise UserError(f"the tiny decoder {name} can't be loaded ({one_line(error, 150)}); give its folder with --option tiny=DIR") from None
     if found.config.latent_channels != pipe.unet.config.in_channels:
         raise UserError(f"the tiny decoder {name} is for {found.config.latent_channels} latent channels, the model has {pipe.unet.config.in_channels}")
-    return _decoded(found, target)
+    digest = hashlib.sha256()
+    for weights in found.state_dict().values():
+        digest.update(weights.float().cpu().numpy().tobytes())
+    return _decoded(found, target), {"decoder_model": Path(name).name if Path(name).exists() else name, "decoder_sha256": digest.hexdigest()}
 
 
 def _decoded(autoencoder: Any, target: Target) -> Decoder:
@@ -90,7 +101,7 @@ def _decoded(autoencoder: Any, target: Target) -> Decoder:
     @torch.inference_mode()
     def decode(latents: Tensor) -> Tensor:
         found = []
-        for chunk in latents.split(CHUNK):
+        for chunk in latents.split(_chunk(latents)):
             z = chunk / config.scaling_factor
             if mean and std:
                 z = z * z.new_tensor(std).view(1, -1, 1, 1) + z.new_tensor(mean).view(1, -1, 1, 1)
@@ -123,16 +134,18 @@ class Map:
         self.scale = latents.float().std()
         random = torch.randn(HIDDEN, width, NEIGHBOURS, NEIGHBOURS, generator=source) / (width * NEIGHBOURS**2) ** 0.5
         self.random, self.bias = random.to(latents.device), torch.randn(HIDDEN, generator=source).to(latents.device)
-        features = self._features(latents).movedim(1, -1).flatten(0, -2).double()
+        # Double precision on the CPU: some devices have none.
+        features = self._features(latents).movedim(1, -1).flatten(0, -2).cpu().double()
         wanted = F.pad(pixels / 127.5 - 1, [self.edge] * 4, mode="replicate")
         wanted = F.pixel_unshuffle(resized(wanted, self.grid * self.block), self.block)
         gram = features.T @ features
         gram.diagonal().add_(RIDGE * len(features))
-        solution = torch.linalg.solve(gram, features.T @ wanted.movedim(1, -1).flatten(0, -2).double())
-        self.weight = solution.T.float()[..., None, None]
+        solution = torch.linalg.solve(gram, features.T @ wanted.movedim(1, -1).flatten(0, -2).cpu().double())
+        self.weight = solution.T.float()[..., None, None].to(latents.device)
 
     @torch.inference_mode()
     def __call__(self, latents: Tensor) -> Tensor:
+        """Latents [n, c, h, h] to pixels in [0, 255], float [n, channels, size, size]."""
         found = F.pixel_shuffle(F.conv2d(self._features(latents), self.weight), self.block)
         found = resized(found, self.size + 2 * self.edge)
         inside = slice(self.edge, self.edge + self.size)
@@ -159,7 +172,7 @@ def psnr(made: Tensor, exact: Tensor) -> float:
 def fitted(decode: Decoder, target: Target, image_size: int, draw: Callable[[int], Tensor]) -> tuple[Map, float]:
     """A `Map` fitted to ``decode`` on `FITTED_ON` samples, and its PSNR on `HELD_OUT` others."""
     latents = draw(FITTED_ON + HELD_OUT)
-    pixels = torch.cat([decode(part) for part in latents.split(CHUNK)])
+    pixels = decode(latents)
     found = Map(latents[:FITTED_ON], pixels[:FITTED_ON], target, image_size)
     return found, psnr(found(latents[FITTED_ON:]), pixels[FITTED_ON:])
 
@@ -198,9 +211,10 @@ def choose(wanted: str, at: Situation) -> Choice:
         case "vae":
             return Choice(own, {"decoder": "vae", "decoder_because": "asked for"})
         case "tiny":
-            decoder = tiny(at.pipe, at.target, at.tiny)
+            decoder, facts = tiny(at.pipe, at.target, at.tiny)
             latents = at.draw(4)
-            return Choice(decoder, {"decoder": "tiny", "decoder_because": "asked for", "decoder_psnr": round(psnr(decoder(latents), own(latents)), 2)})
+            quality = round(psnr(decoder(latents), own(latents)), 2)
+            return Choice(decoder, {"decoder": "tiny", "decoder_because": "asked for", "decoder_psnr": quality, **facts})
         case "fitted":
             return _fitted(own, at, "asked for")
         case _:
@@ -208,9 +222,8 @@ def choose(wanted: str, at: Situation) -> Choice:
 
 
 def _fitted(own: Decoder, at: Situation, because: str) -> Choice:
-    began = time.monotonic()
     found, quality = fitted(own, at.target, at.image_size, at.draw)
-    facts = {"decoder_psnr": round(quality, 2), "decoder_seconds": round(time.monotonic() - began, 2)}
+    facts = {"decoder_psnr": round(quality, 2)}
     if quality < GOOD:
         return Choice(own, {"decoder": "vae", "decoder_because": f"the fitted map's PSNR of {quality:.1f} dB is below {GOOD:g}", **facts})
     return Choice(found, {"decoder": "fitted", "decoder_because": because, **facts})
@@ -235,10 +248,20 @@ def _auto(own: Decoder, at: Situation) -> Choice:
 
 
 def _seconds(make: Callable[[], Tensor]) -> tuple[float, Tensor]:
-    """Time of a call and what it gave; the call before it, which warms up, doesn't count."""
-    make()
-    models.synchronise()
-    began = time.monotonic()
-    made = make()
-    models.synchronise()
-    return time.monotonic() - began, made
+    """Time of a call and what it gave. A short one is made twice, since the first warms up."""
+    for _ in range(2):
+        began = time.monotonic()
+        made = make()
+        _synchronise()
+        elapsed = time.monotonic() - began
+        if elapsed > LONG:
+            break
+    return elapsed, made
+
+
+def _synchronise() -> None:
+    """Waits for the device, so that the clock shows when work is done and not when it was begun."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    elif torch.backends.mps.is_available():
+        torch.mps.synchronize()

@@ -25,7 +25,7 @@ PRESETS: dict[str, dict[str, str]] = {
 }
 MODELS = {"fashion-mnist": "turbo-mini"}
 MODEL = "stabilityai/sdxl-turbo"
-COMPILING, AT_MOST = 90.0, 0.1  # seconds that compiling takes, and the share of the remaining time that it may take
+COMPILING, AT_MOST = 90.0, 0.05  # seconds that compiling takes, and the share of the remaining time that it may take
 
 Images = Sequence[tuple[int, int]]  # (label, index) of each
 
@@ -74,9 +74,15 @@ def rounds(task: Task, budget: Budget) -> Iterator[Round]:
         yield studio.make(list(itertools.islice(wanted, 1)))
     yield from _grown(studio, wanted, budget)
     studio.compile(budget)
-    task.report(batch=studio.size.size, **studio.compiled)
-    yield from batching.in_lanes(studio.make, batching.batches(wanted, studio.size, budget), studio.lanes)
-    task.report(batch=studio.size.size)
+    task.report(batch=studio.size.size, lanes=studio.lanes, **studio.compiled)
+    reported = studio.size.size
+    # On a GPU each lane keeps the main thread's share of the CPU: a compiled graph is compiled again for another one.
+    cores = torch.get_num_threads() * (studio.lanes if task.device != "cpu" else 1)
+    for made in batching.in_lanes(studio.make, batching.batches(wanted, studio.size, budget), studio.lanes, cores):
+        if studio.size.size != reported:  # memory was short
+            reported = studio.size.size
+            task.report(batch=reported, **studio.compiled)
+        yield made
 
 
 def _grown(studio: Studio, wanted: Iterator[tuple[int, int]], budget: Budget) -> Iterator[Round]:
@@ -139,10 +145,20 @@ class Studio:
 
     def choose_decoder(self, budget: Budget) -> None:
         """Takes the decoder that the options name, or that suits the run."""
+        began = time.monotonic()
+        if self.task.parts > 1 and self.chosen.decoder == "auto":  # which decides by the clock, and so not the same everywhere
+            self.facts |= {"decoder": "vae", "decoder_because": "parts of one set are decoded alike: name another decoder for all"}
+            return
         at = decoders.Situation(self.turbo.pipe, self.target, self.turbo.size, self._draw, self.images, budget.remaining(), self.chosen.tiny)
-        choice = decoders.choose(self.chosen.decoder, at)
+        try:
+            choice = decoders.choose(self.chosen.decoder, at)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            self.facts |= {"decoder": "vae", "decoder_because": "there was no memory to try others"}
+            return
         self.decode = choice.decoder
-        self.facts |= choice.facts
+        self.facts |= {**choice.facts, "decoder_seconds": round(time.monotonic() - began, 2)}
 
     def _draw(self, count: int) -> Tensor:
         """Latents of samples that are no part of the set, the same in every part of a run, from prompts of all classes."""
@@ -153,7 +169,9 @@ class Studio:
         return torch.cat([self.turbo.latents(words[at : at + step], sources[at : at + step]) for at in range(0, count, step)])
 
     def make(self, batch: Images) -> Round:
-        """The images of ``batch`` and their copies. Where memory is short, in halves, and smaller batches from then on.
+        """The images of ``batch`` and their copies, uint8 [n * (1 + copies), C, S, S], with labels and marks.
+
+        Where memory is short they are made in halves, and batches are smaller from then on.
 
         Raises:
             UserError: there is not even memory for one image.
@@ -161,7 +179,7 @@ class Studio:
         began = time.perf_counter()
         try:
             made = self._make(batch)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
+        except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
             if len(batch) == 1:
@@ -172,6 +190,9 @@ class Studio:
         # Here the exception is gone, and with it the frames that hold on to memory.
         if self.task.device.startswith("cuda"):
             torch.cuda.empty_cache()
+        if self.turbo.pad_to:
+            self.turbo.uncompile()
+            self.compiled = {"compile": "given up, memory was short"}
         self.size.out_of_memory(len(batch))
         half = len(batch) // 2
         first, second = self.make(batch[:half]), self.make(batch[half:])
@@ -187,7 +208,7 @@ class Studio:
 
     def compile(self, budget: Budget) -> None:
         """Compiles the UNet for one size of batch, where that was asked for or pays; the record says what it took, or why it failed."""
-        pays = self.task.device.startswith("cuda") and budget.remaining() * AT_MOST > COMPILING
+        pays = self.task.device.startswith("cuda") and self.task.ipc is None and budget.remaining() * AT_MOST > COMPILING
         if self.chosen.compile == "no" or (self.chosen.compile == "auto" and not pays):
             return
         began = time.monotonic()
@@ -196,8 +217,9 @@ class Studio:
         self.compiled = {"compile": problem or "yes", "compile_seconds": round(time.monotonic() - began, 2)}
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Libraries below torch raise plain errors."""
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in ("out of memory", "allocate memory", "ALLOC_FAILED"))
 
 
 def _with_copies(images: Tensor, labels: Tensor, chosen: Settings, generators: list[torch.Generator]) -> Round:

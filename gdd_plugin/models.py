@@ -76,18 +76,16 @@ class Model:
 
     @property
     def weights_sha256(self) -> str:
-        """Hash of the names and contents of the weight files that `load` reads: fp16 ones where there are any.
+        """Hash of the names and contents of the weight files that `load` reads: of each part the fp16 ones where it has any.
 
         In the hub's cache a weight file links to a blob that is named by its sha256, which saves reading gigabytes.
         """
         total = hashlib.sha256()
-        files = sorted(self.folder.glob("*/*.safetensors"))
-        if self.unet:
-            files = [self.unet, *(file for file in files if file.parent.name != "unet")]
-        halves = [file for file in files if ".fp16." in file.name or file == self.unet]
-        for file in halves if len(halves) > bool(self.unet) else files:
-            name = "unet" if file == self.unet else file.relative_to(self.folder).as_posix()
-            total.update(f"{_file_sha256(file)}  {name}\n".encode())
+        for folder in sorted(path.parent for path in self.folder.glob("*/config.json")):
+            files = sorted(folder.glob("*.safetensors"))
+            files = [file for file in files if ".fp16." in file.name] or files
+            for file in [self.unet] if self.unet and folder.name == "unet" else files:
+                total.update(f"{_file_sha256(file)}  {folder.name}/{file.name}\n".encode())
         return total.hexdigest()
 
     @property
@@ -113,7 +111,7 @@ def locate(name: str) -> Model:
     if not folder.is_dir():
         if not known and not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
             raise UserError(f"no model folder {name}; give a folder, a hub id such as stabilityai/sdxl-turbo, or {', '.join([*BUNDLED, *KNOWN])}")
-        folder = _from_hub(known.pipeline if known else name)
+        folder = _from_hub(known.pipeline if known else name, {"unet": None} if known and known.unet else {})
         unet = hub_file(*known.unet) if known and known.unet else None
     if not (folder / "model_index.json").is_file():
         raise UserError(f"{folder} is no model folder: it has no model_index.json")
@@ -152,7 +150,7 @@ def load(model: Model, device: str, dtype: torch.dtype | None = None) -> Any:
     pipe.set_progress_bar_config(disable=True)
     pipe.to(device)
     if dtype == torch.float16 and pipe.vae.config.force_upcast:  # once, where the pipeline would recast it at every call
-        pipe.vae.to(torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32)
+        pipe.vae.to(torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32)
     return pipe
 
 
@@ -187,14 +185,6 @@ def _upsampled(layer: Any, hidden_states: torch.Tensor, output_size: Sequence[in
     import torch.nn.functional as F
 
     return F.conv_transpose2d(hidden_states, layer.folded, layer.conv.bias, stride=2, padding=1)
-
-
-def synchronise() -> None:
-    """Waits for the GPU, so that a clock shows when work is done and not when it was begun."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def add_lora(pipe: Any, lora: str) -> dict[str, str]:
@@ -241,15 +231,15 @@ def hub_file(repository: str, name: str) -> Path:
         raise _out_of_reach(repository, f"{repository} {name}", error) from None
 
 
-def _from_hub(repository: str) -> Path:
-    """The folder of a pipeline in the hub's cache, downloaded where it is not there."""
+def _from_hub(repository: str, without: Mapping[str, None]) -> Path:
+    """The folder of a pipeline in the hub's cache, downloaded where it is not there; parts that are named in ``without`` aren't needed."""
     from diffusers import DiffusionPipeline
 
     try:
         try:
-            return Path(DiffusionPipeline.download(repository, variant="fp16", use_safetensors=True))
+            return Path(DiffusionPipeline.download(repository, variant="fp16", use_safetensors=True, **without))
         except ValueError:  # a model without that variant
-            return Path(DiffusionPipeline.download(repository, use_safetensors=True))
+            return Path(DiffusionPipeline.download(repository, use_safetensors=True, **without))
     except Exception as error:
         raise _out_of_reach(repository, repository, error) from None
 
@@ -271,13 +261,15 @@ def _pipeline_class(folder: Path) -> str:
 
 def _unet(model: Model, dtype: torch.dtype) -> Any:
     """The UNet of ``model.unet``, whose architecture is the pipeline's own."""
+    import torch
     from diffusers import UNet2DConditionModel
     from safetensors.torch import load_file
 
     assert model.unet
-    unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(model.folder / "unet")).to(dtype)
-    unet.load_state_dict(load_file(model.unet))
-    return unet.eval()
+    with torch.device("meta"):  # no random weights for what is loaded anyway
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(model.folder / "unet"))
+    unet.load_state_dict(load_file(model.unet), assign=True)
+    return unet.to(dtype).eval()
 
 
 def _silence_transformers() -> None:

@@ -31,11 +31,17 @@ OPTIONS = (
     Option("pda", str, None, "augmentation after sampling (default: default)", ("default", "published", "none")),
     Option("copies", int, None, "augmented copies of each sampled image (default: 1, with pda=published 4, with pda=none 0)", check=_between(0, 100)),
     Option("batch", int, None, "images per forward pass (default: up to 128 on a CPU, large models 4; elsewhere found by trying)", check=_between(1, 4096)),
-    Option("size", int, None, "height and width of the model's images in pixels (default: the model's own, for SDXL-Turbo 512)", check=_between(8, 2048)),
+    Option("size", int, None, "height and width of the model's images in pixels (default: the model's own, for SDXL-Turbo 512)", check=_between(8, 1024)),
     Option("decoder", str, "auto", "vae: exact; tiny: distilled; fitted: a map fitted during the run", ("auto", "vae", "tiny", "fitted")),
     Option("tiny", str, None, "folder or hub id of the tiny decoder (default: madebyollin/taesdxl or taesd)"),
     Option("dtype", str, None, "of the UNet (default: float32 on a CPU, float16 elsewhere)", ("float32", "float16", "bfloat16")),
-    Option("compile", str, "auto", "torch.compile for the UNet (auto: on CUDA, where it takes less than a tenth of the time)", ("auto", "yes", "no")),
+    Option(
+        "compile",
+        str,
+        "auto",
+        "torch.compile for the UNet (auto: on CUDA, where that takes less than a twentieth of the time)",
+        ("auto", "yes", "no"),
+    ),
 )
 
 

@@ -62,14 +62,18 @@ class TurboSampler:
     def compile(self, batch: int) -> str:
         """Compiles the UNet for batches of ``batch`` and fills up smaller ones; returns why that failed, or nothing."""
         prompt = next(iter(self._embeds))
-        unet, self.pad_to = self.pipe.unet, batch
+        self.pad_to = batch
         try:
-            unet.compile(dynamic=False)
+            self.pipe.unet.compile(dynamic=False)
             self.latents([prompt], [generator(0, -1, 0)])
         except Exception as error:  # no compiler, or something that it can't translate
-            unet._compiled_call_impl, self.pad_to = None, 0
+            self.uncompile()
             return f"failed: {one_line(error, 150)}"
         return ""
+
+    def uncompile(self) -> None:
+        """Back to any size of batch."""
+        self.pipe.unet._compiled_call_impl, self.pad_to = None, 0
 
     @torch.inference_mode()
     def encode(self, prompts: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from diffusers import LCMScheduler, StableDiffusionXLPipeline
 
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.datasets import FASHION_MNIST
@@ -92,19 +93,19 @@ def test_lanes_work_at_once_and_answer_in_order():
         time.sleep(0.05 * (item % 2))
         return item
 
-    assert list(in_lanes(make, iter(range(6)), 2)) == list(range(6))
+    assert list(in_lanes(make, iter(range(6)), 2, 2)) == list(range(6))
 
 
 def test_lanes_share_the_cores_and_leave_others_alone():
     before = torch.get_num_threads()
-    shares = list(in_lanes(lambda _: torch.get_num_threads(), iter(range(4)), before))
+    shares = list(in_lanes(lambda _: torch.get_num_threads(), iter(range(4)), before, before))
     assert set(shares) == {1}
     assert torch.get_num_threads() == before
 
 
 def test_an_error_in_a_lane_is_the_callers():
     with pytest.raises(ZeroDivisionError):
-        list(in_lanes(lambda item: 1 // item, iter([1, 0, 1]), 2))
+        list(in_lanes(lambda item: 1 // item, iter([1, 0, 1]), 2, 2))
 
 
 def test_a_batch_takes_what_is_left():
@@ -148,6 +149,8 @@ def test_with_max_the_time_goes_to_sampling():
         times.append(time.monotonic())
     assert (times[-1] - ready[0]) / (started + seconds - ready[0]) > 0.95
     assert len(times) > 5  # smaller and smaller batches at the end
+    pauses = [later - earlier for earlier, later in itertools.pairwise([ready[0], *times])]
+    assert max(pauses) < 0.25 * seconds
 
 
 # Memory
@@ -177,6 +180,27 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(little_memory):
     assert little_memory[-1] <= 5
     expected = np.concatenate([images for images, _, _ in rounds(task(ipc=4, batch=5))]).astype(int)
     assert np.abs(np.concatenate([images for images, _, _ in made]).astype(int) - expected).max() <= 1
+
+
+def test_out_of_memory_gives_up_what_was_compiled_for_larger_batches(monkeypatch):
+    """A fake of a compiler and of memory that is full once two lanes work: smaller batches must not be filled up again."""
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **settings: setattr(self, "_compiled_call_impl", self.forward))
+    latents, seen = TurboSampler.latents, []
+
+    def small(self, prompts, generators):
+        filled = max(len(prompts), self.pad_to)
+        seen.append(filled)
+        if filled > 5 and len(seen) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return latents(self, prompts, generators)
+
+    monkeypatch.setattr(TurboSampler, "latents", small)
+    facts = {}
+    made = rounds(task(ipc=4, batch=20, compile="yes", facts=facts))
+    assert sorted(np.concatenate([labels for _, labels, _ in made]).tolist()) == sorted(list(range(10)) * 4)
+    assert seen[0] == 20
+    assert seen[-1] <= 5
+    assert (facts["batch"], facts["compile"]) == (5, "given up, memory was short")
 
 
 def test_no_memory_for_one_image_is_one_line(monkeypatch):
@@ -247,6 +271,16 @@ def test_auto_compiles_nothing_on_a_cpu():
     facts = {}
     rounds(task(ipc=1, facts=facts), seconds=10_000)
     assert facts["compile"] == "no"
+
+
+def test_a_step_that_only_the_pipeline_computes_makes_rounds_too(random_turbo, tmp_path):
+    pipe = StableDiffusionXLPipeline.from_pretrained(random_turbo)
+    pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
+    pipe.save_pretrained(tmp_path / "lcm")
+    facts = {}
+    made = rounds(task(ipc=2, batch=8, model=str(tmp_path / "lcm"), facts=facts))
+    assert facts["lanes"] == 1  # its scheduler has a state
+    assert [len(labels) for _, labels, _ in made] == [8, 8, 4]
 
 
 def test_rounds_without_end_end_when_nobody_listens():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmark_adapters.cost import Cost, Trace, fit
+from benchmark_adapters.cost import Cost, Trace, _steady, fit
 from benchmark_adapters.supervisor import Outcome
 
 COST = Cost(start=5.0, prompts=2, per_prompt=0.01, per_batch=0.1, per_image=0.02, copies=2.0, batch=16)
@@ -52,6 +52,16 @@ def test_a_plan_shows_what_fits_and_leaves_no_run(ddbench, tmp_path):
     assert found["copies"] == 1
     assert (tmp_path / "runs" / "plans" / "quickstart-fashion-mnist-generative-turbo.svg").read_text().startswith("<?xml")
     assert not list((tmp_path / "runs").glob("*/*/*/*/record.json"))
+
+
+def test_a_plan_is_of_one_process(ddbench):
+    done = ddbench("run", "--method", "generative-turbo", "--plan", "--processes", "2")
+    assert (done.returncode, done.stderr) == (2, "error: --plan tries a single process; give it without --processes and --shard\n")
+
+
+def test_a_gpus_search_for_a_batch_is_no_part_of_the_trial():
+    rounds = [(5.0, 4), (5.1, 4), (5.2, 8), (5.5, 16), (6.0, 16), (6.5, 16)]
+    assert _steady(Outcome(rounds=rounds)) == [(5.5, 16), (6.0, 16), (6.5, 16)]
 
 
 def test_a_method_that_fails_has_no_plan(ddbench, strange_folder):

@@ -66,9 +66,32 @@ def test_shards_join_to_the_set_of_one(run, merge, processes):
     assert joined.accuracies == alone.accuracies
     assert (joined.status, joined.ipc, joined.seed, joined.model) == ("ok", 9, alone.seed, "indices")
     assert joined.not_comparable_because == ["IPC 9 instead of 2", "joined from 3 shards, each with a clock of its own"]
-    assert joined.facts["shards"] == [record.run_id for _, record in reversed(shards)]
+    assert [origin["run_id"] for origin in joined.facts["shards"]] == [record.run_id for _, record in reversed(shards)]
+    assert all(origin["versions"]["torch"] for origin in joined.facts["shards"])
     assert joined.sampled == 50
     assert (folder / "grid.png").exists()
+
+
+def test_shards_that_have_nothing_to_make(run, merge):
+    _, alone = run(ipc=3)
+    shards = [run(ipc=3, shard=f"{number}/3") for number in range(3)]
+    assert [(record.status, record.ipc) for _, record in shards] == [("ok", 2), ("ok", 2), ("ok", 0)]
+    _, joined = merge(*(folder for folder, _ in shards))
+    assert (joined.status, joined.images_sha256) == ("ok", alone.images_sha256)
+
+
+def test_shards_that_were_decoded_otherwise(run, merge):
+    shards = [run(ipc=4, shard=f"{number}/2") for number in range(2)]
+    folder, record = shards[1]
+    (folder / "record.json").write_text(replace(record, facts={**record.facts, "decoder": "tiny"}).to_json())
+    with pytest.raises(UserError, match="decoder differ"):
+        merge(*(folder for folder, _ in shards))
+
+
+def test_the_facts_are_those_of_a_process_that_lives(run):
+    _, record = run(ipc="max", time_limit=3, processes=2, options=["dies=0"], repeats=0)
+    assert (record.status, record.model, record.batch) == ("ok", "indices", 10)
+    assert record.facts["processes"] == 2
 
 
 def test_a_killed_process_loses_only_its_unfinished_round(run):

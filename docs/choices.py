@@ -1,8 +1,10 @@
-"""The tables of choices in method.md: accuracy on training images that turbo-mini has not seen."""
+"""The tables of choices in method.md: `python docs/choices.py [recipes|maps]`. Accuracy on training images that turbo-mini has not seen."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from benchmark_adapters import datasets, students
 from benchmark_adapters.budget import Budget
@@ -11,11 +13,13 @@ from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.recipes import QUICKSTART
 from benchmark_adapters.scoring import score
 from benchmark_adapters.types import DistilledSet, Recipe, Student, Task
-from gdd_plugin import pda
+from gdd_plugin import decoders, pda
 from gdd_plugin.method import rounds
 from gdd_plugin.pda import Policy
 from gdd_plugin.plugin import OPTIONS
+from gdd_plugin.sampler import TurboSampler, generator
 from gdd_plugin.training.data import Real
+from gdd_plugin.training.evaluate import distilled, worth
 
 IPC = 20
 UNSEEN = Real(FASHION_MNIST, None, held_out=5000, per_class=IPC).unseen  # as `ddbench-turbo train` leaves them
@@ -58,7 +62,8 @@ def show(name: str, distilled: DistilledSet, recipe: Recipe = QUICKSTART) -> Non
     print(f"{name:60} {100 * np.mean(found):.1f}  ({' '.join(f'{100 * one:.1f}' for one in found)})", flush=True)
 
 
-if __name__ == "__main__":
+def recipes() -> None:
+    """Recipes of the student, and policies of PDA."""
     for name, recipe in RECIPES.items():
         show(f"{name}, 20 real", real(), recipe)
         show(f"{name}, 20 sampled", sampled(pda="none"), recipe)
@@ -66,3 +71,30 @@ if __name__ == "__main__":
     for name, policy in POLICIES.items():
         pda.POLICIES["default"] = policy
         show(f"10 sampled + 10 copies: {name}", sampled())
+
+
+def maps(per_class: int = 300) -> None:
+    """What fitted maps cost, for images of three sizes."""
+    turbo = TurboSampler("turbo-mini")
+    names = FASHION_MNIST.class_names
+
+    def latents(first: int, last: int, seed: int) -> torch.Tensor:
+        keys = [(index % 10, index // 10) for index in range(first, last)]
+        return turbo.latents([names[label] for label, _ in keys], [generator(seed, *key) for key in keys])
+
+    made = torch.cat([latents(first, first + 100, 0) for first in range(0, 10 * per_class, 100)])
+    labels = np.arange(len(made)) % 10
+    for size in (28, 14, 8):
+        target, data = decoders.Target(size, 1, turbo.border), replace(FASHION_MNIST, image_size=size)
+        small = decoders.resized(torch.from_numpy(UNSEEN[0]).float(), size)
+        unseen = decoders.to_uint8(small).numpy(), UNSEEN[1]
+        exact = decoders.exact(turbo.pipe, target)
+        fitted, quality = decoders.fitted(exact, target, turbo.size, lambda count: latents(0, count, 9))
+        for name, decode in (("exact", exact), ("fitted", fitted)):
+            images = decoders.to_uint8(decode(made)).numpy()
+            found = worth(distilled(images, labels, data, per_class), unseen, data, seeds=3).accuracies
+            print(f"{size}x{size} {name:7} {100 * np.mean(found):.1f}  PSNR {quality:.1f} dB", flush=True)
+
+
+if __name__ == "__main__":
+    {"recipes": recipes, "maps": maps}[sys.argv[1] if sys.argv[1:] else "recipes"]()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark_adapters import datasets, devices, progress, provenance
 from benchmark_adapters.plan import Plan
-from benchmark_adapters.supervisor import INTERRUPTED, Job, Outcome, supervise, undisturbed
+from benchmark_adapters.processes import undisturbed
+from benchmark_adapters.supervisor import INTERRUPTED, Job, Outcome, supervise
 from benchmark_adapters.types import DistilledSet, UserError, one_line
 from leaderboard import stats, store
 from leaderboard.record import Record

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import selectors
@@ -12,14 +11,14 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmark_adapters.processes import MARK, adopt_orphans, end, undisturbed
 from benchmark_adapters.types import UserError, one_line
 
-MARK = "DDBENCH_PROCESS"  # environment variable that names the run in every process that its method starts
 INTERRUPTED = "interrupted"
 LOG_BYTES = 128 * 1024
 
@@ -114,7 +113,7 @@ def supervise(jobs: Sequence[Job], limit: float, folder: Path, on_round: Callabl
     folder = folder.absolute()  # a method may change its working directory
     rounds = folder / "rounds"
     rounds.mkdir()
-    log, mark, others = Log(), uuid.uuid4().hex, _adopt_orphans()
+    log, mark, others = Log(), uuid.uuid4().hex, adopt_orphans()
     started = time.monotonic()
     deadline = started + limit
     workers: list[Worker] = []
@@ -136,7 +135,7 @@ def supervise(jobs: Sequence[Job], limit: float, folder: Path, on_round: Callabl
         workers[0].outcome.end = "done"
     finally:
         with undisturbed():
-            _end([worker.process for worker in workers], mark, others)
+            end([worker.process for worker in workers], mark, others)
             for worker in workers:
                 _close(worker, log)
             (folder / "log.txt").write_text(log.text(), encoding="utf-8")
@@ -285,68 +284,6 @@ def _facts_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     facts = next((one.facts for one in outcomes if one.facts), {})
     gpus = sum(one.facts.get("gpus", 0) for one in outcomes)
     return facts | ({"gpus": gpus} if gpus else {})
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Holds back the signals that would interrupt, so that what is begun is finished; they arrive afterwards."""
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _adopt_orphans() -> set[int]:
-    """Makes this process the parent of orphans below it (Linux), so that none gets out of sight; the pids already there."""
-    import psutil
-
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    return {child.pid for child in psutil.Process().children(recursive=True)}
-
-
-def _end(processes: Sequence[subprocess.Popen[bytes]], mark: str, others: set[int]) -> None:
-    """Ends the process groups at once, then whatever left them: adopted orphans, and what carries the run's mark."""
-    import psutil
-
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    for process in processes:
-        process.wait()
-    for _ in range(10):  # a process may start another while it is looked for
-        orphans = [child for child in psutil.Process().children(recursive=True) if child.pid not in others]
-        for orphan in orphans:
-            with contextlib.suppress(psutil.Error):
-                orphan.kill()
-        psutil.wait_procs(orphans, timeout=1)
-        if not orphans:
-            break
-    end_strays(mark)
-
-
-def end_strays(mark: str) -> None:
-    """Ends every other process that carries ``mark``."""
-    import psutil
-
-    for _ in range(10):  # a process may start another while it is looked for
-        strays = [other for other in psutil.process_iter() if other.pid != os.getpid() and _marked(other, mark)]
-        for stray in strays:
-            with contextlib.suppress(psutil.Error):
-                stray.kill()
-        if not strays:
-            return
-
-
-def _marked(process: Any, mark: str) -> bool:
-    import psutil
-
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark
-    except (psutil.Error, OSError):  # it is gone, or another user's
-        return False
 
 
 def _drain(descriptor: int, log: Log) -> None:

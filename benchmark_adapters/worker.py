@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _end_with_parent(lifeline: Any) -> None:
-    from benchmark_adapters.supervisor import MARK, end_strays
+    from benchmark_adapters.processes import MARK, end_strays
 
     lifeline.read()
     end_strays(os.environ[MARK])

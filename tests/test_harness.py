@@ -17,7 +17,8 @@ from safetensors.numpy import load_file
 
 from benchmark_adapters import checks, datasets, harness
 from benchmark_adapters.plan import Request, plan
-from benchmark_adapters.supervisor import MARK, Log
+from benchmark_adapters.processes import MARK
+from benchmark_adapters.supervisor import Log
 from benchmark_adapters.types import UserError
 from leaderboard import store
 from leaderboard.record import Record

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [  # of benchmark_adapters; a room imports only from floors before its own
-    {"budget", "dsa", "provenance", "progress"},
+    {"budget", "dsa", "provenance", "progress", "processes"},
     {"types"},
     {"console", "students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
     {"tracks", "training", "host", "baselines", "assembly"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark_adapters import hookimpl
@@ -35,12 +36,23 @@ def ddbench_recipes() -> list[Recipe]:
     return list(RECIPES.values())
 
 
+STUDENTS = {
+    "convnet3": "3 blocks of convolution, instance norm, ReLU and pooling, as in the ECCV 2024 challenge",
+    "convnet4": "the same with 4 blocks",
+    "convnet3-bn": "convnet3 with batch norm",
+    "resnet18": "ResNet-18 with the stem for small images",
+    "alexnet": "the small AlexNet of the condensation papers",
+    "vgg11": "VGG-11 with batch norm and one linear layer",
+    "mlp": "two hidden layers",
+}
+
+
 @hookimpl
 def ddbench_students() -> list[Student]:
-    return [Student("convnet3", _convnet3, summary="3 blocks of convolution, instance norm, ReLU and pooling, as in the ECCV 2024 challenge")]
+    return [Student(name, partial(_build, name), summary) for name, summary in STUDENTS.items()]
 
 
-def _convnet3(num_classes: int, image_size: int, channels: int, width: int | None) -> nn.Module:
-    from benchmark_adapters.students import convnet3  # imports torch
+def _build(name: str, num_classes: int, image_size: int, channels: int, width: int | None) -> nn.Module:
+    from benchmark_adapters.students import build  # imports torch
 
-    return convnet3(num_classes, image_size, channels, width)
+    return build(name, num_classes, image_size, channels, width)

@@ -23,4 +23,24 @@ ECCV2024 = Recipe(
     augment="dsa",
     summary="the ECCV 2024 challenge's evaluator: 1001 epochs with DSA",
 )
-RECIPES = {recipe.name: recipe for recipe in (QUICKSTART, ECCV2024)}
+DSA = Recipe(
+    name="dsa/1",
+    student="convnet3",
+    batch_size=256,
+    epochs=1000,
+    lr=0.01,
+    schedule="rebuild-halfway",
+    augment="dsa",
+    summary="DC-BENCH with DSA: 1001 epochs",
+)
+DCBENCH = Recipe(
+    name="dcbench/1",
+    student="convnet3",
+    batch_size=256,
+    epochs=300,
+    lr=0.01,
+    schedule="rebuild-halfway",
+    augment="none",
+    summary="DC-BENCH without augmentation: 301 epochs",
+)
+RECIPES = {recipe.name: recipe for recipe in (QUICKSTART, ECCV2024, DSA, DCBENCH)}

@@ -1,6 +1,6 @@
 """The tracks that ship. Frozen: a changed rule is a new track."""
 
-from benchmark_adapters.recipes import ECCV2024, QUICKSTART
+from benchmark_adapters.recipes import DSA, ECCV2024, QUICKSTART
 from benchmark_adapters.types import Track
 
 TRACKS = (
@@ -14,6 +14,16 @@ TRACKS = (
         repeats=3,
         bundled_data=True,
         summary="a laptop's minute: bundled real images, 20 images per class",
+    ),
+    Track(
+        name="fashion-mnist",
+        datasets=("fashion-mnist",),
+        time_limit=600,
+        ipc=(1, 10, 50),
+        default_ipc=10,
+        recipe=DSA.name,
+        repeats=5,
+        summary="Fashion-MNIST as the condensation papers score it: ten minutes, 1, 10 or 50 images per class",
     ),
     Track(
         name="eccv2024-fixed",

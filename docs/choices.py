@@ -74,7 +74,7 @@ def recipes() -> None:
 
 
 def maps(per_class: int = 300) -> None:
-    """What fitted maps cost, for images of three sizes."""
+    """What fitted maps cost, for images of two sizes."""
     turbo = TurboSampler("turbo-mini")
     names = FASHION_MNIST.class_names
 
@@ -84,7 +84,7 @@ def maps(per_class: int = 300) -> None:
 
     made = torch.cat([latents(first, first + 100, 0) for first in range(0, 10 * per_class, 100)])
     labels = np.arange(len(made)) % 10
-    for size in (28, 14, 8):
+    for size in (28, 14):
         target, data = decoders.Target(size, 1, turbo.border), replace(FASHION_MNIST, image_size=size)
         small = decoders.resized(torch.from_numpy(UNSEEN[0]).float(), size)
         unseen = decoders.to_uint8(small).numpy(), UNSEEN[1]

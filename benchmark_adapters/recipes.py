@@ -1,5 +1,7 @@
 """The recipes that ship. Each is frozen: whoever wants another setting adds a recipe under a new name."""
 
+from dataclasses import replace
+
 from benchmark_adapters.types import Recipe
 
 QUICKSTART = Recipe(
@@ -23,24 +25,6 @@ ECCV2024 = Recipe(
     augment="dsa",
     summary="the ECCV 2024 challenge's evaluator: 1001 epochs with DSA",
 )
-DSA = Recipe(
-    name="dsa/1",
-    student="convnet3",
-    batch_size=256,
-    epochs=1000,
-    lr=0.01,
-    schedule="rebuild-halfway",
-    augment="dsa",
-    summary="DC-BENCH with DSA: 1001 epochs",
-)
-DCBENCH = Recipe(
-    name="dcbench/1",
-    student="convnet3",
-    batch_size=256,
-    epochs=300,
-    lr=0.01,
-    schedule="rebuild-halfway",
-    augment="none",
-    summary="DC-BENCH without augmentation: 301 epochs",
-)
+DSA = replace(ECCV2024, name="dsa/1", summary="DC-BENCH with DSA: 1001 epochs")
+DCBENCH = replace(DSA, name="dcbench/1", epochs=300, augment="none", summary="DC-BENCH without augmentation: 301 epochs")
 RECIPES = {recipe.name: recipe for recipe in (QUICKSTART, ECCV2024, DSA, DCBENCH)}

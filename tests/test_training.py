@@ -187,7 +187,12 @@ def test_shipped_recipes_do_not_change():
     assert np.isclose(ECCV2024.lr, 0.01)
 
 
-FROZEN = {"quickstart/1": "d55d5b352a19", "eccv2024/1": "6ffd612d245c"}
+FROZEN = {
+    "quickstart/1": "d55d5b352a19",
+    "eccv2024/1": "6ffd612d245c",
+    "dsa/1": "f4389f16cc68",
+    "dcbench/1": "cac55fe2c753",
+}
 
 
 def test_shift_moves_each_image_and_repeats_its_edge():

@@ -17,6 +17,12 @@ from leaderboard import store, table
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 RUNS = Path("runs")
+REPEATS = click.option("--repeats", type=int, help="Evaluation seeds; 0 makes the distilled set and scores nothing.  [default: the track's]")
+STUDENTS = click.option("--students", metavar="A,B", help="Networks to train instead of the recipe's.")
+DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+DATA = click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
+KEEP = click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
 
 
 def main() -> None:
@@ -49,16 +55,16 @@ def _host() -> host.Host:
 @click.option("--ipc", metavar="N|max", help="Images per class, or as many as fit into the time limit.  [default: the track's]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling, and the first of the evaluation seeds.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="For making one distilled set, model loading included.  [default: the track's]")
-@click.option("--repeats", type=int, help="Evaluation seeds; 0 makes the distilled set and scores nothing.  [default: the track's]")
-@click.option("--students", metavar="A,B", help="Networks to train instead of the recipe's.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@REPEATS
+@STUDENTS
+@DEVICE
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the method; `ddbench list options METHOD` shows all.")
 @click.option("--processes", type=int, default=1, show_default=True, metavar="N", help="Processes that make the set together, a GPU for each.")
 @click.option("--shard", metavar="I/N", help="Make the I-th of N parts of a set, I from 0, for `ddbench merge`.")
-@click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
-@click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
+@DATA
+@KEEP
 @click.option("--plan", "only_plan", is_flag=True, help="Only try the method for some seconds, and show what IPC the limit allows.")
-@click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
+@AS_JSON
 @console.DEBUG
 @click.pass_context
 def run_command(context: click.Context, /, students: str | None, only_plan: bool, as_json: bool, **asked: Any) -> None:
@@ -156,7 +162,7 @@ def _option_text(option: Any) -> str:
 
 @commands.command("data")
 @click.argument("name", required=False, metavar="[DATASET]")
-@click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
+@DATA
 @click.option("--download", is_flag=True, help="Get the files of DATASET from where torchvision gets them.")
 def data_command(name: str | None, data: Path | None, download: bool) -> None:
     """Show which real datasets are here; how to get the rest.
@@ -205,12 +211,12 @@ def show_command(run: str, runs: tuple[Path, ...], as_json: bool) -> None:
 
 @commands.command("merge")
 @click.argument("shards", nargs=-1, required=True, metavar="RUN [RUN ...]")
-@click.option("--repeats", type=int, help="Evaluation seeds.  [default: the track's]")
-@click.option("--students", metavar="A,B", help="Networks to train instead of the recipe's.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
-@click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
-@click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
-@click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
+@REPEATS
+@STUDENTS
+@DEVICE
+@DATA
+@KEEP
+@AS_JSON
 @console.DEBUG
 @click.pass_context
 def merge_command(context: click.Context, /, shards: tuple[str, ...], students: str | None, as_json: bool, **asked: Any) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BUNDLED = {"turbo-mini": Path(__file__).parent / "turbo_mini"}
 PIPELINES = ("StableDiffusionXLPipeline", "StableDiffusionPipeline")
+TURBO = ("EulerAncestralDiscreteScheduler", {"timestep_spacing": "trailing"})  # SDXL-Turbo's scheduler
 LORA = "pytorch_lora_weights.safetensors"
 
 
@@ -35,7 +36,7 @@ class Known:
     pipeline: str
     licence: str
     unet: tuple[str, str] | None = None
-    scheduler: tuple[str, Mapping[str, str]] = ("EulerAncestralDiscreteScheduler", {"timestep_spacing": "trailing"})
+    scheduler: tuple[str, Mapping[str, str]] = TURBO
     timesteps: tuple[int, ...] = ()
 
 
@@ -144,7 +145,7 @@ def load(model: Model, device: str, dtype: torch.dtype | None = None) -> Any:
         pipe = getattr(diffusers, kind).from_pretrained(model.folder, variant=variant, dtype=dtype, use_safetensors=True, local_files_only=True, **extras)
     except Exception as error:  # whatever a damaged folder makes the libraries raise
         raise UserError(f"model folder {model.folder} can't be loaded: {one_line(error)}") from None
-    name, settings = (model.known or Known("", "")).scheduler
+    name, settings = model.known.scheduler if model.known else TURBO
     if model.known or pipe.scheduler.config.get("timestep_spacing") != "trailing":
         pipe.scheduler = getattr(diffusers, name).from_config(pipe.scheduler.config, **settings)
     pipe.set_progress_bar_config(disable=True)

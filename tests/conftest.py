@@ -71,3 +71,48 @@ def random_turbo(tmp_path_factory):
     target = tmp_path_factory.mktemp("models") / "random-turbo"
     architecture.pipeline(["a photo of a cat", "dog"]).save_pretrained(target)
     return target
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Sums of several threads round differently from run to run, and training magnifies that."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory):
+    """A folder of 1,000 real images: Fashion-MNIST's bundled test split stands for the training split."""
+    import struct
+
+    import numpy as np
+
+    from benchmark_adapters import datasets
+
+    folder = tmp_path_factory.mktemp("few")
+    images, labels = datasets.load(datasets.FASHION_MNIST, "test", bundled=True)
+    for name, array in (("images-idx3", images[:1000, 0]), ("labels-idx1", labels[:1000])):
+        header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+        (folder / f"train-{name}-ubyte").write_bytes(header + array.astype(np.uint8).tobytes())
+    (folder / "t10k-images-idx3-ubyte").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(few, one_thread, tmp_path_factory):
+    """A model that the whole training made in small."""
+    from small_training import SMALL
+
+    from benchmark_adapters.datasets import FASHION_MNIST
+    from gdd_plugin.training import journal
+    from gdd_plugin.training.train import train
+
+    folder = tmp_path_factory.mktemp("models") / "made"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "LOG_EVERY", 1)
+        train(folder, FASHION_MNIST, few, SMALL, save_every=2)
+    return folder

@@ -27,4 +27,13 @@ ECCV2024 = Recipe(
 )
 DSA = replace(ECCV2024, name="dsa/1", summary="DC-BENCH with DSA: 1001 epochs")
 DCBENCH = replace(DSA, name="dcbench/1", epochs=300, augment="none", summary="DC-BENCH without augmentation: 301 epochs")
-RECIPES = {recipe.name: recipe for recipe in (QUICKSTART, ECCV2024, DSA, DCBENCH)}
+DDRANKING_HARD = replace(
+    ECCV2024,
+    name="ddranking-hard/1",
+    batch_size=128,
+    schedule="step-halfway",
+    augment="dsa-aligned",
+    normalisation=(("cifar100", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),),  # CIFAR-10's, as in DD-Ranking
+    summary="DD-Ranking's training with hard labels: 1000 epochs with its DSA; final accuracy instead of the best on test images",
+)
+RECIPES = {recipe.name: recipe for recipe in (QUICKSTART, ECCV2024, DSA, DCBENCH, DDRANKING_HARD)}

@@ -79,29 +79,40 @@ class Recipe:
         student: the network (`benchmark_adapters.students.build`), ``width`` its channels, None its own default.
         steps: optimizer steps, whatever the number of images; or None and
         epochs: the epoch argument, of which ``schedule`` says how many epochs it means.
-        schedule: ``one-cycle`` (learning rate up to ``lr`` and down to 0 over all steps) or ``rebuild-halfway``
+        schedule: ``one-cycle`` (learning rate up to ``lr`` and down to 0 over all steps), ``rebuild-halfway``
             (``epochs + 1`` epochs; after the epoch of index ``epochs // 2 + 1`` the rate is divided by 10 and
-            the optimizer built anew, so its momentum is lost).
-        augment: ``dsa`` (`benchmark_adapters.dsa.augment` on every batch), ``shift`` (by up to 2 pixels) or ``none``.
+            the optimizer built anew, so its momentum is lost) or ``step-halfway`` (``epochs`` epochs; after half of
+            them the rate is divided by 10).
+        augment: ``dsa`` (`benchmark_adapters.dsa.augment` on every batch), ``dsa-aligned`` (the same with
+            ``align_corners``), ``shift`` (by up to 2 pixels) or ``none``.
+        normalisation: (dataset, mean, std) where the recipe has other numbers than the dataset.
     """
 
     name: str
     student: str
     batch_size: int
     lr: float
-    schedule: Literal["one-cycle", "rebuild-halfway"]
-    augment: Literal["dsa", "shift", "none"]
+    schedule: Literal["one-cycle", "rebuild-halfway", "step-halfway"]
+    augment: Literal["dsa", "dsa-aligned", "shift", "none"]
     width: int | None = None
     steps: int | None = None
     epochs: int | None = None
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    normalisation: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...] = ()
     summary: str = ""
+
+    def normalises(self, dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation per channel with which students see ``dataset``."""
+        own = {name: (mean, std) for name, mean, std in self.normalisation}
+        return own.get(dataset.name, (dataset.mean, dataset.std))
 
     @property
     def sha256(self) -> str:
         """Hash of everything that decides a score."""
         settings = {key: value for key, value in asdict(self).items() if key != "summary"}
+        if not self.normalisation:  # as in recipes that are older than this field
+            del settings["normalisation"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 

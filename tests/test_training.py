@@ -1,6 +1,7 @@
 """Students, DSA, recipes and the training loop, against numbers of the official evaluator."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmark_adapters import datasets, dsa, students, training
+import reference
+from benchmark_adapters import datasets, dsa, fast, students, training
 from benchmark_adapters.recipes import ECCV2024, QUICKSTART, RECIPES
 
 GOLDEN = Path(__file__).parent / "golden" / "eccv2024"
@@ -99,26 +101,110 @@ def test_dsa_refuses_unknown_families():
         dsa.augment(DSA["input"], "color_blur")
 
 
-@pytest.mark.parametrize("augmented", [False, True])
-def test_training_follows_the_official_trajectory(augmented, monkeypatch):
-    """The golden run seeds before every epoch of one full batch; each step here is such an epoch."""
+def golden_run(augmented, monkeypatch, train):
+    """The golden run seeds before every epoch of one full batch and takes the images in order."""
     golden = load_file(GOLDEN / "trajectory.safetensors")
     net = students.build("convnet3", 10, 32, 3, width=8)
     net.load_state_dict(weights(golden))
-    epochs = iter(range(100))
+    calls = iter(range(100))
     permutation = torch.randperm
+    each = 2 if train is reference.train else 1  # calls of randperm in an epoch: a DataLoader makes two
 
-    def seeded(count):
-        order = permutation(count)
-        torch.manual_seed(1000 + next(epochs))
-        return torch.arange(len(order))  # in order: a full batch's loss does not depend on it, its augmentation does
+    def seeded(count, generator=None, **how):
+        if generator is None:
+            return permutation(count, **how)  # the compiler's
+        torch.manual_seed(1000 + next(calls) // each)
+        return torch.arange(count)
 
     monkeypatch.setattr(torch, "randperm", seeded)
-    losses = training.train(net, golden["images"], golden["labels"], "eccv2024/1", seed=0, epochs=20, augment=augmented)
+    losses = train(net, golden["images"], golden["labels"], ECCV2024, seed=0, epochs=20, augment=augmented)
     name = "dsa" if augmented else "noaug"
     assert losses == pytest.approx(NUMBERS[f"trajectory_{name}"]["loss_per_epoch"], abs=1e-4)
     for key, value in weights(golden, f"final_{name}.").items():
         torch.testing.assert_close(net.state_dict()[key], value, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+@pytest.mark.parametrize("train", [training.train, reference.train], ids=["fast", "reference"])
+def test_training_follows_the_official_trajectory(train, augmented, monkeypatch):
+    golden_run(augmented, monkeypatch, train)
+
+
+@pytest.mark.filterwarnings("error:training without torch.compile")
+@pytest.mark.parametrize("augmented", [False, True])
+def test_compiled_training_follows_the_official_trajectory(augmented, monkeypatch):
+    monkeypatch.setattr(fast, "WORTH_COMPILING", 0)
+    golden_run(augmented, monkeypatch, training.train)
+
+
+@pytest.mark.parametrize("name", ["convnet3", "convnet3-bn", "alexnet", "mlp"])
+def test_fast_training_draws_and_learns_as_the_plain_loop(name, clothes):
+    """Several batches an epoch, the last one short, in shuffled order and with DSA."""
+    images, labels = clothes[0][:300:3], clothes[1][:300:3]
+    recipe = replace(ECCV2024, batch_size=43, lr=0.001)
+    losses = []
+    for train in (training.train, reference.train):
+        torch.manual_seed(0)
+        net = students.build(name, 10, 28, 1)
+        losses.append(train(net, images, labels, recipe, seed=7, epochs=4))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_images_are_treated_alone_only_where_that_is_known():
+    alone = {name: fast.treats_images_alone(students.build(name, 10, 32, 3)) for name in students.STUDENTS}
+    assert alone == dict.fromkeys(students.STUDENTS, True) | {"convnet3-bn": False, "resnet18": False, "vgg11": False}
+
+
+def test_training_goes_on_where_nothing_can_be_compiled(clothes, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(fast, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(fast, "_compiled_loss", lambda: fail)
+    net = students.build("convnet3", 10, 28, 1, width=8)
+    with pytest.warns(UserWarning, match="without torch.compile, which failed: RuntimeError"):
+        losses = training.train(net, *clothes, "quickstart/1", 0, epochs=2)
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(("schedule", "epochs", "rates"), [("rebuild-halfway", 6, [1, 1, 1, 1, 1, 0.1, 0.1]), ("step-halfway", 6, [1, 1, 1, 0.1, 0.1, 0.1])])
+def test_the_rate_drops_where_the_schedule_says(schedule, epochs, rates, clothes, monkeypatch):
+    seen, buffers = [], []
+    step = torch.optim.SGD.step
+
+    def spied(self, *rest):
+        seen.append(self.param_groups[0]["lr"])
+        buffers.append(bool(self.state))
+        return step(self, *rest)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", spied)
+    net = students.build("convnet3", 10, 28, 1, width=8)
+    recipe = replace(ECCV2024, schedule=schedule, lr=1.0)
+    training.train(net, clothes[0][:20], clothes[1][:20], recipe, 0, epochs=epochs)
+    assert seen == pytest.approx(rates)
+    drop = rates.index(0.1)
+    assert buffers == [False] + [step != drop or schedule == "step-halfway" for step in range(1, len(rates))]  # momentum: lost by the rebuilt one alone
+
+
+def test_ddranking_has_its_own_draws_and_numbers():
+    recipe = RECIPES["ddranking-hard/1"]
+    assert recipe.normalises(datasets.CIFAR100) == recipe.normalises(datasets.CIFAR10) == (datasets.CIFAR10.mean, datasets.CIFAR10.std)
+    assert recipe.normalises(datasets.TINY_IMAGENET) == (datasets.TINY_IMAGENET.mean, datasets.TINY_IMAGENET.std)
+    draws = []
+    for name in ("dsa", "dsa-aligned"):
+        torch.manual_seed(3)  # draws a family that resamples
+        draws.append(training.AUGMENTATIONS[name](DSA["input"]))
+    assert not torch.allclose(*draws)
+    torch.manual_seed(3)
+    torch.testing.assert_close(draws[1], dsa.augment(DSA["input"], align_corners=True))
+
+
+def test_normalised_images_are_those_of_normalise():
+    pixels, _ = datasets.load(datasets.FASHION_MNIST, "test", bundled=True)
+    lazy = training.Normalised.of(pixels[:50], datasets.FASHION_MNIST.mean, datasets.FASHION_MNIST.std)
+    index = torch.tensor([3, 0, 49])
+    assert len(lazy) == 50
+    assert torch.equal(lazy[index], training.normalise(pixels[:50], datasets.FASHION_MNIST)[index])
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +278,7 @@ FROZEN = {
     "eccv2024/1": "6ffd612d245c",
     "dsa/1": "f4389f16cc68",
     "dcbench/1": "cac55fe2c753",
+    "ddranking-hard/1": "89352636b0f6",
 }
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark_adapters import hookimpl
-from benchmark_adapters.baselines import random_real
+from benchmark_adapters.baselines import herding, kmeans, random_real
 from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST, TINY_IMAGENET
 from benchmark_adapters.recipes import RECIPES
 from benchmark_adapters.tracks import TRACKS
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 @hookimpl
 def ddbench_methods() -> list[Method]:
-    return [Method("random-real", random_real, summary="real training images, drawn at random")]
+    return [
+        Method("random-real", random_real, summary="real training images, drawn at random"),
+        Method("herding", herding, summary="real training images that keep their class's mean in feature space (Welling, 2009)"),
+        Method("kmeans", kmeans, summary="real training images nearest to the centres of k-means in feature space"),
+    ]
 
 
 @hookimpl

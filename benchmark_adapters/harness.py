@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark_adapters import datasets, devices, progress, provenance
 from benchmark_adapters.plan import Plan
 from benchmark_adapters.processes import undisturbed
+from benchmark_adapters.results import Kept, Result, Score
 from benchmark_adapters.supervisor import INTERRUPTED, Job, Outcome, supervise
 from benchmark_adapters.types import DistilledSet, UserError, one_line
 from leaderboard import stats, store
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmark_adapters.types import Array
+
+Results = dict[str, list[Result]]  # by student; of each seed that is finished
 
 
 def run(todo: Plan) -> Path:
@@ -36,11 +39,14 @@ def run(todo: Plan) -> Path:
 def complete(todo: Plan, make: Callable[[Path], Outcome]) -> Path:
     """A run whose rounds ``make`` puts into the folder that it is given; raises as `run`."""
     test = datasets.load(todo.dataset, "test", todo.data, todo.track.bundled_data)
+    kept = Kept(todo.runs / ".unfinished")
     try:
         with store.new_run(todo.runs, todo.track.name, todo.dataset.name, todo.method.name) as folder:
-            record = _finished(todo, folder, make(folder), test)
+            record = _finished(todo, folder, make(folder), test, kept)
             with undisturbed():
                 (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
+        if record.status in ("ok", "timeout"):
+            kept.forget()
     except OSError as error:
         raise UserError(f"the runs folder {todo.runs} can't be written ({error.strerror or error}); choose another with --runs") from None
     return store.final(folder)
@@ -52,9 +58,10 @@ def _sampled(todo: Plan, folder: Path) -> Outcome:
         return supervise(jobs(todo), todo.time_limit, folder, lambda outcome: on_round(outcome.ipc * todo.processes))
 
 
-def _finished(todo: Plan, folder: Path, outcome: Outcome, test: tuple[Array, Array]) -> Record:
-    """The set and its score, from the rounds of ``outcome``; the images are kept whatever happens."""
+def _finished(todo: Plan, folder: Path, outcome: Outcome, test: tuple[Array, Array], kept: Kept) -> Record:
+    """The set and its score, from the rounds of ``outcome``; the images, and the score of each finished seed, are kept whatever happens."""
     record: Record | None = None
+    results: Results = {student.name: [] for student in todo.students}
     try:
         with undisturbed():
             distilled = _assemble(outcome, todo, folder / "images.safetensors")
@@ -64,11 +71,14 @@ def _finished(todo: Plan, folder: Path, outcome: Outcome, test: tuple[Array, Arr
                 _save(distilled, record, folder)
             else:
                 (folder / "images.safetensors").unlink()
-        return _scored(record, todo, distilled, test) if _is_scored(record, todo) else record
+        if _is_scored(record, todo):
+            _score(todo, distilled, test, kept, results)
     except (Exception, KeyboardInterrupt) as error:
         if record is None:
             raise
-        return _unscored(record, error) if _is_scored(record, todo) else record
+        if _is_scored(record, todo):
+            record = _unscored(record, error, sum(map(len, results.values())))
+    return _with_scores(record, todo, results)
 
 
 def jobs(todo: Plan) -> list[Job]:
@@ -206,38 +216,42 @@ def _is_scored(record: Record, todo: Plan) -> bool:
     return record.ipc > 0 and record.status in ("ok", "timeout") and todo.repeats > 0
 
 
-def _scored(record: Record, todo: Plan, distilled: DistilledSet, test: tuple[Array, Array]) -> Record:
-    """The record with accuracies: those of the first student, and beside them those of the others."""
+def _score(todo: Plan, distilled: DistilledSet, test: tuple[Array, Array], kept: Kept, results: Results) -> None:
+    """Adds the result of each seed to those of its student."""
     from benchmark_adapters.scoring import score  # imports torch
 
-    started = time.monotonic()
     device = devices.resolve(todo.device)
-    scores = {}
-    try:
-        for student in todo.students:
-            with progress.scoring(student.name, todo.recipe.name, todo.repeats) as report:
-                scores[student.name] = score(distilled, test, todo.dataset, todo.recipe, student, todo.seeds, device, report)
-    finally:
-        record.seconds["evaluate"] = time.monotonic() - started
-    first, *others = scores.items()
-    mean, spread, interval = stats.summary(first[1].accuracies)
+    for student in todo.students:
+        with progress.scoring(student.name, todo.recipe, todo.repeats) as report:
+            for result in score(distilled, test, todo.dataset, todo.recipe, student, todo.seeds, device, report, kept):
+                results[student.name].append(result)
+
+
+def _with_scores(record: Record, todo: Plan, results: Results) -> Record:
+    """The record with accuracies: those of the first student, and beside them those of the others."""
+    first, *others = results.values()
+    if not first:
+        return record
+    score = Score.of(first)
+    mean, spread, interval = stats.summary(score.accuracies)
     return replace(
         record,
-        seeds=todo.seeds,
-        accuracies=first[1].accuracies,
+        seeds=todo.seeds[: len(first)],
+        accuracies=score.accuracies,
         accuracy_mean=mean,
         accuracy_std=spread,
         accuracy_ci95=interval,
-        confusion=first[1].confusion,
-        cross={name: result.accuracies for name, result in others},
-        device=record.device or device,
+        confusion=score.confusion,
+        cross={student.name: Score.of(found).accuracies for student, found in zip(todo.students[1:], others, strict=True)},
+        seconds={**record.seconds, "evaluate": sum(result.seconds for found in results.values() for result in found)},
+        device=record.device or devices.resolve(todo.device),
     )
 
 
-def _unscored(record: Record, error: BaseException) -> Record:
-    """Whatever stopped the scoring: the images stay, and the record says what it was."""
+def _unscored(record: Record, error: BaseException, done: int) -> Record:
+    """Whatever stopped the scoring: the images and finished seeds stay, and the record says what it was."""
     problem = INTERRUPTED if isinstance(error, KeyboardInterrupt) else without_folders(one_line(f"{type(error).__name__}: {error}"))
-    message = f"scoring failed, the images are kept: {problem}"
+    message = f"scoring failed{f' after {done} seeds' if done else ''}, the images are kept: {problem}"
     return replace(record, status="error", message=message, comparable=False, not_comparable_because=["status error"])
 
 

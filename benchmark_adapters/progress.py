@@ -4,6 +4,8 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
+from benchmark_adapters.types import Recipe
+
 
 @contextlib.contextmanager
 def sampling(title: str, ipc: int | None, limit: float) -> Iterator[Callable[[int], None]]:
@@ -21,12 +23,12 @@ def sampling(title: str, ipc: int | None, limit: float) -> Iterator[Callable[[in
 
 
 @contextlib.contextmanager
-def scoring(student: str, recipe: str, seeds: int) -> Iterator[Callable[[int, int, int], None]]:
+def scoring(student: str, recipe: Recipe, seeds: int) -> Iterator[Callable[[int, int, int], None]]:
     """Yields a function that hears (index of the seed, done, total)."""
     from tqdm import tqdm
 
-    print(f"scoring: {student} by recipe {recipe}, {seeds} seed{'s' if seeds != 1 else ''}", file=sys.stderr, flush=True)
-    with tqdm(desc="training", leave=False, disable=None, mininterval=0.2) as bar:
+    print(f"scoring: {student} by recipe {recipe.name}, {seeds} seed{'s' if seeds != 1 else ''}", file=sys.stderr, flush=True)
+    with tqdm(desc="training", unit=" steps" if recipe.steps else " epochs", leave=False, disable=None, mininterval=0.2) as bar:
 
         def report(index: int, done: int, total: int) -> None:
             bar.total = seeds * total

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from benchmark_adapters import training
+from benchmark_adapters import datasets, training
+from benchmark_adapters.results import Kept, Result
 from benchmark_adapters.types import Dataset, DistilledSet, Recipe, Student
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
-
-
-@dataclass(frozen=True)
-class Score:
-    """Final accuracies, fractions, one for each seed; ``confusion`` counts [true][predicted] over all of them."""
-
-    accuracies: list[float]
-    confusion: list[list[int]]
 
 
 def score(
@@ -33,22 +29,44 @@ def score(
     seeds: Sequence[int],
     device: str,
     report: Callable[[int, int, int], None],
-) -> Score:
+    kept: Kept | None = None,
+) -> Iterator[Result]:
     """Trains a new student for each seed and tests it after its last epoch.
 
     ``report`` hears (index of the seed, done, total).
     """
-    images, labels = training.normalise(distilled.images, dataset), torch.from_numpy(distilled.labels)
-    test_images, test_labels = training.normalise(test[0], dataset), torch.from_numpy(test[1])
+    images, labels = seen(distilled, dataset, recipe), torch.from_numpy(distilled.labels)
+    test_images = training.Normalised.of(test[0], *recipe.normalises(dataset))
     width = recipe.width if student.name == recipe.student else None
-    classes = dataset.num_classes
-    accuracies, confusion = [], torch.zeros(classes * classes, dtype=torch.int64)
+    decides = [distilled.sha256, datasets.digest(*test), recipe.sha256, student.name, device, torch.__version__, torch.get_num_threads()]
     for index, seed in enumerate(seeds):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            net = student.build(classes, dataset.image_size, dataset.channels, width)
-        training.train(net, images, labels, recipe, seed, device, report=partial(report, index))
-        predicted = training.predict(net, test_images)
-        accuracies.append((predicted == test_labels).double().mean().item())
-        confusion += torch.bincount(test_labels * classes + predicted, minlength=classes * classes)
-    return Score(accuracies, confusion.view(classes, classes).tolist())
+        key = hashlib.sha256(json.dumps([*decides, seed]).encode()).hexdigest()
+        result = kept.get(key) if kept else None
+        if result is None:
+            started = time.monotonic()
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                net = student.build(dataset.num_classes, dataset.image_size, dataset.channels, width)
+            training.train(net, images, labels, recipe, seed, device, report=partial(report, index))
+            accuracy, confusion = _tested(training.predict(net, test_images).numpy(), test[1], dataset.num_classes)
+            result = Result(accuracy, confusion, time.monotonic() - started)
+            if kept:
+                kept.put(key, result)
+        yield result
+
+
+def seen(distilled: DistilledSet, dataset: Dataset, recipe: Recipe) -> training.Images:
+    """The images as ``recipe`` shows them to students; those of float sets are normalised anew where their numbers differ."""
+    wanted = recipe.normalises(dataset)
+    if distilled.normalisation is None:
+        return training.Normalised.of(distilled.images, *wanted)
+    images = torch.from_numpy(distilled.images)
+    if distilled.normalisation == wanted:
+        return images
+    (old_mean, old_std), (mean, std) = ([torch.tensor(values).view(1, -1, 1, 1) for values in pair] for pair in (distilled.normalisation, wanted))
+    return (images * old_std + old_mean - mean) / std
+
+
+def _tested(predicted: Array, labels: Array, classes: int) -> tuple[float, list[list[int]]]:
+    counts = np.bincount(labels * classes + predicted, minlength=classes * classes)
+    return float((predicted == labels).mean()), counts.reshape(classes, classes).tolist()

@@ -90,7 +90,7 @@ def train(
         if recipe not in RECIPES:
             raise ValueError(f"unknown recipe {recipe!r}; known: {', '.join(RECIPES)}")
         recipe = RECIPES[recipe]
-    student.to(device, memory_format=torch.channels_last).train()
+    student.to(device).to(memory_format=torch.channels_last).train()
     images, labels = images.to(device), labels.to(device)
     change = AUGMENTATIONS[recipe.augment if augment else "none"]
     schedule = _one_cycle if recipe.schedule == "one-cycle" else _by_epochs

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Round = tuple[Array | torch.Tensor, Array | torch.Tensor] | tuple[Array | torch.Tensor, Array | torch.Tensor, Array | torch.Tensor]
 
 Split = Literal["train", "test"]
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation per channel, for pixels in [0, 1]
 
 
 class UserError(Exception):
@@ -102,7 +103,7 @@ class Recipe:
     normalisation: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...] = ()
     summary: str = ""
 
-    def normalises(self, dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def normalises(self, dataset: Dataset) -> Normalisation:
         """Mean and standard deviation per channel with which students see ``dataset``."""
         own = {name: (mean, std) for name, mean, std in self.normalisation}
         return own.get(dataset.name, (dataset.mean, dataset.std))
@@ -228,11 +229,12 @@ class DistilledSet:
     """A tiny training set.
 
     Attributes:
-        images: uint8 [N, C, H, W], class-major.
+        images: uint8 [N, C, H, W], class-major; or float32, for sets that were optimised and left the range of pixels.
         labels: int64 [N].
         class_names: in label order.
         generated: bool [N], True where an image is no augmented copy of another.
         provenance: what is known of its making.
+        normalisation: of float32 images, mean and standard deviation per channel for pixels in [0, 1].
     """
 
     images: Array
@@ -240,6 +242,7 @@ class DistilledSet:
     class_names: tuple[str, ...]
     generated: Array
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    normalisation: Normalisation | None = None
 
     @property
     def ipc(self) -> int:

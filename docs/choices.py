@@ -58,7 +58,7 @@ def real() -> DistilledSet:
 
 def show(name: str, distilled: DistilledSet, recipe: Recipe = QUICKSTART) -> None:
     student = Student(recipe.student, students.convnet3)
-    found = score(distilled, UNSEEN, FASHION_MNIST, recipe, student, range(3), "cpu", lambda *_: None).accuracies
+    found = [result.accuracy for result in score(distilled, UNSEEN, FASHION_MNIST, recipe, student, range(3), "cpu", lambda *_: None)]
     print(f"{name:60} {100 * np.mean(found):.1f}  ({' '.join(f'{100 * one:.1f}' for one in found)})", flush=True)
 
 

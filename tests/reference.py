@@ -50,8 +50,8 @@ def run_epoch(student, loader, optimizer, augment):
     return total / seen
 
 
-def test(student, images, labels, batch_size=256):
-    """Accuracy as the evaluator takes it: image by image from a loader, gradients recorded and not used."""
+def accuracy(student, images, labels, batch_size=256):
+    """As the evaluator takes it: image by image from a loader, gradients recorded and not used."""
     student.eval()
     right = 0
     for batch, classes in DataLoader(TensorDataset(images, labels), batch_size=batch_size):

@@ -352,6 +352,32 @@ def test_a_failing_score_keeps_the_images(strange, tmp_path, monkeypatch):
     assert len(load_file(folder / "images.safetensors")["labels"]) == 20
 
 
+def test_a_killed_score_goes_on_at_the_next_seed(strange, tmp_path, monkeypatch):
+    """Killed while it trains the third of four students; the same run, made again, trains only what is missing."""
+    from benchmark_adapters import training
+
+    trained, train = [], training.train
+
+    def fail_at_third(net, images, labels, recipe, seed, *rest, **named):
+        trained.append(seed)
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return train(net, images, labels, recipe, seed, *rest, **named)
+
+    monkeypatch.setattr(training, "train", fail_at_third)
+    asked = {"repeats": 2, "students": ["convnet3", "mlp"], "seed": 4}
+    _, first = run(strange, tmp_path, "good", **asked)
+    assert (first.status, first.message) == ("error", "scoring failed after 2 seeds, the images are kept: interrupted")
+    assert (first.seeds, len(first.accuracies), first.cross, first.comparable) == ([4, 5], 2, {"mlp": []}, False)
+    _, second = run(strange, tmp_path, "good", **asked)
+    assert trained == [4, 5, 4, 4, 5]
+    assert (second.status, second.accuracies, len(second.cross["mlp"])) == ("ok", first.accuracies, 2)
+    assert not list((tmp_path / "runs" / ".unfinished").iterdir())
+    _, third = run(strange, tmp_path, "good", **asked)  # nothing is taken over from a finished one
+    assert trained[5:] == [4, 5, 4, 5]
+    assert third.accuracies == second.accuracies
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_run_leaves_its_images_and_no_process(strange_folder, tmp_path, number):
     command = [str(Path(sys.executable).parent / "ddbench"), "run", "--method", "slow", "--track", "few", "--ipc", "5", "--device", "cpu"]

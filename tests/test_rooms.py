@@ -7,12 +7,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [  # of benchmark_adapters; a room imports only from floors before its own
-    {"budget", "dsa", "provenance", "progress", "processes"},
+    {"budget", "dsa", "provenance", "processes", "results"},
     {"types"},
-    {"console", "students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
-    {"tracks", "fast", "host", "baselines", "assembly"},
-    {"training", "builtin", "plan", "supervisor"},
-    {"scoring"},
+    {"console", "progress", "students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
+    {"tracks", "fast", "host", "assembly"},
+    {"training", "plan", "supervisor"},
+    {"scoring", "features"},
+    {"baselines"},
+    {"builtin"},
     {"worker"},
     {"harness"},
     {"merging", "cost"},

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reference
 import torch
 from safetensors.torch import load_file
 
-import reference
 from benchmark_adapters import datasets, dsa, fast, students, training
 from benchmark_adapters.recipes import ECCV2024, QUICKSTART, RECIPES
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from benchmark_adapters import checks, datasets, devices, provenance, students, training
-from benchmark_adapters.scoring import Score, score
+from benchmark_adapters.results import Score
+from benchmark_adapters.scoring import score
 from benchmark_adapters.types import Dataset, DistilledSet, Recipe, Student, UserError
 from gdd_plugin.decoders import to_size, to_uint8
 from gdd_plugin.models import locate, story
@@ -67,7 +68,7 @@ def distilled(images: Array, labels: Array, dataset: Dataset, per_class: int) ->
 def worth(images: DistilledSet, unseen: Images, dataset: Dataset, seeds: int, device: str = "cpu") -> Score:
     """Accuracies on ``unseen`` of students trained on ``images`` by `RECIPE`."""
     student = Student(RECIPE.student, students.convnet3)
-    return score(images, unseen, dataset, RECIPE, student, range(seeds), device, lambda *_: None)
+    return Score.of(list(score(images, unseen, dataset, RECIPE, student, range(seeds), device, lambda *_: None)))
 
 
 def per_class_percent(found: Score) -> list[float]:

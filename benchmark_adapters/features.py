@@ -1,0 +1,36 @@
+"""What a student that was trained on real images sees in an image: for choosing among images, and for telling classes apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmark_adapters import fast, students, training
+from benchmark_adapters.recipes import QUICKSTART
+from benchmark_adapters.types import Dataset
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
+
+NAME = f"{QUICKSTART.student} at width {QUICKSTART.width}, trained by {QUICKSTART.name}"
+
+
+def learn(images: Array, labels: Array, dataset: Dataset, seed: int = 0, device: str = "cpu") -> students.ConvNet:
+    """The student of quickstart/1, trained by it; ``images`` uint8 [N, C, H, W], ``labels`` int64 [N]."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = students.build(QUICKSTART.student, dataset.num_classes, dataset.image_size, dataset.channels, QUICKSTART.width)
+    assert isinstance(net, students.ConvNet)
+    training.train(net, training.Normalised.of(images, dataset.mean, dataset.std), torch.from_numpy(labels), QUICKSTART, seed, device)
+    return net
+
+
+@torch.inference_mode()
+def of(net: students.ConvNet, images: Array, dataset: Dataset) -> Array:
+    """Features float32 [N, d] of ``images`` uint8 [N, C, H, W]: what the last layer of `learn`'s network gets."""
+    net.eval()
+    device = next(net.parameters()).device
+    seen = training.Normalised.of(images, dataset.mean, dataset.std)
+    size = fast.piece(net, device) or training.TEST_BATCH
+    return torch.cat([net.features(seen[start : start + size].to(device)).flatten(1).cpu() for start in range(0, len(images), size)]).numpy()

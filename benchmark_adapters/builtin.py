@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from benchmark_adapters import hookimpl
 from benchmark_adapters.baselines import herding, kmeans, random_real
 from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST, TINY_IMAGENET
+from benchmark_adapters.formats import FORMATS
 from benchmark_adapters.recipes import RECIPES
 from benchmark_adapters.tracks import TRACKS
-from benchmark_adapters.types import Dataset, Method, Recipe, Student, Track
+from benchmark_adapters.types import Dataset, Format, Method, Recipe, Student, Track
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +29,11 @@ def ddbench_methods() -> list[Method]:
 @hookimpl
 def ddbench_datasets() -> list[Dataset]:
     return [FASHION_MNIST, CIFAR10, CIFAR100, TINY_IMAGENET]
+
+
+@hookimpl
+def ddbench_formats() -> list[Format]:
+    return list(FORMATS)
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 NAME = f"{QUICKSTART.student} at width {QUICKSTART.width}, trained by {QUICKSTART.name}"
 
 
-def learn(images: Array, labels: Array, dataset: Dataset, seed: int = 0, device: str = "cpu") -> students.ConvNet:
-    """The student of quickstart/1, trained by it; ``images`` uint8 [N, C, H, W], ``labels`` int64 [N]."""
+def learn(images: Array, labels: Array, dataset: Dataset, seed: int = 0, device: str = "cpu", steps: int | None = None) -> students.ConvNet:
+    """The student of quickstart/1, trained by it or for another number of steps; ``images`` uint8 [N, C, H, W], ``labels`` int64 [N]."""
+    recipe = replace(QUICKSTART, steps=steps or QUICKSTART.steps)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = students.build(QUICKSTART.student, dataset.num_classes, dataset.image_size, dataset.channels, QUICKSTART.width)
     assert isinstance(net, students.ConvNet)
-    training.train(net, training.Normalised.of(images, dataset.mean, dataset.std), torch.from_numpy(labels), QUICKSTART, seed, device)
+    training.train(net, training.Normalised.of(images, dataset.mean, dataset.std), torch.from_numpy(labels), recipe, seed, device)
     return net
 
 

@@ -35,7 +35,7 @@ def score(
 
     ``report`` hears (index of the seed, done, total).
     """
-    images, labels = seen(distilled, dataset, recipe), torch.from_numpy(distilled.labels)
+    images, labels = training.images_of(distilled, recipe.normalises(dataset)), torch.from_numpy(distilled.labels)
     test_images = training.Normalised.of(test[0], *recipe.normalises(dataset))
     width = recipe.width if student.name == recipe.student else None
     decides = [distilled.sha256, datasets.digest(*test), recipe.sha256, student.name, device, torch.__version__, torch.get_num_threads()]
@@ -53,18 +53,6 @@ def score(
             if kept:
                 kept.put(key, result)
         yield result
-
-
-def seen(distilled: DistilledSet, dataset: Dataset, recipe: Recipe) -> training.Images:
-    """The images as ``recipe`` shows them to students; those of float sets are normalised anew where their numbers differ."""
-    wanted = recipe.normalises(dataset)
-    if distilled.normalisation is None:
-        return training.Normalised.of(distilled.images, *wanted)
-    images = torch.from_numpy(distilled.images)
-    if distilled.normalisation == wanted:
-        return images
-    (old_mean, old_std), (mean, std) = ([torch.tensor(values).view(1, -1, 1, 1) for values in pair] for pair in (distilled.normalisation, wanted))
-    return (images * old_std + old_mean - mean) / std
 
 
 def _tested(predicted: Array, labels: Array, classes: int) -> tuple[float, list[list[int]]]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmark_adapters import dsa, fast
 from benchmark_adapters.recipes import RECIPES
-from benchmark_adapters.types import Dataset, Recipe
+from benchmark_adapters.types import Dataset, DistilledSet, Normalisation, Recipe
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -27,8 +27,7 @@ Gradients = Callable[[Tensor, Tensor], Tensor]
 
 def normalise(images: Array, dataset: Dataset) -> Tensor:
     """uint8 [N, C, H, W] to float32 with the dataset's mean and standard deviation."""
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std))
-    return (torch.from_numpy(np.ascontiguousarray(images)).float() / 255 - mean) / std
+    return Normalised.of(np.ascontiguousarray(images), dataset.mean, dataset.std)[:]
 
 
 class Normalised:
@@ -56,6 +55,17 @@ class Normalised:
 
 
 Images = Tensor | Normalised
+
+
+def images_of(distilled: DistilledSet, normalisation: Normalisation) -> Images:
+    """The images of a set with ``normalisation``; those of float sets are normalised anew where they have another."""
+    if distilled.normalisation is None:
+        return Normalised.of(distilled.images, *normalisation)
+    images = torch.from_numpy(distilled.images)
+    if distilled.normalisation == normalisation:
+        return images
+    (old_mean, old_std), (mean, std) = ([torch.tensor(values).view(1, -1, 1, 1) for values in pair] for pair in (distilled.normalisation, normalisation))
+    return (images * old_std + old_mean - mean) / std
 
 
 def train(

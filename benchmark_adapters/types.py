@@ -216,11 +216,21 @@ class Student:
 
 @dataclass(frozen=True)
 class Format:
-    """A way to store a distilled set: ``write(sets by dataset name, folder)``, ``read(path, dataset)``."""
+    """A way to store distilled sets.
+
+    Attributes:
+        write: ``(sets by dataset name, folder)``; the folder is empty, and each set comes with its dataset.
+        read: ``(path, dataset)`` of a stranger's file or folder, in a process with limits; raises `UserError` for
+            what is missing or wrong, and executes nothing. The set may have other counts or values than it should.
+        find: the files that ``read`` would read at a path, none if it holds no set of the dataset.
+        write_truth: writes the real test images for the format's own evaluator, as ``write``; None: it needs none.
+    """
 
     name: str
-    write: Callable[[Mapping[str, DistilledSet], Path], None]
+    write: Callable[[Mapping[str, tuple[Dataset, DistilledSet]], Path], None]
     read: Callable[[Path, Dataset], DistilledSet]
+    find: Callable[[Path, Dataset], list[Path]]
+    write_truth: Callable[[Mapping[str, tuple[Dataset, tuple[Array, Array]]], Path], None] | None = None
     summary: str = ""
 
 

@@ -1,0 +1,95 @@
+"""Are the classes in the right order? A classifier of real images is asked.
+
+A set whose labels follow another order than the dataset's scores about chance, and nothing in its file shows it. Such a
+list of CIFAR-100's names, superclass by superclass, travels through public repositories.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from benchmark_adapters import features, training
+from benchmark_adapters.inspection import Finding
+from benchmark_adapters.types import Dataset, DistilledSet
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
+
+MOST_SEEN = 100  # images of a class
+MOST_STEPS = 500  # of the classifier's training
+SUPERCLASSES = """beaver dolphin otter seal whale aquarium_fish flatfish ray shark trout orchid poppy rose sunflower tulip bottle bowl can cup plate
+    apple mushroom orange pear sweet_pepper clock keyboard lamp telephone television bed chair couch table wardrobe bee beetle butterfly caterpillar cockroach
+    bear leopard lion tiger wolf bridge castle house road skyscraper cloud forest mountain plain sea camel cattle chimpanzee elephant kangaroo
+    fox porcupine possum raccoon skunk crab lobster snail spider worm baby boy girl man woman crocodile dinosaur lizard snake turtle
+    hamster mouse rabbit shrew squirrel maple_tree oak_tree palm_tree pine_tree willow_tree bicycle bus motorcycle pickup_truck train
+    lawn_mower rocket streetcar tank tractor"""
+
+
+def probe(distilled: DistilledSet, dataset: Dataset, real: tuple[Array, Array], device: str = "cpu") -> Finding:
+    """What a classifier trained on ``real`` (images uint8 [N, C, H, W], labels int64 [N]) says of the order of the classes.
+
+    An error where it finds the classes about as rarely as chance would, though another order of them explains what it sees.
+    """
+    labels, predicted = _predictions(distilled, dataset, real, device)
+    chance = 1 / dataset.num_classes
+    agreement = float((predicted == labels).mean())
+    said = f"class order: a classifier of real images finds the class of {agreement:.0%} of the images, chance is {chance:.0%}"
+    for name, order in _known_orders(dataset):
+        explained = float((predicted == order[labels]).mean())
+        if explained > max(1.5 * agreement, 3 * chance):
+            return Finding("error", f"{said}; in {name} it finds {explained:.0%}: {_likely(order, dataset)}")
+    if np.bincount(labels).min() < 2:
+        return Finding("note", f"{said}; with one image per class no other order can be tested")
+    order, explained = _best_order(labels, predicted, dataset.num_classes)
+    if explained > 3 * max(agreement, chance):
+        return Finding("error", f"{said}; in another order it finds {explained:.0%}: {_likely(order, dataset)}")
+    if explained > agreement + 0.1:
+        return Finding("warning", f"{said}; with some classes exchanged it finds {explained:.0%}: {_likely(order, dataset)}")
+    if agreement < 2 * chance:
+        return Finding("warning", f"{said}, and no other order explains what it sees")
+    return Finding("note", said)
+
+
+def _predictions(distilled: DistilledSet, dataset: Dataset, real: tuple[Array, Array], device: str) -> tuple[Array, Array]:
+    """Labels of at most `MOST_SEEN` images of each class, and what the classifier takes them for."""
+    rows = np.concatenate([np.flatnonzero(distilled.labels == label)[:MOST_SEEN] for label in range(dataset.num_classes)])
+    net = features.learn(*real, dataset, device=device, steps=min(100 + 4 * dataset.num_classes, MOST_STEPS))
+    seen = training.images_of(distilled, (dataset.mean, dataset.std))[torch.from_numpy(rows)]
+    return distilled.labels[rows], training.predict(net, seen).numpy()
+
+
+def _known_orders(dataset: Dataset) -> list[tuple[str, Array]]:
+    """Wrong orders that occur: name, and of each position the label whose images lie there."""
+    label_of = {name: label for label, name in enumerate(dataset.class_names)}
+    orders = [("alphabetical order", sorted(dataset.class_names)), ("reversed order", list(reversed(dataset.class_names)))]
+    if dataset.name == "cifar100":
+        orders.insert(0, ("the superclass order of CIFAR-100", SUPERCLASSES.split()))
+    return [(name, np.array([label_of[one] for one in order])) for name, order in orders if set(order) == set(label_of)]
+
+
+def _best_order(labels: Array, predicted: Array, classes: int) -> tuple[Array, float]:
+    """The assignment of classes to positions that explains one half of the images best, and the share of the other half that it explains.
+
+    Halves, since an order that is fitted to a few images explains those whatever they show.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    fitted, tested = np.arange(len(labels)) % 2 == 0, np.arange(len(labels)) % 2 == 1
+    explained = []
+    for one, other in ((fitted, tested), (tested, fitted)):
+        order = linear_sum_assignment(_counts(labels[one], predicted[one], classes), maximize=True)[1]
+        explained.append(float((predicted[other] == order[labels[other]]).mean()))
+    return linear_sum_assignment(_counts(labels, predicted, classes), maximize=True)[1], float(np.mean(explained))
+
+
+def _counts(labels: Array, predicted: Array, classes: int) -> Array:
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def _likely(order: Array, dataset: Dataset) -> str:
+    names = [dataset.class_names[label] for label in order]
+    shown = names if len(names) <= 10 else [*names[:5], "..."]
+    return f"the images at labels 0, 1, ... are likely {', '.join(shown)}; the dataset's order is {', '.join(dataset.class_names[:5])}, ..."

@@ -1,0 +1,26 @@
+"""How distilled sets are written for other tools and read from strangers. Nothing that is read is ever executed."""
+
+from benchmark_adapters.formats import imagefolder, native, tensors
+from benchmark_adapters.types import Format
+
+FORMATS = (
+    Format("native", native.write, native.read, native.find, summary="images.safetensors and manifest.json, as in a run's folder"),
+    Format(
+        "eccv2024",
+        tensors.write_eccv2024,
+        tensors.read_eccv2024,
+        tensors.find_eccv2024,
+        tensors.write_truth,
+        "the ECCV 2024 challenge's submission: cifar100.pt, tinyimagenet.pt, normalised, class by class",
+    ),
+    Format("dcbench", tensors.write_dcbench, tensors.read_dcbench, tensors.find_dcbench, summary="DC-BENCH's res_METHOD_DATASET_ConvNet_Nipc.pt, normalised"),
+    Format("mtt", tensors.write_mtt, tensors.read_mtt, tensors.find_mtt, summary="MTT's images_best.pt and labels_best.pt, normalised"),
+    Format(
+        "ddranking",
+        tensors.write_ddranking,
+        tensors.read_ddranking,
+        tensors.find_ddranking,
+        summary="DD-Ranking's images.pt and labels.pt, by its normalisation",
+    ),
+    Format("imagefolder", imagefolder.write, imagefolder.read, imagefolder.find, summary="PNG files in a folder for each class, with metadata.jsonl"),
+)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmark_adapters import features, training
 from benchmark_adapters.inspection import Finding
@@ -28,12 +29,17 @@ SUPERCLASSES = """beaver dolphin otter seal whale aquarium_fish flatfish ray sha
     lawn_mower rocket streetcar tank tractor"""
 
 
-def probe(distilled: DistilledSet, dataset: Dataset, real: tuple[Array, Array], device: str = "cpu") -> Finding:
-    """What a classifier trained on ``real`` (images uint8 [N, C, H, W], labels int64 [N]) says of the order of the classes.
+def classifier(dataset: Dataset, real: tuple[Array, Array], device: str = "cpu") -> nn.Module:
+    """A network trained on ``real``, images uint8 [N, C, H, W] and labels int64 [N]."""
+    return features.learn(*real, dataset, device=device, steps=min(100 + 4 * dataset.num_classes, MOST_STEPS))
+
+
+def probe(distilled: DistilledSet, dataset: Dataset, net: nn.Module) -> Finding:
+    """What a `classifier` says of the order of the classes.
 
     An error where it finds the classes about as rarely as chance would, though another order of them explains what it sees.
     """
-    labels, predicted = _predictions(distilled, dataset, real, device)
+    labels, predicted = _predictions(distilled, dataset, net)
     chance = 1 / dataset.num_classes
     agreement = float((predicted == labels).mean())
     said = f"class order: a classifier of real images finds the class of {agreement:.0%} of the images, chance is {chance:.0%}"
@@ -53,10 +59,9 @@ def probe(distilled: DistilledSet, dataset: Dataset, real: tuple[Array, Array], 
     return Finding("note", said)
 
 
-def _predictions(distilled: DistilledSet, dataset: Dataset, real: tuple[Array, Array], device: str) -> tuple[Array, Array]:
+def _predictions(distilled: DistilledSet, dataset: Dataset, net: nn.Module) -> tuple[Array, Array]:
     """Labels of at most `MOST_SEEN` images of each class, and what the classifier takes them for."""
     rows = np.concatenate([np.flatnonzero(distilled.labels == label)[:MOST_SEEN] for label in range(dataset.num_classes)])
-    net = features.learn(*real, dataset, device=device, steps=min(100 + 4 * dataset.num_classes, MOST_STEPS))
     seen = training.images_of(distilled, (dataset.mean, dataset.std))[torch.from_numpy(rows)]
     return distilled.labels[rows], training.predict(net, seen).numpy()
 

@@ -11,6 +11,8 @@ from benchmark_adapters.types import DistilledSet
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from benchmark_adapters.types import Array
+
 COLUMNS = 10
 CELL = 64  # pixels of an image on the grid
 GAP = 4
@@ -30,7 +32,17 @@ def draw(distilled: DistilledSet, columns: int = COLUMNS) -> Image:
         top = GAP + label * step
         pen.text((GAP * 2, top + CELL // 2), name, fill="black", font=font, anchor="lm")
         for column in range(shown):
-            pixels = distilled.images[label * distilled.ipc + column].transpose(1, 2, 0)
+            pixels = _bytes(distilled, label * distilled.ipc + column).transpose(1, 2, 0)
             picture = Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
             grid.paste(picture.resize((CELL, CELL), Image.Resampling.NEAREST), (label_width + column * step, top))
     return grid
+
+
+def _bytes(distilled: DistilledSet, row: int) -> Array:
+    """An image as uint8; what left the range of pixels in a float set is cut off."""
+    image = distilled.images[row]
+    if distilled.normalisation is None:
+        return image
+    mean, std = (np.array(values, np.float32).reshape(-1, 1, 1) for values in distilled.normalisation)
+    pixels: Array = ((image * std + mean) * 255).round().clip(0, 255).astype(np.uint8)
+    return pixels

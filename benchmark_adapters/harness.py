@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark_adapters import datasets, devices, progress, provenance
+from benchmark_adapters.formats import native
 from benchmark_adapters.plan import Plan
 from benchmark_adapters.processes import undisturbed
 from benchmark_adapters.results import Kept, Result, Score
@@ -41,7 +42,7 @@ def complete(todo: Plan, make: Callable[[Path], Outcome]) -> Path:
     test = datasets.load(todo.dataset, "test", todo.data, todo.track.bundled_data)
     kept = Kept(todo.runs / ".unfinished")
     try:
-        with store.new_run(todo.runs, todo.track.name, todo.dataset.name, todo.method.name) as folder:
+        with store.new_run(todo.runs, todo.track.name, todo.dataset.name, folder_name(todo.method.name)) as folder:
             record = _finished(todo, folder, make(folder), test, kept)
             with undisturbed():
                 (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
@@ -107,6 +108,8 @@ def _facts(todo: Plan) -> dict[str, Any]:
 
 def _assemble(outcome: Outcome, todo: Plan, path: Path) -> DistilledSet:
     """The rounds that were complete in time, trimmed to class balance; possibly empty."""
+    if outcome.distilled:
+        return outcome.distilled
     from benchmark_adapters.assembly import Damaged, assemble
 
     try:
@@ -165,6 +168,7 @@ def _record(todo: Plan, folder: Path, outcome: Outcome, distilled: DistilledSet,
         hardware=provenance.hardware() | {key: facts.pop(key) for key in ("gpu", "gpus") if key in facts},
         facts=facts,
         images_sha256=distilled.sha256 if distilled.ipc else None,
+        limit_enforced=todo.limit_enforced,
         data_sha256=datasets.digest(*test),
         uses_real_data=outcome.used_real_data,
         comparable=not reasons,
@@ -186,6 +190,7 @@ def _deviations(todo: Plan, status: str, ipc: int, tested: int) -> list[str]:
         f"IPC {ipc} instead of {' or '.join(map(str, track.ipc))}": bool(track.ipc) and ipc not in track.ipc,
         f"joined from {todo.joined} shards, each with a clock of its own": todo.joined > 1,
         f"{todo.repeats} repeats instead of {track.repeats}": todo.repeats < track.repeats,
+        f"recipe {todo.recipe.name} instead of {track.recipe}": todo.recipe.name != track.recipe,
         f"student {todo.students[0].name}": todo.students[0].name != todo.recipe.student,
         f"{tested} test images instead of {todo.dataset.test_size}": tested != todo.dataset.test_size,
     }
@@ -197,12 +202,7 @@ def _save(distilled: DistilledSet, record: Record, folder: Path) -> None:
     from benchmark_adapters.grid import draw
 
     manifest = {
-        "dataset": record.dataset,
-        "class_names": distilled.class_names,
-        "ipc": distilled.ipc,
-        "generated_per_class": distilled.generated_per_class,
-        "pixels": "uint8, not normalised",
-        "images_sha256": record.images_sha256,
+        **native.describe(record.dataset, distilled),
         "method": record.method,
         "options": record.options,
         "model": record.model,
@@ -253,6 +253,17 @@ def _unscored(record: Record, error: BaseException, done: int) -> Record:
     problem = INTERRUPTED if isinstance(error, KeyboardInterrupt) else without_folders(one_line(f"{type(error).__name__}: {error}"))
     message = f"scoring failed{f' after {done} seeds' if done else ''}, the images are kept: {problem}"
     return replace(record, status="error", message=message, comparable=False, not_comparable_because=["status error"])
+
+
+def facts_of(record: Record) -> dict[str, Any]:
+    """What the process that made a run's images had reported."""
+    names = ("model", "model_sha256", "model_trained_on", "batch", "threads", "device")
+    return {**record.facts, **{name: getattr(record, name) for name in names}}
+
+
+def folder_name(name: str) -> str:
+    """A team's name, which may hold anything, as that of a folder."""
+    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "unnamed"
 
 
 def without_folders(text: str) -> str:

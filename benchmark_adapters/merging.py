@@ -90,7 +90,7 @@ def _joined(shards: Shards, count: int, todo: Plan, folder: Path) -> Outcome:
         sampled=sum(record.sampled for record in records),
         load=load,
         last=load + generate,
-        facts=_facts(first) | {"shards": [_origin(record) for record in records]},
+        facts=harness.facts_of(first) | {"shards": [_origin(record) for record in records]},
         used_real_data=any(record.uses_real_data for record in records),
         lost=lost,
     )
@@ -107,8 +107,3 @@ def _loss(shards: Shards, number: int) -> str:
 def _origin(record: Record) -> dict[str, Any]:
     """Where a shard comes from; the record itself tells of the machine that joined them."""
     return {name: getattr(record, name) for name in ("run_id", "hardware", "versions", "commit", "dirty", "images_sha256")}
-
-
-def _facts(record: Record) -> dict[str, Any]:
-    names = ("model", "model_sha256", "model_trained_on", "batch", "threads", "device")
-    return {**record.facts, **{name: getattr(record, name) for name in names}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for, by name; None: as the track says.
+    """What the user asked for, by name; None: as the track says. For `entry`, ``method`` is any name.
 
     ``ipc`` is a number, or ``max``. ``options`` are ``KEY=VALUE`` texts. ``shard`` is ``I/N``, I from 0.
     """
@@ -38,13 +38,17 @@ class Request:
     options: Sequence[str] = ()
     processes: int = 1
     shard: str | None = None
+    recipe: str | None = None
     data: Path | None = None
     runs: Path = Path("runs")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A request for one dataset, checked and complete. ``joined``: the number of shards that the set is put together from."""
+    """A request for one dataset, checked and complete.
+
+    ``joined``: the number of shards that the set is put together from. ``limit_enforced``: the harness was there when the set was made.
+    """
 
     method: Method
     track: Track
@@ -63,6 +67,7 @@ class Plan:
     processes: int = 1
     shard: tuple[int, int] = (0, 1)
     joined: int = 1
+    limit_enforced: bool = True
 
     @property
     def seeds(self) -> list[int]:
@@ -75,9 +80,17 @@ def plan(request: Request, host: Host) -> list[Plan]:
     Raises:
         UserError: a name is unknown, a value makes no sense, or a dataset or the device is not here.
     """
-    method: Method = host.get("methods", request.method)
+    return _plans(request, host, host.get("methods", request.method))
+
+
+def entry(request: Request, host: Host) -> list[Plan]:
+    """As `plan`, for sets that exist already and are only scored."""
+    return [replace(todo, ipc=None, limit_enforced=False) for todo in _plans(request, host, Method(request.method, lambda task, budget: iter(())))]
+
+
+def _plans(request: Request, host: Host, method: Method) -> list[Plan]:
     track: Track = host.get("tracks", request.track)
-    recipe: Recipe = host.get("recipes", track.recipe)
+    recipe: Recipe = host.get("recipes", request.recipe or track.recipe)
     if request.dataset is not None and host.get("datasets", request.dataset).name not in track.datasets:
         raise UserError(f"track {track.name} has no dataset {request.dataset}; it has: {', '.join(track.datasets)}")
     limit = track.time_limit if request.time_limit is None else request.time_limit

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmark_adapters.processes import MARK, adopt_orphans, end, undisturbed
-from benchmark_adapters.types import UserError, one_line
+from benchmark_adapters.types import DistilledSet, UserError, one_line
 
 INTERRUPTED = "interrupted"
 LOG_BYTES = 128 * 1024
@@ -43,6 +43,7 @@ class Outcome:
         load: seconds until the method was ready; ``last``: until its last round.
         facts: what it reported.
         lost: processes that failed while others went on, a line for each.
+        distilled: the whole set, where it didn't come in rounds; its images lie in the run's folder.
     """
 
     end: Literal["done", "limit", "invalid", "error"] | None = None
@@ -57,6 +58,7 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
     used_real_data: bool = False
     lost: list[str] = field(default_factory=list)
+    distilled: DistilledSet | None = None
 
     @property
     def generate(self) -> float:

@@ -14,22 +14,22 @@ from leaderboard.record import Record
 
 Row = dict[str, Any]
 FORMATS = ("github", "plain", "csv", "latex", "json")
-PLAIN = ("rank", "method", "IPC", "accuracy %", "95 % interval", "n", "images/s", "time s", "status", "run")  # what a terminal has room for
+PLAIN = ("rank", "method", "IPC", "accuracy %", "95 % interval", "n", "images/s", "time s", "limit s", "status", "run")  # what a terminal has room for
 
 
 def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
     """A row for each run: its fields, ``rank`` (text, empty where not ranked) and ``n``; best first within a track and dataset.
 
     Runs of a track with equal images, recipe, student and seeds count once: the oldest comparable one. Ranked together are the comparable
-    runs of one track, dataset and division whose time limit was enforced.
+    runs of one track, dataset and division; those whose time limit was enforced apart from those that only declare it.
     """
     kept = _distinct(record for record in records if track in (None, record.track))
-    order = sorted(kept, key=lambda r: (r.track, r.dataset, r.division, -(r.accuracy_mean or -1), r.created))
+    order = sorted(kept, key=lambda r: (r.track, r.dataset, not r.limit_enforced, r.division, -(r.accuracy_mean or -1), r.created))
     result = [{**dataclasses.asdict(record), "rank": "", "n": record.n} for record in order]
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str, bool], list[Row]] = {}
     for row, record in zip(result, order, strict=True):
-        if record.status == "ok" and record.comparable and record.limit_enforced and record.accuracies:
-            groups.setdefault((record.track, record.dataset, record.division), []).append(row)
+        if record.status == "ok" and record.comparable and record.accuracies:
+            groups.setdefault((record.track, record.dataset, record.division, record.limit_enforced), []).append(row)
     for group in groups.values():
         for row, rank in zip(group, stats.ranks([row["accuracies"] for row in group]), strict=True):
             row["rank"] = rank
@@ -44,10 +44,11 @@ def render(table: Sequence[Row], style: str = "github") -> str:
         return _csv(table)
     if not table:
         return "no runs yet; make one with `ddbench run --method generative-turbo`"
-    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
+    groups: dict[str, list[dict[str, str]]] = {}
     for row in table:
-        groups.setdefault((row["track"], row["dataset"]), []).append(_cells(row))
-    return "\n\n".join(_titled(f"{track}, {dataset}", cells, style) for (track, dataset), cells in groups.items())
+        title = f"{row['track']}, {row['dataset']}" + ("" if row["limit_enforced"] else ": sets from files, time limit declared")
+        groups.setdefault(title, []).append(_cells(row))
+    return "\n\n".join(_titled(title, cells, style) for title, cells in groups.items())
 
 
 def _titled(title: str, cells: Sequence[dict[str, str]], style: str) -> str:

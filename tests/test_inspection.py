@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from benchmark_adapters import checks, class_order, datasets, training
 from benchmark_adapters.datasets import CIFAR100, FASHION_MNIST
@@ -14,8 +15,9 @@ OWN = (FASHION_MNIST.mean, FASHION_MNIST.std)
 
 
 @pytest.fixture(scope="module")
-def real():
-    return datasets.load(FASHION_MNIST, "train", bundled=True)
+def net():
+    """The probe's classifier of real training images."""
+    return class_order.classifier(FASHION_MNIST, datasets.load(FASHION_MNIST, "train", bundled=True))
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +102,15 @@ def shuffled(distilled, order):
     return replace(distilled, images=distilled.images[rows])
 
 
-def test_the_right_order_passes_the_probe(clothes, real):
-    finding = class_order.probe(clothes, FASHION_MNIST, real)
+def test_the_right_order_passes_the_probe(clothes, net):
+    finding = class_order.probe(clothes, FASHION_MNIST, net)
     assert finding.level == "note"
     assert "finds the class of" in finding.text
 
 
-def test_a_shuffled_order_is_found_on_real_images(clothes, real):
+def test_a_shuffled_order_is_found_on_real_images(clothes, net):
     order = np.array([5, 8, 1, 9, 7, 3, 4, 0, 6, 2])
-    finding = class_order.probe(shuffled(clothes, order), FASHION_MNIST, real)
+    finding = class_order.probe(shuffled(clothes, order), FASHION_MNIST, net)
     assert finding.level == "error"
     likely = finding.text.split("are likely ")[1].split(";")[0].split(", ")
     right = [FASHION_MNIST.class_names[label] for label in order]
@@ -117,26 +119,26 @@ def test_a_shuffled_order_is_found_on_real_images(clothes, real):
 
 
 @pytest.mark.parametrize(("order", "name"), [(range(9, -1, -1), "reversed order"), (np.argsort(FASHION_MNIST.class_names), "alphabetical order")])
-def test_known_orders_are_named(clothes, real, order, name):
-    finding = class_order.probe(shuffled(clothes, list(order)), FASHION_MNIST, real)
+def test_known_orders_are_named(clothes, net, order, name):
+    finding = class_order.probe(shuffled(clothes, list(order)), FASHION_MNIST, net)
     assert finding.level == "error"
     assert f"; in {name} it finds" in finding.text
 
 
-def test_two_exchanged_classes_are_a_warning(clothes, real):
-    finding = class_order.probe(shuffled(clothes, [0, 9, 2, 3, 4, 5, 6, 7, 8, 1]), FASHION_MNIST, real)
+def test_two_exchanged_classes_are_a_warning(clothes, net):
+    finding = class_order.probe(shuffled(clothes, [0, 9, 2, 3, 4, 5, 6, 7, 8, 1]), FASHION_MNIST, net)
     assert finding.level == "warning"
     assert "with some classes exchanged it finds" in finding.text
 
 
-def test_noise_is_no_other_order(clothes, real):
+def test_noise_is_no_other_order(clothes, net):
     noise = np.random.default_rng(0).integers(0, 256, clothes.images.shape, dtype=np.uint8)
-    assert class_order.probe(replace(clothes, images=noise), FASHION_MNIST, real).level == "warning"
+    assert class_order.probe(replace(clothes, images=noise), FASHION_MNIST, net).level == "warning"
 
 
-def test_one_image_per_class_is_no_ground_for_another_order(clothes, real):
+def test_one_image_per_class_is_no_ground_for_another_order(clothes, net):
     one = replace(clothes, images=clothes.images[::6], labels=clothes.labels[::6])
-    finding = class_order.probe(shuffled(one, [5, 8, 1, 9, 7, 3, 4, 0, 6, 2]), FASHION_MNIST, real)
+    finding = class_order.probe(shuffled(one, [5, 8, 1, 9, 7, 3, 4, 0, 6, 2]), FASHION_MNIST, net)
     assert (finding.level, "with one image per class" in finding.text) == ("note", True)
 
 
@@ -155,6 +157,6 @@ def test_the_superclass_order_is_named(monkeypatch):
     seen = np.where(np.arange(1000) % 5 == 0, (order[labels] + 7) % 100, order[labels])
     monkeypatch.setattr(class_order, "_predictions", lambda *_: (labels, seen))
     empty = DistilledSet(np.zeros((0,)), labels, CIFAR100.class_names, np.ones(1000, bool))
-    finding = class_order.probe(empty, CIFAR100, (labels, labels))
+    finding = class_order.probe(empty, CIFAR100, torch.nn.Identity())
     assert finding.level == "error"
     assert "in the superclass order of CIFAR-100 it finds 80%: the images at labels 0, 1, ... are likely beaver, dolphin" in finding.text

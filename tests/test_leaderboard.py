@@ -195,7 +195,7 @@ def test_failed_runs_are_rows_without_rank_and_are_never_merged():
     assert [(row["run_id"], row["rank"]) for row in rows] == [("c", "1"), ("a", ""), ("b", "")]
 
 
-@pytest.mark.parametrize("change", [{"comparable": False}, {"limit_enforced": False}, {"status": "timeout"}])
+@pytest.mark.parametrize("change", [{"comparable": False}, {"status": "timeout"}])
 def test_only_comparable_runs_are_ranked(change):
     rows = table.rows([record(run_id="a", accuracies=[0.9, 0.91, 0.92], **change), record(run_id="b")])
     assert [(row["run_id"], row["rank"]) for row in rows] == [("a", ""), ("b", "1")]
@@ -239,8 +239,14 @@ def test_an_empty_table_says_how_to_fill_it():
     assert table.render([], "json") == "[]"
 
 
-def test_a_scored_file_declares_its_limit():
-    assert "60 (declared)" in table.render(table.rows([record(limit_enforced=False)]))
+def test_files_whose_limit_is_declared_are_ranked_apart():
+    """However good they are, they have no influence on the ranks of runs whose limit was enforced."""
+    good = {"accuracies": [0.9, 0.91, 0.92], "limit_enforced": False}
+    rows = table.rows([record(run_id="file", **good), record(run_id="run"), record(run_id="worse file", limit_enforced=False, images_sha256="c")])
+    assert [(row["run_id"], row["rank"]) for row in rows] == [("run", "1"), ("file", "1"), ("worse file", "2")]
+    first, second = table.render(rows).split("### quickstart, fashion-mnist: sets from files, time limit declared")
+    assert "60 (declared)" in second
+    assert "declared" not in first
 
 
 def test_report_tells_the_story(tmp_path):

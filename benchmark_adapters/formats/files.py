@@ -44,7 +44,8 @@ def load(path: Path) -> Any:
     except MemoryError:
         raise UserError(f"{path}: it needs more memory than is allowed") from None
     except Exception as error:  # whatever a damaged or hostile file makes the reader say
-        raise UserError(f"{path}: not readable as tensors alone ({one_line(error, 160)})") from None
+        reason = one_line(f"{type(error).__name__}: {error}", 160)
+        raise UserError(f"{path}: not readable as tensors alone ({reason})") from None
 
 
 def _check_members(path: Path) -> None:

@@ -1,0 +1,72 @@
+"""What commands share: options, and how they look up and show runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from benchmark_adapters import host
+from benchmark_adapters.types import UserError
+from leaderboard import store, table
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+RUNS = Path("runs")
+REPEATS = click.option("--repeats", type=int, help="Evaluation seeds; 0 makes the distilled set and scores nothing.  [default: the track's]")
+STUDENTS = click.option("--students", metavar="A,B", help="Networks to train instead of the recipe's.")
+DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+DATA = click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
+KEEP = click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
+
+
+def host_of_plugins() -> host.Host:
+    """All plug-ins; those that failed are named on stderr."""
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for results, whatever a plug-in prints
+        parts = host.build()
+    for line in parts.skipped:
+        click.echo(f"warning: {line}", err=True)
+    return parts
+
+
+def tell(record: Any, folder: Path) -> None:
+    """How a run ended and where it lies, on stderr."""
+    click.echo(f"run: {folder}", err=True)
+    if licence := record.facts.get("model_licence"):
+        click.echo(f"licence of the model {record.model}: {licence}", err=True)
+    if record.status != "ok":
+        click.echo(f"error: status {record.status}: {record.message}", err=True)
+
+
+def all_records(roots: list[Path]) -> list[Any]:
+    """All records that can be read; the others are named on stderr."""
+    records, problems = store.records(roots)
+    for line in problems:
+        click.echo(f"warning: {line}", err=True)
+    return records
+
+
+def find(run: str, roots: Sequence[Path]) -> Path:
+    try:
+        return store.find(run, roots)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def conclude(context: click.Context, records: list[Any], runs: Path, as_json: bool) -> NoReturn:
+    """Shows the records, or the table of their track, and exits."""
+    if as_json:
+        documents = [json.loads(record.to_json()) for record in records]
+        click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
+    else:
+        click.echo(table.render(table.rows(all_records([runs]), records[0].track), "plain"))
+    context.exit(0 if all(record.status == "ok" for record in records) else 1)

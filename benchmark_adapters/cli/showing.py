@@ -1,0 +1,115 @@
+"""Commands that show what is installed and what was found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmark_adapters import host
+from benchmark_adapters.cli import shared
+from benchmark_adapters.types import UserError
+from leaderboard import store, table
+
+
+@click.command("list")
+@click.argument("kind", required=False, type=click.Choice([*host.KINDS, "options"]))
+@click.argument("method", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_command(kind: str | None, method: str | None, as_json: bool) -> None:
+    """Show what is installed, or the options of a METHOD."""
+    parts = shared.host_of_plugins()
+    if kind == "options":
+        if method is None:
+            raise UserError("name the method: ddbench list options METHOD")
+        listing = {"options": {option.name: _option_text(option) for option in parts.get("methods", method).options}}
+    elif method is not None:
+        raise UserError(f"unexpected argument {method!r}; only `list options` takes a name")
+    else:
+        listing = {one: {name: part.summary for name, part in getattr(parts, one).items()} for one in ([kind] if kind else host.KINDS)}
+    if as_json:
+        click.echo(json.dumps(listing, indent=1))
+        return
+    width = max((len(name) for entries in listing.values() for name in entries), default=0)
+    for title, entries in listing.items():
+        click.echo(title)
+        for name, text in entries.items() or {"": "none"}.items():
+            click.echo(f"  {name:{width}}  {text}".rstrip())
+
+
+def _option_text(option: Any) -> str:
+    kind = "|".join(option.choices) if option.choices else option.type.__name__
+    return f"{kind}. {option.help}"
+
+
+@click.command("data")
+@click.argument("name", required=False, metavar="[DATASET]")
+@shared.DATA
+@click.option("--download", is_flag=True, help="Get the files of DATASET from where torchvision gets them.")
+def data_command(name: str | None, data: Path | None, download: bool) -> None:
+    """Show which real datasets are here; how to get the rest.
+
+    With the place and the hash of the test images of each.
+    """
+    from benchmark_adapters import datasets
+
+    known = shared.host_of_plugins()
+    chosen = [known.get("datasets", name)] if name else list(known.datasets.values())
+    if download:
+        if name is None:
+            raise UserError("name the dataset: ddbench data DATASET --download")
+        click.echo(f"downloaded to {datasets.download(chosen[0], data)}")
+    missing = False
+    for dataset in chosen:
+        if dataset.bundled:
+            test = datasets.load(dataset, "test", bundled=True)
+            click.echo(f"{dataset.name}: {len(test[0]):,} test images bundled, sha256 {datasets.digest(*test)}")
+        try:
+            folder = datasets.find(dataset, data)
+            test = datasets.load(dataset, "test", data)
+            click.echo(f"{dataset.name}: found in {folder}, {len(test[0]):,} test images, sha256 {datasets.digest(*test)}")
+        except UserError as error:
+            missing = True
+            click.echo(f"{dataset.name}: {error}")
+    if name and missing:
+        raise click.exceptions.Exit(1)
+
+
+@click.command("show")
+@click.argument("run")
+@click.option("--runs", type=shared.FOLDER, multiple=True, default=[shared.RUNS], help="Folder of runs.  [default: runs]")
+@click.option("--json", "as_json", is_flag=True, help="Print the record.")
+def show_command(run: str, runs: tuple[Path, ...], as_json: bool) -> None:
+    """Show a RUN: its folder, or how its id begins."""
+    from leaderboard import report
+
+    folder = shared.find(run, runs)
+    try:
+        record = store.read(folder)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    click.echo(record.to_json().rstrip() if as_json else report.describe(record, folder))
+
+
+@click.command("leaderboard")
+@click.option("--track", help="One track.  [default: all]")
+@click.option("--runs", type=shared.FOLDER, multiple=True, default=[shared.RUNS], help="Folder of runs; may be given several times.  [default: runs]")
+@click.option("--format", "style", type=click.Choice(table.FORMATS), default="github", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write instead of printing.")
+def leaderboard_command(track: str | None, runs: tuple[Path, ...], style: str, output: Path | None) -> None:
+    """Show all runs as a table, best first.
+
+    Intervals are 95 % t intervals over the evaluation seeds; ranks are shared where Welch's test finds no difference.
+    """
+    if track:
+        shared.host_of_plugins().get("tracks", track)
+    text = table.render(table.rows(shared.all_records(list(runs)), track), style)
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{output} can't be written: {error.strerror}") from None

@@ -26,12 +26,12 @@ def run(commands: click.Group) -> NoReturn:
             text = error.format_message() if isinstance(error, click.UsageError) else str(error)
             click.echo(f"error: {one_line(text, 5000)}", err=True)
         code = 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("error: interrupted", err=True)
+        code = 1
     except Exception as error:
         if "--debug" in sys.argv:
             raise
         click.echo(f"error: internal: {type(error).__name__}: {one_line(error)} (--debug shows where)", err=True)
-        code = 1
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("error: interrupted", err=True)
         code = 1
     sys.exit(code)

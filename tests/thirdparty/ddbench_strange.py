@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark_adapters import datasets, hookimpl
-from benchmark_adapters.types import Method, Option, Recipe, Track, UserError
+from benchmark_adapters.types import Format, Method, Option, Recipe, Track, UserError
 
 CLASSES = 10
 
@@ -260,6 +260,23 @@ def divided(task, budget):
         yield picture.reshape(-1, 1, 28, 28), np.repeat(np.arange(CLASSES), 2), np.tile([True, False], CLASSES)
 
 
+def read_greedy(path, dataset):
+    """Wants more memory than a process may have, though not more than the machine has."""
+    return np.ones(2**29)
+
+
+def read_sleepy(path, dataset):
+    time.sleep(600)
+
+
+def read_deadly(path, dataset):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def write_nothing(sets, folder):
+    pass
+
+
 METHODS = [
     good, slow, unbalanced, raises, wrong_shape, wrong_size, wrong_dtype, nan, label_range, label_dtype, label_count, no_pair, nothing,
     too_few, megabyte, hangs, ignores_sigterm, dies, leaves, exits, reads_stdin, marks, wanders, silenced, silenced_raises, meddles, deletes,
@@ -289,6 +306,11 @@ def ddbench_datasets():
 @hookimpl
 def ddbench_recipes():
     return [Recipe("few/1", student="convnet3", width=8, steps=4, batch_size=20, lr=0.05, schedule="one-cycle", augment="dsa")]
+
+
+@hookimpl
+def ddbench_formats():
+    return [Format(read.__name__.removeprefix("read_"), write_nothing, read, lambda path, dataset: [path]) for read in (read_greedy, read_sleepy, read_deadly)]
 
 
 @hookimpl

@@ -8,11 +8,13 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmark_adapters.processes import MARK, adopt_orphans, end, undisturbed
+from benchmark_adapters.types import UserError, one_line
 
 GRACE = 60.0  # seconds that an interrupted process has to write down what it has
 
@@ -22,15 +24,16 @@ class Ended(Exception):
 
 
 def ask(module: str, job: Mapping[str, Any], seconds: float, memory: int) -> dict[str, Any]:
-    """Runs ``python -m module``, which answers ``job`` by `answer`; ``memory`` in bytes.
+    """Runs ``python -m module``, which answers ``job`` by `serve`; ``memory`` in bytes.
 
     Raises:
+        UserError: what the process said that the user can mend.
         Ended: it took more time or memory than allowed, or broke down.
         KeyboardInterrupt: as soon as the process has ended, which gets the interruption too.
     """
     mark, others = uuid.uuid4().hex, adopt_orphans()
     ours, theirs = os.pipe()
-    command = [sys.executable, "-m", module, str(ours), json.dumps({**job, "memory": memory, "mark": mark})]
+    command = [sys.executable, "-m", module, str(ours), json.dumps({**job, "memory": memory, "mark": mark, "debug": "--debug" in sys.argv})]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[ours], start_new_session=True, env={**os.environ, MARK: mark})
     os.close(ours)
     try:
@@ -55,33 +58,36 @@ def _answer(process: subprocess.Popen[bytes], seconds: float, memory: int) -> di
         answer: dict[str, Any] = json.loads(text)
     except ValueError:
         code = process.returncode
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        raise Ended(f"its process broke down with {how}; it may use {memory / 2**30:.1f} GiB of memory") from None
+        answer = {"broke": f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"}
+    if "error" in answer:
+        raise UserError(answer["error"])
+    if "broke" in answer:
+        raise Ended(f"its process broke down with {answer['broke']}; it may use {memory / 2**30:.1f} GiB of memory")
     return answer
 
 
-def job() -> dict[str, Any]:
-    """What this process was asked; sets its limits, and ends it with its parent."""
+def serve(work: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+    """In the process: answers what it was asked by ``work``, under its limits. What ``work`` prints goes to stderr."""
     import threading
 
+    kept = os.dup(1)
+    os.dup2(2, 1)
     lifeline, asked = int(sys.argv[1]), json.loads(sys.argv[2])
     os.set_inheritable(lifeline, False)
     threading.Thread(target=_end_with_parent, args=(lifeline, asked["mark"]), daemon=True).start()
     _limit(asked["memory"])
-    return dict(asked)
-
-
-def answer(result: Mapping[str, Any], to: int) -> None:
-    """The result, on the descriptor that `quiet` has kept."""
-    with os.fdopen(to, "w") as out:
+    try:
+        result = work(asked)
+    except UserError as error:
+        result = {"error": str(error)}
+    except KeyboardInterrupt:
+        sys.exit(1)
+    except Exception as error:  # strangers' files may cause any
+        if asked["debug"]:
+            traceback.print_exc()
+        result = {"broke": one_line(f"{type(error).__name__}: {error}")}
+    with os.fdopen(kept, "w") as out:
         out.write(json.dumps(result))
-
-
-def quiet() -> int:
-    """Leads everything that is printed to stderr; returns the descriptor for the answer."""
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    return kept
 
 
 def _limit(memory: int) -> None:

@@ -13,15 +13,9 @@ from benchmark_adapters.supervisor import Outcome
 from benchmark_adapters.types import Dataset, DistilledSet, Format, UserError
 
 
-def main() -> None:
-    to = custody.quiet()
-    asked = custody.job()
-    parts = host.build()
-    try:
-        result = {"check": _check, "rewrite": _rewrite, "score": _score}[asked["what"]](asked, parts)
-    except UserError as error:
-        result = {"error": str(error)}
-    custody.answer(result, to)
+def work(asked: dict[str, Any]) -> dict[str, Any]:
+    """What `benchmark_adapters.submissions` asks for."""
+    return {"check": _check, "rewrite": _rewrite, "score": _score}[asked["what"]](asked, host.build())
 
 
 def _check(asked: dict[str, Any], parts: host.Host) -> dict[str, Any]:
@@ -99,4 +93,4 @@ def _path(text: str | None) -> Path | None:
 
 
 if __name__ == "__main__":
-    main()
+    custody.serve(work)

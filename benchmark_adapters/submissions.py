@@ -59,8 +59,6 @@ def check(path: Path, form: Format, dataset: Dataset, data: Path | None, limits:
         found = custody.ask(JUDGE, job, limits.seconds, limits.bytes())
     except custody.Ended as error:
         raise UserError(f"{path} can't be read: {error}") from None
-    if "error" in found:
-        raise UserError(found["error"])
     return [Finding(**finding) for finding in found.pop("findings")], found
 
 
@@ -119,8 +117,6 @@ def score(one: Entry, request: Request, host: Host, limits: Limits, checkout: Pa
         except custody.Ended as error:
             failed = Outcome(end="error", message=f"scoring failed: {error}", parts=[[]], facts=facts)
             found = {"run": str(harness.complete(replace(todo, limit_enforced=False), lambda folder, failed=failed: failed))}  # type: ignore[misc]
-        if "error" in found:
-            raise UserError(found["error"])
         yield Path(found["run"])
 
 
@@ -154,9 +150,7 @@ def _official(one: Entry, chosen: Sequence[Dataset], request: Request, host: Hos
         job = {"what": "rewrite", "path": str(one.path.absolute()), "format": one.format, "to": official.FORMAT, "output": str(folders.submission)}
         try:
             for dataset in chosen:
-                found = custody.ask(JUDGE, {**job, "dataset": dataset.name}, limits.seconds, limits.bytes())
-                if "error" in found:
-                    raise UserError(found["error"])
+                custody.ask(JUDGE, {**job, "dataset": dataset.name}, limits.seconds, limits.bytes())
             return official.score(checkout, folders, limits.seconds) | {"datasets": list(truth)}
         except (custody.Ended, UserError) as error:
             return {"error": harness.without_folders(str(error)), "datasets": list(truth)}

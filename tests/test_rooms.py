@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [  # of benchmark_adapters; a room imports only from floors before its own
     {"budget", "dsa", "provenance", "processes", "results"},
     {"types"},
-    {"console", "progress", "custody", "official", "students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
+    {"console", "custody", "progress", "official", "students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
     {"tracks", "fast", "host", "assembly"},
     {"training", "plan", "supervisor", "inspection"},
     {"scoring", "features", "formats"},

@@ -122,7 +122,7 @@ def test_a_set_that_fails_its_check_is_not_scored(ddbench, strange_folder, submi
 @pytest.mark.parametrize(
     ("form", "limits", "message"),
     [
-        ("greedy", ["--max-memory", "2"], "scoring failed: its process broke down with exit code 1; it may use 2.0 GiB of memory"),
+        ("greedy", ["--max-memory", "2"], "scoring failed: its process broke down with "),
         ("sleepy", ["--max-seconds", "4"], "scoring failed: it took longer than 4 s"),
         ("deadly", [], "scoring failed: its process broke down with signal SIGSEGV"),
     ],
@@ -133,6 +133,8 @@ def test_a_set_that_takes_too_much_is_a_row(ddbench, strange_folder, submission,
     (record,) = records(tmp_path / "runs")
     assert record.status == "error"
     assert record.message.startswith(message)
+    assert "MemoryError" in record.message or form != "greedy"
+    assert "Traceback" not in done.stderr
 
 
 def test_an_interrupted_score_leaves_no_process(strange_folder, submission, tmp_path):

@@ -36,4 +36,5 @@ DDRANKING_HARD = replace(
     normalisation=(("cifar100", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),),  # CIFAR-10's, as in DD-Ranking
     summary="DD-Ranking's training with hard labels: 1000 epochs with its DSA; final accuracy instead of the best on test images",
 )
-RECIPES = {recipe.name: recipe for recipe in (QUICKSTART, ECCV2024, DSA, DCBENCH, DDRANKING_HARD)}
+DDRANKING_PLAIN = replace(DDRANKING_HARD, name="ddranking-plain/1", augment="none", summary="the same without augmentation, for the augmentation robust score")
+RECIPES = {recipe.name: recipe for recipe in (QUICKSTART, ECCV2024, DSA, DCBENCH, DDRANKING_HARD, DDRANKING_PLAIN)}

@@ -1,6 +1,6 @@
 """The tracks that ship. Frozen: a changed rule is a new track."""
 
-from benchmark_adapters.recipes import DSA, ECCV2024, QUICKSTART
+from benchmark_adapters.recipes import DDRANKING_HARD, DSA, ECCV2024, QUICKSTART
 from benchmark_adapters.types import Track
 
 TRACKS = (
@@ -44,5 +44,15 @@ TRACKS = (
         recipe=ECCV2024.name,
         repeats=3,
         summary="the ECCV 2024 challenge's generative track: ten minutes, as many images as fit",
+    ),
+    Track(
+        name="ddranking",
+        datasets=("cifar10", "cifar100", "tiny-imagenet"),
+        time_limit=600,
+        ipc=(1, 10, 50),
+        default_ipc=10,
+        recipe=DDRANKING_HARD.name,
+        repeats=5,
+        summary="DD-Ranking's training with hard labels; `ddbench robustness` gives its LRS and ARS",
     ),
 )

@@ -278,6 +278,7 @@ FROZEN = {
     "eccv2024/1": "6ffd612d245c",
     "dsa/1": "f4389f16cc68",
     "dcbench/1": "cac55fe2c753",
+    "ddranking-plain/1": "d3f348ce4d54",
     "ddranking-hard/1": "89352636b0f6",
 }
 

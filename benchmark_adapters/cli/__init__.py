@@ -3,7 +3,7 @@
 import click
 
 from benchmark_adapters import console
-from benchmark_adapters.cli import running, showing, submitting
+from benchmark_adapters.cli import robustness, running, showing, submitting
 
 COMMANDS = (
     running.run_command,
@@ -11,6 +11,7 @@ COMMANDS = (
     submitting.check_command,
     submitting.export_command,
     submitting.score_command,
+    robustness.robustness_command,
     showing.data_command,
     showing.leaderboard_command,
     showing.list_command,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from leaderboard.record import Record
@@ -21,7 +22,11 @@ def describe(record: Record, folder: Path) -> str:
         "method": " ".join([record.method, *record.given]),
         "images": f"{record.ipc} per class, {record.generated_per_class:g} of them sampled",
         "accuracy": _accuracy(record),
+        "other students": _cross(record),
+        "official evaluator": _official(record.facts.get("official")),
+        "checks": "; ".join(map(str, record.facts.get("checks", []))),
         "ranked": "yes" if record.comparable else f"no: {'; '.join(record.not_comparable_because)}",
+        "time limit": "enforced" if record.limit_enforced else "declared",
         "seconds": ", ".join(f"{key} {value:.1f}" for key, value in seconds.items() if value is not None),
         "images/s": f"{record.images_per_second:.1f}" if record.images_per_second else "",
         "model": f"{record.model}, trained on {record.model_trained_on}" if record.model else "",
@@ -42,6 +47,19 @@ def _accuracy(record: Record) -> str:
     interval = record.accuracy_ci95
     bounds = f", 95 % interval {100 * interval[0]:.2f} to {100 * interval[1]:.2f}" if interval else ""
     return f"{100 * record.accuracy_mean:.2f} %{bounds}, n = {record.n} ({each})"
+
+
+def _cross(record: Record) -> str:
+    """Mean accuracies of the further students."""
+    return ", ".join(f"{name} {100 * fmean(values):.2f} % (n = {len(values)})" for name, values in record.cross.items() if values)
+
+
+def _official(found: Any) -> str:
+    """What the challenge's own evaluator said."""
+    if not isinstance(found, dict):
+        return ""
+    on = f" on {', '.join(found.get('datasets', []))}"
+    return f"no score{on}: {found['error']}" if "error" in found else f"{100 * found['correct']:.2f} %{on}"
 
 
 def _per_class(record: Record, folder: Path) -> str:

@@ -258,6 +258,19 @@ def test_report_tells_the_story(tmp_path):
     assert "Bag      80.0          Shirt (2)" in text
 
 
+def test_report_tells_of_a_scored_file(tmp_path):
+    official = {"correct": 0.25, "datasets": ["cifar100", "tiny-imagenet"]}
+    facts = {"official": official, "checks": ["note: class order: fine"]}
+    one = record(facts=facts, limit_enforced=False, cross={"mlp": [0.5, 0.6], "vgg11": []})
+    text = " ".join(report.describe(one, tmp_path).split())
+    assert "official evaluator 25.00 % on cifar100, tiny-imagenet" in text
+    assert "other students mlp 55.00 % (n = 2)" in text
+    assert "checks note: class order: fine" in text
+    assert "time limit declared" in text
+    failed = dataclasses.replace(one, facts={"official": {"error": "no GPU", "datasets": ["cifar100"]}})
+    assert "no score on cifar100: no GPU" in report.describe(failed, tmp_path)
+
+
 def test_it_imports_neither_torch_nor_the_project():
     code = (
         "import sys\n"

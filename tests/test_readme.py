@@ -1,4 +1,4 @@
-"""The generated parts of README.md, between ``<!-- $ COMMAND -->`` and ``<!-- end -->``: `python tests/test_readme.py` writes them anew."""
+"""The generated parts of documents, between ``<!-- $ COMMAND -->`` and ``<!-- end -->``: `python tests/test_readme.py` writes them anew."""
 
 import os
 import re
@@ -6,28 +6,34 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parent.parent / "README.md"
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = {ROOT / "README.md": 6, ROOT / "docs" / "results.md": 2}  # and the number of their generated parts
 PART = re.compile(r"<!-- \$ (?P<command>.*?) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def output(command: str) -> str:
-    """What ``command`` prints, run beside README.md; tables as they are, other text in a fence."""
+    """What ``command`` prints, run in the project's folder; tables as they are, other text in a fence."""
     program, *arguments = command.split()
     environment = {**os.environ, "COLUMNS": "110"}
     environment.pop("PYTHONPATH", None)
     command_line = [Path(sys.executable).parent / program, *arguments]
-    text = subprocess.run(command_line, cwd=README.parent, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    text = subprocess.run(command_line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.strip()
     return text if text.startswith("###") else f"```text\n{text}\n```"
 
 
-def generated() -> str:
-    return PART.sub(lambda part: f"<!-- $ {part['command']} -->\n{output(part['command'])}\n<!-- end -->", README.read_text())
+def generated(text: str) -> str:
+    return PART.sub(lambda part: f"<!-- $ {part['command']} -->\n{output(part['command'])}\n<!-- end -->", text)
 
 
-def test_generated_parts_are_up_to_date():
-    assert len(PART.findall(README.read_text())) >= 3
-    assert generated() == README.read_text()
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_generated_parts_are_up_to_date(document):
+    text = document.read_text()
+    assert len(PART.findall(text)) == DOCUMENTS[document]
+    assert generated(text) == text
 
 
 if __name__ == "__main__":
-    README.write_text(generated())
+    for document in DOCUMENTS:
+        document.write_text(generated(document.read_text()))

@@ -1,6 +1,8 @@
 """Students, DSA, recipes and the training loop, against numbers of the official evaluator."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -243,6 +245,25 @@ def test_a_seed_decides_a_training(clothes):
     torch.set_rng_state(before)
     training.train(net, *clothes, QUICKSTART, 5)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+TRAINS = """
+import sys, torch
+from benchmark_adapters import datasets, fast, students, training
+fast.WORTH_COMPILING = int(sys.argv[1])
+images, labels = datasets.load(datasets.FASHION_MNIST, "train", bundled=True)
+torch.manual_seed(0)
+net = students.build("convnet3", 10, 28, 1, 32)
+seen = training.Normalised.of(images[::10], datasets.FASHION_MNIST.mean, datasets.FASHION_MNIST.std)
+losses = training.train(net, seen, torch.from_numpy(labels[::10]), "dsa/1", 5, epochs=6)
+print(losses, [float(weights.double().sum()) for weights in net.parameters()])
+"""
+
+
+@pytest.mark.parametrize("worth", [0, 10**9], ids=["compiled", "eager"])
+def test_separate_processes_train_alike(worth):
+    first, second = (subprocess.run([sys.executable, "-c", TRAINS, str(worth)], capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert first == second
 
 
 def test_epochs_override_steps_by_passes_over_the_images(clothes):

@@ -1,0 +1,102 @@
+"""Training and testing a student on this machine's CPU, against the evaluator's plain loop (tests/reference.py)."""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+
+from benchmark_adapters import datasets, fast, students, training
+from benchmark_adapters.datasets import CIFAR100, FASHION_MNIST
+from benchmark_adapters.recipes import ECCV2024
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import reference
+
+pytestmark = pytest.mark.bench
+EPOCHS = 1001
+CASES = {"CIFAR-100's shapes": (CIFAR100, 10), "Fashion-MNIST": (FASHION_MNIST, 10)}
+
+
+def drawn(dataset, ipc):
+    """Noise of the dataset's shape, and a student."""
+    torch.manual_seed(0)
+    count = ipc * dataset.num_classes
+    images = torch.randn(count, dataset.channels, dataset.image_size, dataset.image_size)
+    return students.build("convnet3", dataset.num_classes, dataset.image_size, dataset.channels), images, torch.arange(count) % dataset.num_classes
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_epoch(case, alternate, show, monkeypatch):
+    """One of 1001 epochs with DSA; the time for compiling is shown, and counted in the ratio of whole trainings."""
+    monkeypatch.setattr(fast, "WORTH_COMPILING", 0)  # as in a whole training
+    dataset, ipc = CASES[case]
+    seeds = iter(range(1000))  # alike on both sides, so that both draw the same families
+    began = time.perf_counter()
+    net, images, labels = drawn(dataset, ipc)
+    training.train(net, images, labels, ECCV2024, 0, epochs=0)
+    first = time.perf_counter() - began
+    other = drawn(dataset, ipc)[0]
+    drawn_seed = [0]
+
+    def ours():
+        training.train(net, images, labels, ECCV2024, drawn_seed[0], epochs=0)
+
+    def plain():
+        drawn_seed[0] = next(seeds)
+        reference.train(other, images, labels, ECCV2024, drawn_seed[0], epochs=0)
+
+    epoch, against = alternate(ours, plain, rounds=7)
+    compiling = max(0.0, first - epoch)
+    show(f"an epoch of {len(images):,} images, {case}", f"{epoch:.2f} s", f"{against:.2f} s", f"{against / epoch:.2f}", "2.5 (at least 1.8)")
+    whole, plain_whole = compiling + EPOCHS * epoch, EPOCHS * against
+    show(f"{EPOCHS} epochs, compiling ({compiling:.0f} s) counted", f"{whole:.0f} s", f"{plain_whole:.0f} s", f"{plain_whole / whole:.2f}", "")
+    assert against / epoch > 1.8
+
+
+def test_testing_10000_images(alternate, show):
+    images, _ = datasets.load(FASHION_MNIST, "test", bundled=True)
+    net, _, _ = drawn(FASHION_MNIST, 1)
+    other = drawn(FASHION_MNIST, 1)[0]
+    floats, labels = training.normalise(images, FASHION_MNIST), torch.zeros(len(images), dtype=torch.int64)
+    seen = training.Normalised.of(images, FASHION_MNIST.mean, FASHION_MNIST.std)
+    net.to(memory_format=torch.channels_last)
+    seconds, against = alternate(lambda: training.predict(net, seen), lambda: reference.accuracy(other, floats, labels), rounds=3)
+    show("testing 10,000 images of Fashion-MNIST", f"{seconds:.1f} s", f"{against:.1f} s", f"{against / seconds:.2f}", "1.5")
+    assert against / seconds > 1.5
+
+
+@pytest.mark.parametrize(("name", "batch"), [("convnet3", 10), ("convnet3", 100), ("mlp", 100)])
+def test_seeds_together(name, batch, show):
+    """Three seeds in one step of ``torch.func``, compiled, against one after the other: equal gradients, and not faster on a CPU."""
+    torch.manual_seed(0)
+    nets = [students.build(name, 10, 28, 1) for _ in range(3)]
+    images, labels = torch.randn(3, batch, 1, 28, 28), torch.arange(batch) % 10
+    steps = [fast.gradients(net, torch.device("cpu"), fast.WORTH_COMPILING) for net in nets]
+    parameters, _ = stack_module_state(nets)
+
+    def loss(weights, pictures):
+        return torch.nn.functional.cross_entropy(functional_call(nets[0], weights, (pictures,)), labels)
+
+    all_at_once = torch.compile(vmap(grad_and_value(loss)), dynamic=False)
+
+    def one_by_one():
+        return [step(pictures, labels) for step, pictures in zip(steps, images, strict=True)]
+
+    expected, (gradients, found) = torch.stack(one_by_one()), all_at_once(parameters, images)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    first = dict(nets[0].named_parameters())
+    assert all(torch.allclose(gradient[0], first[key].grad, atol=1e-4) for key, gradient in gradients.items())
+    one_by_one()
+    all_at_once(parameters, images)
+    times: dict[str, list[float]] = {"one by one": [], "together": []}
+    for _ in range(7):
+        for what, step in (("one by one", one_by_one), ("together", lambda: all_at_once(parameters, images))):
+            began = time.perf_counter()
+            step()
+            times[what].append(time.perf_counter() - began)
+    apart, together = (1000 * statistics.median(values) for values in times.values())
+    show(f"3 seeds of {name}, batch {batch}: one by one, torch.func", f"{apart:.1f} ms", f"{together:.1f} ms", f"{together / apart:.2f}", "")

@@ -1,6 +1,7 @@
 """How distilled sets are written for other tools and read from strangers. Nothing that is read is ever executed."""
 
 from benchmark_adapters.formats import imagefolder, native, tensors
+from benchmark_adapters.formats.tensors import DDRANKING, MTT
 from benchmark_adapters.types import Format
 
 FORMATS = (
@@ -14,13 +15,7 @@ FORMATS = (
         "the ECCV 2024 challenge's submission: cifar100.pt, tinyimagenet.pt, normalised, class by class",
     ),
     Format("dcbench", tensors.write_dcbench, tensors.read_dcbench, tensors.find_dcbench, summary="DC-BENCH's res_METHOD_DATASET_ConvNet_Nipc.pt, normalised"),
-    Format("mtt", tensors.write_mtt, tensors.read_mtt, tensors.find_mtt, summary="MTT's images_best.pt and labels_best.pt, normalised"),
-    Format(
-        "ddranking",
-        tensors.write_ddranking,
-        tensors.read_ddranking,
-        tensors.find_ddranking,
-        summary="DD-Ranking's images.pt and labels.pt, by its normalisation",
-    ),
+    Format("mtt", MTT.write, MTT.read, MTT.find, summary="MTT's images_best.pt and labels_best.pt, normalised"),
+    Format("ddranking", DDRANKING.write, DDRANKING.read, DDRANKING.find, summary="DD-Ranking's images.pt and labels.pt, by its normalisation"),
     Format("imagefolder", imagefolder.write, imagefolder.read, imagefolder.find, summary="PNG files in a folder for each class, with metadata.jsonl"),
 )

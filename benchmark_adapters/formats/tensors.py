@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark_adapters.datasets import CIFAR10
 from benchmark_adapters.formats import files
@@ -137,62 +138,42 @@ def _capital(dataset: Dataset) -> str:
 # MTT and DD-Ranking: two files
 
 
-def find_mtt(path: Path, dataset: Dataset) -> list[Path]:
-    return _pair(path, dataset, ("images_best.pt", "labels_best.pt"))
+@dataclass(frozen=True)
+class Pair:
+    """A format of one file for the images and one for the labels, with methods as `Format` wants them."""
+
+    images: str
+    labels: str
+    normalisation: Callable[[Dataset], Normalisation]
+
+    def find(self, path: Path, dataset: Dataset) -> list[Path]:
+        for place in (path / dataset.name, path):
+            if (place / self.images).is_file() and (place / self.labels).is_file():
+                return [place / self.images, place / self.labels]
+        return []
+
+    def read(self, path: Path, dataset: Dataset) -> DistilledSet:
+        found = self.find(path, dataset)
+        if not found:
+            raise UserError(f"{path}: no {self.images} and {self.labels}")
+        files.bounded(found)
+        images, labels = (files.tensor(files.load(file), file, "the file") for file in found)
+        return restored(images, labels, dataset, self.normalisation(dataset), found[0])
+
+    def write(self, sets: Sets, folder: Path) -> None:
+        import torch
+
+        for dataset, distilled in sets.values():
+            place = folder if len(sets) == 1 else folder / dataset.name
+            place.mkdir(exist_ok=True)
+            torch.save(_floats(distilled, self.normalisation(dataset)), place / self.images)
+            torch.save(torch.tensor(distilled.labels), place / self.labels)
 
 
-def read_mtt(path: Path, dataset: Dataset) -> DistilledSet:
-    return _read_pair(path, find_mtt(path, dataset), "images_best.pt and labels_best.pt", dataset, _own(dataset))
-
-
-def write_mtt(sets: Sets, folder: Path) -> None:
-    for dataset, distilled in sets.values():
-        _write_pair(distilled, _place(folder, dataset, sets), ("images_best.pt", "labels_best.pt"), _own(dataset))
-
-
-def find_ddranking(path: Path, dataset: Dataset) -> list[Path]:
-    return _pair(path, dataset, ("images.pt", "labels.pt"))
-
-
-def read_ddranking(path: Path, dataset: Dataset) -> DistilledSet:
-    return _read_pair(path, find_ddranking(path, dataset), "images.pt and labels.pt", dataset, _ddranking(dataset))
-
-
-def write_ddranking(sets: Sets, folder: Path) -> None:
-    for dataset, distilled in sets.values():
-        _write_pair(distilled, _place(folder, dataset, sets), ("images.pt", "labels.pt"), _ddranking(dataset))
-
-
-def _ddranking(dataset: Dataset) -> Normalisation:
+def _as_ddranking(dataset: Dataset) -> Normalisation:
     """DD-Ranking normalises CIFAR-100 by CIFAR-10's numbers."""
     return _own(CIFAR10) if dataset.name == "cifar100" else _own(dataset)
 
 
-def _place(folder: Path, dataset: Dataset, sets: Sets) -> Path:
-    """Several datasets get a folder each."""
-    place = folder if len(sets) == 1 else folder / dataset.name
-    place.mkdir(exist_ok=True)
-    return place
-
-
-def _pair(path: Path, dataset: Dataset, names: tuple[str, str]) -> list[Path]:
-    for place in (path / dataset.name, path):
-        if all((place / name).is_file() for name in names):
-            return [place / name for name in names]
-    return []
-
-
-def _read_pair(path: Path, found: list[Path], expected: str, dataset: Dataset, normalisation: Normalisation) -> DistilledSet:
-    if not found:
-        raise UserError(f"{path}: no {expected}")
-    files.bounded(found)
-    images, labels = (files.tensor(files.load(file), file, "the file") for file in found)
-    return restored(images, labels, dataset, normalisation, found[0])
-
-
-def _write_pair(distilled: DistilledSet, folder: Path, names: tuple[str, str], normalisation: Normalisation) -> None:
-    import torch
-
-    contents: list[Any] = [_floats(distilled, normalisation), torch.tensor(distilled.labels)]
-    for name, content in zip(names, contents, strict=True):
-        torch.save(content, folder / name)
+MTT = Pair("images_best.pt", "labels_best.pt", _own)
+DDRANKING = Pair("images.pt", "labels.pt", _as_ddranking)

@@ -5,12 +5,25 @@ network in eager mode on whole batches, figures read from the device at every st
 """
 
 import math
+from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmark_adapters import dsa
+
+
+def convnet3(num_classes, image_size, channels, width=128):
+    """The evaluator's network of plain layers, with the parameters' names of `benchmark_adapters.students`."""
+    layers, size = [], image_size
+    for block in range(3):
+        padding = 3 if channels == 1 and block == 0 else 1
+        layers += [torch.nn.Conv2d(width if block else channels, width, 3, padding=padding), torch.nn.GroupNorm(width, width)]
+        layers += [torch.nn.ReLU(), torch.nn.AvgPool2d(2)]
+        size = (size + 2 * padding - 2) // 2
+    parts = OrderedDict(features=torch.nn.Sequential(*layers), flat=torch.nn.Flatten(), classifier=torch.nn.Linear(width * size**2, num_classes))
+    return torch.nn.Sequential(parts)
 
 
 def train(student, images, labels, recipe, seed, epochs, augment=True):

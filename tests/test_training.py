@@ -31,6 +31,14 @@ def test_convnet3_gives_the_official_logits(file, classes, size):
     torch.testing.assert_close(net(golden["input"]), golden["logits"], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
+def test_convnet3_is_the_plain_network(channels, size):
+    ours, plain = students.build("convnet3", 10, size, channels, width=16), reference.convnet3(10, size, channels, width=16)
+    plain.load_state_dict(ours.state_dict())
+    images = torch.randn(5, channels, size, size)
+    torch.testing.assert_close(ours(images), plain(images), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(("name", "classes", "size"), [("cifar100_32px", 100, 32), ("tinyimagenet_64px", 200, 64)])
 def test_convnet3_has_the_official_size(name, classes, size):
     net = students.build("convnet3", classes, size, 3)

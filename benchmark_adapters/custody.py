@@ -11,12 +11,16 @@ import sys
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from benchmark_adapters.processes import MARK, adopt_orphans, end, undisturbed
 from benchmark_adapters.types import UserError, one_line
 
-GRACE = 60.0  # seconds that an interrupted process has to write down what it has
+GRACE = 30.0  # seconds that a process has to write down what it has, interrupted or at its limit
+
+
+class TooLong(KeyboardInterrupt):
+    """The time is over: what is finished is written down, as at an interruption."""
 
 
 class Ended(Exception):
@@ -33,20 +37,21 @@ def ask(module: str, job: Mapping[str, Any], seconds: float, memory: int) -> dic
     """
     mark, others = uuid.uuid4().hex, adopt_orphans()
     ours, theirs = os.pipe()
-    command = [sys.executable, "-m", module, str(ours), json.dumps({**job, "memory": memory, "mark": mark, "debug": "--debug" in sys.argv})]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[ours], start_new_session=True, env={**os.environ, MARK: mark})
+    asked = {**job, "memory": memory, "seconds": seconds, "mark": mark, "debug": "--debug" in sys.argv}
+    command = [sys.executable, "-m", module, str(ours)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[ours], start_new_session=True, env={**os.environ, MARK: mark})
     os.close(ours)
     try:
-        return _answer(process, seconds, memory)
+        return _answer(process, json.dumps(asked).encode(), seconds, memory)
     finally:
         with undisturbed():
             os.close(theirs)
             end([process], mark, others)
 
 
-def _answer(process: subprocess.Popen[bytes], seconds: float, memory: int) -> dict[str, Any]:
+def _answer(process: subprocess.Popen[bytes], asked: bytes, seconds: float, memory: int) -> dict[str, Any]:
     try:
-        text, _ = process.communicate(timeout=seconds)
+        text, _ = process.communicate(asked, timeout=seconds + GRACE)  # it ends by itself at the limit, unless it is stuck
     except subprocess.TimeoutExpired:
         raise Ended(f"it took longer than {seconds:g} s") from None
     except KeyboardInterrupt:
@@ -61,6 +66,8 @@ def _answer(process: subprocess.Popen[bytes], seconds: float, memory: int) -> di
         answer = {"broke": f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"}
     if "error" in answer:
         raise UserError(answer["error"])
+    if "late" in answer:
+        raise Ended(answer["late"])
     if "broke" in answer:
         raise Ended(f"its process broke down with {answer['broke']}; it may use {memory / 2**30:.1f} GiB of memory")
     return answer
@@ -72,14 +79,16 @@ def serve(work: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
 
     kept = os.dup(1)
     os.dup2(2, 1)
-    lifeline, asked = int(sys.argv[1]), json.loads(sys.argv[2])
+    lifeline, asked = int(sys.argv[1]), json.loads(sys.stdin.buffer.read())
     os.set_inheritable(lifeline, False)
     threading.Thread(target=_end_with_parent, args=(lifeline, asked["mark"]), daemon=True).start()
-    _limit(asked["memory"])
+    _limit(asked["memory"], asked["seconds"])
     try:
         result = work(asked)
     except UserError as error:
         result = {"error": str(error)}
+    except TooLong as error:
+        result = {"late": str(error)}
     except KeyboardInterrupt:
         sys.exit(1)
     except Exception as error:  # strangers' files may cause any
@@ -90,9 +99,15 @@ def serve(work: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
         out.write(json.dumps(result))
 
 
-def _limit(memory: int) -> None:
-    """Of private memory, by which libraries that are only mapped don't count. Systems other than Linux may not heed it."""
+def _limit(memory: int, seconds: float) -> None:
+    """Of time, and of private memory, by which libraries that are only mapped don't count. Systems other than Linux may not heed the latter."""
     import resource
+
+    def late(*_: object) -> NoReturn:
+        raise TooLong(f"it took longer than {seconds:g} s")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     with contextlib.suppress(ValueError, OSError):

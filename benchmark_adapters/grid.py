@@ -44,5 +44,5 @@ def _bytes(distilled: DistilledSet, row: int) -> Array:
     if distilled.normalisation is None:
         return image
     mean, std = (np.array(values, np.float32).reshape(-1, 1, 1) for values in distilled.normalisation)
-    pixels: Array = ((image * std + mean) * 255).round().clip(0, 255).astype(np.uint8)
+    pixels: Array = np.nan_to_num((image * std + mean) * 255).round().clip(0, 255).astype(np.uint8)
     return pixels

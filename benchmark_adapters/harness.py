@@ -134,13 +134,13 @@ def _verdict(outcome: Outcome, ipc: int, asked: int | None, is_shard: bool = Fal
 def _record(todo: Plan, folder: Path, outcome: Outcome, distilled: DistilledSet, test: tuple[Array, Array]) -> Record:
     """The record as it stands after sampling."""
     status, message = _verdict(outcome, distilled.ipc, todo.ipc, todo.shard[1] > 1)
-    facts: dict[str, Any] = {key: without_folders(fact) if isinstance(fact, str) else fact for key, fact in outcome.facts.items()}
+    facts: dict[str, Any] = {key: _told(fact) for key, fact in outcome.facts.items()}
     commit, dirty = provenance.commit()
     reasons = _deviations(todo, status, distilled.ipc, len(test[0]))
     return Record(
         run_id=store.run_id(folder),
         status=status,
-        message=without_folders(message),
+        message=one_line(without_folders(message), 5000),
         track=todo.track.name,
         dataset=todo.dataset.name,
         method=todo.method.name,
@@ -194,7 +194,7 @@ def _deviations(todo: Plan, status: str, ipc: int, tested: int) -> list[str]:
         f"student {todo.students[0].name}": todo.students[0].name != todo.recipe.student,
         f"{tested} test images instead of {todo.dataset.test_size}": tested != todo.dataset.test_size,
     }
-    return [reason for reason, holds in checks.items() if holds]
+    return list(dict.fromkeys([*todo.inherited, *(reason for reason, holds in checks.items() if holds)]))
 
 
 def _save(distilled: DistilledSet, record: Record, folder: Path) -> None:
@@ -250,7 +250,7 @@ def _with_scores(record: Record, todo: Plan, results: Results) -> Record:
 
 def _unscored(record: Record, error: BaseException, done: int) -> Record:
     """Whatever stopped the scoring: the images and finished seeds stay, and the record says what it was."""
-    problem = INTERRUPTED if isinstance(error, KeyboardInterrupt) else without_folders(one_line(f"{type(error).__name__}: {error}"))
+    problem = str(error) or INTERRUPTED if isinstance(error, KeyboardInterrupt) else without_folders(one_line(f"{type(error).__name__}: {error}"))
     message = f"scoring failed{f' after {done} seeds' if done else ''}, the images are kept: {problem}"
     return replace(record, status="error", message=message, comparable=False, not_comparable_because=["status error"])
 
@@ -263,7 +263,17 @@ def facts_of(record: Record) -> dict[str, Any]:
 
 def folder_name(name: str) -> str:
     """A team's name, which may hold anything, as that of a folder."""
-    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "unnamed"
+    short = re.sub(r"[^\w.-]+", "-", name).strip(".-").encode("utf-8", "ignore")[:100].decode("utf-8", "ignore")
+    return short or "unnamed"
+
+
+def _told(fact: Any) -> Any:
+    """A fact for the record: without folders, whatever it holds."""
+    if isinstance(fact, dict):
+        return {key: _told(value) for key, value in fact.items()}
+    if isinstance(fact, list | tuple):
+        return [_told(value) for value in fact]
+    return without_folders(fact) if isinstance(fact, str) else fact
 
 
 def without_folders(text: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmark_adapters import custody, datasets, devices, harness, host, plan
 from benchmark_adapters.formats import native
 from benchmark_adapters.inspection import Finding, inspect
 from benchmark_adapters.supervisor import Outcome
-from benchmark_adapters.types import Dataset, DistilledSet, Format, UserError
+from benchmark_adapters.types import Dataset, DistilledSet, Format, UserError, one_line
 
 
 def work(asked: dict[str, Any]) -> dict[str, Any]:
@@ -36,27 +36,36 @@ def _rewrite(asked: dict[str, Any], parts: host.Host) -> dict[str, Any]:
 def _score(asked: dict[str, Any], parts: host.Host) -> dict[str, Any]:
     """Writes a record, whatever the set is like."""
     (todo,) = plan.entry(plan.Request(**{**asked["request"], "data": _path(asked["request"]["data"]), "runs": Path(asked["request"]["runs"])}), parts)
-    origin = asked["origin"]
-    todo = replace(todo, limit_enforced=origin["limit_enforced"], options=origin["options"], given=tuple(origin["given"]), seed=origin["seed"] or todo.seed)
+    todo = as_made(todo, asked["origin"])
     folder = harness.complete(todo, lambda folder: _outcome(asked, parts, todo, folder))
     return {"run": str(folder)}
+
+
+def as_made(todo: plan.Plan, origin: dict[str, Any]) -> plan.Plan:
+    """The plan with what is known of the making of the set."""
+    known = origin["plan"]
+    return replace(todo, **{**known, **{name: tuple(known[name]) for name in ("given", "inherited") if name in known}})
+
+
+def without_images(origin: dict[str, Any], end: Literal["invalid", "error"], message: str) -> Outcome:
+    """Of a set that could not be read."""
+    return Outcome(end=end, message=message, parts=[[]], facts=origin["facts"], **origin["outcome"])
 
 
 def _outcome(asked: dict[str, Any], parts: host.Host, todo: plan.Plan, folder: Path) -> Outcome:
     """What is read, as if a method had made it."""
     origin = asked["origin"]
-    known = {key: origin[key] for key in ("load", "last", "sampled", "used_real_data")}
-    (folder / "log.txt").write_text(f"read from {Path(asked['path']).name}\n", encoding="utf-8")
+    (folder / "log.txt").write_text(f"read from {Path(asked['path']).name}\n", encoding="utf-8", errors="replace")
     try:
         distilled = _read(asked, parts)
     except UserError as error:
-        return Outcome(end="invalid", message=str(error).replace(f"{Path(asked['path']).parent}/", ""), parts=[[]], facts=origin["facts"], **known)
-    findings = examine(distilled, todo.dataset, todo.data, todo.track.bundled_data, devices.resolve(todo.device), probed=not origin["is_run"])
-    facts = {**origin["facts"], "checks": [f"{finding.level}: {finding.text}" for finding in findings]}
-    errors = [finding.text for finding in findings if finding.level == "error"]
+        return without_images(origin, "invalid", str(error).replace(f"{Path(asked['path']).parent}/", ""))
+    findings = examine(distilled, todo.dataset, todo.data, todo.track.bundled_data, devices.resolve(todo.device), probed=not todo.limit_enforced)
+    facts = {**origin["facts"], "checks": [one_line(f"{finding.level}: {finding.text}") for finding in findings]}
+    errors = [finding.text for finding in findings if finding.level == "error" and not todo.limit_enforced]  # a method may make what it likes
     native.write_images(distilled, folder / native.IMAGES)
-    end = "invalid" if errors else "done"
-    return Outcome(end=end, message="; ".join(errors), facts=facts, distilled=distilled, **known)  # type: ignore[arg-type]
+    end: Literal["invalid", "limit", "done"] = "invalid" if errors else "limit" if origin["late"] else "done"
+    return Outcome(end=end, message="; ".join(errors), facts=facts, distilled=distilled, **origin["outcome"])
 
 
 def _read(asked: dict[str, Any], parts: host.Host) -> DistilledSet:

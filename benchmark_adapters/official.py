@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark_adapters.processes import MARK, adopt_orphans, end
 from benchmark_adapters.types import UserError, one_line
 
 FORMAT = "eccv2024"
@@ -49,14 +52,28 @@ def score(checkout: Path, folders: Folders, seconds: float) -> dict[str, Any]:
     evaluator = script(checkout)
     places = ["--submit_dir", str(folders.submission), "--truth_dir", f"{folders.truth}/", "--output_dir", str(folders.output)]  # it joins without a slash
     began = time.monotonic()
-    try:
-        done = subprocess.run(
-            [sys.executable, evaluator.name, *places], cwd=checkout.absolute(), capture_output=True, text=True, errors="replace", timeout=seconds
+    log = folders.output / "log.txt"
+    mark, others = uuid.uuid4().hex, adopt_orphans()
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, evaluator.name, *places],
+            cwd=checkout.absolute(),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env={**os.environ, MARK: mark},
         )
-    except subprocess.TimeoutExpired:
-        raise UserError(f"{evaluator} took longer than {seconds:g} s") from None
-    if done.returncode:
-        raise UserError(f"{evaluator} failed with exit code {done.returncode}: {one_line(done.stderr[-400:])}")
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise UserError(f"{SCRIPT} took longer than {seconds:g} s") from None
+        finally:
+            end([process], mark, others)
+    if code:
+        said = log.read_text(errors="replace").split("\n")
+        last = next((line for line in reversed(said) if line.strip()), "")
+        raise UserError(f"{SCRIPT} failed with exit code {code}: {one_line(last.replace(str(checkout.absolute()), ''))}")
     return {"correct": _correct(folders.output / SCORES), "seconds": time.monotonic() - began}
 
 

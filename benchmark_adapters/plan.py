@@ -48,6 +48,7 @@ class Plan:
     """A request for one dataset, checked and complete.
 
     ``joined``: the number of shards that the set is put together from. ``limit_enforced``: the harness was there when the set was made.
+    ``inherited``: why the run that made the set was not comparable. ``first_seed``: of the evaluation, where it isn't ``seed``.
     """
 
     method: Method
@@ -68,10 +69,13 @@ class Plan:
     shard: tuple[int, int] = (0, 1)
     joined: int = 1
     limit_enforced: bool = True
+    inherited: tuple[str, ...] = ()
+    first_seed: int | None = None
 
     @property
     def seeds(self) -> list[int]:
-        return [self.seed + repeat for repeat in range(self.repeats)]
+        first = self.seed if self.first_seed is None else self.first_seed
+        return [first + repeat for repeat in range(self.repeats)]
 
 
 def plan(request: Request, host: Host) -> list[Plan]:

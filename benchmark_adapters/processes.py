@@ -17,7 +17,7 @@ MARK = "DDBENCH_PROCESS"  # environment variable that names the run in every pro
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Holds back the signals that would interrupt, so that what is begun is finished; they arrive afterwards."""
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield

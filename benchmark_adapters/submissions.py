@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -9,12 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmark_adapters import custody, datasets, harness, official
+from benchmark_adapters import custody, datasets, harness, judge, official
 from benchmark_adapters.formats import native
 from benchmark_adapters.host import Host
 from benchmark_adapters.inspection import Finding
 from benchmark_adapters.plan import DAY, Request, entry
-from benchmark_adapters.supervisor import Outcome
 from benchmark_adapters.types import Dataset, Format, UserError, one_line
 from leaderboard import store
 from leaderboard.record import Record
@@ -50,15 +50,15 @@ def check(path: Path, form: Format, dataset: Dataset, data: Path | None, limits:
     """What is wrong or looks wrong with the set at ``path``, and its size.
 
     Raises:
-        UserError: the set can't be read.
+        UserError: nothing is there.
     """
     if not path.exists():
         raise UserError(f"{path} is missing")
     job = {"what": "check", "path": str(path.absolute()), "format": form.name, "dataset": dataset.name, "data": str(data.absolute()) if data else None}
     try:
         found = custody.ask(JUDGE, job, limits.seconds, limits.bytes())
-    except custody.Ended as error:
-        raise UserError(f"{path} can't be read: {error}") from None
+    except (custody.Ended, UserError) as error:
+        return [Finding("error", f"not readable: {error}")], {"images": 0, "ipc": 0, "pixels": None}
     return [Finding(**finding) for finding in found.pop("findings")], found
 
 
@@ -71,7 +71,7 @@ def teams(path: Path, form: Format, name: str | None, chosen: Sequence[Dataset])
     if not path.exists():
         raise UserError(f"{path} is missing")
     if name is None and path.is_dir() and not any(form.find(path, dataset) for dataset in chosen):
-        folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+        folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith("."))
         if folders:
             return [Entry(folder, form.name, one_line(folder.name, LONGEST_NAME)) for folder in folders]
     if not (name or "").strip():
@@ -83,7 +83,7 @@ def of_run(folder: Path) -> Entry:
     """The images of a run, as they are in its folder.
 
     Raises:
-        UserError: its record can't be read, or it has no images.
+        UserError: its record can't be read, or it has no images that are fit for use.
     """
     try:
         record = store.read(folder)
@@ -91,52 +91,62 @@ def of_run(folder: Path) -> Entry:
         raise UserError(str(error)) from None
     if not (folder / native.IMAGES).is_file():
         raise UserError(f"{folder} has no images: its status is {record.status}")
+    if record.shard:
+        raise UserError(f"{folder} is shard {record.shard} of a set; join it with the others by `ddbench merge`")
+    if record.status == "invalid" or (record.status == "error" and not record.message.startswith("scoring failed")):
+        raise UserError(f"{folder} is not fit for use, its status is {record.status}: {record.message}")
     return Entry(folder, "native", record.method, record)
 
 
-def score(one: Entry, request: Request, host: Host, limits: Limits, checkout: Path | None = None) -> Iterator[Path]:
+def score(one: Entry, request: Request, host: Host, limits: Limits, checkout: Path | None = None, first_seed: int | None = None) -> Iterator[Path]:
     """Checks the set and trains students on it, for each dataset of the request; yields the folders of the runs.
 
-    ``checkout``: of the challenge's own evaluator, whose score is put into the records beside ours.
+    ``checkout``: of the challenge's own evaluator, whose score is put into the records beside ours. ``first_seed`` of the evaluation;
+    None: that of the run, and 0 for files.
 
     Raises:
         UserError: as `plan.plan`, or the checkout has no evaluator.
     """
-    request = replace(request, method=one.name, dataset=one.record.dataset if one.record else request.dataset)
+    request = replace(request, method=one.name, seed=first_seed or 0, dataset=one.record.dataset if one.record else request.dataset)
     plans = entry(request, host)
     facts: dict[str, Any] = {"scored_run": one.record.run_id} if one.record else {"file": one.path.name, "format": one.format}
     if checkout:
         official.script(checkout)
         facts["official"] = _official(one, [todo.dataset for todo in plans], request, host, limits, checkout)
+    origin = _origin(one.record, facts, first_seed)
     for todo in plans:
         asked = {**asdict(request), "dataset": todo.dataset.name, "data": _absolute(request.data), "runs": _absolute(request.runs)}
         job = {"what": "score", "path": str(one.path.absolute()), "format": one.format, "dataset": todo.dataset.name, "request": asked}
-        job["origin"] = _origin(one.record, facts)
+        job["origin"] = origin
         try:
             found = custody.ask(JUDGE, job, limits.seconds, limits.bytes())
         except custody.Ended as error:
-            failed = Outcome(end="error", message=f"scoring failed: {error}", parts=[[]], facts=facts)
-            found = {"run": str(harness.complete(replace(todo, limit_enforced=False), lambda folder, failed=failed: failed))}  # type: ignore[misc]
+            failed = judge.without_images(origin, "error", f"scoring failed: {error}")
+            found = {"run": str(harness.complete(judge.as_made(todo, origin), lambda folder, failed=failed: failed))}  # type: ignore[misc]
         yield Path(found["run"])
 
 
-def _origin(record: Record | None, facts: dict[str, Any]) -> dict[str, Any]:
-    """What is known of the making of the set."""
+def _origin(record: Record | None, facts: dict[str, Any], seed: int | None) -> dict[str, Any]:
+    """What is known of the making of the set: for the plan, for the outcome, and the facts that were reported."""
     if record is None:
-        unknown: dict[str, Any] = {"load": None, "last": None, "sampled": 0, "used_real_data": False, "limit_enforced": False, "options": {}, "given": []}
-        return {**unknown, "seed": None, "facts": facts, "is_run": False}
+        return {"plan": {}, "outcome": {}, "facts": facts, "late": False}
     load, generate = (record.seconds.get(key) or 0.0 for key in ("load", "generate"))
-    return {
-        "load": load,
-        "last": load + generate,
-        "sampled": record.sampled,
-        "used_real_data": record.uses_real_data,
-        "limit_enforced": record.limit_enforced,
+    of_scoring = re.compile(r"\d+ repeats instead|recipe |student |\d+ test images|status (ok|error)|limit |IPC ")  # said anew of the new score
+    known = {
         "options": record.options,
         "given": record.given,
+        "limit_enforced": record.limit_enforced,
+        "time_limit": record.seconds.get("limit"),
+        "ipc": record.ipc_asked,
         "seed": record.seed,
+        "first_seed": seed if seed is not None else (record.seeds or [record.seed])[0],
+        "inherited": [reason for reason in record.not_comparable_because if not of_scoring.match(reason)],
+    }
+    return {
+        "plan": known,
+        "outcome": {"load": load, "last": load + generate, "sampled": record.sampled, "used_real_data": record.uses_real_data},
         "facts": harness.facts_of(record) | facts,
-        "is_run": True,
+        "late": record.status == "timeout",
     }
 
 

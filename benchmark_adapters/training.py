@@ -147,7 +147,7 @@ def _one_cycle(student: nn.Module, images: Images, labels: Tensor, recipe: Recip
 
 
 def _by_epochs(student: nn.Module, images: Images, labels: Tensor, recipe: Recipe, epochs: int | None, change: Augment, report: Report) -> list[float]:
-    """Whole epochs and one drop of the rate, as `Recipe.schedule` tells; the host waits for the device once an epoch."""
+    """Whole epochs and one drop of the rate, as `Recipe.schedule` tells; losses are read once an epoch."""
     argument = (recipe.epochs if epochs is None else epochs) or 0
     rebuilds = recipe.schedule == "rebuild-halfway"
     count, last_fast = (argument + 1, argument // 2 + 1) if rebuilds else (argument, argument // 2 - 1)

@@ -30,16 +30,30 @@ def _share(a: float) -> float:
     return (exp(a) - exp(-1)) / (e - exp(-1))
 
 
-def accuracy(record: Record, beside: Record, what: str, images_may_differ: bool = False, plain: bool = False) -> float:
-    """The mean accuracy of ``record``, which stands for ``what`` in a comparison with the run ``beside``.
+SAME = ("dataset", "student", "ipc", "recipe_sha256")
+BASELINE = "random-real"
+
+
+def accuracy(record: Record, beside: Record, what: str, other: str | None = None) -> float:
+    """The mean accuracy of ``record``, which stands for ``what`` in a comparison with the run ``beside``; only its ``other`` may differ.
 
     Raises:
         ValueError: it has no score, or another dataset, student, IPC or recipe.
     """
     if record.accuracy_mean is None or record.status != "ok":
         raise ValueError(f"{what} {record.run_id} has no score")
-    names = ["dataset", "student", *([] if images_may_differ else ["ipc"]), *([] if plain else ["recipe_sha256"])]
-    differing = [name for name in names if getattr(record, name) != getattr(beside, name)]
+    differing = [name for name in SAME if name != other and getattr(record, name) != getattr(beside, name)]
     if differing:
         raise ValueError(f"{what} {record.run_id} can't be compared with {beside.run_id}: {', '.join(differing)} differ")
     return record.accuracy_mean
+
+
+def baseline(record: Record, beside: Record, what: str, other: str | None = None) -> float:
+    """As `accuracy`, of real images drawn at random.
+
+    Raises:
+        ValueError: the run is of another method.
+    """
+    if record.method != BASELINE:
+        raise ValueError(f"{what} {record.run_id} is of {record.method}, expected a run of {BASELINE}")
+    return accuracy(record, beside, what, other)

@@ -36,6 +36,9 @@ def test_ars_by_hand():
     assert ddranking.ars(0.7, 0.6, 0.5, 0.6, g=1) == pytest.approx(0.313687, abs=1e-5)
 
 
+REAL = {"method": "random-real"}
+
+
 @pytest.fixture
 def keep(tmp_path):
     """Writes a record to the store and returns its run's id."""
@@ -51,9 +54,9 @@ def keep(tmp_path):
 
 
 def test_the_command_takes_runs_and_published_figures(ddbench, keep):
-    own, random, whole = keep("aaaaaa", 0.5), keep("bbbbbb", 0.4), keep("cccccc", 0.8, ipc=6000)
-    plain = keep("dddddd", 0.3, recipe_sha256="other", images_sha256=own)
-    random_plain = keep("eeeeee", 0.2, recipe_sha256="other")
+    own, random, whole = keep("aaaaaa", 0.5), keep("bbbbbb", 0.4, **REAL), keep("cccccc", 0.8, ipc=6000, **REAL)
+    plain = keep("dddddd", 0.3, recipe="ddranking-plain/1", recipe_sha256="other", images_sha256=own)
+    random_plain = keep("eeeeee", 0.2, recipe="ddranking-plain/1", recipe_sha256="other", **REAL)
     arguments = ("--random", random, "--whole", whole, "--plain", plain, "--random-plain", random_plain, "--json")
     found = json.loads(ddbench("robustness", own, *arguments).stdout)
     assert found["LRS"] == pytest.approx(ddranking.lrs(0.8, 0.5, 0.5, 0.4))
@@ -65,16 +68,19 @@ def test_the_command_takes_runs_and_published_figures(ddbench, keep):
 
 
 def test_runs_that_can_not_be_compared(ddbench, keep):
-    own, random = keep("aaaaaa", 0.5), keep("bbbbbb", 0.4, ipc=1)
-    failed = keep("cccccc", 0.4, status="timeout")
+    own, random = keep("aaaaaa", 0.5), keep("bbbbbb", 0.4, ipc=1, **REAL)
+    failed, right = keep("cccccc", 0.4, status="timeout", **REAL), keep("dddddd", 0.4, **REAL)
     for arguments, message in [
         (("--random", random, "--whole", "0.8", "--source", "x"), f"--random {random} can't be compared with {own}: ipc differ"),
         (("--random", failed, "--whole", "0.8", "--source", "x"), f"--random {failed} has no score"),
-        (("--random", own, "--whole", "80", "--source", "x"), "accuracies are fractions"),
-        (("--random", own, "--whole", "0.8"), "--source TEXT"),
+        (("--random", right, "--whole", "80", "--source", "x"), "accuracies are fractions"),
+        (("--random", right, "--whole", "0.8"), "--source TEXT"),
         (("--random", own), "LRS needs --whole"),
-        (("--random", own, "--plain", own), "both --plain and --random-plain"),
-        (("--random", own, "--plain", random, "--random-plain", random), f"--plain {random} is of other images than {own}"),
+        (("--random", own, "--whole", "0.8", "--source", "x"), f"--random {own} is of one, expected a run of random-real"),
+        (("--random", right, "--whole", right), f"--whole {right} is not of the whole training set"),
+        (("--random", right, "--plain", own, "--random-plain", right), f"--plain {own} is scored by quickstart/1, expected ddranking-plain/1"),
+        (("--random", right, "--plain", own), "both --plain and --random-plain"),
+        (("--random", right, "--plain", random, "--random-plain", random), f"--plain {random} is of other images than {own}"),
     ]:
         done = ddbench("robustness", own, *arguments)
         assert (done.returncode, done.stdout) == (2, "")

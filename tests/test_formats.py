@@ -5,6 +5,7 @@ import os
 import pickle
 import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -210,15 +211,46 @@ def test_labels_that_are_none(labels, message, tmp_path):
 
 
 def test_a_picture_of_another_size_is_not_decoded(tmp_path):
-    """A PNG may claim any size; a header is enough to refuse it."""
+    """A PNG may claim any size; its header is enough to refuse it."""
     (tmp_path / "00000").mkdir()
     file = tmp_path / "00000" / "class00000_id00000.png"
     Image.new("L", (28, 28)).save(file)
     raw = bytearray(file.read_bytes())
-    raw[16:24] = struct.pack(">II", 60_000, 60_000)
+    raw[16:24] = struct.pack(">II", 60_000, 600)
+    raw[29:33] = struct.pack(">I", zlib.crc32(raw[12:29]))
     file.write_bytes(raw)
-    with pytest.raises(UserError, match=r"class00000_id00000.png: "):
+    with pytest.raises(UserError, match=r"class00000_id00000.png: 60000x600 pixels, expected 28x28"):
         FORMAT["imagefolder"].read(tmp_path, FASHION_MNIST)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "RGBA", "F"])
+def test_pictures_that_would_lose_something_are_refused(mode, tmp_path):
+    (tmp_path / "00000").mkdir()
+    if mode == "F":
+        (tmp_path / "00000" / "a.png").write_bytes(b"junk")
+    else:
+        Image.new(mode, (28, 28)).save(tmp_path / "00000" / "a.png")
+    with pytest.raises(UserError, match="not readable as a picture" if mode == "F" else f"a picture of mode {mode}, expected one of L, RGB"):
+        FORMAT["imagefolder"].read(tmp_path, FASHION_MNIST)
+
+
+def test_links_are_not_followed(clothes, tmp_path):
+    FORMAT["native"].write({"fashion-mnist": (FASHION_MNIST, clothes)}, tmp_path)
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team" / "images.safetensors").symlink_to(tmp_path / "images.safetensors")
+    with pytest.raises(UserError, match="is a link, which is not followed"):
+        FORMAT["native"].read(tmp_path / "team", FASHION_MNIST)
+    (tmp_path / "pictures").mkdir()
+    Image.new("L", (28, 28)).save(tmp_path / "pictures" / "private.png")
+    (tmp_path / "team" / "00000").symlink_to(tmp_path / "pictures")
+    assert FORMAT["imagefolder"].find(tmp_path / "team", FASHION_MNIST) == []
+
+
+def test_pictures_of_unequal_classes_all_have_names_of_their_own(clothes, tmp_path):
+    uneven = DistilledSet(clothes.images[:-1], np.sort(clothes.labels[1:] * (clothes.labels[1:] != 5)), FASHION_MNIST.class_names, clothes.generated[1:])
+    back = there_and_back("imagefolder", {"fashion-mnist": (FASHION_MNIST, uneven)}, tmp_path)["fashion-mnist"]
+    assert np.array_equal(back.labels, uneven.labels)
+    assert np.array_equal(back.images, uneven.images)
 
 
 @pytest.mark.parametrize(

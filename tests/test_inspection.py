@@ -118,15 +118,23 @@ def test_a_shuffled_order_is_found_on_real_images(clothes, net):
     assert "in another order it finds" in finding.text
 
 
-@pytest.mark.parametrize(("order", "name"), [(range(9, -1, -1), "reversed order"), (np.argsort(FASHION_MNIST.class_names), "alphabetical order")])
-def test_known_orders_are_named(clothes, net, order, name):
+@pytest.mark.parametrize(
+    ("order", "name", "level"),
+    [
+        (range(9, -1, -1), "reversed order", "error"),
+        (np.argsort(FASHION_MNIST.class_names), "alphabetical order", "warning"),
+    ],  # in which four classes are right
+)
+def test_known_orders_are_named(clothes, net, order, name, level):
     finding = class_order.probe(shuffled(clothes, list(order)), FASHION_MNIST, net)
-    assert finding.level == "error"
+    assert finding.level == level
     assert f"; in {name} it finds" in finding.text
 
 
-def test_two_exchanged_classes_are_a_warning(clothes, net):
-    finding = class_order.probe(shuffled(clothes, [0, 9, 2, 3, 4, 5, 6, 7, 8, 1]), FASHION_MNIST, net)
+def test_two_exchanged_classes_are_a_warning(net):
+    images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
+    many = checks.balanced(images[:1000], labels[:1000], np.ones(1000, bool), FASHION_MNIST, 40)
+    finding = class_order.probe(shuffled(many, [0, 9, 2, 3, 4, 5, 6, 7, 8, 1]), FASHION_MNIST, net)
     assert finding.level == "warning"
     assert "with some classes exchanged it finds" in finding.text
 

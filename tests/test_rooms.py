@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [  # of benchmark_adapters; a room imports only from floors before its own
     {"budget", "dsa", "provenance", "processes", "results"},
     {"types"},
-    {"console", "custody", "progress", "official", "students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
+    {"console", "custody", "official", "progress", "students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
     {"tracks", "fast", "host", "assembly"},
     {"training", "plan", "supervisor", "inspection"},
     {"scoring", "features", "formats"},
@@ -17,7 +17,8 @@ FLOORS = [  # of benchmark_adapters; a room imports only from floors before its 
     {"builtin"},
     {"worker"},
     {"harness"},
-    {"merging", "cost", "judge", "submissions"},
+    {"merging", "cost", "judge"},
+    {"submissions"},
     {"cli"},
 ]
 TRAINING = [  # floors of gdd_plugin.training

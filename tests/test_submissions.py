@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from test_formats import Attack
@@ -141,8 +142,10 @@ def test_an_interrupted_score_leaves_no_process(strange_folder, submission, tmp_
     command = [str(Path(sys.executable).parent / "ddbench"), "score", "team", "--format", "sleepy", "--track", "few", "--name", "T"]
     process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(strange_folder)}, stderr=subprocess.PIPE, text=True)
     time.sleep(5)
+    (judge,) = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
+    assert not judge.is_running()
     assert (process.returncode, err.splitlines()[-1]) == (1, "error: interrupted")
     assert not list((tmp_path / "runs").glob("*/*/*/*/record.json"))
 
@@ -165,6 +168,70 @@ def test_a_run_is_scored_again_with_other_students(ddbench, strange_folder, made
     assert json.loads(other.stdout)["not_comparable_because"] == ["0 repeats instead of 2", "recipe dcbench/1 instead of few/1", "student mlp"]
 
 
+def test_scoring_again_makes_no_run_better_than_it_was(ddbench, strange_folder, tmp_path):
+    """A longer limit than the track's, fewer images than asked for by the limit, and a shard stay what they are."""
+    base = ("--track", "few", "--device", "cpu", "--repeats", "0", "--json")
+    long = json.loads(ddbench("run", "--method", "good", "--time-limit", "60", *base, path=[strange_folder]).stdout)
+    late = json.loads(ddbench("run", "--method", "slow", "--ipc", "5", "--time-limit", "8", *base, path=[strange_folder]).stdout)
+    part = json.loads(ddbench("run", "--method", "divided", "--shard", "0/2", *base, path=[strange_folder]).stdout)
+    again = ("--device", "cpu", "--json")
+    long = json.loads(ddbench("score", long["run_id"], *again, path=[strange_folder]).stdout)
+    assert (long["comparable"], long["not_comparable_because"], long["seconds"]["limit"]) == (False, ["limit 60 s instead of 30 s"], 60)
+    late = json.loads(ddbench("score", late["run_id"], *again, path=[strange_folder]).stdout)
+    assert (late["status"], late["message"], late["ipc_asked"], late["ipc"]) == ("timeout", "3 of 5 images per class by the limit", 5, 3)
+    refused = ddbench("score", part["run_id"], *again, path=[strange_folder])
+    assert (refused.returncode, "is shard 0/2 of a set" in refused.stderr) == (2, True)
+
+
+def test_a_set_that_was_refused_can_not_be_scored_through_its_run(ddbench, strange_folder, submission, tmp_path):
+    torch.save(torch.load(submission / "few.pt") * float("nan"), submission / "few.pt")
+    ddbench("score", "team", "--format", "eccv2024", "--track", "few", "--name", "T", "--device", "cpu", path=[strange_folder])
+    done = ddbench("score", only(tmp_path / "runs", "few"), "--device", "cpu", path=[strange_folder])
+    assert (done.returncode, "is not fit for use, its status is invalid" in done.stderr) == (2, True)
+
+
+def test_the_seed_of_an_evaluation_is_not_that_of_the_sampling(ddbench, strange_folder, tmp_path):
+    common = ("--device", "cpu", "--json")
+    made = json.loads(ddbench("run", "--method", "good", "--track", "few", "--seed", "3", *common, path=[strange_folder]).stdout)
+    same = json.loads(ddbench("score", made["run_id"], "--recipe", "few/1", "--repeats", "3", *common, path=[strange_folder]).stdout)
+    other = json.loads(ddbench("score", made["run_id"], "--seed", "7", *common, path=[strange_folder]).stdout)
+    assert (made["seeds"], same["seeds"], other["seeds"]) == ([3, 4], [3, 4, 5], [7, 8])
+    assert (same["seed"], other["seed"], same["accuracies"][:2]) == (3, 3, made["accuracies"])
+
+
+def test_a_score_that_takes_too_long_keeps_its_seeds(ddbench, strange_folder, submission, tmp_path):
+    command = ("score", "team", "--format", "eccv2024", "--track", "few", "--name", "T", "--device", "cpu", "--max-seconds", "20", "--repeats", "1000")
+    done = ddbench(*command, "--recipe", "quickstart/1", path=[strange_folder])
+    assert done.returncode == 1
+    (record,) = records(tmp_path / "runs")
+    assert record.status == "error"
+    assert record.message.startswith(f"scoring failed after {record.n} seeds")
+    assert record.message.endswith("it took longer than 20 s")
+    assert 0 < record.n < 1000
+    assert record.ipc == 2
+
+
+def test_strangers_can_not_write_on_the_terminal(ddbench, strange_folder, made, tmp_path):
+    assert ddbench("export", only(made, "few"), "--format", "native", "--output", "teams/a\x1b[31m", path=[strange_folder]).returncode == 0
+    (tmp_path / "teams" / "a\x1b[31m" / "manifest.json").write_text(json.dumps({"dataset": "x\nrun: forged\x1b[31m" + 300_000 * "A"}))
+    done = ddbench("score", "teams", "--format", "native", "--track", "few", "--device", "cpu", path=[strange_folder])
+    assert done.returncode == 1
+    assert "\x1b" not in done.stderr + done.stdout
+    assert not any(line.startswith("run: forged") for line in done.stderr.splitlines())
+    assert len(done.stderr) < 3000
+    assert len((only(tmp_path / "runs", "few") / "record.json").read_text()) < 10_000
+
+
+def test_records_of_scores_name_no_folders(ddbench, strange_folder, submission, tmp_path):
+    """A note on real images that can't be read names the file and not where it lies."""
+    (tmp_path / "secret").mkdir()
+    for file in Path(FASHION_MNIST.bundled).glob("t10k*"):
+        shutil.copy(file, tmp_path / "secret")
+    command = ("score", "team", "--format", "eccv2024", "--track", "half", "--dataset", "few", "--name", "T", "--device", "cpu", "--data", "secret")
+    ddbench(*command, path=[strange_folder])
+    assert "secret" not in (only(tmp_path / "runs", "half") / "record.json").read_text()
+
+
 def test_the_challenges_own_evaluator_stands_beside_ours(ddbench, strange_folder, made, tmp_path):
     pair = [folder for folder in store.runs_in([made]) if folder.parts[-4] == "pair"]
     assert ddbench("export", *pair, "--format", "eccv2024", "--output", "team", path=[strange_folder]).returncode == 0
@@ -180,7 +247,7 @@ def test_the_challenges_own_evaluator_stands_beside_ours(ddbench, strange_folder
         assert len(document["accuracies"]) == 1
     (tmp_path / "checkout" / "evaluate.py").write_text("raise SystemExit('no GPU')")
     failed = json.loads(ddbench(*command, path=[strange_folder]).stdout)[0]["facts"]["official"]
-    assert "failed with exit code 1: no GPU" in failed["error"]
+    assert failed["error"] == "evaluate.py failed with exit code 1: no GPU"
     missing = ddbench(*command[:-2], "nowhere", path=[strange_folder])
     assert (missing.returncode, missing.stderr) == (2, "error: --native nowhere: no evaluate.py there\n")
 
@@ -195,8 +262,11 @@ def test_check_tells_good_from_bad(ddbench, strange_folder, submission):
     assert bad.stderr == "error: 20 images have values that are NaN or infinite, the first is image 0\n"
     (submission / "few.pt").write_text("junk")
     unreadable = ddbench("check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", path=[strange_folder])
-    assert unreadable.returncode == 2
+    assert unreadable.returncode == 1
+    assert unreadable.stderr.startswith("error: not readable: ")
     assert unreadable.stderr.count("\n") == 1
+    document = json.loads(ddbench("check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", "--json", path=[strange_folder]).stdout)
+    assert (document["ok"], document["images"], document["findings"][0]["level"]) == (False, 0, "error")
 
 
 def test_check_finds_a_shuffled_class_order_in_real_images(ddbench, tmp_path):

@@ -13,6 +13,8 @@ from benchmark_adapters.types import UserError
 from leaderboard import ddranking, store
 from leaderboard.record import Record
 
+PLAIN = "ddranking-plain/1"
+
 
 @click.command("robustness")
 @click.argument("run")
@@ -38,7 +40,7 @@ def robustness_command(run: str, random_run: str, whole: str | None, source: str
     try:
         own = _record(run, roots)
         syn = ddranking.accuracy(own, own, "run")
-        random = ddranking.accuracy(_record(random_run, roots), own, "--random")
+        random = ddranking.baseline(_record(random_run, roots), own, "--random")
         found = {"distilled": syn, "random_real": random}
         if whole is not None:
             found |= _whole(whole, source, own, roots)
@@ -47,8 +49,10 @@ def robustness_command(run: str, random_run: str, whole: str | None, source: str
             without = _record(plain, roots)
             if without.images_sha256 != own.images_sha256:
                 raise ValueError(f"--plain {without.run_id} is of other images than {own.run_id}")
-            found["distilled_plain"] = ddranking.accuracy(without, own, "--plain", plain=True)
-            found["random_real_plain"] = ddranking.accuracy(_record(random_plain, roots), without, "--random-plain")
+            if without.recipe != PLAIN:
+                raise ValueError(f"--plain {without.run_id} is scored by {without.recipe}, expected {PLAIN}")
+            found["distilled_plain"] = ddranking.accuracy(without, own, "--plain", other="recipe_sha256")
+            found["random_real_plain"] = ddranking.baseline(_record(random_plain, roots), without, "--random-plain")
             found["ARS"] = ddranking.ars(syn, random, found["distilled_plain"], found["random_real_plain"])
     except ValueError as error:
         raise UserError(str(error)) from None
@@ -65,7 +69,9 @@ def _whole(whole: str, source: str | None, own: Record, roots: Any) -> dict[str,
         fraction = float(whole)
     except ValueError:
         record = _record(whole, roots)
-        return {"whole": ddranking.accuracy(record, own, "--whole", images_may_differ=True), "whole_source": f"run {record.run_id}"}
+        if record.ipc <= own.ipc or record.ipc_asked is not None:
+            raise ValueError(f"--whole {record.run_id} is not of the whole training set: make one with `--method random-real --ipc max`") from None
+        return {"whole": ddranking.baseline(record, own, "--whole", other="ipc"), "whole_source": f"run {record.run_id}"}
     if not 0 < fraction <= 1:
         raise UserError(f"--whole {whole}: accuracies are fractions, more than 0 and at most 1")
     if not source:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from benchmark_adapters import host
-from benchmark_adapters.types import UserError
+from benchmark_adapters.types import UserError, one_line
 from leaderboard import store, table
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -36,11 +36,11 @@ def host_of_plugins() -> host.Host:
 
 def tell(record: Any, folder: Path) -> None:
     """How a run ended and where it lies, on stderr."""
-    click.echo(f"run: {folder}", err=True)
+    click.echo(f"run: {one_line(folder)}", err=True)
     if licence := record.facts.get("model_licence"):
         click.echo(f"licence of the model {record.model}: {licence}", err=True)
     if record.status != "ok":
-        click.echo(f"error: status {record.status}: {record.message}", err=True)
+        click.echo(f"error: status {record.status}: {one_line(record.message, 5000)}", err=True)
 
 
 def all_records(roots: list[Path]) -> list[Any]:

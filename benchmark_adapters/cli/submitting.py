@@ -13,10 +13,10 @@ import click
 
 from benchmark_adapters import console
 from benchmark_adapters.cli import shared
-from benchmark_adapters.types import UserError
+from benchmark_adapters.types import UserError, one_line
 from leaderboard import store
 
-DAY = 86_400.0
+HOUR, DAY = 3_600.0, 86_400.0
 
 
 @click.command("check")
@@ -29,19 +29,19 @@ DAY = 86_400.0
 def check_command(path: Path, form: str, dataset: str, data: Path | None, as_json: bool) -> None:
     """Check a distilled set that somebody sent: a file or folder.
 
-    Nothing in it is executed. Exit code 0: no errors were found; 1: some were; 2: it can't be read.
+    Nothing in it is executed. Exit code 0: no errors were found; 1: some were; 2: wrong usage.
     """
     from benchmark_adapters import submissions
 
     parts = shared.host_of_plugins()
-    findings, size = submissions.check(path, parts.get("formats", form), parts.get("datasets", dataset), data, submissions.Limits())
+    findings, size = submissions.check(path, parts.get("formats", form), parts.get("datasets", dataset), data, submissions.Limits(seconds=HOUR))
     errors = any(finding.level == "error" for finding in findings)
     if as_json:
         click.echo(json.dumps({"ok": not errors, **size, "findings": [asdict(finding) for finding in findings]}, indent=1))
     else:
         click.echo(f"{path}: {size['images']:,} images of {dataset}, IPC {size['ipc']}, {size['pixels']}")
         for finding in findings:
-            click.echo(f"{finding.level}: {finding.text}", err=finding.level == "error")
+            click.echo(f"{finding.level}: {one_line(finding.text)}", err=finding.level == "error")
         click.echo("not fit for scoring" if errors else "fit for scoring")
     raise click.exceptions.Exit(1 if errors else 0)
 
@@ -73,7 +73,7 @@ def export_command(runs: tuple[str, ...], form: str, output: Path, truth: bool, 
 @click.option("--name", metavar="TEAM", help="Whose the set is. Without it each folder at PATH is a team.")
 @click.option("--dataset", help="One dataset of the track.  [default: all]")
 @click.option("--recipe", help="Instead of the track's.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The first of the evaluation seeds.")
+@click.option("--seed", type=int, help="The first of the evaluation seeds.  [default: the RUN's; for files 0]")
 @shared.REPEATS
 @shared.STUDENTS
 @shared.DEVICE
@@ -94,13 +94,13 @@ def score_command(context: click.Context, /, path: str, form: str | None, name: 
     from benchmark_adapters import plan, submissions
 
     parts, limits = shared.host_of_plugins(), _limits(asked.pop("max_seconds"), asked.pop("max_memory"))
-    checkout = asked.pop("checkout")
+    checkout, seed = asked.pop("checkout"), asked.pop("seed")
     entries, track = _entries(path, form, name, asked["track"], asked["dataset"], asked["runs"], parts)
     request = plan.Request(**{**asked, "method": "", "track": track, "students": shared.names(students)})
     records = []
     for one in entries:
         with contextlib.redirect_stdout(sys.stderr):
-            for folder in submissions.score(one, request, parts, limits, checkout):
+            for folder in submissions.score(one, request, parts, limits, checkout, seed):
                 records.append(store.read(folder))
                 shared.tell(records[-1], folder)
     shared.conclude(context, records, asked["runs"], as_json)

@@ -16,9 +16,11 @@ MOST_BYTES = 4 * 2**30  # of a submission
 
 
 def bounded(files: Iterable[Path]) -> None:
-    """Raises `UserError` unless ``files`` are plain files and small enough together."""
+    """Raises `UserError` unless ``files`` are plain files, no links to others, and small enough together."""
     total = 0
     for file in files:
+        if file.is_symlink():
+            raise UserError(f"{file} is a link, which is not followed")
         if not file.is_file():
             raise UserError(f"{file} is missing")
         total += file.stat().st_size

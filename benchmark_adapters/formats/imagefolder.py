@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MOST_FILES = 1_000_000
 SUFFIXES = (".png", ".jpg", ".jpeg")
+MODES = ("L", "RGB", "P", "1")  # of 8 bits or fewer, without transparency
 
 
 def find(path: Path, dataset: Dataset) -> list[Path]:
@@ -48,8 +49,10 @@ def write(sets: Sets, folder: Path) -> None:
             raise UserError(f"the set for {dataset.name} is of float32 images, which pictures can't hold; export it as eccv2024, dcbench, mtt or native")
         place = folder if len(sets) == 1 else folder / dataset.name
         lines = []
-        for index, (image, label) in enumerate(zip(distilled.images, distilled.labels, strict=True)):
-            name = f"{label:05}/class{label:05}_id{index % distilled.ipc:05}.png"
+        numbers = [0] * dataset.num_classes
+        for image, label in zip(distilled.images, distilled.labels, strict=True):
+            name = f"{label:05}/class{label:05}_id{numbers[label]:05}.png"
+            numbers[label] += 1
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image[0] if dataset.channels == 1 else image.transpose(1, 2, 0)).save(place / name)
             lines.append(json.dumps({"file_name": name, "label": int(label), "class_name": dataset.class_names[label]}, ensure_ascii=False))
@@ -61,7 +64,7 @@ def _classes(path: Path, dataset: Dataset) -> list[tuple[int, Path]]:
     root = path / dataset.name if (path / dataset.name).is_dir() else path
     labelled = []
     for place in sorted(root.iterdir()) if root.is_dir() else []:
-        label = _label(place.name, dataset) if place.is_dir() else None
+        label = _label(place.name, dataset) if place.is_dir() and not place.is_symlink() else None
         if label is not None:
             labelled += [(label, file) for file in sorted(place.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
         if len(labelled) > MOST_FILES:
@@ -86,6 +89,8 @@ def _picture(path: Path, dataset: Dataset) -> Array:
         with Image.open(path, formats=("PNG", "JPEG")) as picture:
             if picture.size != (dataset.image_size, dataset.image_size):  # before it is decoded
                 raise UserError(f"{path}: {picture.size[0]}x{picture.size[1]} pixels, expected {dataset.image_size}x{dataset.image_size}")
+            if picture.mode not in MODES:
+                raise UserError(f"{path}: a picture of mode {picture.mode}, expected one of {', '.join(MODES)}")
             pixels = np.asarray(picture.convert("L" if dataset.channels == 1 else "RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not readable as a picture ({one_line(error, 160)})") from None

@@ -15,10 +15,9 @@ MOST_MANIFEST = 2**20
 
 
 def find(path: Path, dataset: Dataset) -> list[Path]:
-    for place in (path / dataset.name, path):
-        if (place / IMAGES).is_file():
-            return [place / IMAGES]
-    return []
+    if path.is_file():
+        return [path]
+    return next(([place / IMAGES] for place in (path / dataset.name, path) if (place / IMAGES).is_file()), [])
 
 
 def read(path: Path, dataset: Dataset) -> DistilledSet:
@@ -29,7 +28,7 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
     manifest = _manifest(found[0].with_name(MANIFEST))
     named = manifest.get("dataset", dataset.name)
     if named != dataset.name:
-        raise UserError(f"{found[0].with_name(MANIFEST)}: the set is of {named}, not of {dataset.name}")
+        raise UserError(f"{found[0].with_name(MANIFEST)}: the set is of {one_line(named, 50)}, not of {dataset.name}")
     return _set(found[0], dataset, manifest)
 
 
@@ -86,7 +85,7 @@ def _set(path: Path, dataset: Dataset, manifest: dict[str, Any]) -> DistilledSet
 
     try:
         tensors = load_file(path)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, NotImplementedError) as error:
         raise UserError(f"{path}: not readable as safetensors ({one_line(error, 160)})") from None
     floats = "images_float" in tensors
     images, labels = tensors.get("images_float" if floats else "images"), tensors.get("labels")

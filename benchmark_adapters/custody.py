@@ -33,7 +33,7 @@ def ask(module: str, job: Mapping[str, Any], seconds: float, memory: int) -> dic
     Raises:
         UserError: what the process said that the user can mend.
         Ended: it took more time or memory than allowed, or broke down.
-        KeyboardInterrupt: as soon as the process has ended, which gets the interruption too.
+        KeyboardInterrupt: the process, which gets the interruption too, had nothing to answer.
     """
     mark, others = uuid.uuid4().hex, adopt_orphans()
     ours, theirs = os.pipe()
@@ -56,9 +56,11 @@ def _answer(process: subprocess.Popen[bytes], asked: bytes, seconds: float, memo
         raise Ended(f"it took longer than {seconds:g} s") from None
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
+        text = b""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=GRACE)
-        raise
+            text, _ = process.communicate(timeout=GRACE)
+        if not text:
+            raise
     try:
         answer: dict[str, Any] = json.loads(text)
     except ValueError:

@@ -61,7 +61,7 @@ def _titled(title: str, cells: Sequence[dict[str, str]], style: str) -> str:
 
 
 def _csv(table: Sequence[Row]) -> str:
-    cells = [{"track": row["track"], "dataset": row["dataset"], **_cells(row)} for row in table]
+    cells = [{key: _no_formula(value) for key, value in {"track": row["track"], "dataset": row["dataset"], **_cells(row)}.items()} for row in table]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(cells[0]) if cells else [], lineterminator="\n")
     writer.writeheader()
@@ -111,6 +111,11 @@ def _number(value: float | None, factor: float, digits: int) -> str:
     return "" if value is None else f"{factor * value:.{digits}f}"
 
 
+def _no_formula(text: str) -> str:
+    """A spreadsheet would compute what begins like this."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
 def _escape(text: str) -> str:
     """Names come from strangers: keep them inside their cell."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[").split())

@@ -47,7 +47,7 @@ def test_kmeans_with_fewer_distinct_images_than_are_wanted():
 
 @pytest.mark.parametrize("name", ["random-real", "herding", "kmeans"])
 def test_the_set_is_of_distinct_real_training_images(strange, tmp_path, name):
-    (todo,) = plan(Request(name, track="few", runs=tmp_path, device="cpu", ipc=3, repeats=0), strange)
+    (todo,) = plan(Request(name, track="few", runs=tmp_path, device="cpu", ipc=3, repeats=0, time_limit=300), strange)
     folder = harness.run(todo)
     record = store.read(folder)
     assert (record.status, record.ipc, record.uses_real_data, record.generated_per_class) == ("ok", 3, True, 0)

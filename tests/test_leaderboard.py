@@ -234,6 +234,12 @@ def test_other_formats():
     assert "quickstart, fashion-mnist" in table.render(rows, "plain")
 
 
+def test_names_from_strangers_stay_names():
+    rows = table.rows([record(method="=cmd|x ![a](http://b) <script>", limit_enforced=False)])
+    assert "=cmd\\|x !\\[a](http://b) &lt;script>" in table.render(rows)
+    assert "'=cmd|x ![a]" in table.render(rows, "csv")
+
+
 def test_an_empty_table_says_how_to_fill_it():
     assert "ddbench run" in table.render([])
     assert table.render([], "json") == "[]"

@@ -150,6 +150,24 @@ def test_an_interrupted_score_leaves_no_process(strange_folder, submission, tmp_
     assert not list((tmp_path / "runs").glob("*/*/*/*/record.json"))
 
 
+def test_an_interrupted_training_tells_of_its_seeds(strange_folder, submission, tmp_path):
+    command = [str(Path(sys.executable).parent / "ddbench"), "score", "team", "--format", "eccv2024", "--track", "few", "--name", "T", "--repeats", "1000"]
+    command += ["--device", "cpu", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(strange_folder)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 90
+    while not list((tmp_path / "runs").glob(".unfinished/*.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    document = json.loads(out)
+    assert (process.returncode, document["status"]) == (1, "error")
+    assert document["message"] == f"scoring failed after {len(document['accuracies'])} seeds, the images are kept: interrupted"
+    assert len(document["accuracies"]) >= 1
+    assert "error: status error: scoring failed after" in err
+
+
 def test_the_answer_of_a_process_in_custody():
     with pytest.raises(custody.Ended, match="broke down with exit code 1"):
         custody.ask("benchmark_adapters.no_such_module", {}, 60, 2**30)
@@ -201,7 +219,7 @@ def test_the_seed_of_an_evaluation_is_not_that_of_the_sampling(ddbench, strange_
 
 def test_a_score_that_takes_too_long_keeps_its_seeds(ddbench, strange_folder, submission, tmp_path):
     command = ("score", "team", "--format", "eccv2024", "--track", "few", "--name", "T", "--device", "cpu", "--max-seconds", "20", "--repeats", "1000")
-    done = ddbench(*command, "--recipe", "quickstart/1", path=[strange_folder])
+    done = ddbench(*command, path=[strange_folder])
     assert done.returncode == 1
     (record,) = records(tmp_path / "runs")
     assert record.status == "error"

@@ -68,5 +68,9 @@ def conclude(context: click.Context, records: list[Any], runs: Path, as_json: bo
         documents = [json.loads(record.to_json()) for record in records]
         click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
     else:
-        click.echo(table.render(table.rows(all_records([runs]), records[0].track), "plain"))
+        rows = table.rows(all_records([runs]), records[0].track)
+        click.echo(table.render(rows, "plain"))
+        for record in records:
+            if record.run_id not in {row["run_id"] for row in rows}:
+                click.echo(f"run {record.run_id} is kept and no row: another has the same images, recipe and seeds, which count once", err=True)
     context.exit(0 if all(record.status == "ok" for record in records) else 1)

@@ -92,6 +92,7 @@ def score_command(context: click.Context, /, path: str, form: str | None, name: 
     other --students or another --recipe. Exit code 0: all were scored; 1: some were not, and their records say why; 2: wrong usage.
     """
     from benchmark_adapters import plan, submissions
+    from benchmark_adapters.supervisor import INTERRUPTED
 
     parts, limits = shared.host_of_plugins(), _limits(asked.pop("max_seconds"), asked.pop("max_memory"))
     checkout, seed = asked.pop("checkout"), asked.pop("seed")
@@ -103,6 +104,8 @@ def score_command(context: click.Context, /, path: str, form: str | None, name: 
             for folder in submissions.score(one, request, parts, limits, checkout, seed):
                 records.append(store.read(folder))
                 shared.tell(records[-1], folder)
+        if INTERRUPTED in records[-1].message:
+            break
     shared.conclude(context, records, asked["runs"], as_json)
 
 

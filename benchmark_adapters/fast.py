@@ -2,8 +2,8 @@
 
 On two CPU cores the plain way spends most of its time on moving activations to and from memory: those of 256 images in
 the first block of convnet3 take 134 MB. Where a student treats each image by itself, the gradient of a batch is the sum
-of the gradients of its pieces, and those of a piece of `PIECE` images stay in the caches. `torch.compile` then fuses
-normalisation, activation and pooling. `make bench` measures both.
+of the gradients of its pieces, and those of a few images stay in the caches. `torch.compile` then fuses normalisation,
+activation and pooling, and makes the products that `winograd` needs worth their copies. `make bench` measures it all.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmark_adapters import winograd
 from benchmark_adapters.students import ConvNet
 
 PIECE = 8  # images; on two machines 8 and 16 were equal, 4 and 32 slower
+COMPILED_PIECE = 16  # 8 and 24 were up to a tenth slower, 32 a quarter
 WORTH_COMPILING = 50_000  # images that go through the student in a training; compiling takes 5 to 20 s and saves .3 ms for each
 NO_CLASS = -100  # label of an image that only fills up a piece
 BY_ITSELF = (nn.Conv2d, nn.GroupNorm, nn.ReLU, nn.AvgPool2d, nn.MaxPool2d, nn.Linear, nn.Flatten)
@@ -32,8 +34,9 @@ def gradients(student: nn.Module, device: torch.device, passes: int) -> Callable
 
     ``passes``: how many images the training will show to the student; where those are many, the work is compiled.
     """
-    size = piece(student, device)
-    step = _Step(passes >= WORTH_COMPILING and device.type != "mps")
+    compiled = passes >= WORTH_COMPILING and device.type != "mps"
+    size = piece(student, device, COMPILED_PIECE if compiled else PIECE)
+    step = _Step(compiled)
 
     def add(images: Tensor, labels: Tensor) -> Tensor:
         total = torch.zeros((), device=images.device)
@@ -46,10 +49,10 @@ def gradients(student: nn.Module, device: torch.device, passes: int) -> Callable
     return add
 
 
-def piece(student: nn.Module, device: torch.device) -> int | None:
-    """How many images go through the student at once; None: the whole batch."""
+def piece(student: nn.Module, device: torch.device, size: int = PIECE) -> int | None:
+    """How many images go through the student at once: ``size`` where pieces pay; None: the whole batch."""
     convolves = any(isinstance(layer, nn.Conv2d) for layer in student.modules())
-    return PIECE if device.type == "cpu" and convolves and treats_images_alone(student) else None
+    return size if device.type == "cpu" and convolves and treats_images_alone(student) else None
 
 
 def treats_images_alone(student: nn.Module) -> bool:
@@ -81,6 +84,15 @@ def _loss(student: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(student(images), labels, reduction="sum", ignore_index=NO_CLASS)
 
 
+def _fused_loss(student: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """`_loss` in the form that is worth compiling."""
+    if not isinstance(student, ConvNet) or images.device.type != "cpu":
+        return _loss(student, images, labels)
+    for layer in student.features:
+        images = winograd.convolve(layer, images) if isinstance(layer, nn.Conv2d) else layer(images)
+    return F.cross_entropy(student.classifier(images.flatten(1)), labels, reduction="sum", ignore_index=NO_CLASS)
+
+
 class _Step:
     """`_loss`, compiled where that is asked for and a compiler is there."""
 
@@ -103,4 +115,4 @@ def _compiled_loss() -> Loss:
     """One for all seeds and students, so that each shape of each is compiled once."""
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of a missing CUDA on every CPU
     torch._dynamo.config.recompile_limit = 64
-    return torch.compile(_loss, dynamic=False)
+    return torch.compile(_fused_loss, dynamic=False)

@@ -8,8 +8,11 @@ activation and pooling, and makes the products that `winograd` needs worth their
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -24,19 +27,24 @@ from benchmark_adapters.students import ConvNet
 PIECE = 8  # images; on two machines 8 and 16 were equal, 4 and 32 slower
 COMPILED_PIECE = 16  # 8 and 24 were up to a tenth slower, 32 a quarter
 WORTH_COMPILING = 50_000  # images that go through the student in a training; compiling takes 5 to 20 s and saves .3 ms for each
+KEPT = 512 * 2**20  # bytes of freed memory; a piece of convnet3 takes about 100 MB
+KEPT_BEFORE = 32 * 2**20  # the largest block that glibc before 2.36 keeps
 NO_CLASS = -100  # label of an image that only fills up a piece
 BY_ITSELF = (nn.Conv2d, nn.GroupNorm, nn.ReLU, nn.AvgPool2d, nn.MaxPool2d, nn.Linear, nn.Flatten)
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
-def gradients(student: nn.Module, device: torch.device, passes: int) -> Callable[[Tensor, Tensor], Tensor]:
+def gradients(student: nn.Module, device: torch.device, batch: int, passes: int) -> Callable[[Tensor, Tensor], Tensor]:
     """A function of a batch, images float32 [n, C, H, W] and labels int64 [n], that adds the gradient of its mean cross-entropy and returns the mean.
 
-    ``passes``: how many images the training will show to the student; where those are many, the work is compiled.
+    ``batch``: the most images that it will be given; ``passes``: how many the training will show to the student in all. Where
+    those are many, the work is compiled.
     """
     compiled = passes >= WORTH_COMPILING and device.type != "mps"
-    size = piece(student, device, COMPILED_PIECE if compiled else PIECE)
+    size = piece(student, device, _even(batch, COMPILED_PIECE) if compiled else PIECE)
     step = _Step(compiled)
+    if device.type == "cpu":
+        _keep_memory()
 
     def add(images: Tensor, labels: Tensor) -> Tensor:
         total = torch.zeros((), device=images.device)
@@ -55,10 +63,24 @@ def piece(student: nn.Module, device: torch.device, size: int = PIECE) -> int | 
     return size if device.type == "cpu" and convolves and treats_images_alone(student) else None
 
 
+def _even(count: int, size: int) -> int:
+    """About ``size``, so that ``count`` images fill their pieces."""
+    return math.ceil(count / max(1, round(count / size)))
+
+
 def treats_images_alone(student: nn.Module) -> bool:
     """Whether no image of a batch has an influence on another. Only known of plain stacks of known layers."""
     layers = [layer for layer in student.modules() if not isinstance(layer, nn.Sequential | ConvNet)]
     return isinstance(student, ConvNet) and all(isinstance(layer, BY_ITSELF) for layer in layers)
+
+
+def _keep_memory() -> None:
+    """Lets glibc keep what is freed. It gives large blocks back at once, and each piece would wait for new pages: a tenth of its time and more."""
+    with contextlib.suppress(OSError, AttributeError):  # other C libraries
+        mallopt = ctypes.CDLL(None).mallopt
+        trim_threshold, mmap_threshold = -1, -3
+        if mallopt(mmap_threshold, KEPT) or mallopt(mmap_threshold, KEPT_BEFORE):
+            mallopt(trim_threshold, KEPT)
 
 
 def exact() -> AbstractContextManager[None]:

@@ -131,7 +131,7 @@ def _one_cycle(student: nn.Module, images: Images, labels: Tensor, recipe: Recip
     steps = epochs * per_epoch if epochs is not None else recipe.steps or 0
     optimizer = _sgd(student, recipe, recipe.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=max(steps, 1))
-    gradients = fast.gradients(student, labels.device, steps * recipe.batch_size)
+    gradients = fast.gradients(student, labels.device, min(recipe.batch_size, len(images)), steps * recipe.batch_size)
     losses: list[float] = []
     done = 0
     while done < steps:
@@ -152,7 +152,7 @@ def _by_epochs(student: nn.Module, images: Images, labels: Tensor, recipe: Recip
     rebuilds = recipe.schedule == "rebuild-halfway"
     count, last_fast = (argument + 1, argument // 2 + 1) if rebuilds else (argument, argument // 2 - 1)
     optimizer = _sgd(student, recipe, recipe.lr)
-    gradients = fast.gradients(student, labels.device, count * len(images))
+    gradients = fast.gradients(student, labels.device, min(recipe.batch_size, len(images)), count * len(images))
     losses: list[float] = []
     for epoch in range(count):
         sums = torch.zeros((), device=labels.device)

@@ -66,12 +66,16 @@ def convolve(layer: nn.Conv2d, images: Tensor) -> Tensor:
 
 
 def _by_columns(images: Tensor, layer: nn.Conv2d) -> Tensor:
-    """[n, H, W, outputs] as one product with a row of inputs for each pixel: few channels leave a direct convolution's units idle."""
+    """[n, H, W, outputs] as a product with a row of inputs for each pixel: few channels leave a direct convolution's units idle.
+
+    One product for each image, since a single one for the gradient of the weights is a long sum that cores don't share.
+    """
     down, right = (int(border) for border in layer.padding)
     windows = F.pad(images, (right, right, down, down)).unfold(2, SIDE, 1).unfold(3, SIDE, 1)
     count, channels, height, width = windows.shape[:4]
-    columns = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels * SIDE**2)
-    return (columns @ layer.weight.reshape(len(layer.weight), -1).t()).view(count, height, width, -1)
+    columns = windows.permute(0, 2, 3, 1, 4, 5).reshape(count, height * width, channels * SIDE**2)
+    filters = layer.weight.reshape(len(layer.weight), -1).t()
+    return torch.bmm(columns, filters.expand(count, *filters.shape)).view(count, height, width, -1)
 
 
 class _Winograd(torch.autograd.Function):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import secrets
 import shutil
 import time
@@ -11,12 +13,14 @@ from pathlib import Path
 
 from leaderboard.record import Record
 
+ABANDONED = 3600.0  # seconds
+
 
 @contextlib.contextmanager
 def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]:
     """A folder under a hidden name, which becomes a run when the block ends and vanishes when it raises.
 
-    Its name is ``.<run-id>``; `run_id` gives the id, `final` the folder that it will be.
+    Its name is ``.<run-id>``; `run_id` gives the id, `final` the folder that it will be. What killed processes left beside it is removed.
 
     Raises:
         OSError: the folder can't be made.
@@ -24,12 +28,40 @@ def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]
     name = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
     folder = runs / track / dataset / method / f".{name}"
     folder.mkdir(parents=True)
+    _remove_abandoned(folder.parent)
     try:
-        yield folder
-        folder.rename(final(folder))
+        with _locked(folder):
+            yield folder
+            folder.rename(final(folder))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """A lock on ``folder`` that ends with the process, however that ends; False where another process has it, or there are no locks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = True
+    except OSError:
+        locked = False
+    try:
+        yield locked
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Hidden folders that are an hour old, so that their process had its time to lock them, and that nobody has locked."""
+    for folder in parent.glob(".[0-9]*-*"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            if time.time() - folder.stat().st_mtime < ABANDONED:
+                continue
+            with _locked(folder) as locked:
+                if locked:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_id(folder: Path) -> str:

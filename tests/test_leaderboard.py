@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import scipy.stats
@@ -142,6 +143,28 @@ def test_a_run_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(RuntimeError), store.new_run(tmp_path, "t", "d", "m") as folder:
         raise RuntimeError
     assert len(list((tmp_path / "t" / "d" / "m").iterdir())) == 1
+
+
+def test_what_a_killed_process_left_is_removed_and_a_living_ones_is_not(tmp_path):
+    code = "import sys, time; from pathlib import Path; from leaderboard import store\n"
+    code += "with store.new_run(Path(sys.argv[1]), 't', 'd', 'm') as folder: print(folder, flush=True); time.sleep(100)"
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        killed, living = (Path(process.stdout.readline().strip()) for process in both)
+        both[0].kill()
+        both[0].wait()
+        with store.new_run(tmp_path, "t", "d", "m"):
+            assert killed.is_dir()  # it may be of a process that has not locked it yet
+        for folder in (killed, living):
+            os.utime(folder, (0, 0))
+        with store.new_run(tmp_path, "t", "d", "m") as folder:
+            assert living.is_dir()
+            assert folder.is_dir()
+            assert not killed.exists()
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
 
 
 def test_damaged_records_are_named_and_the_others_read(tmp_path):

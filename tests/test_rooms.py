@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [  # of benchmark_adapters; a room imports only from floors before its own
-    {"budget", "dsa", "provenance", "processes", "results"},
+    {"budget", "dsa", "provenance", "processes", "results", "winograd"},
     {"types"},
     {"console", "custody", "official", "progress", "students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
     {"tracks", "fast", "host", "assembly"},

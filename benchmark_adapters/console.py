@@ -1,5 +1,6 @@
 """How commands end: errors become one line and an exit code here and nowhere else."""
 
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -8,11 +9,13 @@ import click
 
 from benchmark_adapters.types import UserError, one_line
 
+SPINS = "1000"  # by default torch's threads wait for each other so busily that two runs on the same cores starve both; read when torch is loaded
 DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")  # `run` looks for it
 
 
 def run(commands: click.Group) -> NoReturn:
     """Runs a command line: 0 when it did its work, 2 for errors that the user can mend, 1 for others."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:

@@ -46,8 +46,8 @@ def crop(images: Tensor, ratio: float = 0.125) -> Tensor:
     """Shifts by up to ``ratio`` of each side, filled with zeros."""
     height, width = images.shape[2:]
     down, right = int(height * ratio + 0.5), int(width * ratio + 0.5)
-    shift_y = torch.randint(-down, down + 1, (len(images), 1, 1)).to(images.device)
-    shift_x = torch.randint(-right, right + 1, (len(images), 1, 1)).to(images.device)
+    shift_y = _beside(images, torch.randint(-down, down + 1, (len(images), 1, 1)))
+    shift_x = _beside(images, torch.randint(-right, right + 1, (len(images), 1, 1)))
     padded = F.pad(images, (right, right, down, down))
     rows = torch.arange(height, device=images.device)[None, :, None] + shift_y + down
     columns = torch.arange(width, device=images.device)[None, None, :] + shift_x + right
@@ -60,7 +60,7 @@ def cutout(images: Tensor, ratio: float = 0.5) -> Tensor:
     inside = []
     for size in images.shape[2:]:
         length = int(size * ratio + 0.5)
-        centre = torch.randint(size + (1 - length % 2), (len(images), 1)).to(images.device)
+        centre = _beside(images, torch.randint(size + (1 - length % 2), (len(images), 1)))
         position = torch.arange(size, device=images.device)[None, :] - (centre - length // 2)
         inside.append((position >= 0) & (position < length))
     return images * ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])
@@ -87,12 +87,19 @@ def rotate(images: Tensor, degrees: float = 15.0, align_corners: bool = False) -
 
 def _affine(images: Tensor, matrices: Tensor, align_corners: bool) -> Tensor:
     """Bilinear sampling with zeros outside; ``matrices`` [n, 6]."""
-    grid = F.affine_grid(matrices.view(-1, 2, 3).to(images.device), list(images.shape), align_corners=align_corners)
+    grid = F.affine_grid(_beside(images, matrices.view(-1, 2, 3)), list(images.shape), align_corners=align_corners)
     return F.grid_sample(images, grid, align_corners=align_corners)
 
 
 def _uniform(images: Tensor) -> Tensor:
-    return torch.rand(len(images), 1, 1, 1).to(images.device)
+    return _beside(images, torch.rand(len(images), 1, 1, 1))
+
+
+def _beside(images: Tensor, drawn: Tensor) -> Tensor:
+    """``drawn`` on the device of ``images``; on CUDA from pinned memory, so that nobody waits for the copy."""
+    if images.device.type == "cuda":
+        return drawn.pin_memory().to(images.device, non_blocking=True)
+    return drawn.to(images.device)
 
 
 FAMILIES: dict[str, Callable[..., Tensor]] = {

@@ -26,7 +26,7 @@ def _transforms(points: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
     """The transforms [36, 36] of inputs, [36, 9] of weights and [16, 36] of outputs, for flattened tiles.
 
     Convolution is the transpose of multiplying polynomials: their values at ``points``, and at infinity, are multiplied, and the
-    product is interpolated (Toom and Cook's way; Blahut, "Fast Algorithms for Signal Processing", section 5.2).
+    product is interpolated: Toom and Cook's way, from which Winograd's short convolutions come.
     """
     inputs, weights, outputs = np.zeros((IN, IN)), np.zeros((IN, SIDE)), np.zeros((OUT, IN))
     for row, point in enumerate(points):
@@ -35,8 +35,8 @@ def _transforms(points: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
         weights[row], outputs[:, row] = point ** np.arange(SIDE), point ** np.arange(OUT)
     inputs[-1] = np.poly(points)[::-1]
     weights[-1, -1] = outputs[-1, -1] = 1
-    both = (torch.from_numpy(np.kron(matrix, matrix)).float() for matrix in (inputs, weights, outputs))
-    return next(both), next(both), next(both)
+    for_inputs, for_weights, for_outputs = (torch.from_numpy(np.kron(matrix, matrix)).float() for matrix in (inputs, weights, outputs))
+    return for_inputs, for_weights, for_outputs
 
 
 # The paper's points 0, 1, -1, 2, -2 make the transforms sparse, which dense products don't need. These round off half as much

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -331,8 +332,10 @@ def test_runs_folder_that_cannot_be_made(strange, tmp_path):
 def test_missing_data_is_said_before_anything_begins(strange, tmp_path):
     with pytest.raises(UserError, match=r"dataset cifar100 is not in .*--download"):
         run(strange, tmp_path, "good", track="eccv2024-fixed", dataset="cifar100", data=tmp_path)
-    with pytest.raises(UserError, match="dataset absent is not in"):  # though the track's first dataset may be here
-        plan(Request("good", track="half"), strange)
+    here = tmp_path / "few"  # the track's first dataset
+    shutil.copytree(datasets.FASHION_MNIST.bundled, here)
+    with pytest.raises(UserError, match="dataset absent is not in"):
+        plan(Request("good", track="half", data=tmp_path), strange)
     assert not (tmp_path / "runs").exists()
 
 

@@ -25,7 +25,7 @@ from benchmark_adapters import winograd
 from benchmark_adapters.students import ConvNet
 
 PIECE = 8  # images; on two machines 8 and 16 were equal, 4 and 32 slower
-COMPILED_PIECE = 16  # 8 and 24 were up to a tenth slower, 32 a quarter
+COMPILED_PIECE = 16  # 8 was up to a tenth slower, 24 a fifth, 32 a third
 WORTH_COMPILING = 50_000  # images that go through the student in a training; compiling takes 5 to 20 s and saves .3 ms for each
 KEPT = 512 * 2**20  # bytes of freed memory; a piece of convnet3 takes about 100 MB
 KEPT_BEFORE = 32 * 2**20  # the largest block that glibc before 2.36 keeps
@@ -75,7 +75,8 @@ def treats_images_alone(student: nn.Module) -> bool:
 
 
 def _keep_memory() -> None:
-    """Lets glibc keep what is freed. It gives large blocks back at once, and each piece would wait for new pages: a tenth of its time and more."""
+    """Lets glibc keep what is freed. It gives large blocks back at once, and each piece would wait for new pages, some
+    thousands in a step."""
     with contextlib.suppress(OSError, AttributeError):  # other C libraries
         mallopt = ctypes.CDLL(None).mallopt
         trim_threshold, mmap_threshold = -1, -3

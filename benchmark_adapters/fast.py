@@ -75,8 +75,7 @@ def treats_images_alone(student: nn.Module) -> bool:
 
 
 def _keep_memory() -> None:
-    """Lets glibc keep what is freed. It gives large blocks back at once, and each piece would wait for new pages, some
-    thousands in a step."""
+    """Lets glibc keep what is freed. It gives large blocks back at once, and a step would wait for thousands of new pages."""
     with contextlib.suppress(OSError, AttributeError):  # other C libraries
         mallopt = ctypes.CDLL(None).mallopt
         trim_threshold, mmap_threshold = -1, -3

@@ -6,10 +6,17 @@ list of CIFAR-100's names, superclass by superclass, travels through public repo
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import platformdirs
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from benchmark_adapters import features, training
@@ -30,8 +37,40 @@ SUPERCLASSES = """beaver dolphin otter seal whale aquarium_fish flatfish ray sha
 
 
 def classifier(dataset: Dataset, real: tuple[Array, Array], device: str = "cpu") -> nn.Module:
-    """A network trained on ``real``, images uint8 [N, C, H, W] and labels int64 [N]."""
-    return features.learn(*real, dataset, device=device, steps=min(100 + 4 * dataset.num_classes, MOST_STEPS))
+    """A network trained on ``real``, images uint8 [N, C, H, W] and labels int64 [N].
+
+    It is kept in the user's cache, since who checks one set mostly checks more: training takes seconds to minutes, reading it none.
+    """
+    steps = min(100 + 4 * dataset.num_classes, MOST_STEPS)
+    kept = _cache() / f"{dataset.name}-{_key(dataset, real, steps)}.safetensors"
+    with contextlib.suppress(OSError, SafetensorError, RuntimeError):  # not there, damaged, or of another architecture
+        net = features.untrained(dataset)
+        net.load_state_dict(safetensors.torch.load_file(kept))
+        return net.to(device)
+    net = features.learn(*real, dataset, device=device, steps=steps)
+    with contextlib.suppress(OSError):  # a home that can't be written to costs time only
+        _keep(net, kept)
+    return net
+
+
+def _cache() -> Path:
+    return Path(platformdirs.user_cache_dir("ddbench")) / "class-order"
+
+
+def _key(dataset: Dataset, real: tuple[Array, Array], steps: int) -> str:
+    """Of all that the training depends on."""
+    digest = hashlib.sha256(repr((features.NAME, steps, dataset.mean, dataset.std, dataset.num_classes, torch.__version__)).encode())
+    for array in real:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
+
+
+def _keep(net: nn.Module, path: Path) -> None:
+    """Appears as a whole, whoever reads it meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}")
+    safetensors.torch.save_file({name: weight.contiguous() for name, weight in net.state_dict().items()}, beside)
+    beside.replace(path)
 
 
 def probe(distilled: DistilledSet, dataset: Dataset, net: nn.Module) -> Finding:

@@ -20,11 +20,17 @@ NAME = f"{QUICKSTART.student} at width {QUICKSTART.width}, trained by {QUICKSTAR
 def learn(images: Array, labels: Array, dataset: Dataset, seed: int = 0, device: str = "cpu", steps: int | None = None) -> students.ConvNet:
     """The student of quickstart/1, trained by it or for another number of steps; ``images`` uint8 [N, C, H, W], ``labels`` int64 [N]."""
     recipe = replace(QUICKSTART, steps=steps or QUICKSTART.steps)
+    net = untrained(dataset, seed)
+    training.train(net, training.Normalised.of(images, dataset.mean, dataset.std), torch.from_numpy(labels), recipe, seed, device)
+    return net
+
+
+def untrained(dataset: Dataset, seed: int = 0) -> students.ConvNet:
+    """The student of quickstart/1 as it begins."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = students.build(QUICKSTART.student, dataset.num_classes, dataset.image_size, dataset.channels, QUICKSTART.width)
     assert isinstance(net, students.ConvNet)
-    training.train(net, training.Normalised.of(images, dataset.mean, dataset.std), torch.from_numpy(labels), recipe, seed, device)
     return net
 
 

@@ -25,6 +25,14 @@ def pip_install(source: Path, target: Path) -> None:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """The user's own cache stays as it is, and what one test trained serves the next, as for a user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def strange_folder(tmp_path_factory):
     """``ddbench-strange``, the distribution in tests/thirdparty, installed by pip into a folder of its own."""

@@ -137,20 +137,29 @@ def test_parts_make_the_same_images_as_one(ipc):
 
 
 def test_with_max_the_time_goes_to_sampling():
-    started = time.monotonic()
-    times = []
+    """At most three tries: what is tested is how batches are chosen, and a machine that does something else at the end spoils one."""
     seconds = 6.0
+    for _ in range(3):
+        ready, times, end = sampled_until(seconds)
+        assert len(times) > 5  # smaller and smaller batches at the end
+        used = (times[-1] - ready) / (end - ready)
+        pause = max(later - earlier for earlier, later in itertools.pairwise([ready, *times]))
+        if used > 0.95 and pause < 0.25 * seconds:
+            return
+    raise AssertionError(f"{used:.0%} of the time was used, the longest batch took {pause:.1f} s")
+
+
+def sampled_until(seconds):
+    """Times on the monotonic clock: when the model was ready, of each round, of the end."""
+    end = time.monotonic() + seconds
+    times = []
     ready = []
-    todo = task(ipc=None)
-    todo = Task(**{**vars(todo), "ready": lambda **facts: ready.append(time.monotonic())})
-    for _ in method.rounds(todo, Budget(seconds, started + seconds)):
-        if time.monotonic() > started + seconds:
+    todo = Task(**{**vars(task(ipc=None)), "ready": lambda **facts: ready.append(time.monotonic())})
+    for _ in method.rounds(todo, Budget(seconds, end)):
+        if time.monotonic() > end:
             break
         times.append(time.monotonic())
-    assert (times[-1] - ready[0]) / (started + seconds - ready[0]) > 0.95
-    assert len(times) > 5  # smaller and smaller batches at the end
-    pauses = [later - earlier for earlier, later in itertools.pairwise([ready[0], *times])]
-    assert max(pauses) < 0.25 * seconds
+    return ready[0], times, end
 
 
 # Memory

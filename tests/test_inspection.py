@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark_adapters import checks, class_order, datasets, training
+from benchmark_adapters import checks, class_order, datasets, features, training
 from benchmark_adapters.datasets import CIFAR100, FASHION_MNIST
 from benchmark_adapters.inspection import inspect
 from benchmark_adapters.types import DistilledSet
@@ -148,6 +148,25 @@ def test_one_image_per_class_is_no_ground_for_another_order(clothes, net):
     one = replace(clothes, images=clothes.images[::6], labels=clothes.labels[::6])
     finding = class_order.probe(shuffled(one, [5, 8, 1, 9, 7, 3, 4, 0, 6, 2]), FASHION_MNIST, net)
     assert (finding.level, "with one image per class" in finding.text) == ("note", True)
+
+
+def test_a_classifier_is_kept_for_the_next_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(class_order, "MOST_STEPS", 2)
+    images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
+    real = (images[:300], labels[:300])
+    first = class_order.classifier(FASHION_MNIST, real)
+    (kept,) = tmp_path.glob("ddbench/class-order/fashion-mnist-*.safetensors")
+    with monkeypatch.context() as patch:
+        patch.delattr(features, "learn")
+        second = class_order.classifier(FASHION_MNIST, real)
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    kept.write_bytes(b"damaged")
+    class_order.classifier(FASHION_MNIST, real)
+    class_order.classifier(FASHION_MNIST, (real[0][::-1].copy(), real[1]))
+    assert len(list(kept.parent.iterdir())) == 2  # made anew, and one of other images beside it
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    class_order.classifier(FASHION_MNIST, real)
 
 
 def test_the_superclass_order_of_cifar100_is_known_and_wrong():

@@ -55,12 +55,19 @@ def records(runs):
     return sorted((store.read(folder) for folder in store.runs_in([runs])), key=lambda record: record.run_id)
 
 
+@pytest.fixture(scope="module")
+def exported(strange_folder, made):
+    """The images of a run as a submission to the challenge."""
+    command = [str(Path(sys.executable).parent / "ddbench"), "export", str(only(made, "few")), "--format", "eccv2024", "--output", "team"]
+    done = subprocess.run(command, cwd=made.parent, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(strange_folder)})
+    assert done.stdout == "team/few.pt\n"
+    return made.parent / "team"
+
+
 @pytest.fixture
-def submission(ddbench, strange_folder, made, tmp_path):
-    """The images of a run as a submission to the challenge, in a folder."""
-    done = ddbench("export", only(made, "few"), "--format", "eccv2024", "--output", "team", path=[strange_folder])
-    assert (done.returncode, done.stdout) == (0, "team/few.pt\n")
-    return tmp_path / "team"
+def submission(exported, tmp_path):
+    """A copy of it, to be broken."""
+    return shutil.copytree(exported, tmp_path / "team")
 
 
 def test_an_exported_set_scores_what_its_run_scored(ddbench, strange_folder, made, submission, tmp_path):

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from leaderboard import stats
 
-SCHEMA = 1
+SCHEMA = 2
 STATUSES = ("ok", "timeout", "invalid", "error")
 
 
@@ -25,6 +25,8 @@ class Record:
         options: the method's, with the defaults filled in; ``given``: those that the user gave, as KEY=VALUE.
         seed: of the sampling and the first of the evaluation seeds ``seeds``.
         ipc: images per class of the distilled set; ``ipc_asked`` None: as many as fit.
+        repeats: evaluation seeds that were asked for; ``accuracies`` has fewer where scoring ended early.
+        processes: how many made the set together.
         shard: ``I/N``, which part of a set this is; `ddbench merge` joins them.
         sampled: images that were freshly sampled by the limit, trimmed ones counted.
         division: what runs of a track must share to be ranked together, for example ``IPC 10``.
@@ -54,6 +56,8 @@ class Record:
     given: list[str] = field(default_factory=list)
     ipc: int = 0
     ipc_asked: int | None = None
+    repeats: int = 0
+    processes: int = 1
     shard: str | None = None
     sampled: int = 0
     division: str = ""
@@ -95,16 +99,18 @@ class Record:
 
     @classmethod
     def from_json(cls, text: str) -> Record:
-        """The record in ``text``; fields that this version doesn't know are left out.
+        """The record in ``text``, also of an older schema; fields that this version doesn't know are left out.
 
         Raises:
             ValueError: no JSON object, a newer schema, a missing field or one of the wrong type.
         """
         values = json.loads(text)
-        if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
-            raise ValueError("no record: an object with an integer field schema is expected")
+        if not isinstance(values, dict) or not _fits(values.get("schema"), int) or values["schema"] < 1:
+            raise ValueError("no record: an object with a field schema, a number from 1, is expected")
         if values["schema"] > SCHEMA:
             raise ValueError(f"schema {values['schema']} is newer than {SCHEMA}, which this version reads; upgrade ddbench")
+        for older in range(values["schema"], SCHEMA):
+            values = _UPGRADES[older](values)
         known = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
         required = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
         missing = [name for name in required if name not in known]
@@ -129,6 +135,15 @@ class Record:
         for name, said, computed in (("mean", [self.accuracy_mean], [mean]), ("ci95", self.accuracy_ci95, interval)):
             if [None if x is None else round(x, 6) for x in said or []] != [None if x is None else round(x, 6) for x in computed or []]:
                 raise ValueError(f"accuracy_{name} is not that of the accuracies")
+
+
+def _from_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 said neither how many repeats were asked for nor how many processes there were."""
+    accuracies = values.get("accuracies")
+    return {**values, "schema": 2, "repeats": len(accuracies) if isinstance(accuracies, list) else 0}
+
+
+_UPGRADES = {1: _from_1}  # by the schema that they read; each gives the next
 
 
 def _fits(value: Any, hint: Any) -> bool:

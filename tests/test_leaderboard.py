@@ -97,6 +97,8 @@ def test_a_record_survives_json():
     [
         ({"schema": SCHEMA + 1}, "is newer than"),
         ({"schema": None}, "no record"),
+        ({"schema": True}, "no record"),
+        ({"schema": 0}, "no record"),
         ({"method": None}, "field method is null, expected str"),
         ({"status": "fine"}, "status 'fine' is none of ok, timeout"),
         ({"comparable": 1}, "field comparable is 1, expected bool"),

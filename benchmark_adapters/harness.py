@@ -34,7 +34,7 @@ def run(todo: Plan) -> Path:
     Raises:
         UserError: the real data is missing or damaged, or the runs folder can't be written.
     """
-    return complete(todo, lambda folder: _sampled(todo, folder))
+    return complete(todo, lambda folder: sampled(todo, folder))
 
 
 def complete(todo: Plan, make: Callable[[Path], Outcome]) -> Path:
@@ -53,7 +53,7 @@ def complete(todo: Plan, make: Callable[[Path], Outcome]) -> Path:
     return store.final(folder)
 
 
-def _sampled(todo: Plan, folder: Path) -> Outcome:
+def sampled(todo: Plan, folder: Path) -> Outcome:
     title = f"{todo.track.name} / {todo.dataset.name} / {todo.method.name}"
     with progress.sampling(title, todo.ipc, todo.time_limit) as on_round:
         return supervise(jobs(todo), todo.time_limit, folder, lambda outcome: on_round(outcome.ipc * todo.processes))
@@ -234,7 +234,9 @@ def _with_scores(record: Record, todo: Plan, results: Results) -> Record:
     first, *others = results.values()
     if not first:
         return record
-    score = Score.of(first)
+    import torch  # as the scoring did
+
+    score, device = Score.of(first), devices.resolve(todo.device)
     mean, spread, interval = stats.summary(score.accuracies)
     return replace(
         record,
@@ -246,7 +248,8 @@ def _with_scores(record: Record, todo: Plan, results: Results) -> Record:
         confusion=score.confusion,
         cross={student.name: Score.of(found).accuracies for student, found in zip(todo.students[1:], others, strict=True)},
         seconds={**record.seconds, "evaluate": sum(result.seconds for found in results.values() for result in found)},
-        device=record.device or devices.resolve(todo.device),
+        device=record.device or device,
+        facts={**record.facts, "scored_on": {"device": device, "threads": torch.get_num_threads()}},  # the set may come from elsewhere
     )
 
 
@@ -260,7 +263,8 @@ def _unscored(record: Record, error: BaseException, done: int) -> Record:
 def facts_of(record: Record) -> dict[str, Any]:
     """What the process that made a run's images had reported."""
     names = ("model", "model_sha256", "model_trained_on", "batch", "threads", "device")
-    return {**record.facts, **{name: getattr(record, name) for name in names}}
+    reported = {name: fact for name, fact in record.facts.items() if name != "scored_on"}
+    return {**reported, **{name: getattr(record, name) for name in names}}
 
 
 def folder_name(name: str) -> str:

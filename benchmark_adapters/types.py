@@ -193,7 +193,7 @@ class Method:
     """Turns a task into labelled images within a budget.
 
     ``distill(task, budget)`` is a generator of rounds ``(images uint8 [n, C, H, W], labels int64 [n])``, torch or
-    numpy, each with as many images of every class; a third element, bool [n], marks the images that were freshly
+    numpy, the classes in turns, so that a cut leaves a balanced set; a third element, bool [n], marks the images that were freshly
     sampled, where others are augmented copies of them. Import what is heavy inside of it. ``divisible``: it heeds
     ``task.part``, so that several processes make a set together; it then ends by itself once its part is whole.
     """

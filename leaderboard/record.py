@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import functools
 import json
+import math
+import re
 import types
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -116,7 +120,7 @@ class Record:
         missing = [name for name in required if name not in known]
         if missing:
             raise ValueError(f"fields are missing: {', '.join(missing)}")
-        for name, hint in get_type_hints(cls).items():
+        for name, hint in _hints().items():
             if name in known and not _fits(known[name], hint):
                 raise ValueError(f"field {name} is {json.dumps(known[name])[:60]}, expected {hint if get_args(hint) else hint.__name__}")
         record = cls(**known)
@@ -125,22 +129,32 @@ class Record:
 
     def _check(self) -> None:
         """What the tables rely on beyond types."""
+        if not re.fullmatch(r"\w[\w.-]{0,99}", self.run_id):
+            raise ValueError(f"run_id {self.run_id[:60]!r} is no name of a folder")
         if self.status not in STATUSES:
             raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
         if not all(0 <= accuracy <= 1 for accuracy in self.accuracies):
             raise ValueError("accuracies are not fractions")
         if len(self.seeds) != len(self.accuracies):
             raise ValueError(f"{len(self.seeds)} seeds for {len(self.accuracies)} accuracies")
+        if self.confusion and any(len(row) != len(self.confusion) for row in self.confusion):
+            raise ValueError("confusion is not square")
         mean, _, interval = stats.summary(self.accuracies)
         for name, said, computed in (("mean", [self.accuracy_mean], [mean]), ("ci95", self.accuracy_ci95, interval)):
             if [None if x is None else round(x, 6) for x in said or []] != [None if x is None else round(x, 6) for x in computed or []]:
                 raise ValueError(f"accuracy_{name} is not that of the accuracies")
 
 
+@functools.cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Record)
+
+
 def _from_1(values: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 said neither how many repeats were asked for nor how many processes there were."""
-    accuracies = values.get("accuracies")
-    return {**values, "schema": 2, "repeats": len(accuracies) if isinstance(accuracies, list) else 0}
+    """Schema 1 did not say how many repeats were asked for, and processes among the facts."""
+    accuracies, facts = values.get("accuracies"), values.get("facts")
+    processes = facts.get("processes", 1) if isinstance(facts, dict) else 1
+    return {**values, "schema": 2, "repeats": len(accuracies) if isinstance(accuracies, list) else 0, "processes": processes}
 
 
 _UPGRADES = {1: _from_1}  # by the schema that they read; each gives the next
@@ -148,17 +162,25 @@ _UPGRADES = {1: _from_1}  # by the schema that they read; each gives the next
 
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value out of JSON is of the type that a field's annotation names."""
-    arguments = get_args(hint)
+    return _test(hint)(value)
+
+
+@functools.cache
+def _test(hint: Any) -> Callable[[Any], bool]:
+    """`_fits` for one annotation: a leaderboard asks it of thousands of records."""
+    arguments = [_test(one) for one in get_args(hint)]
     match get_origin(hint) or hint:
         case types.UnionType:
-            return any(_fits(value, one) for one in arguments)
+            return lambda value: any(fits(value) for fits in arguments)
+        case builtins.list if get_args(hint) == (int,):  # a confusion has thousands
+            return lambda value: isinstance(value, list) and set(map(type, value)) <= {int}
         case builtins.list:
-            return isinstance(value, list) and all(_fits(one, arguments[0]) for one in value)
+            return lambda value: isinstance(value, list) and all(map(arguments[0], value))
         case builtins.dict:
-            return isinstance(value, dict) and all(_fits(one, arguments[1]) for one in value.values())
+            return lambda value: isinstance(value, dict) and all(map(arguments[1], value.values()))
         case builtins.float:
-            return isinstance(value, int | float) and not isinstance(value, bool)
+            return lambda value: type(value) in (int, float) and math.isfinite(value)
         case builtins.int:
-            return isinstance(value, int) and not isinstance(value, bool)
+            return lambda value: type(value) is int
         case _:
-            return hint is Any or isinstance(value, hint)
+            return lambda value: hint is Any or isinstance(value, hint)

@@ -3,44 +3,101 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from leaderboard.record import Record
 
+LARGEST_MANIFEST = 10 * 2**20  # bytes
+
 
 def describe(record: Record, folder: Path) -> str:
     """What a reader wants to know of a run, line by line; ``folder`` is its folder."""
     from tabulate import tabulate
 
-    seconds = record.seconds
-    facts: dict[str, Any] = {
-        "run": record.run_id,
-        "status": f"{record.status}: {record.message}" if record.message else record.status,
-        "track": f"{record.track} on {record.dataset}, recipe {record.recipe}, student {record.student}",
-        "method": " ".join([record.method, *record.given]),
-        "images": f"{record.ipc} per class, {record.generated_per_class:g} of them sampled",
-        "accuracy": _accuracy(record),
-        "other students": _cross(record),
-        "official evaluator": _official(record.facts.get("official")),
-        "checks": "; ".join(map(str, record.facts.get("checks", []))),
-        "ranked": "yes" if record.comparable else f"no: {'; '.join(record.not_comparable_because)}",
-        "time limit": "enforced" if record.limit_enforced else "declared",
-        "seconds": ", ".join(f"{key} {value:.1f}" for key, value in seconds.items() if value is not None),
-        "images/s": f"{record.images_per_second:.1f}" if record.images_per_second else "",
-        "model": f"{record.model}, trained on {record.model_trained_on}" if record.model else "",
-        "uses real images": "yes" if record.uses_real_data else "no",
-        "seed": record.seed,
-        "images sha256": record.images_sha256 or "",
-        "made with": ", ".join(f"{key} {value}" for key, value in (record.hardware | record.versions).items()),
-        "pictures": folder / "grid.png" if (folder / "grid.png").is_file() else "",
+    pictures = str(folder / "grid.png") if (folder / "grid.png").is_file() else ""
+    told = {key: value for group in facts(record).values() for key, value in group.items()} | {"pictures": pictures}
+    text = tabulate([(key, value) for key, value in told.items() if value], tablefmt="plain", disable_numparse=True)
+    classes = per_class(record, class_names(record, folder))
+    return text + ("\n\n" + tabulate(classes, headers="keys", disable_numparse=True) if classes else "")
+
+
+def facts(record: Record) -> dict[str, dict[str, str]]:
+    """What is told of a run, in groups; empty where it isn't known."""
+    seconds = ", ".join(f"{key} {value:.1f}" for key, value in record.seconds.items() if value is not None)
+    return {
+        "result": {
+            "run": record.run_id,
+            "status": f"{record.status}: {record.message}" if record.message else record.status,
+            "accuracy": accuracy(record),
+            "ranked": "yes" if record.comparable else f"no: {'; '.join(record.not_comparable_because)}",
+            "other students": _cross(record),
+            "official evaluator": _official(record.facts.get("official")),
+            "checks": "; ".join(map(str, record.facts.get("checks", []))),
+        },
+        "settings": {
+            "track": f"{record.track} on {record.dataset}, recipe {record.recipe}, student {record.student}",
+            "method": " ".join([record.method, *record.given]),
+            "images": f"{record.ipc} per class, {record.generated_per_class:g} of them sampled",
+            "seed": str(record.seed),
+            "time limit": "enforced" if record.limit_enforced else "declared",
+            "seconds": seconds,
+            "images/s": f"{record.images_per_second:.1f}" if record.images_per_second else "",
+            "uses real images": "yes" if record.uses_real_data else "no",
+        },
+        "provenance": {
+            "model": f"{record.model}, trained on {record.model_trained_on}" if record.model else "",
+            "images sha256": record.images_sha256 or "",
+            "made with": ", ".join(f"{key} {value}" for key, value in (record.hardware | record.versions).items()),
+        },
     }
-    text = tabulate([(key, value) for key, value in facts.items() if value != ""], tablefmt="plain", disable_numparse=True)
-    return text + _per_class(record, folder)
 
 
-def _accuracy(record: Record) -> str:
+def command(record: Record) -> str:
+    """What was typed to make the run, as far as the record tells: it holds of a path the last name alone."""
+    if "file" in record.facts:
+        words = ["ddbench", "score", str(record.facts["file"]), "--format", str(record.facts.get("format")), "--name", record.method]
+        words += ["--track", record.track, "--dataset", record.dataset]
+    elif "scored_run" in record.facts:
+        words = ["ddbench", "score", str(record.facts["scored_run"])]
+    elif "shards" in record.facts:
+        return f"made by `ddbench merge` of {len(record.facts['shards'])} shards"
+    else:
+        words = ["ddbench", "run", "--method", record.method, "--track", record.track, "--dataset", record.dataset]
+        words += ["--ipc", str(record.ipc_asked or "max"), "--seed", str(record.seed), "--time-limit", f"{record.seconds.get('limit') or 0:g}"]
+        words += [word for text in record.given for word in ("--option", text)]
+        words += ["--processes", str(record.processes)] if record.processes > 1 else []
+        words += ["--shard", record.shard] if record.shard else []
+    students = [record.student, *record.cross]
+    return shlex.join([*words, "--repeats", str(record.repeats), "--students", ",".join(students)])
+
+
+def class_names(record: Record, folder: Path) -> list[str]:
+    """Of the set in ``folder``, or numbers where nothing tells them."""
+    count = len(record.confusion or [])
+    try:
+        with (folder / "manifest.json").open("rb") as file:
+            names = json.loads(file.read(LARGEST_MANIFEST))["class_names"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        names = []
+    good = isinstance(names, list) and len(names) == count
+    return [str(name)[:100] for name in names] if good else [str(label) for label in range(count)]
+
+
+def per_class(record: Record, names: Sequence[str]) -> list[dict[str, str]]:
+    """The accuracy of each class over all seeds, and what it was most often taken for."""
+    rows = []
+    for label, counts in enumerate(record.confusion or []):
+        most, other = max(((count, other) for other, count in enumerate(counts) if other != label), default=(0, 0))
+        accuracy = f"{100 * counts[label] / max(sum(counts), 1):.1f}"
+        rows.append({"class": names[label], "accuracy %": accuracy, "most often taken for": f"{names[other]} ({most})" if most else ""})
+    return rows
+
+
+def accuracy(record: Record) -> str:
     if record.accuracy_mean is None:
         return "not scored"
     each = " ".join(f"{100 * value:.2f}" for value in record.accuracies)
@@ -60,20 +117,3 @@ def _official(found: Any) -> str:
         return ""
     on = f" on {', '.join(found.get('datasets', []))}"
     return f"no score{on}: {found['error']}" if "error" in found else f"{100 * found['correct']:.2f} %{on}"
-
-
-def _per_class(record: Record, folder: Path) -> str:
-    """A table of the accuracy of each class over all seeds."""
-    from tabulate import tabulate
-
-    if not record.confusion:
-        return ""
-    try:
-        names = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["class_names"]
-    except (OSError, ValueError, KeyError):
-        names = [str(label) for label in range(len(record.confusion))]
-    rows = []
-    for label, counts in enumerate(record.confusion):
-        worst = max((count, other) for other, count in enumerate(counts) if other != label)
-        rows.append((names[label], f"{100 * counts[label] / max(sum(counts), 1):.1f}", f"{names[worst[1]]} ({worst[0]})" if worst[0] else ""))
-    return "\n\n" + tabulate(rows, headers=["class", "accuracy %", "most often taken for"], disable_numparse=True)

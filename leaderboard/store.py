@@ -14,6 +14,7 @@ from pathlib import Path
 from leaderboard.record import Record
 
 ABANDONED = 3600.0  # seconds
+LARGEST = 32 * 2**20  # bytes of a record; that of a dataset with 1,000 classes has 10 MB of confusion
 
 
 @contextlib.contextmanager
@@ -82,24 +83,32 @@ def read(folder: Path) -> Record:
     """The record of the run in ``folder``.
 
     Raises:
-        ValueError: it is missing, damaged or newer than this version; the message names the file.
+        ValueError: it is missing, damaged, newer than this version or far too large; the message names the file.
     """
     path = folder / "record.json"
     try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"larger than {LARGEST / 2**20:.0f} MiB")
         return Record.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-def records(roots: Iterable[Path]) -> tuple[list[Record], list[str]]:
-    """All records, oldest first, and a line about each that can't be read."""
+def entries(roots: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
+    """The folders and records of all runs, oldest first, and a line about each that can't be read."""
     good, problems = [], []
     for folder in runs_in(roots):
         try:
-            good.append(read(folder))
+            good.append((folder, read(folder)))
         except ValueError as error:
             problems.append(f"skipped {error}")
     return good, problems
+
+
+def records(roots: Iterable[Path]) -> tuple[list[Record], list[str]]:
+    """All records, oldest first, and a line about each that can't be read."""
+    good, problems = entries(roots)
+    return [record for _, record in good], problems
 
 
 def find(run: str, roots: Iterable[Path]) -> Path:

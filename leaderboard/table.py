@@ -1,103 +1,125 @@
-"""Records to rows, ranked where that is fair, and rows to text."""
+"""Rows as text."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from leaderboard import stats
-from leaderboard.record import Record
+from leaderboard.board import Section
+from leaderboard.ranking import Row
+from leaderboard.references import Reference
 
-Row = dict[str, Any]
 FORMATS = ("github", "plain", "csv", "latex", "json")
 PLAIN = ("rank", "method", "IPC", "accuracy %", "95 % interval", "n", "images/s", "time s", "limit s", "status", "run")  # what a terminal has room for
+STYLES = {"github": ("### ", "github"), "plain": ("", "simple"), "latex": ("% ", "latex_booktabs")}  # mark of a title, tabulate's name
+EMPTY = "no runs yet; make one with `ddbench run --method generative-turbo`"
 
 
-def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
-    """A row for each run: its fields, ``rank`` (text, empty where not ranked) and ``n``; best first within a track and dataset.
+def render(sections: Sequence[Section], style: str = "github") -> str:
+    """`board.sections` as text in one of `FORMATS`; for readers all but ``json`` hold the columns of `cells`.
 
-    Runs of a track with equal images, recipe, student and seeds count once: the oldest comparable one. Ranked together are the comparable
-    runs of one track, dataset and division; those whose time limit was enforced apart from those that only declare it.
+    CSV and JSON hold the runs alone, the others also means over datasets and published results, in tables of their own.
     """
-    kept = _distinct(record for record in records if track in (None, record.track))
-    order = sorted(kept, key=lambda r: (r.track, r.dataset, not r.limit_enforced, r.division, -(r.accuracy_mean or -1), r.created))
-    result = [{**dataclasses.asdict(record), "rank": "", "n": record.n} for record in order]
-    groups: dict[tuple[str, str, str, bool], list[Row]] = {}
-    for row, record in zip(result, order, strict=True):
-        if record.status == "ok" and record.comparable and record.accuracies:
-            groups.setdefault((record.track, record.dataset, record.division, record.limit_enforced), []).append(row)
-    for group in groups.values():
-        for row, rank in zip(group, stats.ranks([row["accuracies"] for row in group]), strict=True):
-            row["rank"] = rank
-    return result
-
-
-def render(table: Sequence[Row], style: str = "github") -> str:
-    """``table`` as text in one of `FORMATS`; for readers all but ``json`` hold the columns of `_cells`."""
+    rows = [row for section in sections for row in section.rows]
     if style == "json":
-        return json.dumps(list(table), indent=1)
+        return json.dumps(rows, indent=1)
     if style == "csv":
-        return _csv(table)
-    if not table:
-        return "no runs yet; make one with `ddbench run --method generative-turbo`"
-    groups: dict[str, list[dict[str, str]]] = {}
-    for row in table:
-        title = f"{row['track']}, {row['dataset']}" + ("" if row["limit_enforced"] else ": sets from files, time limit declared")
-        groups.setdefault(title, []).append(_cells(row))
-    return "\n\n".join(_titled(title, cells, style) for title, cells in groups.items())
+        return _csv([{"track": row["track"], "dataset": row["dataset"], **cells(row)} for row in rows])
+    tables: dict[str, list[dict[str, str]]] = {}
+    for section in sections:
+        tables |= {title: [mean_cells(row) for row in rows] for title, rows in section.means.items()}
+        tables |= {title: [_chosen(cells(row), style) for row in rows] for title, rows in section.tables.items()}
+        tables |= {published_title(section, dataset): [reference_cells(one) for one in found] for dataset, found in section.published.items()}
+    return "\n\n".join(_titled(title, rows, style) for title, rows in tables.items()) or EMPTY
 
 
-def _titled(title: str, cells: Sequence[dict[str, str]], style: str) -> str:
+def published_title(section: Section, dataset: str) -> str:
+    return f"{section.track}, {dataset}: published results, for orientation and not ranked"
+
+
+def _chosen(row: dict[str, str], style: str) -> dict[str, str]:
+    return {name: row[name] for name in PLAIN} if style == "plain" else row
+
+
+def _titled(heading: str, rows: Sequence[dict[str, str]], style: str) -> str:
     from tabulate import tabulate
 
-    mark, name = {"github": ("### ", "github"), "plain": ("", "simple"), "latex": ("% ", "latex_booktabs")}[style]
-    columns = PLAIN if style == "plain" else tuple(cells[0])
-    safe = [{key: _escape(row[key]) if style == "github" else row[key] for key in columns} for row in cells]
-    return f"{mark}{title}\n\n" + tabulate(safe, headers="keys", tablefmt=name, disable_numparse=True)
+    mark, name = STYLES[style]
+    safe = [{_escape(key, style): _escape(value, style) for key, value in row.items()} for row in rows]
+    return f"{mark}{_escape(heading, style)}\n\n" + tabulate(safe, headers="keys", tablefmt=name, disable_numparse=True)
 
 
-def _csv(table: Sequence[Row]) -> str:
-    cells = [{key: _no_formula(value) for key, value in {"track": row["track"], "dataset": row["dataset"], **_cells(row)}.items()} for row in table]
+def _csv(rows: Sequence[dict[str, str]]) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(cells[0]) if cells else [], lineterminator="\n")
+    writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(cells)
+    writer.writerows({key: _no_formula(value) for key, value in row.items()} for row in rows)
     return out.getvalue().rstrip("\n")
 
 
-def _distinct(records: Iterable[Record]) -> list[Record]:
-    seen: dict[Any, Record] = {}
-    for record in sorted(records, key=lambda r: (not r.comparable, not r.limit_enforced, r.created, r.run_id)):
-        same = (record.track, record.images_sha256, record.dataset, record.recipe_sha256, record.student, tuple(record.seeds))
-        seen.setdefault(same if record.images_sha256 and record.accuracies else record.run_id, record)
-    return list(seen.values())
-
-
-def _cells(row: Row) -> dict[str, str]:
+def cells(row: Row) -> dict[str, str]:
     """The columns that a reader needs, as text."""
-    low_high = row["accuracy_ci95"]
     seconds = row["seconds"]
     made = None if seconds.get("load") is None else seconds["load"] + (seconds.get("generate") or 0)
     return {
         "rank": row["rank"],
-        "method": " ".join(" ".join([row["method"], *row["given"]]).split()),
+        "method": name(row),
         "IPC": str(row["ipc"]),
-        "accuracy %": _number(row["accuracy_mean"], 100, 2),
-        "95 % interval": f"{100 * max(low_high[0], 0):.2f} to {100 * min(low_high[1], 1):.2f}" if low_high else "",
-        "n": str(row["n"]),
-        "images/s": _number(row["images_per_second"], 1, 1),
-        "time s": _number(made, 1, 1),
-        "limit s": _number(seconds.get("limit"), 1, 0) + ("" if row["limit_enforced"] else " (declared)"),
+        **_score(row),
+        "images/s": number(row["images_per_second"], 1, 1),
+        "time s": number(made, 1, 1),
+        "limit s": number(seconds.get("limit"), 1, 0) + ("" if row["limit_enforced"] else " (declared)"),
         "model": row["model"] or "",
-        "device": row["device"] or "",
+        "hardware": _hardware(row),
         "date": row["created"][:10],
         "status": _status(row),
         "run": row["run_id"],
     }
+
+
+def mean_cells(row: Row) -> dict[str, str]:
+    """The columns of `ranking.means`; without a mean where a dataset is missing."""
+    each = {f"{dataset} %": number(row["runs"][dataset]["accuracy_mean"], 100, 2) if dataset in row["runs"] else "" for dataset in row["datasets"]}
+    ipc = ", ".join(dict.fromkeys(str(row["runs"][dataset]["ipc"]) for dataset in row["datasets"] if dataset in row["runs"]))
+    score = _score(row)
+    return {"rank": row["rank"], "method": name(row), "IPC": ipc, **each, "mean %": score.pop("accuracy %"), **score, "missing": row["missing"]}
+
+
+def reference_cells(one: Reference) -> dict[str, str]:
+    """The columns of a published result."""
+    return {
+        "method": one.method,
+        "IPC": str(one.ipc or "all"),
+        "accuracy %": number(one.accuracy, 100, 1 if round(one.accuracy * 1000, 6).is_integer() else 2),
+        "student": one.student,
+        "protocol": one.protocol,
+        "source": one.source if one.verified else " ".join(["unverified", one.source]).strip(),
+    }
+
+
+def name(row: Row) -> str:
+    """The method with the options that were given, or the team."""
+    return " ".join(" ".join([row["method"], *row["given"]]).split())
+
+
+def _score(row: Row) -> dict[str, str]:
+    low_high = row["accuracy_ci95"]
+    return {
+        "accuracy %": number(row["accuracy_mean"], 100, 2),
+        "95 % interval": f"{100 * max(low_high[0], 0):.2f} to {100 * min(low_high[1], 1):.2f}" if low_high else "",
+        "n": str(row["n"]),
+    }
+
+
+def _hardware(row: Row) -> str:
+    """What did the sampling: the GPU, or else the processor."""
+    hardware = row["hardware"]
+    if hardware.get("gpu"):
+        return f"{hardware['gpus']}x {hardware['gpu']}" if hardware.get("gpus", 1) != 1 else str(hardware["gpu"])
+    cores = hardware.get("cores")
+    return str(hardware.get("cpu", row["device"] or "")) + (f", {cores} cores" if cores else "")
 
 
 def _status(row: Row) -> str:
@@ -107,7 +129,7 @@ def _status(row: Row) -> str:
     return f"ok, not comparable: {'; '.join(row['not_comparable_because'])}"
 
 
-def _number(value: float | None, factor: float, digits: int) -> str:
+def number(value: float | None, factor: float, digits: int) -> str:
     return "" if value is None else f"{factor * value:.{digits}f}"
 
 
@@ -116,6 +138,7 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def _escape(text: str) -> str:
-    """Names come from strangers: keep them inside their cell."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[").split())
+def _escape(text: str, style: str) -> str:
+    """Names come from strangers: keep them inside their cell. tabulate escapes LaTeX by itself."""
+    line = " ".join(text.split())
+    return line.replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[") if style == "github" else line

@@ -1,5 +1,6 @@
 """What the documents say is so."""
 
+import json
 import re
 from pathlib import Path
 
@@ -37,6 +38,18 @@ def test_the_method_of_the_hooks_page_runs(ddbench, tmp_path):
     install(site, "my_method", text)
     done = ddbench("run", "--method", "greys", "--option", "noise=9", "--ipc", "3", "--repeats", "0", "--json", path=[site])
     assert done.returncode == 0, done.stderr
+
+
+def test_the_method_of_the_hooks_page_passes_every_check(ddbench, tmp_path):
+    (text,) = code("docs/hooks.md")
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, "my_method", text)
+    done = ddbench("check-plugin", "greys", "--device", "cpu", "--json", path=[site])
+    assert done.returncode == 0, done.stdout
+    checks = json.loads(done.stdout)["checks"]
+    assert {check["status"] for check in checks} == {"ok"}
+    assert all(f"\n| {check['name']} |" in (ROOT / "docs" / "hooks.md").read_text() for check in checks)
 
 
 def test_the_readmes_plugin_runs_and_has_ten_lines(ddbench, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import scipy.stats
 
-from leaderboard import report, stats, store, table
+from leaderboard import board, ranking, report, stats, store, table
 from leaderboard.record import SCHEMA, Record
 
 
@@ -43,6 +43,10 @@ def record(**values):
         "comparable": True,
     }
     return Record(**{**basis, **values})
+
+
+def rendered(records, style="github"):
+    return table.render(board.sections(records, known=()), style)
 
 
 def save(runs, one):
@@ -194,42 +198,42 @@ def test_runs_are_found_by_folder_id_or_beginning(tmp_path):
 
 
 def test_best_first_with_rank_and_n():
-    rows = table.rows([record(run_id="a", accuracies=[0.5, 0.51, 0.52]), record(run_id="b", method="two", accuracies=[0.8, 0.81, 0.82])])
+    rows = ranking.rows([record(run_id="a", accuracies=[0.5, 0.51, 0.52]), record(run_id="b", method="two", accuracies=[0.8, 0.81, 0.82])])
     assert [(row["run_id"], row["rank"], row["n"]) for row in rows] == [("b", "1", 3), ("a", "2", 3)]
 
 
 def test_the_same_run_counts_once():
     same = {"images_sha256": "x" * 64}
     runs = [record(run_id="a", **same), record(run_id="b", **same, created="2026-02-01T00:00:00Z"), record(run_id="c")]
-    assert {row["run_id"] for row in table.rows(runs)} == {"a", "c"}
+    assert {row["run_id"] for row in ranking.rows(runs)} == {"a", "c"}
     other_seeds = dataclasses.replace(runs[1], seeds=[3, 4, 5])
     other_recipe = dataclasses.replace(runs[1], run_id="d", recipe_sha256="s" * 64)
-    assert len(table.rows([runs[0], other_seeds, other_recipe])) == 3
+    assert len(ranking.rows([runs[0], other_seeds, other_recipe])) == 3
 
 
 def test_of_equal_runs_the_comparable_one_counts_and_tracks_count_apart():
     same = {"images_sha256": "x" * 64}
     late = record(run_id="b", **same, created="2026-02-01T00:00:00Z")
-    rows = table.rows([record(run_id="a", comparable=False, **same), late, record(run_id="c", track="other", **same)])
+    rows = ranking.rows([record(run_id="a", comparable=False, **same), late, record(run_id="c", track="other", **same)])
     assert [(row["run_id"], row["rank"]) for row in rows] == [("c", "1"), ("b", "1")]
 
 
 def test_failed_runs_are_rows_without_rank_and_are_never_merged():
     failed = [record(run_id=name, status="error", accuracies=[], images_sha256=None, comparable=False) for name in "ab"]
-    rows = table.rows([*failed, record(run_id="c")])
+    rows = ranking.rows([*failed, record(run_id="c")])
     assert [(row["run_id"], row["rank"]) for row in rows] == [("c", "1"), ("a", ""), ("b", "")]
 
 
 @pytest.mark.parametrize("change", [{"comparable": False}, {"status": "timeout"}])
 def test_only_comparable_runs_are_ranked(change):
-    rows = table.rows([record(run_id="a", accuracies=[0.9, 0.91, 0.92], **change), record(run_id="b")])
+    rows = ranking.rows([record(run_id="a", accuracies=[0.9, 0.91, 0.92], **change), record(run_id="b")])
     assert [(row["run_id"], row["rank"]) for row in rows] == [("a", ""), ("b", "1")]
 
 
 def test_divisions_and_tracks_are_ranked_apart():
     runs = [record(run_id="a"), record(run_id="b", division="IPC 1", ipc=1), record(run_id="c", track="other")]
-    assert [row["rank"] for row in table.rows(runs)] == ["1", "1", "1"]
-    assert [row["run_id"] for row in table.rows(runs, "other")] == ["c"]
+    assert [row["rank"] for row in ranking.rows(runs)] == ["1", "1", "1"]
+    assert [row["run_id"] for row in ranking.rows(runs, "other")] == ["c"]
 
 
 RUNS = [
@@ -239,7 +243,7 @@ RUNS = [
 
 
 def test_github_table():
-    text = table.render(table.rows(RUNS), "github")
+    text = rendered(RUNS)
     lines = text.splitlines()
     assert lines[0] == "### quickstart, fashion-mnist"
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]][:8] == ["rank", "method", "IPC", "accuracy %", "95 % interval", "n", "images/s", "time s"]
@@ -250,19 +254,18 @@ def test_github_table():
 
 
 def test_other_formats():
-    rows = table.rows(RUNS)
-    assert [row["run_id"] for row in json.loads(table.render(rows, "json"))] == ["20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb"]
-    csv = table.render(rows, "csv").splitlines()
+    assert [row["run_id"] for row in json.loads(rendered(RUNS, "json"))] == ["20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb"]
+    csv = rendered(RUNS, "csv").splitlines()
     assert csv[0].startswith("track,dataset,rank,method,IPC")
     assert csv[1].startswith("quickstart,fashion-mnist,1,one|<b>,20,72.00,67.03 to 76.97,3,300.0")
-    assert r"\toprule" in table.render(rows, "latex")
-    assert "quickstart, fashion-mnist" in table.render(rows, "plain")
+    assert r"\toprule" in rendered(RUNS, "latex")
+    assert "quickstart, fashion-mnist" in rendered(RUNS, "plain")
 
 
 def test_names_from_strangers_stay_names():
-    rows = table.rows([record(method="=cmd|x ![a](http://b) <script>", limit_enforced=False)])
-    assert "=cmd\\|x !\\[a](http://b) &lt;script>" in table.render(rows)
-    assert "'=cmd|x ![a]" in table.render(rows, "csv")
+    rows = [record(method="=cmd|x ![a](http://b) <script>", limit_enforced=False)]
+    assert "=cmd\\|x !\\[a](http://b) &lt;script>" in rendered(rows)
+    assert "'=cmd|x ![a]" in rendered(rows, "csv")
 
 
 def test_an_empty_table_says_how_to_fill_it():
@@ -273,9 +276,10 @@ def test_an_empty_table_says_how_to_fill_it():
 def test_files_whose_limit_is_declared_are_ranked_apart():
     """However good they are, they have no influence on the ranks of runs whose limit was enforced."""
     good = {"accuracies": [0.9, 0.91, 0.92], "limit_enforced": False}
-    rows = table.rows([record(run_id="file", **good), record(run_id="run"), record(run_id="worse file", limit_enforced=False, images_sha256="c")])
-    assert [(row["run_id"], row["rank"]) for row in rows] == [("run", "1"), ("file", "1"), ("worse file", "2")]
-    first, second = table.render(rows).split("### quickstart, fashion-mnist: sets from files, time limit declared")
+    runs = [record(run_id="file", **good), record(run_id="run"), record(run_id="worse-file", limit_enforced=False, images_sha256="c")]
+    rows = ranking.rows(runs)
+    assert [(row["run_id"], row["rank"]) for row in rows] == [("run", "1"), ("file", "1"), ("worse-file", "2")]
+    first, second = rendered(runs).split("### quickstart, fashion-mnist: sets from files, time limit declared")
     assert "60 (declared)" in second
     assert "declared" not in first
 
@@ -305,7 +309,7 @@ def test_report_tells_of_a_scored_file(tmp_path):
 def test_it_imports_neither_torch_nor_the_project():
     code = (
         "import sys\n"
-        "from leaderboard import record, report, stats, store, table\n"
+        "from leaderboard import page, ranking, record, report, stats, store, table\n"
         "stats.ranks([[.1, .2], [.3, .4]]); stats.summary([.1, .2])\n"
         "print([m for m in ('torch', 'benchmark_adapters', 'gdd_plugin') if m in sys.modules])"
     )

@@ -17,8 +17,9 @@ FLOORS = [  # of benchmark_adapters; a room imports only from floors before its 
     {"builtin"},
     {"worker"},
     {"harness"},
-    {"merging", "cost", "judge"},
+    {"merging", "cost", "judge", "conformance"},
     {"submissions"},
+    {"repeating"},
     {"cli"},
 ]
 TRAINING = [  # floors of gdd_plugin.training

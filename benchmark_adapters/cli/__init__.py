@@ -3,15 +3,18 @@
 import click
 
 from benchmark_adapters import console
-from benchmark_adapters.cli import robustness, running, showing, submitting
+from benchmark_adapters.cli import checking, robustness, running, showing, submitting
 
 COMMANDS = (
     running.run_command,
+    running.rerun_command,
     running.merge_command,
     submitting.check_command,
+    checking.check_plugin_command,
     submitting.export_command,
     submitting.score_command,
     robustness.robustness_command,
+    showing.compare_command,
     showing.data_command,
     showing.leaderboard_command,
     showing.list_command,

@@ -11,6 +11,7 @@ import click
 
 from benchmark_adapters import console
 from benchmark_adapters.cli import shared
+from benchmark_adapters.types import UserError, one_line
 from leaderboard import store
 
 
@@ -24,7 +25,7 @@ from leaderboard import store
 @shared.REPEATS
 @shared.STUDENTS
 @shared.DEVICE
-@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the method; `ddbench list options METHOD` shows all.")
+@shared.OPTION
 @click.option("--processes", type=int, default=1, show_default=True, metavar="N", help="Processes that make the set together, a GPU for each.")
 @click.option("--shard", metavar="I/N", help="Make the I-th of N parts of a set, I from 0, for `ddbench merge`.")
 @shared.DATA
@@ -55,6 +56,86 @@ def run_command(context: click.Context, /, students: str | None, only_plan: bool
         if INTERRUPTED in record.message:
             break
     shared.conclude(context, records, asked["runs"], as_json)
+
+
+@click.command("rerun")
+@click.argument("run")
+@click.option(
+    "--option", "options", multiple=True, metavar="KEY=VALUE", help="Instead of the RUN's, of which records keep only the last name if it was a path."
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="[default: the RUN's]")
+@shared.DATA
+@shared.KEEP
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@console.DEBUG
+@click.pass_context
+def rerun_command(context: click.Context, /, run: str, device: str | None, as_json: bool, **asked: Any) -> None:
+    """Make a RUN again with its settings and seed; compare.
+
+    RUN is a folder, or how its id begins. Warnings tell what is other here than it was then. Exit code 0: status, images and
+    accuracies are the same; 1: they are not; 2: wrong usage.
+    """
+    from benchmark_adapters import plan, repeating
+
+    folder = shared.find(run, [asked["runs"]])
+    try:
+        record = store.read(folder)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    parts = shared.host_of_plugins()
+    again = repeating.prepare(folder, record, plan.Request(method="", device=device or repeating.device_of(record), **asked), parts)
+    differences = repeating.surroundings(record)
+    _say("warning", differences)
+    _say("note", [again.note] if again.note else [])
+    with contextlib.redirect_stdout(sys.stderr):
+        made = again.make()
+    new = store.read(made)
+    shared.tell(new, made)
+    later, agreement = repeating.used(record, new), repeating.compare(record, new)
+    _say("warning", later)
+    if new.status == "error" != record.status and record.given:
+        _say("note", [f"records keep the last name of a path: if one of {', '.join(record.given)} was a path, give it again by --option KEY=PATH"])
+    if as_json:
+        agrees = {"agrees": agreement.whole, "images_agree": agreement.images, "accuracies_agree": agreement.accuracies}
+        click.echo(json.dumps({**agrees, "differences": differences + later, "run": new.run_id, "record": json.loads(new.to_json())}, indent=1))
+    else:
+        apart = "" if agreement.images else repeating.pixels(folder, made, parts.get("datasets", record.dataset))
+        _compare(record, new, agreement, apart)
+    context.exit(0 if agreement.whole else 1)
+
+
+def _say(kind: str, lines: list[str]) -> None:
+    for line in lines:
+        click.echo(f"{kind}: {one_line(line)}", err=True)
+
+
+def _compare(record: Any, new: Any, agreement: Any, pixels: str) -> None:
+    """What is the same in two records, and how the rest differs."""
+    from tabulate import tabulate
+
+    from benchmark_adapters import repeating
+
+    click.echo(f"status: {f'the same ({new.status})' if agreement.status else f'{record.status} then, {new.status} now'}")
+    if not (record.images_sha256 and new.images_sha256):
+        click.echo(f"images: no images to compare{'' if agreement.images else f', IPC {record.ipc} then, {new.ipc} now'}")
+    elif agreement.images:
+        click.echo(f"images: the same (sha256 {new.images_sha256[:12]})")
+    else:
+        how = f"IPC {record.ipc} then, {new.ipc} now" if record.ipc != new.ipc else pixels
+        click.echo(f"images: differ: sha256 {record.images_sha256[:12]} then, {new.images_sha256[:12]} now{how and f'; {how}'}")
+    if agreement.accuracies is not False:
+        click.echo(f"accuracies: {'none to compare' if agreement.accuracies is None else f'the same, {record.n} seeds'}")
+        return
+    rows = [(one.student, one.seed, *map(_percent, (one.then, one.now)), _apart(one)) for one in repeating.seeds(record, new)]
+    click.echo(f"accuracies: differ\n\n{tabulate(rows, headers=['student', 'seed', 'then %', 'now %', 'difference'], disable_numparse=True)}")
+
+
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _apart(one: Any) -> str:
+    return "" if one.then is None or one.now is None else f"{100 * (one.now - one.then):+.2f}"
 
 
 def _plan(todo: list[Any], as_json: bool) -> None:

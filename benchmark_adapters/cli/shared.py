@@ -13,13 +13,14 @@ import click
 
 from benchmark_adapters import host
 from benchmark_adapters.types import UserError, one_line
-from leaderboard import store, table
+from leaderboard import board, store, table
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 RUNS = Path("runs")
 REPEATS = click.option("--repeats", type=int, help="Evaluation seeds; 0 makes the distilled set and scores nothing.  [default: the track's]")
 STUDENTS = click.option("--students", metavar="A,B", help="Networks to train instead of the recipe's.")
 DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+OPTION = click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the method; `ddbench list options METHOD` shows all.")
 DATA = click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
 KEEP = click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
@@ -43,12 +44,12 @@ def tell(record: Any, folder: Path) -> None:
         click.echo(f"error: status {record.status}: {one_line(record.message, 5000)}", err=True)
 
 
-def all_records(roots: list[Path]) -> list[Any]:
-    """All records that can be read; the others are named on stderr."""
-    records, problems = store.records(roots)
+def all_entries(roots: list[Path]) -> list[tuple[Path, Any]]:
+    """The folders and records of all runs that can be read; the others are named on stderr."""
+    entries, problems = store.entries(roots)
     for line in problems:
-        click.echo(f"warning: {line}", err=True)
-    return records
+        click.echo(f"warning: {one_line(line)}", err=True)
+    return entries
 
 
 def find(run: str, roots: Sequence[Path]) -> Path:
@@ -68,9 +69,10 @@ def conclude(context: click.Context, records: list[Any], runs: Path, as_json: bo
         documents = [json.loads(record.to_json()) for record in records]
         click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
     else:
-        rows = table.rows(all_records([runs]), records[0].track)
-        click.echo(table.render(rows, "plain"))
+        sections = board.sections([record for _, record in all_entries([runs])], records[0].track, known=())
+        click.echo(table.render(sections, "plain"))
+        shown = {row["run_id"] for section in sections for row in section.rows}
         for record in records:
-            if record.run_id not in {row["run_id"] for row in rows}:
+            if record.run_id not in shown:
                 click.echo(f"run {record.run_id} is kept and no row: another has the same images, recipe and seeds, which count once", err=True)
     context.exit(0 if all(record.status == "ok" for record in records) else 1)

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from benchmark_adapters import host
+from benchmark_adapters import console, host
 from benchmark_adapters.cli import shared
 from benchmark_adapters.types import UserError
-from leaderboard import store, table
+from leaderboard import board, store, table
 
 
 @click.command("list")
@@ -96,16 +96,24 @@ def show_command(run: str, runs: tuple[Path, ...], as_json: bool) -> None:
 @click.command("leaderboard")
 @click.option("--track", help="One track.  [default: all]")
 @click.option("--runs", type=shared.FOLDER, multiple=True, default=[shared.RUNS], help="Folder of runs; may be given several times.  [default: runs]")
-@click.option("--format", "style", type=click.Choice(table.FORMATS), default="github", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write instead of printing.")
+@click.option("--format", "style", type=click.Choice([*table.FORMATS, "html"]), default="github", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), help="File to write instead of printing; for html the folder of the pages.")
+@console.DEBUG
 def leaderboard_command(track: str | None, runs: tuple[Path, ...], style: str, output: Path | None) -> None:
-    """Show all runs as a table, best first.
+    """Show all runs as a table or a page, best first.
 
-    Intervals are 95 % t intervals over the evaluation seeds; ranks are shared where Welch's test finds no difference.
+    Intervals are 95 % t intervals over the evaluation seeds; ranks are shared where Welch's test finds no difference. Published results
+    stand apart.
     """
+    parts = shared.host_of_plugins()
     if track:
-        shared.host_of_plugins().get("tracks", track)
-    text = table.render(table.rows(shared.all_records(list(runs)), track), style)
+        parts.get("tracks", track)
+    datasets = {name: one.datasets for name, one in parts.tracks.items()}
+    entries = shared.all_entries(list(runs))
+    if style == "html":
+        _page(entries, track, datasets, output)
+        return
+    text = table.render(board.sections([record for _, record in entries], track, datasets), style)
     if output is None:
         click.echo(text)
         return
@@ -113,3 +121,43 @@ def leaderboard_command(track: str | None, runs: tuple[Path, ...], style: str, o
         output.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{output} can't be written: {error.strerror}") from None
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN [RUN ...]")
+@click.option("--runs", "roots", type=shared.FOLDER, multiple=True, default=[shared.RUNS], help="Folder of runs.  [default: runs]")
+@click.option("--output", type=shared.FOLDER, help="Folder for a page, with the images side by side.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@console.DEBUG
+def compare_command(runs: tuple[str, ...], roots: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
+    """Show how RUNs differ: settings, scores, classes.
+
+    Each is compared with the first. A difference of scores is called one only where Welch's test finds it.
+    """
+    from leaderboard import comparison, page, report
+
+    folders = [shared.find(run, roots) for run in runs]
+    try:
+        records = [store.read(folder) for folder in folders]
+        found = comparison.compare(records, [report.class_names(record, folder) for record, folder in zip(records, folders, strict=True)])
+        written = page.write_comparison(found, folders, output) if output else None
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"{output} can't be written: {error.strerror or error}") from None
+    click.echo(comparison.to_json(found) if as_json else comparison.describe(found))
+    if written:
+        click.echo(written, err=True)
+
+
+def _page(entries: Any, track: str | None, datasets: Any, output: Path | None) -> None:
+    from leaderboard import page
+
+    if output is None:
+        raise UserError("--format html needs a folder for the pages: --output DIR")
+    try:
+        click.echo(page.write(entries, output, track, datasets))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"{output} can't be written: {error.strerror or error}") from None

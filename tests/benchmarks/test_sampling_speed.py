@@ -104,7 +104,7 @@ def test_the_harness_against_the_method_alone(alternate, show, tmp_path):
 
         def make(folder):
             began.append(time.perf_counter())
-            return harness._sampled(todo, folder)
+            return harness.sampled(todo, folder)
 
         record = store.read(harness.complete(todo, make))
         past_loading["around"].append(time.perf_counter() - began[0] - record.seconds["load"])

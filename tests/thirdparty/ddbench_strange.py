@@ -260,6 +260,45 @@ def divided(task, budget):
         yield picture.reshape(-1, 1, 28, 28), np.repeat(np.arange(CLASSES), 2), np.tile([True, False], CLASSES)
 
 
+def noise(source, label=None):
+    labels = np.arange(CLASSES) if label is None else np.array([label])
+    return source.integers(0, 256, (len(labels), 1, 28, 28), dtype=np.uint8), labels
+
+
+def unseeded(task, budget):
+    while True:
+        yield noise(np.random.default_rng())
+
+
+def class_by_class(task, budget):
+    """All images of a class, then all of the next."""
+    source = np.random.default_rng(task.seed)
+    for label in range(CLASSES):
+        yield from (noise(source, label) for _ in range(task.ipc or 20))
+
+
+def undivided(task, budget):
+    """Makes the whole set in every part."""
+    source = np.random.default_rng(task.seed)
+    for _ in range(task.ipc or 50):
+        yield noise(source)
+
+
+def nearly_divided(task, budget):
+    """A pixel differs between parts and whole, as where other batches round otherwise."""
+    for index in range(task.part, task.ipc or 50, task.parts):
+        made, labels = noise(np.random.default_rng([task.seed, index]))
+        made[:, 0, 0, 0] = task.parts
+        yield made, labels
+
+
+def endless_part(task, budget):
+    source = np.random.default_rng([task.seed, task.part])
+    while True:
+        yield noise(source)
+        time.sleep(0.01)
+
+
 def read_greedy(path, dataset):
     """Wants more memory than a process may have, though not more than the machine has."""
     return np.ones(2**29)
@@ -280,7 +319,7 @@ def write_nothing(sets, folder):
 METHODS = [
     good, slow, unbalanced, raises, wrong_shape, wrong_size, wrong_dtype, nan, label_range, label_dtype, label_count, no_pair, nothing,
     too_few, megabyte, hangs, ignores_sigterm, dies, leaves, exits, reads_stdin, marks, wanders, silenced, silenced_raises, meddles, deletes,
-    comes_back_twice, no_generator, empty_rounds, talks_of_folders, many_lines, nan_fact, typed_fact,
+    comes_back_twice, no_generator, empty_rounds, talks_of_folders, many_lines, nan_fact, typed_fact, unseeded, class_by_class,
 ]  # fmt: skip
 
 
@@ -294,7 +333,8 @@ def ddbench_methods():
         Option("flag", bool, False, "a switch"),
     )
     in_parts = Method("divided", divided, (Option("dies", int, -1, "part that is killed after two rounds"),), divisible=True)
-    return [*plain, in_parts, Method("forks", forks, (Option("pids", str, None, "file for process ids"),)), Method("options", options, typed)]
+    badly = [Method(method.__name__.replace("_", "-"), method, divisible=True) for method in (undivided, nearly_divided, endless_part)]
+    return [*plain, in_parts, *badly, Method("forks", forks, (Option("pids", str, None, "file for process ids"),)), Method("options", options, typed)]
 
 
 @hookimpl

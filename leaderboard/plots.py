@@ -1,0 +1,119 @@
+"""Plots of a track's runs as SVG that follows the reader's light or dark theme."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from leaderboard import table
+from leaderboard.ranking import Row
+from leaderboard.references import Reference
+
+MOST = 8  # methods with a colour of their own; more can't be told apart
+COLOURS = ("#3b82c4", "#d9730d", "#2f9e62", "#c2477f", "#8a6fd1", "#b58900", "#1fa3a3", "#a0522d")  # readable on white and on near-black
+INK, GRID, OTHERS = "#010203", "#040506", "#8a8f98"  # the first two are replaced by what the theme says
+STYLE = """<style>
+:root { --ink: #22262c; --grid: #dfe2e6 }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e6ea; --grid: #3a3f47 } }
+@media print { :root { --ink: #22262c; --grid: #dfe2e6 } }
+</style>"""
+
+
+def accuracy(rows: Sequence[Row], against: str, published: Sequence[Reference] = ()) -> str | None:
+    """SVG of accuracies with their 95 % intervals against ``ipc`` or the ``seconds`` that the set took; None where there is nothing to draw.
+
+    Filled marks are comparable runs, hollow ones are not; with images per class, published results are grey diamonds.
+    """
+    drawn = [(row, x) for row in rows if row["accuracy_mean"] is not None and (x := _x(row, against))]
+    if not drawn:
+        return None
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 4.2), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    names = list(dict.fromkeys(table.name(row) for row, _ in sorted(drawn, key=lambda one: -one[0]["accuracy_mean"])))
+    for name in reversed(names):  # the best on top
+        _marks(axes, [(row, x) for row, x in drawn if table.name(row) == name], name, names.index(name))
+    if against == "ipc":
+        _published(axes, published)
+    limits = {row["seconds"].get("limit") for row, _ in drawn} if against == "seconds" else set()
+    for limit in limits - {None}:
+        axes.axvline(limit, color=INK, linestyle=":", linewidth=1, label="time limit" if len(limits) == 1 else None)
+    _scale(axes, [x for _, x in drawn] + ([one.ipc for one in published if one.ipc] if against == "ipc" else list(limits - {None})), against == "ipc")
+    _dress(figure, axes, "images per class" if against == "ipc" else "seconds to make the set, model loading included")
+    return _svg(figure)
+
+
+def _x(row: Row, against: str) -> float | None:
+    if against == "ipc":
+        return float(row["ipc"]) or None
+    load = row["seconds"].get("load")
+    return None if load is None else float(load + (row["seconds"].get("generate") or 0)) or None
+
+
+def _marks(axes: Any, drawn: Sequence[tuple[Row, float]], name: str, place: int) -> None:
+    """A method's runs. Names come from strangers: no part of them is taken for a formula, and they are cut."""
+    colour = COLOURS[place] if place < MOST else OTHERS
+    label = f"{name[:39]}…" if len(name) > 40 else name
+    shown = {"label": label if place < MOST else "other methods"} if place <= MOST else {}
+    for ranked in (True, False):
+        some = [(row, x) for row, x in drawn if (row["comparable"] and row["status"] == "ok") == ranked]
+        if not some:
+            continue
+        means = [100 * row["accuracy_mean"] for row, _ in some]
+        ends = [row["accuracy_ci95"] or 2 * [row["accuracy_mean"]] for row, _ in some]
+        errors = [(max(0, mean - 100 * low), max(0, 100 * high - mean)) for mean, (low, high) in zip(means, ends, strict=True)]  # rounding may make them less
+        style = {"color": colour, "markerfacecolor": colour if ranked else "none", "markersize": 5.5, "capsize": 3, "linewidth": 1.3}
+        axes.errorbar([x for _, x in some], means, list(zip(*errors, strict=True)), fmt="o", **style, **shown)
+        shown = {}
+
+
+def _published(axes: Any, published: Sequence[Reference]) -> None:
+    known = [one for one in published if one.ipc]
+    if known:
+        label = "published, other evaluation"
+        axes.plot([one.ipc for one in known], [100 * one.accuracy for one in known], "D", color=OTHERS, markerfacecolor="none", markersize=5, label=label)
+
+
+def _scale(axes: Any, values: Sequence[float], whole: bool) -> None:
+    """Room at both sides; a logarithmic axis for values far apart, with a mark at each where they are few numbers of images."""
+    low, high = min(values), max(values)
+    if high / low > 10:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 2, high * 2)
+    else:
+        margin = 0.15 * (high - low) or 0.5 * high
+        axes.set_xlim(max(0, low - margin), high + margin)
+    if whole and len(set(values)) <= MOST:
+        axes.set_xticks(sorted(set(values)), [f"{value:g}" for value in sorted(set(values))])
+        axes.minorticks_off()
+    elif high / low > 10:
+        axes.xaxis.set_major_formatter("{x:g}")
+
+
+def _dress(figure: Any, axes: Any, xlabel: str) -> None:
+    axes.set_xlabel(xlabel, color=INK)
+    axes.set_ylabel("accuracy %", color=INK)
+    axes.grid(color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, which="both")
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+    legend = figure.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="outside lower center", ncols=2, reverse=True)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib as mpl
+
+    out = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ddbench", "font.family": "sans-serif"}):
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "var(--ink)").replace(GRID, "var(--grid)")
+    return svg.replace("<defs>", f"{STYLE}<defs>", 1)

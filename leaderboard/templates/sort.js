@@ -1,0 +1,30 @@
+"use strict";
+// Clicking a column's head sorts its table; without this script the tables stand as they were written, best first.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    head.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const numeric = head.classList.contains("number");
+      const current = head.getAttribute("aria-sort");
+      const direction = (current ? current === "descending" : !numeric || column === 0) ? 1 : -1;
+      const key = (row) => {
+        const text = row.cells[column].textContent.trim();
+        return numeric ? parseFloat(text) : text.toLowerCase();
+      };
+      const rows = [...body.rows].map((row) => ({ row, key: key(row) }));
+      const isEmpty = (one) => one.key === "" || Number.isNaN(one.key);
+      rows.sort((a, b) => {
+        if (isEmpty(a) || isEmpty(b)) return isEmpty(a) - isEmpty(b); // blanks last, either way
+        return direction * (numeric ? a.key - b.key : a.key.localeCompare(b.key));
+      });
+      body.append(...rows.map((one) => one.row));
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
+    });
+  });
+}

@@ -10,51 +10,10 @@ from pathlib import Path
 
 import pytest
 import scipy.stats
+from made_records import record, rendered, save
 
-from leaderboard import board, ranking, report, stats, store, table
+from leaderboard import ranking, report, stats, store
 from leaderboard.record import SCHEMA, Record
-
-
-def record(**values):
-    """A finished run; accuracies decide mean, interval and seeds."""
-    accuracies = values.pop("accuracies", [0.70, 0.72, 0.74])
-    mean, spread, interval = stats.summary(accuracies)
-    basis = {
-        "run_id": "20260101T000000Z-aaaaaa",
-        "status": "ok",
-        "message": "",
-        "track": "quickstart",
-        "dataset": "fashion-mnist",
-        "method": "one",
-        "options": {},
-        "seed": 0,
-        "recipe": "quickstart/1",
-        "recipe_sha256": "r" * 64,
-        "student": "convnet3",
-        "created": "2026-01-01T00:00:00Z",
-        "ipc": 20,
-        "seeds": list(range(len(accuracies))),
-        "accuracies": accuracies,
-        "accuracy_mean": mean,
-        "accuracy_std": spread,
-        "accuracy_ci95": interval,
-        "seconds": {"load": 5.0, "generate": 1.0, "evaluate": 30.0, "limit": 60.0},
-        "images_sha256": values.get("run_id", "aaaaaa"),
-        "comparable": True,
-    }
-    return Record(**{**basis, **values})
-
-
-def rendered(records, style="github"):
-    return table.render(board.sections(records, known=()), style)
-
-
-def save(runs, one):
-    with store.new_run(runs, one.track, one.dataset, one.method) as folder:
-        one = dataclasses.replace(one, run_id=store.run_id(folder))
-        (folder / "record.json").write_text(one.to_json())
-    return store.final(folder)
-
 
 # Statistics
 
@@ -117,6 +76,10 @@ def test_a_record_survives_json():
         ({"accuracy_ci95": None}, "accuracy_ci95 is not that of the accuracies"),
         ({"seeds": [1]}, "1 seeds for 3 accuracies"),
         ({"ipc": "many"}, "field ipc"),
+        ({"run_id": "../../elsewhere"}, "run_id '../../elsewhere' is no name of a folder"),
+        ({"images_per_second": float("inf")}, "field images_per_second"),
+        ({"confusion": [[1, 2], [3]]}, "confusion is not square"),
+        ({"confusion": [[1, True], [3, 4]]}, "field confusion"),
     ],
 )
 def test_damaged_records_are_refused(change, message):
@@ -171,6 +134,55 @@ def test_what_a_killed_process_left_is_removed_and_a_living_ones_is_not(tmp_path
         for process in both:
             process.kill()
             process.communicate()
+
+
+def test_a_reader_never_sees_half_a_record(tmp_path):
+    """Beside four processes that write runs at once."""
+    code = """
+import sys, time
+from pathlib import Path
+from leaderboard import store
+from made_records import record
+for number in range(25):
+    with store.new_run(Path(sys.argv[1]), "t", "d", "m") as folder:
+        text = record(run_id=store.run_id(folder), confusion=[[9] * 100] * 100).to_json()
+        with (folder / "record.json").open("w") as file:
+            for start in range(0, len(text), 5000):
+                file.write(text[start : start + 5000])
+                file.flush()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment) for _ in range(4)]
+    seen = []
+    while any(writer.poll() is None for writer in writers):
+        entries, problems = store.entries([tmp_path])
+        assert problems == []
+        seen.append(len(entries))
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert len(store.entries([tmp_path])[0]) == 100
+    assert len(set(seen)) > 3  # it did read while they wrote
+    assert seen == sorted(seen)
+
+
+def test_an_enormous_record_is_not_read(tmp_path):
+    folder = save(tmp_path, record())
+    with (folder / "record.json").open("r+b") as file:
+        file.truncate(2**40)
+    assert "larger than 32 MiB" in store.records([tmp_path])[1][0]
+
+
+def test_records_of_the_first_schema_are_read():
+    values = json.loads(record().to_json()) | {"schema": 1, "facts": {"processes": 4}}
+    del values["repeats"], values["processes"]
+    one = Record.from_json(json.dumps(values))
+    assert (one.schema, one.repeats, one.processes) == (SCHEMA, 3, 4)
+
+
+def test_the_committed_runs_are_read():
+    """They were made by earlier versions."""
+    records, problems = store.records([Path(__file__).parent.parent / "docs" / "runs"])
+    assert len(records) >= 7
+    assert problems == []
 
 
 def test_damaged_records_are_named_and_the_others_read(tmp_path):
@@ -269,8 +281,8 @@ def test_names_from_strangers_stay_names():
 
 
 def test_an_empty_table_says_how_to_fill_it():
-    assert "ddbench run" in table.render([])
-    assert table.render([], "json") == "[]"
+    assert "ddbench run" in rendered([])
+    assert rendered([], "json") == "[]"
 
 
 def test_files_whose_limit_is_declared_are_ranked_apart():

@@ -26,7 +26,7 @@ from benchmark_adapters.students import ConvNet
 
 PIECE = 8  # images; on two machines 8 and 16 were equal, 4 and 32 slower
 COMPILED_PIECE = 16  # 8 was up to a tenth slower, 24 a fifth, 32 a third
-WORTH_COMPILING = 50_000  # images that go through the student in a training; compiling takes 5 to 20 s and saves .3 ms for each
+WORTH_COMPILING = 50_000  # images that go through the student in a training; compiling takes 20 to 50 s and saves 1 to 1.4 ms for each
 KEPT = 512 * 2**20  # bytes of freed memory; a piece of convnet3 takes about 100 MB
 KEPT_BEFORE = 32 * 2**20  # the largest block that glibc before 2.36 keeps
 NO_CLASS = -100  # label of an image that only fills up a piece

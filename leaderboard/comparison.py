@@ -11,6 +11,7 @@ from leaderboard import report, stats
 from leaderboard.ranking import FIELDS
 from leaderboard.record import Record
 from leaderboard.stats import Difference
+from leaderboard.table import line
 
 RESULTS = {"run_id", "created", "message", "given", "sampled", "accuracies", "accuracy_mean", "accuracy_std", "accuracy_ci95", "cross", "seconds", "confusion"}
 RESULTS |= {"images_per_second", "not_comparable_because", "facts", "schema"}  # what a run found or is called, instead of how it was made
@@ -119,12 +120,9 @@ def describe(found: Comparison) -> str:
     """The comparison as text."""
     from tabulate import tabulate
 
-    parts = [tabulate(scores(found), headers="keys", disable_numparse=True)]
-    rows = settings(found)
-    parts.append(tabulate(rows, headers="keys", disable_numparse=True) if rows else "no setting differs")
-    if found.classes:
-        parts.append(tabulate(classes(found), headers="keys", disable_numparse=True))
-    return "\n\n".join(parts)
+    tables = [scores(found), settings(found), classes(found)]
+    safe = [[{key: line(value) for key, value in row.items()} for row in rows] for rows in tables]
+    return "\n\n".join(tabulate(rows, headers="keys", disable_numparse=True) for rows in safe if rows)
 
 
 def to_json(found: Comparison) -> str:

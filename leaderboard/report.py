@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from leaderboard.record import Record
+from leaderboard.table import line
 
 LARGEST_MANIFEST = 10 * 2**20  # bytes
 
@@ -20,9 +21,11 @@ def describe(record: Record, folder: Path) -> str:
 
     pictures = str(folder / "grid.png") if (folder / "grid.png").is_file() else ""
     told = {key: value for group in facts(record).values() for key, value in group.items()} | {"pictures": pictures}
-    text = tabulate([(key, value) for key, value in told.items() if value], tablefmt="plain", disable_numparse=True)
+    text = tabulate([(key, line(value)) for key, value in told.items() if value], tablefmt="plain", disable_numparse=True)
     classes = per_class(record, class_names(record, folder))
-    return text + ("\n\n" + tabulate(classes, headers="keys", disable_numparse=True) if classes else "")
+    return text + (
+        "\n\n" + tabulate([{key: line(value) for key, value in row.items()} for row in classes], headers="keys", disable_numparse=True) if classes else ""
+    )
 
 
 def facts(record: Record) -> dict[str, dict[str, str]]:

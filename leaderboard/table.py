@@ -55,7 +55,7 @@ def _csv(rows: Sequence[dict[str, str]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _no_formula(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: _no_formula(line(value)) for key, value in row.items()} for row in rows)
     return out.getvalue().rstrip("\n")
 
 
@@ -133,6 +133,11 @@ def number(value: float | None, factor: float, digits: int) -> str:
     return "" if value is None else f"{factor * value:.{digits}f}"
 
 
+def line(value: object) -> str:
+    """``value`` on one line and without control characters, which would write on a reader's terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+
+
 def _no_formula(text: str) -> str:
     """A spreadsheet would compute what begins like this."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
@@ -140,5 +145,4 @@ def _no_formula(text: str) -> str:
 
 def _escape(text: str, style: str) -> str:
     """Names come from strangers: keep them inside their cell. tabulate escapes LaTeX by itself."""
-    line = " ".join(text.split())
-    return line.replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[") if style == "github" else line
+    return line(text).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[") if style == "github" else line(text)

@@ -280,6 +280,14 @@ def test_names_from_strangers_stay_names():
     assert "'=cmd|x ![a]" in rendered(rows, "csv")
 
 
+@pytest.mark.parametrize("style", ["github", "plain", "csv", "latex"])
+def test_names_from_strangers_do_not_write_on_the_terminal(tmp_path, style):
+    one = record(method="a\x1b[31m\nrun: forged\u202e", message="b\x1b[0m\nstatus: forged")
+    for text in (rendered([one], style), report.describe(one, tmp_path)):
+        assert not set("\x1b\u202e") & set(text)
+        assert not any(line.startswith(("run: ", "status: ")) for line in text.splitlines())
+
+
 def test_an_empty_table_says_how_to_fill_it():
     assert "ddbench run" in rendered([])
     assert rendered([], "json") == "[]"

@@ -19,11 +19,15 @@ def test_an_installed_package_holds_model_and_data(tmp_path):
         "import json, benchmark_adapters, gdd_plugin.models as s\n"
         "from benchmark_adapters import datasets as d\n"
         "images, labels = d.load(d.FASHION_MNIST, 'test', bundled=True)\n"
+        "from pathlib import Path\n"
+        "from leaderboard import page, references\n"
+        "page.write([], Path('board'))\n"
         "weights = list(s.BUNDLED['turbo-mini'].rglob('*.safetensors'))\n"
-        "print(json.dumps([benchmark_adapters.__file__, len(images), len(d.TINY_IMAGENET.class_names), len(weights)]))"
+        "print(json.dumps([benchmark_adapters.__file__, len(images), len(d.TINY_IMAGENET.class_names), len(weights), len(references.load()) > 50]))"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    where, images, names, weights = json.loads(done.stdout)
+    where, images, names, weights, published = json.loads(done.stdout)
     assert Path(where).is_relative_to(target)
-    assert (images, names, weights) == (10_000, 200, 4)
+    assert (images, names, weights, published) == (10_000, 200, 4, True)
+    assert {path.name for path in (tmp_path / "board").iterdir()} == {"index.html", "style.css", "sort.js", "plots", "runs"}
     assert list(target.glob("ddbench-*.dist-info/licenses/LICENSE"))

@@ -69,7 +69,9 @@ def conclude(context: click.Context, records: list[Any], runs: Path, as_json: bo
         documents = [json.loads(record.to_json()) for record in records]
         click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
     else:
-        sections = board.sections([record for _, record in all_entries([runs])], records[0].track, known=())
+        with contextlib.redirect_stdout(sys.stderr):
+            datasets = {name: track.datasets for name, track in host.build().tracks.items()}
+        sections = board.sections([record for _, record in all_entries([runs])], records[0].track, datasets, known=())
         click.echo(table.render(sections, "plain"))
         shown = {row["run_id"] for section in sections for row in section.rows}
         for record in records:

@@ -48,7 +48,7 @@ def classifier(dataset: Dataset, real: tuple[Array, Array], device: str = "cpu")
         net.load_state_dict(safetensors.torch.load_file(kept))
         return net.to(device)
     net = features.learn(*real, dataset, device=device, steps=steps)
-    with contextlib.suppress(OSError):  # a home that can't be written to costs time only
+    with contextlib.suppress(OSError, SafetensorError):  # a home that can't be written to, or a full disk, costs time only
         _keep(net, kept)
     return net
 
@@ -69,8 +69,11 @@ def _keep(net: nn.Module, path: Path) -> None:
     """Appears as a whole, whoever reads it meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}")
-    safetensors.torch.save_file({name: weight.contiguous() for name, weight in net.state_dict().items()}, beside)
-    beside.replace(path)
+    try:
+        safetensors.torch.save_file({name: weight.contiguous() for name, weight in net.state_dict().items()}, beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def probe(distilled: DistilledSet, dataset: Dataset, net: nn.Module) -> Finding:

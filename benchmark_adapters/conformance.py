@@ -31,7 +31,7 @@ IMPORT = """
 import importlib, sys, time
 began = time.perf_counter()
 importlib.import_module(sys.argv[1])
-print(f"\\n{time.perf_counter() - began:.2f}", *(name for name in sys.argv[2:] if name in sys.modules))
+print(f"\\nimported: {time.perf_counter() - began:.2f}", *(name for name in sys.argv[2:] if name in sys.modules))
 """
 
 
@@ -170,7 +170,10 @@ def _plugin(bench: Bench) -> str:
     done = subprocess.run([sys.executable, "-P", "-c", IMPORT, module, *HEAVY], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     if done.returncode:
         raise Failed(f"{module} can't be imported by itself: {(done.stderr.splitlines() or ['no reason given'])[-1]}", done.stderr)
-    seconds, *heavy = done.stdout.splitlines()[-1].split()
+    said = [text for text in done.stdout.splitlines() if text.startswith("imported: ")]  # whatever the module itself prints
+    if not said:
+        raise Failed(f"{module} ends the process that imports it")
+    _, seconds, *heavy = said[-1].split()
     if heavy:
         raise Failed(f"{module} imports {' and '.join(heavy)} at its top, {seconds} s for every command: import inside of distill")
     return f"{module} is imported in {seconds} s, without torch"

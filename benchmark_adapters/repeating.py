@@ -11,7 +11,7 @@ from typing import Any
 from benchmark_adapters import harness, provenance, submissions
 from benchmark_adapters.formats import native
 from benchmark_adapters.host import Host
-from benchmark_adapters.plan import Plan, Request, entry, plan
+from benchmark_adapters.plan import Plan, Request, entry, parse_options, plan
 from benchmark_adapters.supervisor import Outcome
 from benchmark_adapters.types import Dataset, Recipe, UserError
 from leaderboard.record import Record
@@ -156,6 +156,7 @@ def _decided(record: Record, todo: Plan) -> dict[str, Any]:
     for option in todo.method.options:
         said = record.batch if option.name == "batch" else record.facts.get(option.name) if option.default == "auto" else None
         if option.name not in given and isinstance(said, option.type) and (not option.choices or said in option.choices):
+            parse_options(todo.method, [f"{option.name}={said}"])
             found[option.name] = said
     return found
 

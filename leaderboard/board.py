@@ -13,16 +13,24 @@ from leaderboard.references import Reference
 
 @dataclass(frozen=True)
 class Section:
-    """Of one track: the mean scores of a track over several datasets, its runs by title of their table, published results by dataset."""
+    """Of one track: its runs and the mean scores over several datasets, those with an enforced limit apart from the others; published results by dataset."""
 
     track: str
-    means: dict[str, list[Row]] = field(default_factory=dict)
-    tables: dict[str, list[Row]] = field(default_factory=dict)
+    means: dict[bool, list[Row]] = field(default_factory=dict)
+    tables: dict[tuple[str, bool], list[Row]] = field(default_factory=dict)
     published: dict[str, list[Reference]] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[Row]:
         return [row for rows in self.tables.values() for row in rows]
+
+    @property
+    def datasets(self) -> dict[str, list[Row]]:
+        """The runs by dataset."""
+        found: dict[str, list[Row]] = {}
+        for (dataset, _), rows in self.tables.items():
+            found.setdefault(dataset, []).extend(rows)
+        return found
 
 
 def sections(
@@ -39,17 +47,12 @@ def sections(
     found: dict[str, Section] = {}
     for row in rows:
         section = found.setdefault(row["track"], Section(row["track"]))
-        section.tables.setdefault(_title(row), []).append(row)
+        section.tables.setdefault((row["dataset"], row["limit_enforced"]), []).append(row)
     for row in ranking.means(rows, datasets or {}):
-        found[row["track"]].means.setdefault(_title(row, "mean over "), []).append(row)
+        found[row["track"]].means.setdefault(row["limit_enforced"], []).append(row)
     for section in found.values():
-        for dataset in dict.fromkeys(row["dataset"] for row in section.rows):
-            beside = references.beside(section.track, dataset, {row["ipc"] for row in section.rows if row["dataset"] == dataset}, known)
+        for dataset, runs in section.datasets.items():
+            beside = references.beside(section.track, dataset, {row["ipc"] for row in runs}, known)
             if beside:
                 section.published[dataset] = beside
     return list(found.values())
-
-
-def _title(row: Row, of: str = "") -> str:
-    """Of the table that ``row`` belongs to."""
-    return f"{row['track']}, {of}{row['dataset']}" + ("" if row["limit_enforced"] else ": sets from files, time limit declared")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -65,6 +66,8 @@ def _difference(first: Record, other: Record) -> Difference | str:
 def _classes(runs: Sequence[Record], names: Sequence[Sequence[str]]) -> list[tuple[str, list[float]]]:
     if any(run.dataset != runs[0].dataset or not run.confusion or len(run.confusion) != len(runs[0].confusion or []) for run in runs):
         return []
+    if any(list(of_run) != list(names[0]) for of_run in names):
+        return []
     return [(name, [_share(run, label) for run in runs]) for label, name in enumerate(names[0])]
 
 
@@ -80,10 +83,14 @@ def verdict(difference: Difference | str) -> str:
     if difference.ci95 is None or difference.p is None:
         return f"{100 * difference.mean:+.2f} points; too few or too equal values for a test"
     low, high = (100 * end for end in difference.ci95)
-    paired = "" if difference.paired is None else f", paired p = {difference.paired:.2g}"
+    paired = "" if difference.paired is None else f", paired {_p(difference.paired)}"
     said = "better" if difference.mean > 0 else "worse"
     found = f"{said} by Welch's test" if difference.is_one else "no difference found by Welch's test"
-    return f"{100 * difference.mean:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}: {found}, p = {difference.p:.2g}{paired}"
+    return f"{100 * difference.mean:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}: {found}, {_p(difference.p)}{paired}"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
 def scores(found: Comparison) -> list[dict[str, str]]:
@@ -132,11 +139,12 @@ def to_json(found: Comparison) -> str:
         "settings": found.settings,
         "accuracies": [run.accuracies for run in found.runs],
         "against_first": differences,
-        "classes": dict(found.classes),
+        "classes": [{"class": name, "accuracies": shares} for name, shares in found.classes],
     }
     return json.dumps(document, indent=1)
 
 
 def _text(value: Any) -> str:
+    """Hashes are cut, since their beginning tells them apart."""
     text = "" if value is None else str(value)
-    return text if len(text) <= 40 else f"{text[:12]}..."
+    return f"{text[:12]}..." if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) else text

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -20,12 +20,16 @@ from leaderboard.board import Section
 from leaderboard.comparison import Comparison
 from leaderboard.ranking import Row
 from leaderboard.record import Record
+from leaderboard.stats import within
+from leaderboard.store import LARGEST, content
 
 HERE = Path(__file__).parent / "templates"
 STATIC = ("style.css", "sort.js")
 INDEX = "index.html"
-MARK = '<meta name="generator" content="ddbench">'  # by which a folder is known as one of ours
+LEADERBOARD, COMPARISON = "ddbench leaderboard", "ddbench compare"  # generators, by which a folder is known as one of ours
+PARTS = {LEADERBOARD: {INDEX, *STATIC, "runs", "plots", "grids", "confusion"}, COMPARISON: {INDEX, *STATIC, "grids"}}
 LARGEST_GRID = 20 * 2**20  # bytes
+MOST_PIXELS = 40 * 10**6  # of a grid; a small file can hold very many
 MOST_CELLS = 30  # classes of a confusion matrix with numbers; larger ones are a picture
 PNG = b"\x89PNG\r\n\x1a\n"
 NUMERIC = ("rank", "IPC", "accuracy %", "mean %", "n", "images/s", "time s", "limit s")
@@ -41,69 +45,75 @@ def write(entries: Sequence[tuple[Path, Record]], output: Path, track: str | Non
         ValueError: ``output`` is a folder of something else.
         OSError: it can't be written.
     """
-    with _replaced(output) as beside:
+    with _replaced(output, LEADERBOARD) as beside:
         _write(entries, beside, track, datasets)
     return output / INDEX
 
 
 def write_comparison(found: Comparison, folders: Sequence[Path], output: Path) -> Path:
     """Writes the page of a comparison of the runs in ``folders``; as `write`."""
-    with _replaced(output) as beside:
+    with _replaced(output, COMPARISON) as beside:
         grids = []
         for label, run, folder in zip(comparison.labels(found), found.runs, folders, strict=True):
-            file = f"{label}.png"
+            file = f"grids/{label}.png"
             grids.append({"name": f"{label}: {run.method}, {run.run_id}", "file": file if _grid(folder, beside / file) else None})
         tables = {"scores": comparison.scores(found), "settings": comparison.settings(found), "classes": comparison.classes(found)}
-        text = _template("compare.html").render(root="", title=f"Comparison on {found.runs[0].dataset}", grids=grids, **tables)
+        text = _template("compare.html").render(root="", generator=COMPARISON, title=f"Comparison on {found.runs[0].dataset}", grids=grids, **tables)
         (beside / INDEX).write_text(text, encoding="utf-8")
     return output / INDEX
 
 
 @contextmanager
-def _replaced(output: Path) -> Iterator[Path]:
+def _replaced(output: Path, generator: str) -> Iterator[Path]:
     """A new folder, with style and script, which takes the place of ``output`` when all is written."""
-    if output.exists() and not _is_ours(output):
-        raise ValueError(f"{output} exists and is no page of ours; nothing is overwritten, choose a new folder")
+    if output.exists() and not _is_ours(output, generator):
+        raise ValueError(f"{output} holds something else than pages of `{generator}`; nothing is overwritten, choose a new folder")
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
         beside, old = Path(scratch, "new"), Path(scratch, "old")
-        beside.mkdir()
+        for folder in (beside, *(beside / part for part in PARTS[generator] if "." not in part)):
+            folder.mkdir()
         for name in STATIC:
             shutil.copyfile(HERE / name, beside / name)
         yield beside
         if output.exists():
             output.rename(old)
-        beside.rename(output)
+        try:
+            beside.rename(output)
+        except OSError:
+            if old.exists() and not output.exists():
+                old.rename(output)
+            raise
 
 
-def _is_ours(folder: Path) -> bool:
-    """Empty, or with an index that bears our mark."""
+def _is_ours(folder: Path, generator: str) -> bool:
+    """Empty, or with nothing but our own parts, and an index that names its generator."""
     if not folder.is_dir():
         return False
+    parts = {part.name for part in folder.iterdir()}
+    if not parts <= PARTS[generator]:
+        return False
     try:
-        with (folder / INDEX).open("rb") as file:
-            return MARK.encode() in file.read(4096)
-    except OSError:
-        return not any(folder.iterdir())
+        return not parts or f'content="{generator}"'.encode() in content(folder / INDEX, LARGEST)[:4096]
+    except (OSError, ValueError):
+        return False
 
 
 def _write(entries: Sequence[tuple[Path, Record]], output: Path, track: str | None, datasets: Mapping[str, Sequence[str]] | None) -> None:
-    for folder in (output / "runs", output / "plots"):
-        folder.mkdir(parents=True)
     sections = board.sections([record for _, record in entries], track, datasets)
     _name_pages(sections)
     shown = [_shown(section, number, output) for number, section in enumerate(sections)]
-    (output / INDEX).write_text(_template(INDEX).render(sections=shown, root="", title="Leaderboard"), encoding="utf-8")
+    (output / INDEX).write_text(_template(INDEX).render(sections=shown, root="", generator=LEADERBOARD, title="Leaderboard"), encoding="utf-8")
     places = {_identity(vars(record)): (folder, record) for folder, record in reversed(entries)}
     for section in sections:
         for row in section.rows:
             folder, record = places[_identity(row)]
-            (output / "runs" / f"{row['page']}.html").write_text(run_page(folder, record, row, output / "runs"), encoding="utf-8")
+            (output / "runs" / f"{row['page']}.html").write_text(run_page(folder, record, row, output), encoding="utf-8")
 
 
 def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What tells two runs apart, also where strangers gave them the same id."""
-    return tuple(row[name] for name in ("run_id", "track", "dataset", "method", "created", "images_sha256"))
+    return tuple(row[name] for name in ("run_id", "track", "dataset", "method", "student", "recipe_sha256", "created", "images_sha256"))
 
 
 def _name_pages(sections: Iterable[Section]) -> None:
@@ -145,11 +155,10 @@ class Table:
 
 def _shown(section: Section, number: int, output: Path) -> dict[str, Any]:
     """A track as its template wants it; writes its plots."""
-    tables = [_table(title, rows, [table.mean_cells(row) for row in rows]) for title, rows in section.means.items()]
-    tables += [_table(title, rows, [table.cells(row) for row in rows]) for title, rows in section.tables.items()]
-    tables = [replace(one, title=one.title.removeprefix(f"{section.track}, ")) for one in tables]  # their heading says it
+    rows = [*section.means.values(), *section.tables.values()]
+    tables = [_table(title, of_table, texts) for of_table, (title, texts) in zip(rows, table.texts(section), strict=True)]
     published = [
-        {"table": _table(f"Published on {dataset}", [], [table.reference_cells(one) for one in found]), "urls": [one.url for one in found]}
+        {"table": _table(table.published_title(dataset), [], [table.reference_cells(one) for one in found]), "urls": [one.url for one in found]}
         for dataset, found in section.published.items()
     ]
     return {"track": section.track, "id": f"track-{number}", "tables": tables, "published": published, "plots": _plots(section, number, output)}
@@ -170,10 +179,10 @@ def _table(title: str, rows: Sequence[Row], cells: Sequence[dict[str, str]]) -> 
 
 def _ends(row: Row) -> list[float]:
     """Low end of the interval, mean, high end; without an interval the mean alone."""
-    mean, interval = row.get("accuracy_mean"), row.get("accuracy_ci95")
+    mean, interval = row.get("accuracy_mean"), within(row.get("accuracy_ci95"))
     if mean is None:
         return []
-    return [max(interval[0], 0), mean, min(interval[1], 1)] if interval else [mean, mean, mean]
+    return [interval[0], mean, interval[1]] if interval else [mean, mean, mean]
 
 
 def _span(rows: Iterable[Row]) -> tuple[float, float]:
@@ -184,21 +193,25 @@ def _span(rows: Iterable[Row]) -> tuple[float, float]:
 def _plots(section: Section, number: int, output: Path) -> list[dict[str, str]]:
     """Files of the plots, one of each kind for each dataset, and what is to be seen in them in words."""
     found = []
-    for index, dataset in enumerate(dict.fromkeys(row["dataset"] for row in section.rows)):
-        rows = [row for row in section.rows if row["dataset"] == dataset]
+    for index, (dataset, rows) in enumerate(section.datasets.items()):
         for against, words in (("ipc", "images per class"), ("seconds", "the seconds that making the set took")):
             svg = plots.accuracy(rows, against, section.published.get(dataset, ()))
             if svg:
                 file = f"plots/{number}-{index}-{against}.svg"
                 (output / file).write_text(svg, encoding="utf-8")
-                found.append({"file": file, "caption": f"{dataset}: accuracy and 95 % interval against {words}", "alt": _in_words(rows, dataset, words)})
+                found.append(
+                    {
+                        "file": file,
+                        "caption": f"{dataset}: accuracy and 95 % interval against {words}",
+                        "alt": _in_words(plots.shown(rows, against), dataset, words),
+                    }
+                )
     return found
 
 
 def _in_words(rows: Sequence[Row], dataset: str, against: str) -> str:
-    scored = [row for row in rows if row["accuracy_mean"] is not None]
-    best = max(scored, key=lambda row: row["accuracy_mean"])
-    runs = f"{len(scored)} run{'s' if len(scored) > 1 else ''}"
+    best = max(rows, key=lambda row: row["accuracy_mean"])
+    runs = f"{len(rows)} run{'s' if len(rows) > 1 else ''}"
     return (
         f"Accuracy on {dataset} against {against}, {runs}; the highest is {100 * best['accuracy_mean']:.2f} % by {table.name(best)}. The table has all values."
     )
@@ -207,14 +220,17 @@ def _in_words(rows: Sequence[Row], dataset: str, against: str) -> str:
 def run_page(folder: Path, record: Record, row: Row, output: Path) -> str:
     """HTML of a run's page; puts its pictures into ``output``."""
     names = report.class_names(record, folder)
-    grid = _grid(folder, output / f"{row['page']}.png")
+    files = {"grid": f"grids/{row['page']}.png", "matrix_picture": f"confusion/{row['page']}.png"}
+    grid = _grid(folder, output / files["grid"])
     matrix = record.confusion or []
     picture = len(matrix) > MOST_CELLS
     if picture:
-        _matrix_picture(matrix, output / f"{row['page']}-confusion.png")
+        _matrix_picture(matrix, output / files["matrix_picture"])
     return _template("run.html").render(
         root="../",
-        title=f"{table.name(row)} on {record.dataset}",
+        generator=LEADERBOARD,
+        title=f"{table.name(row)} on {table.line(record.dataset)}",
+        interval=_interval(row),
         record=record,
         rank=row["rank"],
         facts=report.facts(record),
@@ -223,9 +239,9 @@ def run_page(folder: Path, record: Record, row: Row, output: Path) -> str:
         reported=[(key, value) for key, value in record.facts.items() if key not in ("official", "checks")],
         classes=report.per_class(record, names),
         matrix=[] if picture else _heat(matrix),
-        matrix_picture=f"{row['page']}-confusion.png" if picture else None,
+        matrix_picture=files["matrix_picture"] if picture else None,
         names=names,
-        grid=f"{row['page']}.png" if grid else None,
+        grid=files["grid"] if grid else None,
     )
 
 
@@ -233,27 +249,33 @@ def _grid(folder: Path, target: Path) -> bool:
     """Takes over the run's pictures: only a file, only a PNG, only of a bounded size; links could lead to other files of the organiser."""
     source = folder / "grid.png"
     try:
-        if source.is_symlink() or not source.is_file() or source.stat().st_size > LARGEST_GRID:
-            return False
-        data = source.read_bytes()
-    except OSError:
+        data = b"" if source.is_symlink() else content(source, LARGEST_GRID)
+    except (OSError, ValueError):
         return False
-    if not data.startswith(PNG):
+    width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))  # of the first chunk, IHDR
+    if not data.startswith(PNG) or not 0 < width * height <= MOST_PIXELS:
         return False
     target.write_bytes(data)
     return True
 
 
+def _interval(row: Row) -> str:
+    bounds = within(row["accuracy_ci95"])
+    return table.interval(bounds) if bounds else ""
+
+
 def _heat(matrix: Sequence[Sequence[int]]) -> list[list[tuple[str, int]]]:
     """Share of a true class's images in per cent, and a step of 0 to 9 for its colour."""
-    return [[(f"{100 * count / max(sum(row), 1):.0f}", min(9, 10 * count // max(sum(row), 1))) for count in row] for row in matrix]
+    shares = [[count / max(sum(row), 1) for count in row] for row in matrix]
+    return [[(f"{100 * share:.0f}", min(9, int(10 * share))) for share in row] for row in shares]
 
 
 def _matrix_picture(matrix: Sequence[Sequence[int]], target: Path) -> None:
     """A PNG in which each cell's darkness is its share of the true class."""
     from PIL import Image
 
-    shares = bytes(255 - round(255 * count / max(sum(row), 1)) for row in matrix for count in row)
+    totals = [max(sum(row), 1) for row in matrix]
+    shares = bytes(255 - round(255 * count / total) for row, total in zip(matrix, totals, strict=True) for count in row)
     scale = max(1, 600 // len(matrix))
     size = len(matrix) * scale
     Image.frombytes("L", (len(matrix), len(matrix)), shares).resize((size, size), Image.Resampling.NEAREST).save(target)
@@ -264,5 +286,4 @@ def _template(name: str) -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals["mark"] = MARK
     return environment.get_template(name)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from leaderboard import table
 from leaderboard.ranking import Row
 from leaderboard.references import Reference
+from leaderboard.stats import within
 
 MOST = 8  # methods with a colour of their own; more can't be told apart
 COLOURS = ("#3b82c4", "#d9730d", "#2f9e62", "#c2477f", "#8a6fd1", "#b58900", "#1fa3a3", "#a0522d")  # readable on white and on near-black
@@ -25,7 +28,7 @@ def accuracy(rows: Sequence[Row], against: str, published: Sequence[Reference] =
 
     Filled marks are comparable runs, hollow ones are not; with images per class, published results are grey diamonds.
     """
-    drawn = [(row, x) for row in rows if row["accuracy_mean"] is not None and (x := _x(row, against))]
+    drawn = [(row, _x(row, against) or 0.0) for row in shown(rows, against)]
     if not drawn:
         return None
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -39,36 +42,43 @@ def accuracy(rows: Sequence[Row], against: str, published: Sequence[Reference] =
         _marks(axes, [(row, x) for row, x in drawn if table.name(row) == name], name, names.index(name))
     if against == "ipc":
         _published(axes, published)
-    limits = {row["seconds"].get("limit") for row, _ in drawn} if against == "seconds" else set()
-    for limit in limits - {None}:
+    limits = [limit for limit in {row["seconds"].get("limit") or 0.0 for row, _ in drawn} if limit and against == "seconds"]
+    for limit in limits:
         axes.axvline(limit, color=INK, linestyle=":", linewidth=1, label="time limit" if len(limits) == 1 else None)
-    _scale(axes, [x for _, x in drawn] + ([one.ipc for one in published if one.ipc] if against == "ipc" else list(limits - {None})), against == "ipc")
+    elsewhere = [float(one.ipc) for one in published if one.ipc] if against == "ipc" else limits
+    _scale(axes, [*(x for _, x in drawn), *elsewhere], against == "ipc")
     _dress(figure, axes, "images per class" if against == "ipc" else "seconds to make the set, model loading included")
     return _svg(figure)
 
 
+def shown(rows: Sequence[Row], against: str) -> list[Row]:
+    """Those that have a place in the plot."""
+    return [row for row in rows if row["accuracy_mean"] is not None and _x(row, against)]
+
+
 def _x(row: Row, against: str) -> float | None:
-    if against == "ipc":
-        return float(row["ipc"]) or None
-    load = row["seconds"].get("load")
-    return None if load is None else float(load + (row["seconds"].get("generate") or 0)) or None
+    return float(row["ipc"]) if against == "ipc" else table.made(row)
 
 
 def _marks(axes: Any, drawn: Sequence[tuple[Row, float]], name: str, place: int) -> None:
     """A method's runs. Names come from strangers: no part of them is taken for a formula, and they are cut."""
     colour = COLOURS[place] if place < MOST else OTHERS
-    label = f"{name[:39]}…" if len(name) > 40 else name
-    shown = {"label": label if place < MOST else "other methods"} if place <= MOST else {}
+    label = f" {name[:39]}…" if len(name) > 40 else f" {name}"  # matplotlib hides what begins with _
+    labelled = {"label": label if place < MOST else " other methods"} if place <= MOST else {}
+    import numpy as np
+
     for ranked in (True, False):
         some = [(row, x) for row, x in drawn if (row["comparable"] and row["status"] == "ok") == ranked]
         if not some:
             continue
         means = [100 * row["accuracy_mean"] for row, _ in some]
-        ends = [row["accuracy_ci95"] or 2 * [row["accuracy_mean"]] for row, _ in some]
-        errors = [(max(0, mean - 100 * low), max(0, 100 * high - mean)) for mean, (low, high) in zip(means, ends, strict=True)]  # rounding may make them less
+        ends = [within(row["accuracy_ci95"]) or (math.nan, math.nan) for row, _ in some]  # of one seed nothing is known
+        errors = [
+            (np.maximum(0, mean - 100 * low), np.maximum(0, 100 * high - mean)) for mean, (low, high) in zip(means, ends, strict=True)
+        ]  # rounding may make them less
         style = {"color": colour, "markerfacecolor": colour if ranked else "none", "markersize": 5.5, "capsize": 3, "linewidth": 1.3}
-        axes.errorbar([x for _, x in some], means, list(zip(*errors, strict=True)), fmt="o", **style, **shown)
-        shown = {}
+        axes.errorbar([x for _, x in some], means, list(zip(*errors, strict=True)), fmt="o", **style, **labelled)
+        labelled = {}
 
 
 def _published(axes: Any, published: Sequence[Reference]) -> None:
@@ -112,7 +122,9 @@ def _svg(figure: Any) -> str:
     import matplotlib as mpl
 
     out = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ddbench", "font.family": "sans-serif"}):
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "ddbench", "font.family": "sans-serif"}
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's font draws the text
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "var(--ink)").replace(GRID, "var(--grid)")

@@ -21,7 +21,7 @@ def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
     runs of one track, dataset and division; those whose time limit was enforced apart from those that only declare it.
     """
     kept = distinct(record for record in records if track in (None, record.track))
-    order = sorted(kept, key=lambda r: (r.track, r.dataset, not r.limit_enforced, r.division, -(r.accuracy_mean or -1), r.created))
+    order = sorted(kept, key=lambda r: (r.track, r.dataset, not r.limit_enforced, r.division, -_mean_or_less(r.accuracy_mean), r.created))
     result = [{**{name: getattr(record, name) for name in FIELDS}, "rank": "", "n": record.n} for record in order]
     _rank(row for row in result if row["status"] == "ok" and row["comparable"] and row["accuracies"])
     return result
@@ -44,7 +44,7 @@ def means(table: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[R
         if row["status"] == "ok" and row["comparable"] and row["accuracies"]:
             entrant["runs"].setdefault(row["dataset"], row)
     result = [{**entrant, **_mean(entrant), "rank": ""} for entrant in entrants.values() if entrant["runs"]]
-    result.sort(key=lambda row: (row["track"], not row["limit_enforced"], row["division"], -(row["accuracy_mean"] or -1), row["created"]))
+    result.sort(key=lambda row: (row["track"], not row["limit_enforced"], row["division"], -_mean_or_less(row["accuracy_mean"]), row["created"]))
     _rank(row for row in result if row["accuracies"])
     return result
 
@@ -67,6 +67,11 @@ def _mean(entrant: Row) -> Row:
     }
 
 
+def _mean_or_less(mean: float | None) -> float:
+    """For sorting: what has no score is below what scored nothing."""
+    return -1.0 if mean is None else mean
+
+
 def _rank(chosen: Iterable[Row]) -> None:
     """Ranks, among those that may be compared."""
     groups: dict[tuple[str, str, str, bool], list[Row]] = {}
@@ -79,8 +84,25 @@ def _rank(chosen: Iterable[Row]) -> None:
 
 def distinct(records: Iterable[Record]) -> list[Record]:
     """Each run once, however many stores it lies in."""
-    seen: dict[Any, Record] = {}
+    return [same[0] for same in _groups(records)]
+
+
+def conflicts(records: Iterable[Record]) -> list[str]:
+    """A line for each run that another one with the same images, recipe and seeds stands for, with other accuracies: one is wrong, or rounds differently."""
+    return [
+        f"{other.run_id} ({other.method}, {100 * (other.accuracy_mean or 0):.2f} %) is no row, since {same[0].run_id} ({same[0].method}, "
+        f"{100 * (same[0].accuracy_mean or 0):.2f} %) has the same images, recipe and seeds; their accuracies differ"
+        for same in _groups(records)
+        for other in same[1:]
+        if other.accuracies != same[0].accuracies
+    ]
+
+
+def _groups(records: Iterable[Record]) -> list[list[Record]]:
+    """Runs that count once, the one that counts first."""
+    seen: dict[Any, list[Record]] = {}
     for record in sorted(records, key=lambda r: (not r.comparable, not r.limit_enforced, r.created, r.run_id)):
         same = (record.track, record.images_sha256, record.dataset, record.recipe_sha256, record.student, tuple(record.seeds))
-        seen.setdefault(same if record.images_sha256 and record.accuracies else record.run_id, record)
+        itself = (record.run_id, record.track, record.dataset, record.method)
+        seen.setdefault(same if record.images_sha256 and record.accuracies else itself, []).append(record)
     return list(seen.values())

@@ -6,7 +6,6 @@ import builtins
 import dataclasses
 import functools
 import json
-import math
 import re
 import types
 from collections.abc import Callable
@@ -16,6 +15,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 from leaderboard import stats
 
 SCHEMA = 2
+LARGEST = 2**63  # no whole number of a record is that large
+MOST_DEPTH = 20  # of what a method reports
+NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 STATUSES = ("ok", "timeout", "invalid", "error")
 
 
@@ -108,7 +110,9 @@ class Record:
         Raises:
             ValueError: no JSON object, a newer schema, a missing field or one of the wrong type.
         """
-        values = json.loads(text)
+        values = json.loads(text, parse_constant=_refuse)
+        if re.search(r"\\u[dD][89a-fA-F]", text):
+            json.dumps(values, ensure_ascii=False).encode()  # halves of characters can't be written anywhere
         if not isinstance(values, dict) or not _fits(values.get("schema"), int) or values["schema"] < 1:
             raise ValueError("no record: an object with a field schema, a number from 1, is expected")
         if values["schema"] > SCHEMA:
@@ -127,22 +131,42 @@ class Record:
         record._check()
         return record
 
-    def _check(self) -> None:
-        """What the tables rely on beyond types."""
-        if not re.fullmatch(r"\w[\w.-]{0,99}", self.run_id):
-            raise ValueError(f"run_id {self.run_id[:60]!r} is no name of a folder")
-        if self.status not in STATUSES:
-            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
-        if not all(0 <= accuracy <= 1 for accuracy in self.accuracies):
+    def _check_numbers(self) -> None:
+        if not all(0 <= accuracy <= 1 for values in (self.accuracies, *self.cross.values()) for accuracy in values):
             raise ValueError("accuracies are not fractions")
-        if len(self.seeds) != len(self.accuracies):
-            raise ValueError(f"{len(self.seeds)} seeds for {len(self.accuracies)} accuracies")
         if self.confusion and any(len(row) != len(self.confusion) for row in self.confusion):
             raise ValueError("confusion is not square")
+        counts = {name: getattr(self, name) or 0 for name in ("ipc", "sampled", "generated_per_class", "images_per_second", "processes", "repeats", "batch")}
+        counts |= {f"seconds.{name}": value or 0 for name, value in self.seconds.items()}
+        counts["confusion"] = min((min(row) for row in self.confusion or [] if row), default=0)
+        for name, value in counts.items():
+            if value < 0:
+                raise ValueError(f"{name} is less than 0")
+
+    def _check(self) -> None:
+        """What the tables rely on beyond types."""
+        if not NAME.fullmatch(self.run_id):
+            raise ValueError(f"run_id {self.run_id[:60]!r} is no name of a folder")
+        for name in ("images_sha256", "recipe_sha256", "data_sha256", "model_sha256"):
+            if not NAME.fullmatch(getattr(self, name) or "none"):
+                raise ValueError(f"{name} is no hash")
+        if not all(name.strip() for name in (self.track, self.dataset, self.method)):
+            raise ValueError("track, dataset or method has no name")
+        if self.shard is not None and not re.fullmatch(r"\d{1,6}/\d{1,6}", self.shard):
+            raise ValueError(f"shard {self.shard[:60]!r} is not I/N")
+        self._check_numbers()
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+        if len(self.seeds) != len(self.accuracies):
+            raise ValueError(f"{len(self.seeds)} seeds for {len(self.accuracies)} accuracies")
         mean, _, interval = stats.summary(self.accuracies)
         for name, said, computed in (("mean", [self.accuracy_mean], [mean]), ("ci95", self.accuracy_ci95, interval)):
             if [None if x is None else round(x, 6) for x in said or []] != [None if x is None else round(x, 6) for x in computed or []]:
                 raise ValueError(f"accuracy_{name} is not that of the accuracies")
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
 
 
 @functools.cache
@@ -154,7 +178,8 @@ def _from_1(values: dict[str, Any]) -> dict[str, Any]:
     """Schema 1 did not say how many repeats were asked for, and processes among the facts."""
     accuracies, facts = values.get("accuracies"), values.get("facts")
     processes = facts.get("processes", 1) if isinstance(facts, dict) else 1
-    return {**values, "schema": 2, "repeats": len(accuracies) if isinstance(accuracies, list) else 0, "processes": processes}
+    facts = {name: fact for name, fact in facts.items() if name != "processes"} if isinstance(facts, dict) else facts
+    return {**values, "facts": facts, "schema": 2, "repeats": len(accuracies) if isinstance(accuracies, list) else 0, "processes": processes}
 
 
 _UPGRADES = {1: _from_1}  # by the schema that they read; each gives the next
@@ -173,14 +198,21 @@ def _test(hint: Any) -> Callable[[Any], bool]:
         case types.UnionType:
             return lambda value: any(fits(value) for fits in arguments)
         case builtins.list if get_args(hint) == (int,):  # a confusion has thousands
-            return lambda value: isinstance(value, list) and set(map(type, value)) <= {int}
+            return lambda value: isinstance(value, list) and set(map(type, value)) <= {int} and max(map(abs, value), default=0) < LARGEST
         case builtins.list:
             return lambda value: isinstance(value, list) and all(map(arguments[0], value))
         case builtins.dict:
             return lambda value: isinstance(value, dict) and all(map(arguments[1], value.values()))
         case builtins.float:
-            return lambda value: type(value) in (int, float) and math.isfinite(value)
+            return lambda value: type(value) in (int, float) and abs(value) < LARGEST
         case builtins.int:
-            return lambda value: type(value) is int
+            return lambda value: type(value) is int and abs(value) < LARGEST
         case _:
-            return lambda value: hint is Any or isinstance(value, hint)
+            return _is_plain if hint is Any else lambda value: isinstance(value, hint)
+
+
+def _is_plain(value: Any, depth: int = MOST_DEPTH) -> bool:
+    """Whether what a method reported can be shown and written: no number without end, nothing nested deeply."""
+    if isinstance(value, dict | list):
+        return depth > 0 and all(_is_plain(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, int | float) or abs(value) < LARGEST

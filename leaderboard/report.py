@@ -9,7 +9,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from leaderboard import table
 from leaderboard.record import Record
+from leaderboard.stats import within
+from leaderboard.store import content
 from leaderboard.table import line
 
 LARGEST_MANIFEST = 10 * 2**20  # bytes
@@ -39,7 +42,7 @@ def facts(record: Record) -> dict[str, dict[str, str]]:
             "ranked": "yes" if record.comparable else f"no: {'; '.join(record.not_comparable_because)}",
             "other students": _cross(record),
             "official evaluator": _official(record.facts.get("official")),
-            "checks": "; ".join(map(str, record.facts.get("checks", []))),
+            "checks": "; ".join(map(str, _listed(record.facts.get("checks")))),
         },
         "settings": {
             "track": f"{record.track} on {record.dataset}, recipe {record.recipe}, student {record.student}",
@@ -61,13 +64,13 @@ def facts(record: Record) -> dict[str, dict[str, str]]:
 
 def command(record: Record) -> str:
     """What was typed to make the run, as far as the record tells: it holds of a path the last name alone."""
-    if "file" in record.facts:
-        words = ["ddbench", "score", str(record.facts["file"]), "--format", str(record.facts.get("format")), "--name", record.method]
-        words += ["--track", record.track, "--dataset", record.dataset]
-    elif "scored_run" in record.facts:
-        words = ["ddbench", "score", str(record.facts["scored_run"])]
+    evaluation = ["--recipe", record.recipe, "--seed", str((record.seeds or [record.seed])[0]), "--track", record.track]
+    if "scored_run" in record.facts:
+        words = ["ddbench", "score", *evaluation]
+    elif "file" in record.facts:
+        words = ["ddbench", "score", *evaluation, "--dataset", record.dataset, "--format", str(record.facts.get("format")), "--name", record.method]
     elif "shards" in record.facts:
-        return f"made by `ddbench merge` of {len(record.facts['shards'])} shards"
+        return f"ddbench merge RUN ... of {len(_listed(record.facts['shards']))} shards"
     else:
         words = ["ddbench", "run", "--method", record.method, "--track", record.track, "--dataset", record.dataset]
         words += ["--ipc", str(record.ipc_asked or "max"), "--seed", str(record.seed), "--time-limit", f"{record.seconds.get('limit') or 0:g}"]
@@ -75,19 +78,20 @@ def command(record: Record) -> str:
         words += ["--processes", str(record.processes)] if record.processes > 1 else []
         words += ["--shard", record.shard] if record.shard else []
     students = [record.student, *record.cross]
-    return shlex.join([*words, "--repeats", str(record.repeats), "--students", ",".join(students)])
+    words += ["--repeats", str(record.repeats), "--students", ",".join(students)]
+    scored = record.facts.get("scored_run") or record.facts.get("file")
+    return shlex.join(line(word) for word in [*words, *(["--", str(scored)] if scored else [])])
 
 
 def class_names(record: Record, folder: Path) -> list[str]:
     """Of the set in ``folder``, or numbers where nothing tells them."""
     count = len(record.confusion or [])
     try:
-        with (folder / "manifest.json").open("rb") as file:
-            names = json.loads(file.read(LARGEST_MANIFEST))["class_names"]
+        names = json.loads(content(folder / "manifest.json", LARGEST_MANIFEST))["class_names"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         names = []
     good = isinstance(names, list) and len(names) == count
-    return [str(name)[:100] for name in names] if good else [str(label) for label in range(count)]
+    return [line(name)[:100] for name in names] if good else [str(label) for label in range(count)]
 
 
 def per_class(record: Record, names: Sequence[str]) -> list[dict[str, str]]:
@@ -104,8 +108,8 @@ def accuracy(record: Record) -> str:
     if record.accuracy_mean is None:
         return "not scored"
     each = " ".join(f"{100 * value:.2f}" for value in record.accuracies)
-    interval = record.accuracy_ci95
-    bounds = f", 95 % interval {100 * interval[0]:.2f} to {100 * interval[1]:.2f}" if interval else ""
+    interval = within(record.accuracy_ci95)
+    bounds = f", 95 % interval {table.interval(interval)}" if interval else ""
     return f"{100 * record.accuracy_mean:.2f} %{bounds}, n = {record.n} ({each})"
 
 
@@ -118,5 +122,11 @@ def _official(found: Any) -> str:
     """What the challenge's own evaluator said."""
     if not isinstance(found, dict):
         return ""
-    on = f" on {', '.join(found.get('datasets', []))}"
-    return f"no score{on}: {found['error']}" if "error" in found else f"{100 * found['correct']:.2f} %{on}"
+    on = f" on {', '.join(map(str, _listed(found.get('datasets'))))}"
+    correct = found.get("correct")
+    return f"{100 * correct:.2f} %{on}" if isinstance(correct, int | float) else f"no score{on}: {found.get('error')}"
+
+
+def _listed(value: Any) -> list[Any]:
+    """What a record of another tool may have put there."""
+    return value if isinstance(value, list) else []

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 LEVEL = 0.05
+EQUAL = 1e-9  # what rounding makes of equal means
 NEVER, SURELY = 1.959, 12.71  # quantiles of Student's t at that level for infinitely many degrees of freedom and for one
 
 
@@ -23,6 +24,11 @@ def summary(values: Sequence[float]) -> tuple[float | None, float | None, list[f
     mean, spread = fmean(values), stdev(values)
     half = float(stdtrit(len(values) - 1, 0.975)) * spread / len(values) ** 0.5
     return mean, spread, [mean - half, mean + half]
+
+
+def within(interval: Sequence[float] | None) -> tuple[float, float] | None:
+    """An interval of an accuracy, cut to where accuracies can be."""
+    return (max(interval[0], 0.0), min(interval[1], 1.0)) if interval else None
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ def difference(first: Sequence[float], second: Sequence[float], same_seeds: bool
     if not (first and second):
         raise ValueError("no accuracies to compare")
     mean = fmean(second) - fmean(first)
-    if min(len(first), len(second)) < 2:
+    if min(len(first), len(second)) < 2 or abs(mean) < EQUAL:
         return Difference(mean)
     from scipy.stats import ttest_ind, ttest_rel
 
@@ -90,12 +96,12 @@ def _welch(gap: Any, own: float, others: Any, n: int, ns: Any) -> Any:
     import numpy as np
     from scipy.special import stdtr  # distribution of Student's t; scipy.stats takes half a second to import
 
-    enough = (n > 1) & (ns > 1)
+    enough = (n > 1) & (ns > 1) & (np.abs(gap) > EQUAL)
     square = own + others
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(gap) / np.sqrt(square)
         freedom = square**2 / (own**2 / max(n - 1, 1) + others**2 / np.maximum(ns - 1, 1))
-    found = enough & ((t > SURELY) | ((square == 0) & (gap != 0)))
+    found = enough & ((t > SURELY) | (square == 0))
     open_ = enough & (square > 0) & (t > NEVER) & (t <= SURELY)
     found[open_] = 2 * stdtr(freedom[open_], -t[open_]) < LEVEL
     return found

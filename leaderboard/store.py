@@ -7,6 +7,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -87,11 +88,25 @@ def read(folder: Path) -> Record:
     """
     path = folder / "record.json"
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"larger than {LARGEST / 2**20:.0f} MiB")
-        return Record.from_json(path.read_text(encoding="utf-8"))
+        return Record.from_json(content(path, LARGEST).decode())
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def content(path: Path, most: int) -> bytes:
+    """All of a file that may be a stranger's.
+
+    Raises:
+        OSError: it can't be read.
+        ValueError: it is no ordinary file, as a pipe, which would never end; or has more than ``most`` bytes.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("no ordinary file")
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"larger than {most / 2**20:.0f} MiB")
+    return data
 
 
 def entries(roots: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
@@ -105,14 +120,8 @@ def entries(roots: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[str]
     return good, problems
 
 
-def records(roots: Iterable[Path]) -> tuple[list[Record], list[str]]:
-    """All records, oldest first, and a line about each that can't be read."""
-    good, problems = entries(roots)
-    return [record for _, record in good], problems
-
-
 def find(run: str, roots: Iterable[Path]) -> Path:
-    """The folder of ``run``: a folder, or the id of a run below ``roots``, or the beginning of just one.
+    """The folder of ``run``: a folder, or the id of a run below ``roots``, or the beginning of just one, which may lie in several of them.
 
     Raises:
         ValueError: there is none, or more than one.
@@ -120,7 +129,8 @@ def find(run: str, roots: Iterable[Path]) -> Path:
     if (Path(run) / "record.json").is_file():
         return Path(run)
     roots = list(roots)
-    matches = [folder for folder in runs_in(roots) if folder.name.startswith(run)] if run else []
+    found = [folder for folder in runs_in(roots) if folder.name.startswith(run)] if run else []
+    matches = list({(folder.name, (folder / "record.json").read_bytes()): folder for folder in reversed(found)}.values()) if len(found) > 1 else found
     if len(matches) != 1:
         places = ", ".join(map(str, roots))
         raise ValueError(f"{'no run' if not matches else f'{len(matches)} runs'} {run!r} in {places}; `ddbench leaderboard` lists run ids")

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from leaderboard.board import Section
 from leaderboard.ranking import Row
 from leaderboard.references import Reference
+from leaderboard.stats import within
 
 FORMATS = ("github", "plain", "csv", "latex", "json")
 PLAIN = ("rank", "method", "IPC", "accuracy %", "95 % interval", "n", "images/s", "time s", "limit s", "status", "run")  # what a terminal has room for
 STYLES = {"github": ("### ", "github"), "plain": ("", "simple"), "latex": ("% ", "latex_booktabs")}  # mark of a title, tabulate's name
+LONGEST = 500  # characters of a cell
 EMPTY = "no runs yet; make one with `ddbench run --method generative-turbo`"
 
 
 def render(sections: Sequence[Section], style: str = "github") -> str:
-    """`board.sections` as text in one of `FORMATS`; for readers all but ``json`` hold the columns of `cells`.
+    """`board.sections` as text in one of `FORMATS`: the columns of `cells`, in ``plain`` those of `PLAIN`, in ``json`` all that the records hold.
 
     CSV and JSON hold the runs alone, the others also means over datasets and published results, in tables of their own.
     """
@@ -26,21 +28,31 @@ def render(sections: Sequence[Section], style: str = "github") -> str:
     if style == "json":
         return json.dumps(rows, indent=1)
     if style == "csv":
-        return _csv([{"track": row["track"], "dataset": row["dataset"], **cells(row)} for row in rows])
-    tables: dict[str, list[dict[str, str]]] = {}
+        return _csv([{"track": line(row["track"]), "dataset": line(row["dataset"]), **cells(row)} for row in rows])
+    tables: list[tuple[str, list[dict[str, str]]]] = []
     for section in sections:
-        tables |= {title: [mean_cells(row) for row in rows] for title, rows in section.means.items()}
-        tables |= {title: [_chosen(cells(row), style) for row in rows] for title, rows in section.tables.items()}
-        tables |= {published_title(section, dataset): [reference_cells(one) for one in found] for dataset, found in section.published.items()}
-    return "\n\n".join(_titled(title, rows, style) for title, rows in tables.items()) or EMPTY
+        tables += [(f"{section.track}, {title}", found) for title, found in texts(section)]
+        of_dataset = section.published.items()
+        tables += [(f"{section.track}, {published_title(dataset)}", [reference_cells(one) for one in found]) for dataset, found in of_dataset]
+    return "\n\n".join(_titled(title, [_chosen(row, style) for row in rows], style) for title, rows in tables) or EMPTY
 
 
-def published_title(section: Section, dataset: str) -> str:
-    return f"{section.track}, {dataset}: published results, for orientation and not ranked"
+def texts(section: Section) -> list[tuple[str, list[dict[str, str]]]]:
+    """The tables of a track, means first: title, and the texts of each row."""
+    found = [(f"mean over {rows[0]['dataset']}{_declared(enforced)}", [mean_cells(row) for row in rows]) for enforced, rows in section.means.items()]
+    return found + [(f"{dataset}{_declared(enforced)}", [cells(row) for row in rows]) for (dataset, enforced), rows in section.tables.items()]
+
+
+def published_title(dataset: str) -> str:
+    return f"{dataset}: published results, for orientation and not ranked"
+
+
+def _declared(enforced: bool) -> str:
+    return "" if enforced else ": sets from files, time limit declared"
 
 
 def _chosen(row: dict[str, str], style: str) -> dict[str, str]:
-    return {name: row[name] for name in PLAIN} if style == "plain" else row
+    return {name: row[name] for name in PLAIN} if style == "plain" and "run" in row else row
 
 
 def _titled(heading: str, rows: Sequence[dict[str, str]], style: str) -> str:
@@ -61,22 +73,21 @@ def _csv(rows: Sequence[dict[str, str]]) -> str:
 
 def cells(row: Row) -> dict[str, str]:
     """The columns that a reader needs, as text."""
-    seconds = row["seconds"]
-    made = None if seconds.get("load") is None else seconds["load"] + (seconds.get("generate") or 0)
-    return {
+    found = {
         "rank": row["rank"],
         "method": name(row),
         "IPC": str(row["ipc"]),
         **_score(row),
         "images/s": number(row["images_per_second"], 1, 1),
-        "time s": number(made, 1, 1),
-        "limit s": number(seconds.get("limit"), 1, 0) + ("" if row["limit_enforced"] else " (declared)"),
+        "time s": number(made(row), 1, 1),
+        "limit s": number(row["seconds"].get("limit"), 1, 0) + ("" if row["limit_enforced"] else " (declared)"),
         "model": row["model"] or "",
         "hardware": _hardware(row),
         "date": row["created"][:10],
         "status": _status(row),
         "run": row["run_id"],
     }
+    return {key: line(text) for key, text in found.items()}
 
 
 def mean_cells(row: Row) -> dict[str, str]:
@@ -101,16 +112,26 @@ def reference_cells(one: Reference) -> dict[str, str]:
 
 def name(row: Row) -> str:
     """The method with the options that were given, or the team."""
-    return " ".join(" ".join([row["method"], *row["given"]]).split())
+    return line(" ".join([row["method"], *row["given"]]))
+
+
+def made(row: Row) -> float | None:
+    """Seconds that making the set took, model loading included; None where nobody saw it."""
+    load = row["seconds"].get("load")
+    return None if load is None else float(load + (row["seconds"].get("generate") or 0))
 
 
 def _score(row: Row) -> dict[str, str]:
-    low_high = row["accuracy_ci95"]
+    bounds = within(row["accuracy_ci95"])
     return {
         "accuracy %": number(row["accuracy_mean"], 100, 2),
-        "95 % interval": f"{100 * max(low_high[0], 0):.2f} to {100 * min(low_high[1], 1):.2f}" if low_high else "",
+        "95 % interval": interval(bounds) if bounds else "",
         "n": str(row["n"]),
     }
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    return f"{100 * bounds[0]:.2f} to {100 * bounds[1]:.2f}"
 
 
 def _hardware(row: Row) -> str:
@@ -119,7 +140,7 @@ def _hardware(row: Row) -> str:
     if hardware.get("gpu"):
         return f"{hardware['gpus']}x {hardware['gpu']}" if hardware.get("gpus", 1) != 1 else str(hardware["gpu"])
     cores = hardware.get("cores")
-    return str(hardware.get("cpu", row["device"] or "")) + (f", {cores} cores" if cores else "")
+    return str(hardware.get("cpu") or row["device"] or "") + (f", {cores} cores" if cores else "")
 
 
 def _status(row: Row) -> str:
@@ -134,8 +155,10 @@ def number(value: float | None, factor: float, digits: int) -> str:
 
 
 def line(value: object) -> str:
-    """``value`` on one line and without control characters, which would write on a reader's terminal."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    """``value`` on one line, no longer than a table can bear, and without control characters, which would write on a reader's terminal."""
+    text = str(value)[: 2 * LONGEST]
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _no_formula(text: str) -> str:
@@ -145,4 +168,4 @@ def _no_formula(text: str) -> str:
 
 def _escape(text: str, style: str) -> str:
     """Names come from strangers: keep them inside their cell. tabulate escapes LaTeX by itself."""
-    return line(text).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[") if style == "github" else line(text)
+    return line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[") if style == "github" else line(text)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -38,6 +39,8 @@ def test_ranks_are_shared_where_no_test_tells_the_means_apart():
     assert stats.ranks([[0.90, 0.91, 0.92], [0.895, 0.91, 0.915], [0.50, 0.51, 0.52]]) == ["1-2", "1-2", "3"]
     assert stats.ranks([[0.9], [0.1]]) == ["1-2", "1-2"]  # one value each proves nothing
     assert stats.ranks([[0.5, 0.5], [0.5, 0.5]]) == ["1-2", "1-2"]
+    assert stats.ranks([[0.1] * 3, [0.1] * 2, [0.1] * 5]) == ["1-3"] * 3  # whose computed means differ in the last digit
+    assert not stats.difference([0.001] * 5, [0.001] * 10).is_one
     assert stats.ranks([]) == []
 
 
@@ -77,9 +80,26 @@ def test_a_record_survives_json():
         ({"seeds": [1]}, "1 seeds for 3 accuracies"),
         ({"ipc": "many"}, "field ipc"),
         ({"run_id": "../../elsewhere"}, "run_id '../../elsewhere' is no name of a folder"),
-        ({"images_per_second": float("inf")}, "field images_per_second"),
+        ({"images_per_second": float("inf")}, "Infinity is no number"),
         ({"confusion": [[1, 2], [3]]}, "confusion is not square"),
         ({"confusion": [[1, True], [3, 4]]}, "field confusion"),
+        ({"confusion": [[1, -5], [3, 4]]}, "confusion is less than 0"),
+        ({"confusion": [[10**400, 1], [3, 4]]}, "field confusion"),
+        ({"ipc": 10**400}, "field ipc"),
+        ({"ipc": -1}, "ipc is less than 0"),
+        ({"images_per_second": 10**400}, "field images_per_second"),
+        ({"seconds": {"load": 1e308}}, "field seconds"),
+        ({"seconds": {"load": -1.0}}, "seconds.load is less than 0"),
+        ({"batch": -7}, "batch is less than 0"),
+        ({"cross": {"mlp": [3.0]}}, "not fractions"),
+        ({"facts": {"deep": json.loads(100 * "[" + 100 * "]")}}, "field facts"),
+        ({"facts": {"large": [1e300]}}, "field facts"),
+        ({"options": {"n": float("nan")}}, "NaN is no number"),
+        ({"method": "half \ud800"}, "surrogates not allowed"),
+        ({"method": " "}, "has no name"),
+        ({"run_id": 100 * "\u6d4b"}, "is no name of a folder"),
+        ({"images_sha256": "\x1b[0m"}, "images_sha256 is no hash"),
+        ({"shard": "x"}, "shard 'x' is not I/N"),
     ],
 )
 def test_damaged_records_are_refused(change, message):
@@ -168,30 +188,46 @@ def test_an_enormous_record_is_not_read(tmp_path):
     folder = save(tmp_path, record())
     with (folder / "record.json").open("r+b") as file:
         file.truncate(2**40)
-    assert "larger than 32 MiB" in store.records([tmp_path])[1][0]
+    assert "larger than 32 MiB" in store.entries([tmp_path])[1][0]
 
 
 def test_records_of_the_first_schema_are_read():
     values = json.loads(record().to_json()) | {"schema": 1, "facts": {"processes": 4}}
     del values["repeats"], values["processes"]
     one = Record.from_json(json.dumps(values))
-    assert (one.schema, one.repeats, one.processes) == (SCHEMA, 3, 4)
+    assert (one.schema, one.repeats, one.processes, one.facts) == (SCHEMA, 3, 4, {})
 
 
 def test_the_committed_runs_are_read():
     """They were made by earlier versions."""
-    records, problems = store.records([Path(__file__).parent.parent / "docs" / "runs"])
-    assert len(records) >= 7
+    entries, problems = store.entries([Path(__file__).parent.parent / "docs" / "runs"])
+    assert len(entries) >= 7
     assert problems == []
 
 
 def test_damaged_records_are_named_and_the_others_read(tmp_path):
     good, bad = save(tmp_path, record()), save(tmp_path, record(method="two"))
     (bad / "record.json").write_text("[" * 100_000)
-    records, problems = store.records([tmp_path])
-    assert [one.run_id for one in records] == [good.name]
+    entries, problems = store.entries([tmp_path])
+    assert [folder for folder, _ in entries] == [good]
     assert len(problems) == 1
     assert str(bad / "record.json") in problems[0]
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    folder = save(tmp_path, record())
+    (folder / "record.json").unlink()
+    os.mkfifo(folder / "record.json")
+    assert "no ordinary file" in store.entries([tmp_path])[1][0]
+
+
+def test_a_run_in_two_stores_is_found_as_one(tmp_path):
+    first = save(tmp_path / "a", record())
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert store.find(first.name, [tmp_path / "a", tmp_path / "b"]) == first
+    (tmp_path / "b" / first.relative_to(tmp_path / "a") / "record.json").write_text("changed")
+    with pytest.raises(ValueError, match="2 runs"):
+        store.find(first.name, [tmp_path / "a", tmp_path / "b"])
 
 
 def test_runs_are_found_by_folder_id_or_beginning(tmp_path):
@@ -221,6 +257,22 @@ def test_the_same_run_counts_once():
     other_seeds = dataclasses.replace(runs[1], seeds=[3, 4, 5])
     other_recipe = dataclasses.replace(runs[1], run_id="d", recipe_sha256="s" * 64)
     assert len(ranking.rows([runs[0], other_seeds, other_recipe])) == 3
+
+
+def test_a_run_that_another_stands_for_with_other_accuracies_is_named():
+    """A record with somebody else's hash of images can't take the place of the other's row in silence."""
+    theirs = record(run_id="a", method="honest")
+    copied = record(run_id="b", method="thief", accuracies=[0.1, 0.1, 0.1], images_sha256="a", created="2000-01-01T00:00:00Z")
+    (line,) = ranking.conflicts([theirs, copied])
+    assert line.startswith("a (honest, 72.00 %) is no row, since b (thief, 10.00 %) has the same images, recipe and seeds")
+    assert ranking.conflicts([theirs, dataclasses.replace(theirs, run_id="c")]) == []
+    failed = [record(run_id="a", track=track, status="error", accuracies=[], images_sha256=None, comparable=False) for track in ("one", "two")]
+    assert len(ranking.rows(failed)) == 2
+
+
+def test_what_scored_nothing_is_above_what_has_no_score():
+    rows = ranking.rows([record(run_id="a", accuracies=[], status="error", comparable=False), record(run_id="b", accuracies=[0.0, 0.0, 0.0])])
+    assert [row["run_id"] for row in rows] == ["b", "a"]
 
 
 def test_of_equal_runs_the_comparable_one_counts_and_tracks_count_apart():

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from made_records import record, save
 
-from leaderboard import board, comparison, page, plots, store
+from leaderboard import board, comparison, page, plots, report, store
 
 ROOT = Path(__file__).parent.parent
 COMMAND = Path(sys.executable).parent / "ddbench"
@@ -131,19 +132,15 @@ def every(pages):
 def test_pages_ask_for_nothing_beyond_their_folder_and_have_no_errors(browser, pages):
     for path in every(pages):
         assert browser.open(path) == ([], [])
-        assert browser.run("return [...document.images].every((image) => image.complete || image.loading === 'lazy')")
+        assert browser.run("return [...document.images].every((image) => image.complete)")
 
 
 def test_pictures_load_and_have_a_text_each(browser, pages):
     for path in every(pages):
         browser.open(path)
-        browser.run("for (const image of document.images) image.loading = 'eager'")
-        deadline = time.monotonic() + 20
-        while not browser.run("return [...document.images].every((image) => image.complete)"):
-            assert time.monotonic() < deadline
         assert browser.run("return [...document.images].every((image) => image.naturalWidth > 0 && image.alt.length > 20)")
     assert len(list((pages / "plots").iterdir())) == 8  # of two kinds, for four datasets
-    assert len(list((pages / "runs").glob("*-confusion.png"))) == 1
+    assert len(list((pages / "confusion").iterdir())) == 1
 
 
 def test_tables_sort_with_blanks_last(browser, pages):
@@ -223,11 +220,18 @@ def test_a_page_is_renewed_and_nothing_else_is_overwritten(runs, pages, tmp_path
     page.write(entries, tmp_path / "board")
     assert len(list((tmp_path / "board" / "runs").glob("*.html"))) == len(entries)
     assert [path.name for path in tmp_path.iterdir()] == ["board"]
-    index.write_text("<p>my own page</p>")
-    for foreign in (tmp_path / "board", tmp_path / "board" / "sort.js"):
+    before = index.read_text()
+    (tmp_path / "board" / "CNAME").write_text("example.org")
+    two = [record(run_id="a"), record(run_id="b")]
+    for write in (lambda: page.write([], tmp_path / "board"), lambda: page.write_comparison(compared(*two), [tmp_path] * 2, tmp_path / "board")):
         with pytest.raises(ValueError, match="nothing is overwritten"):
-            page.write(entries, foreign)
-    assert index.read_text() == "<p>my own page</p>"
+            write()
+    (tmp_path / "board" / "CNAME").unlink()
+    with pytest.raises(ValueError, match="nothing is overwritten"):
+        page.write_comparison(compared(*two), [tmp_path] * 2, tmp_path / "board")
+    with pytest.raises(ValueError, match="nothing is overwritten"):
+        page.write(entries, index)
+    assert index.read_text() == before
 
 
 def test_what_goes_wrong_leaves_the_old_page(runs, tmp_path, monkeypatch):
@@ -243,11 +247,20 @@ def test_what_goes_wrong_leaves_the_old_page(runs, tmp_path, monkeypatch):
 
 def test_only_pictures_are_taken_from_a_run(tmp_path):
     (tmp_path / "secret.png").write_bytes(page.PNG + b"secret")
-    for number, make in enumerate([lambda path: path.symlink_to(tmp_path / "secret.png"), lambda path: path.write_text("<script>"), lambda path: path.mkdir()]):
+    size = (50_000).to_bytes(4, "big")
+    bad = [
+        lambda path: path.symlink_to(tmp_path / "secret.png"),
+        lambda path: path.write_text("<script>"),
+        lambda path: path.mkdir(),
+        lambda path: os.mkfifo(path),
+        lambda path: path.write_bytes(page.PNG + bytes(8) + 2 * size),  # would fill the reader's memory
+        lambda path: path.write_bytes(page.PNG + bytes(page.LARGEST_GRID)),
+    ]
+    for number, make in enumerate(bad):
         make(save(tmp_path / "runs", record(images_sha256=str(number))) / "grid.png")
     page.write(store.entries([tmp_path / "runs"])[0], tmp_path / "board")
-    assert not list((tmp_path / "board" / "runs").glob("*.png"))
-    assert len(list((tmp_path / "board" / "runs").glob("*.html"))) == 3
+    assert list((tmp_path / "board" / "grids").iterdir()) == []
+    assert len(list((tmp_path / "board" / "runs").glob("*.html"))) == 6
 
 
 def test_runs_of_one_id_have_a_page_each(tmp_path):
@@ -263,6 +276,46 @@ def test_runs_of_one_id_have_a_page_each(tmp_path):
 def test_a_page_needs_a_folder(ddbench):
     done = ddbench("leaderboard", "--format", "html")
     assert (done.returncode, done.stderr) == (2, "error: --format html needs a folder for the pages: --output DIR\n")
+
+
+ODD = [
+    {"facts": {"checks": 5, "official": {}, "shards": 3}},
+    {"facts": {"official": {"correct": "x", "datasets": [1]}, "checks": None, "scored_run": "--native=/x", "file": {"a": [1]}}},
+    {"facts": {"official": {"correct": 0.5}, "shards": [{"run_id": 5}], "prompts": {"a": [None, {"b": 1.5}]}}},
+    {"seconds": {"load": 5.0, "generate": 1.0, "limit": 0.0}},
+    {"seconds": {}},
+    {"seconds": {"load": 0.0, "generate": None, "limit": None}, "ipc": 0},
+    {"method": "a\x01b\x00\u202e\nrm", "given": ["x=\x1b[31m"], "model": "\u6d4b\u8bd5"},
+    {"method": "_hidden", "confusion": [[0] * 31] * 31},
+    {"method": 100_000 * "long "},
+    {"hardware": {"cpu": None, "gpu": [1], "gpus": "x"}, "options": {"a": {"b": []}}, "versions": {"torch": "<b>"}},
+    {"dataset": "mean over cifar100 and tiny-imagenet"},
+    {"dataset": "fashion-mnist: sets from files, time limit declared", "confusion": [[1, 0], [0, 0]]},
+]
+
+
+def test_odd_records_of_strangers_stop_nobodys_page(ddbench, tmp_path):
+    runs = tmp_path / "runs"
+    for number, change in enumerate(ODD):
+        folder = save(runs, record(images_sha256=str(number)))
+        one = dataclasses.replace(store.read(folder), **change)
+        (folder / "record.json").write_text(one.to_json())
+        (folder / "manifest.json").write_text(json.dumps({"class_names": ["<img src=x onerror=alert(1)>", "\ud800"]}))
+    for style in ("github", "plain", "csv", "latex", "json"):
+        done = ddbench("leaderboard", "--format", style)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(done.stdout) < 200_000 or style == "json"
+    assert ddbench("leaderboard", "--format", "html", "--output", "board").returncode == 0
+    texts = [path.read_text() for path in (tmp_path / "board" / "runs").glob("*.html")]
+    assert len(texts) == len(ODD)
+    assert not any("<img src=x" in text for text in texts)
+    for svg in (tmp_path / "board" / "plots").iterdir():
+        ElementTree.parse(svg)
+    folders = list(store.runs_in([runs]))
+    for folder in folders:
+        shown = report.describe(store.read(folder), folder)
+        assert not any(line.startswith("rm") for line in shown.splitlines())
+    assert ddbench("compare", *folders, "--output", "comparison").returncode == 0
 
 
 # Plots
@@ -319,8 +372,34 @@ def test_a_comparison_names_what_differs_and_tests_the_difference():
     ],
 )
 def test_a_difference_is_one_only_where_a_test_finds_it(change, words):
-    (difference,) = compared(record(), record(run_id="b", **change)).differences
+    found = compared(record(), record(run_id="b", **change))
+    (difference,) = found.differences
+    assert found.classes == []
     assert words in comparison.verdict(difference)
+
+
+def test_classes_of_another_order_are_not_compared_by_position():
+    runs = [record(run_id=name, confusion=[[8, 2], [5, 5]]) for name in "ab"]
+    assert comparison.compare(runs, [["Bag", "Shirt"], ["Shirt", "Bag"]]).classes == []
+
+
+def test_settings_of_a_like_beginning_are_shown_to_their_end():
+    prompts = ["a photo of a {name} on a white background", "a photo of a {name} on a black background"]
+    rows = comparison.settings(compared(*(record(images_sha256="x", run_id=name, options={"prompts": text}) for name, text in zip("ab", prompts, strict=True))))
+    assert rows == [{"setting": "options.prompts", "A": prompts[0], "B": prompts[1]}]
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, "ddbench run --method one --track quickstart --dataset fashion-mnist --ipc max --seed 0 --time-limit 60 --repeats 0 --students convnet3"),
+        ({"scored_run": "abc", "file": "x.pt"}, "ddbench score --recipe quickstart/1 --seed 4 --track quickstart --repeats 0 --students convnet3 -- abc"),
+        ({"file": "x y.pt", "format": "mtt"}, "--track quickstart --dataset fashion-mnist --format mtt --name one --repeats 0 --students convnet3 -- 'x y.pt'"),
+    ],
+)
+def test_a_page_tells_the_command(facts, words):
+    seeds = [4, 5, 6] if "scored_run" in facts else [0, 1, 2]
+    assert report.command(record(facts=facts, seeds=seeds)).endswith(words)
 
 
 def test_one_run_is_no_comparison(ddbench):

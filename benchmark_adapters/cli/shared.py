@@ -13,7 +13,7 @@ import click
 
 from benchmark_adapters import host
 from benchmark_adapters.types import UserError, one_line
-from leaderboard import board, store, table
+from leaderboard import board, ranking, store, table
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 RUNS = Path("runs")
@@ -39,7 +39,7 @@ def tell(record: Any, folder: Path) -> None:
     """How a run ended and where it lies, on stderr."""
     click.echo(f"run: {one_line(folder)}", err=True)
     if licence := record.facts.get("model_licence"):
-        click.echo(f"licence of the model {record.model}: {licence}", err=True)
+        click.echo(one_line(f"licence of the model {record.model}: {licence}"), err=True)
     if record.status != "ok":
         click.echo(f"error: status {record.status}: {one_line(record.message, 5000)}", err=True)
 
@@ -47,7 +47,7 @@ def tell(record: Any, folder: Path) -> None:
 def all_entries(roots: list[Path]) -> list[tuple[Path, Any]]:
     """The folders and records of all runs that can be read; the others are named on stderr."""
     entries, problems = store.entries(roots)
-    for line in problems:
+    for line in [*problems, *ranking.conflicts(record for _, record in entries)]:
         click.echo(f"warning: {one_line(line)}", err=True)
     return entries
 

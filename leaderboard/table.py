@@ -157,7 +157,9 @@ def number(value: float | None, factor: float, digits: int) -> str:
 def line(value: object) -> str:
     """``value`` on one line, no longer than a table can bear, and without control characters, which would write on a reader's terminal."""
     text = str(value)[: 2 * LONGEST]
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    text = " ".join(text.split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 

@@ -13,8 +13,8 @@ from leaderboard.ranking import Row
 from leaderboard.references import Reference
 from leaderboard.stats import within
 
-MOST = 8  # methods with a colour of their own; more can't be told apart
-COLOURS = ("#3b82c4", "#d9730d", "#2f9e62", "#c2477f", "#8a6fd1", "#b58900", "#1fa3a3", "#a0522d")  # readable on white and on near-black
+COLOURS = ("#3b82c4", "#d9730d", "#2f9e62", "#c2477f", "#8a6fd1", "#b58900", "#1fa3a3", "#a0522d")  # readable on white and near-black; more can't be told apart
+MOST_MARKS = 8  # of numbers on an axis
 INK, GRID, OTHERS = "#010203", "#040506", "#8a8f98"  # the first two are replaced by what the theme says
 STYLE = """<style>
 :root { --ink: #22262c; --grid: #dfe2e6 }
@@ -37,9 +37,12 @@ def accuracy(rows: Sequence[Row], against: str, published: Sequence[Reference] =
     figure = Figure(figsize=(5.2, 4.2), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
-    names = list(dict.fromkeys(table.name(row) for row, _ in sorted(drawn, key=lambda one: -one[0]["accuracy_mean"])))
-    for name in reversed(names):  # the best on top
-        _marks(axes, [(row, x) for row, x in drawn if table.name(row) == name], name, names.index(name))
+    scored = sorted((row for row in rows if row["accuracy_mean"] is not None), key=lambda row: -row["accuracy_mean"])
+    names = list(dict.fromkeys(map(table.name, scored)))  # also of those that aren't drawn, for one colour in all plots
+    coloured = dict(zip(names, COLOURS, strict=False))
+    _marks(axes, [(row, x) for row, x in drawn if table.name(row) not in coloured], "other methods", OTHERS)
+    for name, colour in reversed(coloured.items()):  # the best on top
+        _marks(axes, [(row, x) for row, x in drawn if table.name(row) == name], name, colour)
     if against == "ipc":
         _published(axes, published)
     limits = [limit for limit in {row["seconds"].get("limit") or 0.0 for row, _ in drawn} if limit and against == "seconds"]
@@ -60,11 +63,9 @@ def _x(row: Row, against: str) -> float | None:
     return float(row["ipc"]) if against == "ipc" else table.made(row)
 
 
-def _marks(axes: Any, drawn: Sequence[tuple[Row, float]], name: str, place: int) -> None:
+def _marks(axes: Any, drawn: Sequence[tuple[Row, float]], name: str, colour: str) -> None:
     """A method's runs. Names come from strangers: no part of them is taken for a formula, and they are cut."""
-    colour = COLOURS[place] if place < MOST else OTHERS
-    label = f" {name[:39]}…" if len(name) > 40 else f" {name}"  # matplotlib hides what begins with _
-    labelled = {"label": label if place < MOST else " other methods"} if place <= MOST else {}
+    label: str | None = f" {name[:39]}…" if len(name) > 40 else f" {name}"  # matplotlib hides what begins with _
     import numpy as np
 
     for ranked in (True, False):
@@ -77,8 +78,8 @@ def _marks(axes: Any, drawn: Sequence[tuple[Row, float]], name: str, place: int)
             (np.maximum(0, mean - 100 * low), np.maximum(0, 100 * high - mean)) for mean, (low, high) in zip(means, ends, strict=True)
         ]  # rounding may make them less
         style = {"color": colour, "markerfacecolor": colour if ranked else "none", "markersize": 5.5, "capsize": 3, "linewidth": 1.3}
-        axes.errorbar([x for _, x in some], means, list(zip(*errors, strict=True)), fmt="o", **style, **labelled)
-        labelled = {}
+        axes.errorbar([x for _, x in some], means, list(zip(*errors, strict=True)), fmt="o", label=label, **style)
+        label = None
 
 
 def _published(axes: Any, published: Sequence[Reference]) -> None:
@@ -97,7 +98,7 @@ def _scale(axes: Any, values: Sequence[float], whole: bool) -> None:
     else:
         margin = 0.15 * (high - low) or 0.5 * high
         axes.set_xlim(max(0, low - margin), high + margin)
-    if whole and len(set(values)) <= MOST:
+    if whole and len(set(values)) <= MOST_MARKS:
         axes.set_xticks(sorted(set(values)), [f"{value:g}" for value in sorted(set(values))])
         axes.minorticks_off()
     elif high / low > 10:

@@ -135,7 +135,9 @@ def interval(bounds: tuple[float, float]) -> str:
 
 
 def _hardware(row: Row) -> str:
-    """What did the sampling: the GPU, or else the processor."""
+    """What did the sampling: the GPU, or else the processor. Of a set from a file nobody knows."""
+    if not row["limit_enforced"]:
+        return ""
     hardware = row["hardware"]
     if hardware.get("gpu"):
         return f"{hardware['gpus']}x {hardware['gpu']}" if hardware.get("gpus", 1) != 1 else str(hardware["gpu"])

@@ -53,7 +53,7 @@ def test_a_run_made_again_agrees(ddbench, strange_folder, good, tmp_path):
     done = ddbench("rerun", good, path=[strange_folder])
     record, new = store.read(good), store.read(next(store.runs_in([tmp_path / "runs"])))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == f"status: the same (ok)\nimages: the same (sha256 {record.images_sha256[:12]})\naccuracies: the same, 2 seeds\n"
+    assert done.stdout == f"status: the same (ok)\nimages: the same (sha256 {record.images_sha256[:12]})\naccuracies: the same, seeds: 2\n"
     assert not any(f"warning: {name}" in done.stderr for name in ("torch", "cpu", "threads"))
     assert (new.seeds, new.cross, new.given, new.comparable) == ([3, 4], record.cross, [], True)
     assert (new.facts["repeats_run"], new.facts["scored_on"]) == (record.run_id, record.facts["scored_on"])

@@ -124,7 +124,7 @@ def _compare(record: Any, new: Any, agreement: Any, pixels: str) -> None:
         how = f"IPC {record.ipc} then, {new.ipc} now" if record.ipc != new.ipc else pixels
         click.echo(f"images: differ: sha256 {record.images_sha256[:12]} then, {new.images_sha256[:12]} now{how and f'; {how}'}")
     if agreement.accuracies is not False:
-        click.echo(f"accuracies: {'none to compare' if agreement.accuracies is None else f'the same, {record.n} seeds'}")
+        click.echo(f"accuracies: {'none to compare' if agreement.accuracies is None else f'the same, seeds: {record.n}'}")
         return
     rows = [(one.student, one.seed, *map(_percent, (one.then, one.now)), _apart(one)) for one in repeating.seeds(record, new)]
     click.echo(f"accuracies: differ\n\n{tabulate(rows, headers=['student', 'seed', 'then %', 'now %', 'difference'], disable_numparse=True)}")

@@ -29,5 +29,5 @@ def test_an_installed_package_holds_model_and_data(tmp_path):
     where, images, names, weights, published = json.loads(done.stdout)
     assert Path(where).is_relative_to(target)
     assert (images, names, weights, published) == (10_000, 200, 4, True)
-    assert {path.name for path in (tmp_path / "board").iterdir()} == {"index.html", "style.css", "sort.js", "plots", "runs"}
+    assert {path.name for path in (tmp_path / "board").iterdir()} == {"index.html", "style.css", "sort.js", "plots", "runs", "grids", "confusion"}
     assert list(target.glob("ddbench-*.dist-info/licenses/LICENSE"))

@@ -271,7 +271,7 @@ def test_the_challenges_own_evaluator_stands_beside_ours(ddbench, strange_folder
         assert document["facts"]["official"]["datasets"] == ["few", "few-too"]
         assert len(document["accuracies"]) == 1
     (tmp_path / "checkout" / "evaluate.py").write_text("raise SystemExit('no GPU')")
-    failed = json.loads(ddbench(*command, path=[strange_folder]).stdout)[0]["facts"]["official"]
+    failed = json.loads(ddbench(*command, "--dataset", "few", "--repeats", "0", path=[strange_folder]).stdout)["facts"]["official"]
     assert failed["error"] == "evaluate.py failed with exit code 1: no GPU"
     missing = ddbench(*command[:-2], "nowhere", path=[strange_folder])
     assert (missing.returncode, missing.stderr) == (2, "error: --native nowhere: no evaluate.py there\n")

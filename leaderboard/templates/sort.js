@@ -8,7 +8,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.type = "button";
     button.textContent = head.textContent;
     head.replaceChildren(button);
-    button.addEventListener("click", () => {
+    head.addEventListener("click", () => { // the button's clicks arrive here too
       const numeric = head.classList.contains("number");
       const current = head.getAttribute("aria-sort");
       const direction = (current ? current === "descending" : !numeric || column === 0) ? 1 : -1;

@@ -25,7 +25,7 @@ from benchmark_adapters import winograd
 from benchmark_adapters.students import ConvNet
 
 PIECE = 8  # images; on two machines 8 and 16 were equal, 4 and 32 slower
-COMPILED_PIECE = 16  # 8 was up to a tenth slower, 24 a fifth, 32 a third
+COMPILED_PIECE = 16  # 8 was a tenth to a sixth slower; 32 a third slower on one machine, equal on another
 WORTH_COMPILING = 50_000  # images that go through the student in a training; compiling takes 20 to 50 s and saves 1 to 1.4 ms for each
 KEPT = 512 * 2**20  # bytes of freed memory; a piece of convnet3 takes about 100 MB
 KEPT_BEFORE = 32 * 2**20  # the largest block that glibc before 2.36 keeps

@@ -109,7 +109,7 @@ def score(one: Entry, request: Request, host: Host, limits: Limits, checkout: Pa
     """
     request = replace(request, method=one.name, seed=first_seed or 0, dataset=one.record.dataset if one.record else request.dataset)
     plans = entry(request, host)
-    facts: dict[str, Any] = {"scored_run": one.record.run_id} if one.record else {"file": one.path.name, "format": one.format}
+    facts: dict[str, Any] = {"scored_run": one.record.run_id} if one.record else {"file": one_line(one.path.name), "format": one.format}
     if checkout:
         official.script(checkout)
         facts["official"] = _official(one, [todo.dataset for todo in plans], request, host, limits, checkout)

@@ -16,7 +16,7 @@ from leaderboard import stats
 
 SCHEMA = 2
 LARGEST = 2**63  # no whole number of a record is that large
-MOST_DEPTH = 20  # of what a method reports
+MOST_DEPTH, MOST_REPORTED = 20, 1e300  # nesting and size of what a method reports
 NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 STATUSES = ("ok", "timeout", "invalid", "error")
 
@@ -112,7 +112,7 @@ class Record:
         """
         values = json.loads(text, parse_constant=_refuse)
         if re.search(r"\\u[dD][89a-fA-F]", text):
-            json.dumps(values, ensure_ascii=False).encode()  # halves of characters can't be written anywhere
+            values = json.loads(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace"))  # halves of characters could be written nowhere
         if not isinstance(values, dict) or not _fits(values.get("schema"), int) or values["schema"] < 1:
             raise ValueError("no record: an object with a field schema, a number from 1, is expected")
         if values["schema"] > SCHEMA:
@@ -147,7 +147,7 @@ class Record:
         """What the tables rely on beyond types."""
         if not NAME.fullmatch(self.run_id):
             raise ValueError(f"run_id {self.run_id[:60]!r} is no name of a folder")
-        for name in ("images_sha256", "recipe_sha256", "data_sha256", "model_sha256"):
+        for name in ("images_sha256", "recipe_sha256", "data_sha256"):  # the model's is what the method says
             if not NAME.fullmatch(getattr(self, name) or "none"):
                 raise ValueError(f"{name} is no hash")
         if not all(name.strip() for name in (self.track, self.dataset, self.method)):
@@ -208,11 +208,11 @@ def _test(hint: Any) -> Callable[[Any], bool]:
         case builtins.int:
             return lambda value: type(value) is int and abs(value) < LARGEST
         case _:
-            return _is_plain if hint is Any else lambda value: isinstance(value, hint)
+            return is_plain if hint is Any else lambda value: isinstance(value, hint)
 
 
-def _is_plain(value: Any, depth: int = MOST_DEPTH) -> bool:
+def is_plain(value: Any, depth: int = MOST_DEPTH) -> bool:
     """Whether what a method reported can be shown and written: no number without end, nothing nested deeply."""
     if isinstance(value, dict | list):
-        return depth > 0 and all(_is_plain(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value))
-    return not isinstance(value, int | float) or abs(value) < LARGEST
+        return depth > 0 and all(is_plain(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, int | float) or abs(value) < MOST_REPORTED

@@ -67,7 +67,7 @@ def command(record: Record) -> str:
     evaluation = ["--recipe", record.recipe, "--seed", str((record.seeds or [record.seed])[0]), "--track", record.track]
     if "scored_run" in record.facts:
         words = ["ddbench", "score", *evaluation]
-    elif "file" in record.facts:
+    elif not record.limit_enforced:
         words = ["ddbench", "score", *evaluation, "--dataset", record.dataset, "--format", str(record.facts.get("format")), "--name", record.method]
     elif "shards" in record.facts:
         return f"ddbench merge RUN ... of {len(_listed(record.facts['shards']))} shards"
@@ -79,7 +79,7 @@ def command(record: Record) -> str:
         words += ["--shard", record.shard] if record.shard else []
     students = [record.student, *record.cross]
     words += ["--repeats", str(record.repeats), "--students", ",".join(students)]
-    scored = record.facts.get("scored_run") or record.facts.get("file")
+    scored = record.facts.get("scored_run") or (None if record.limit_enforced else record.facts.get("file", "FILE"))
     return shlex.join(line(word) for word in [*words, *(["--", str(scored)] if scored else [])])
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ from typing import Any, NoReturn
 from benchmark_adapters.processes import MARK, adopt_orphans, end, undisturbed
 from benchmark_adapters.types import UserError, one_line
 
+HEEDED = sys.platform == "linux"  # a limit on private memory; elsewhere the parent looks, every `WATCH` seconds, at all memory
+WATCH = 0.1
 GRACE = 30.0  # seconds that a process has to write down what it has, interrupted or at its limit
 
 
@@ -37,7 +40,7 @@ def ask(module: str, job: Mapping[str, Any], seconds: float, memory: int) -> dic
     """
     mark, others = uuid.uuid4().hex, adopt_orphans()
     ours, theirs = os.pipe()
-    asked = {**job, "memory": memory, "seconds": seconds, "mark": mark, "debug": "--debug" in sys.argv}
+    asked = {**job, "memory": memory if HEEDED else None, "seconds": seconds, "mark": mark, "debug": "--debug" in sys.argv}
     command = [sys.executable, "-m", module, str(ours)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[ours], start_new_session=True, env={**os.environ, MARK: mark})
     os.close(ours)
@@ -51,9 +54,12 @@ def ask(module: str, job: Mapping[str, Any], seconds: float, memory: int) -> dic
 
 def _answer(process: subprocess.Popen[bytes], asked: bytes, seconds: float, memory: int) -> dict[str, Any]:
     try:
-        text, _ = process.communicate(asked, timeout=seconds + GRACE)  # it ends by itself at the limit, unless it is stuck
+        text = _wait(process, asked, seconds + GRACE, memory)  # it ends by itself at the limit, unless it is stuck
     except subprocess.TimeoutExpired:
         raise Ended(f"it took longer than {seconds:g} s") from None
+    except MemoryError:
+        process.kill()
+        text = json.dumps({"broke": "MemoryError"}).encode()
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
         text = b""
@@ -73,6 +79,30 @@ def _answer(process: subprocess.Popen[bytes], asked: bytes, seconds: float, memo
     if "broke" in answer:
         raise Ended(f"its process broke down with {answer['broke']}; it may use {memory / 2**30:.1f} GiB of memory")
     return answer
+
+
+def _wait(process: subprocess.Popen[bytes], asked: bytes, seconds: float, memory: int) -> bytes:
+    """What the process writes until its end.
+
+    Raises:
+        MemoryError: it has more memory than it may have, which the system did not notice.
+        subprocess.TimeoutExpired: it is not done after ``seconds``.
+    """
+    if HEEDED:
+        return process.communicate(asked, timeout=seconds)[0]
+    import psutil
+
+    deadline, unsent = time.monotonic() + seconds, asked or None
+    while True:
+        try:
+            return process.communicate(unsent, timeout=WATCH)[0]
+        except subprocess.TimeoutExpired:
+            unsent = None
+            if time.monotonic() > deadline:
+                raise
+            with contextlib.suppress(psutil.Error):
+                if psutil.Process(process.pid).memory_info().rss > memory:
+                    raise MemoryError from None
 
 
 def serve(work: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
@@ -101,8 +131,8 @@ def serve(work: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
         out.write(json.dumps(result))
 
 
-def _limit(memory: int, seconds: float) -> None:
-    """Of time, and of private memory, by which libraries that are only mapped don't count. Systems other than Linux may not heed the latter."""
+def _limit(memory: int | None, seconds: float) -> None:
+    """Of time, and of private memory, by which libraries that are only mapped don't count."""
     import resource
 
     def late(*_: object) -> NoReturn:
@@ -111,6 +141,8 @@ def _limit(memory: int, seconds: float) -> None:
     signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
+    if memory is None:
+        return
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_DATA, (memory if hard == resource.RLIM_INFINITY else min(memory, hard), hard))

@@ -1,4 +1,8 @@
-"""Processes of runs: no signal disturbs what is begun, and nothing that a method started outlives it."""
+"""Processes of runs: no signal disturbs what is begun, and nothing that a method started outlives it.
+
+On Linux every descendant of a run is found, whatever it does. Other systems don't hand orphans to the harness: there, what is a
+descendant when its run ends is found, and whatever carries the run's mark.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psutil
 
 MARK = "DDBENCH_PROCESS"  # environment variable that names the run in every process that its method starts
+ADOPTS = sys.platform == "linux"  # a process can become the parent of orphans below it
 
 
 @contextlib.contextmanager
@@ -26,21 +34,25 @@ def undisturbed() -> Iterator[None]:
 
 
 def adopt_orphans() -> set[int]:
-    """Makes this process the parent of orphans below it (Linux), so that none gets out of sight; the pids already there."""
+    """Makes this process the parent of orphans below it where the system can, so that none gets out of sight; the pids already there."""
     import psutil
 
-    if sys.platform == "linux":
+    if ADOPTS:
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     return {child.pid for child in psutil.Process().children(recursive=True)}
 
 
 def end(processes: Sequence[subprocess.Popen[bytes]], mark: str, others: set[int]) -> None:
-    """Ends the process groups at once, then whatever left them: adopted orphans, and what carries the run's mark."""
+    """Ends the process groups at once, then whatever left them: descendants, adopted orphans, and what carries the run's mark."""
     import psutil
 
+    below = [child for process in processes for child in descendants(process.pid)]
     for process in processes:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses where only a zombie is left
             os.killpg(process.pid, signal.SIGKILL)
+    for child in below:
+        with contextlib.suppress(psutil.Error):
+            child.kill()
     for process in processes:
         process.wait()
     for _ in range(10):  # a process may start another while it is looked for
@@ -52,6 +64,25 @@ def end(processes: Sequence[subprocess.Popen[bytes]], mark: str, others: set[int
         if not orphans:
             break
     end_strays(mark)
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Children of a process and their children; none where it is gone."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def end_children() -> None:
+    """Ends what this process started, so that none of it becomes an orphan."""
+    import psutil
+
+    for child in descendants(os.getpid()):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
 
 
 def end_strays(mark: str) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -120,18 +120,18 @@ def supervise(jobs: Sequence[Job], limit: float, folder: Path, on_round: Callabl
     deadline = started + limit
     workers: list[Worker] = []
     interrupted = False
+
+    def note(worker: Worker, event: dict[str, Any]) -> bool:
+        last = _note(event, worker.outcome, time.monotonic() - started, rounds)
+        if event["kind"] == "round" and not interrupted:
+            on_round(worker.outcome)
+        return last
+
     try:
         for job in jobs:
             workers.append(_start({**job.facts, "rounds": str(rounds), "limit": limit, "deadline": deadline}, {**job.environment, MARK: mark}))
-
-        def note(worker: Worker, event: dict[str, Any]) -> bool:
-            last = _note(event, worker.outcome, time.monotonic() - started, rounds)
-            if event["kind"] == "round":
-                on_round(worker.outcome)
-            return last
-
         _listen(workers, deadline, log, note)
-    except KeyboardInterrupt:  # what is there so far is worth keeping
+    except KeyboardInterrupt:
         interrupted = True
     except Enough:
         workers[0].outcome.end = "done"
@@ -139,6 +139,9 @@ def supervise(jobs: Sequence[Job], limit: float, folder: Path, on_round: Callabl
         with undisturbed():
             end([worker.process for worker in workers], mark, others)
             for worker in workers:
+                if interrupted:  # rounds that were told of and not yet heard are worth keeping
+                    for data in _unread(worker.events):
+                        _hear(worker, data, deadline, note)
                 _close(worker, log)
             (folder / "log.txt").write_text(log.text(), encoding="utf-8")
     for worker in workers:
@@ -174,7 +177,8 @@ def _start(job: dict[str, Any], environment: Mapping[str, str]) -> Worker:
 def _close(worker: Worker, log: Log) -> None:
     assert worker.process.stdin
     assert worker.process.stdout
-    _drain(worker.process.stdout.fileno(), log)
+    for data in _unread(worker.process.stdout.fileno()):
+        log.write(data)
     os.close(worker.events)
     with contextlib.suppress(BrokenPipeError):
         worker.process.stdin.close()
@@ -288,9 +292,9 @@ def _facts_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return facts | ({"gpus": gpus} if gpus else {})
 
 
-def _drain(descriptor: int, log: Log) -> None:
-    """What was printed last and not yet read."""
+def _unread(descriptor: int) -> Iterator[bytes]:
+    """What was written last to a pipe and not yet read."""
     os.set_blocking(descriptor, False)
     with contextlib.suppress(BlockingIOError):
         while data := os.read(descriptor, 65536):
-            log.write(data)
+            yield data

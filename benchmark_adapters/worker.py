@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmark_adapters import devices, host
 from benchmark_adapters.budget import Budget
+from benchmark_adapters.processes import MARK, end_children, end_strays
 from benchmark_adapters.types import Dataset, Method, Task, UserError
 
 Send = Callable[..., None]
@@ -45,13 +46,13 @@ def main() -> None:
     _execute(job, send)
     with contextlib.suppress(Exception):  # the method may have closed it
         sys.stdout.flush()
+    end_children()
     send("end")
 
 
 def _end_with_parent(lifeline: Any) -> None:
-    from benchmark_adapters.processes import MARK, end_strays
-
     lifeline.read()
+    end_children()
     end_strays(os.environ[MARK])
     os.killpg(0, signal.SIGKILL)
 

@@ -7,8 +7,8 @@ demo: setup  ## the main job on real images, beside as many real training images
 	$(BIN)/ddbench run --method generative-turbo
 	$(BIN)/ddbench run --method random-real
 
-test: setup  ## the test suite
-	$(BIN)/python -m pytest
+test: setup  ## the test suite, as many processes as cores
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 slow: setup  ## the checks that take minutes
 	$(BIN)/python -m pytest -m slow

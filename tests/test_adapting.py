@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import small_training
 import torch
 from diffusers import StableDiffusionXLPipeline
-from small_training import SHORT, SIZES
+from small_training import SHORT, small_adapt
 
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.types import UserError
@@ -18,7 +19,6 @@ from gdd_plugin import architecture
 from gdd_plugin.sampler import TurboSampler
 from gdd_plugin.training.adapt import Settings as AdaptSettings
 from gdd_plugin.training.adapt import adapt
-from gdd_plugin.training.journal import Schedule
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,8 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def adapter(made, few, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapters") / "clothes"
-    chosen = AdaptSettings("fashion-mnist", str(made), str(made), held_out=200, rank=2, features=Schedule(4, 16, 2e-3), student=replace(SHORT, lr=0.05))
-    adapt(folder, FASHION_MNIST, few, chosen, save_every=2)
+    adapt(folder, FASHION_MNIST, few, replace(small_adapt(made), student=replace(SHORT, lr=0.05)), save_every=2)
     return folder
 
 
@@ -46,7 +45,7 @@ def test_an_adapter_is_read_by_diffusers_and_changes_the_images(adapter, made):
     assert len(turbo.facts["lora_sha256"]) == 64
 
 
-def test_a_run_takes_an_adapter(adapter, made, ddbench):
+def test_a_run_takes_an_adapter(adapter, made, ddbench, methods_here):
     done = ddbench(
         "run", "--method", "generative-turbo", "--ipc", "2", "--repeats", "0", "--option", f"model={made}", "--option", f"lora={adapter}", "--runs", "runs"
     )
@@ -85,13 +84,12 @@ def test_a_teacher_of_another_architecture_is_refused(made, few, tmp_path, monke
         adapt(tmp_path / "adapter", FASHION_MNIST, few, chosen)
 
 
+@pytest.mark.slow
 def test_adapting_in_two_processes_and_half_precision(made, few, tmp_path):
     """As ``accelerate launch`` and torchrun start it, here on the CPU."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "gdd_plugin.training.cli"]
-    options = ["--model", made, "--teacher", made, "--dataset", "fashion-mnist", "--data", few, "--held-out", "200", "--output", tmp_path / "two"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", small_training.__file__]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "ACCELERATE_MIXED_PRECISION": "bf16", "OMP_NUM_THREADS": "1"}
-    command = [*launch, "adapt", *map(str, options), "--scale", "0.002", *SIZES]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([*launch, "adapt", few, tmp_path / "two", made], env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((tmp_path / "two" / "training.json").read_text())["processes"] == 2
     assert TurboSampler(str(made), lora=str(tmp_path / "two")).facts["lora"] == "two"

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_batches_shrink_before_the_limit():
 
 
 def test_lanes_work_at_once_and_answer_in_order():
-    together = threading.Barrier(2, timeout=10)  # breaks unless two are at work at the same time
+    together = threading.Barrier(2, timeout=300)  # breaks unless two are at work at the same time
 
     def make(item):
         together.wait()
@@ -136,30 +137,27 @@ def test_parts_make_the_same_images_as_one(ipc):
     assert np.abs(joined.astype(int) - images.astype(int)).max() <= 1
 
 
-def test_with_max_the_time_goes_to_sampling():
-    """At most three tries: what is tested is how batches are chosen, and a machine that does something else at the end spoils one."""
-    seconds = 6.0
-    for _ in range(3):
-        ready, times, end = sampled_until(seconds)
-        assert len(times) > 5  # smaller and smaller batches at the end
-        used = (times[-1] - ready) / (end - ready)
-        pause = max(later - earlier for earlier, later in itertools.pairwise([ready, *times]))
-        if used > 0.95 and pause < 0.25 * seconds:
-            return
-    raise AssertionError(f"{used:.0%} of the time was used, the longest batch took {pause:.1f} s")
+@pytest.mark.parametrize("per_image", [0.004, 0.03])
+def test_with_max_the_time_goes_to_sampling(monkeypatch, per_image):
+    """On a clock of its own, which an image puts forward: a real machine may do something else at the end."""
+    now, seconds, times = [0.0], 60.0, []
+    clock = SimpleNamespace(monotonic=lambda: now[0], perf_counter=lambda: now[0])
+    monkeypatch.setattr("benchmark_adapters.budget.time", clock)
+    monkeypatch.setattr(method, "time", clock)
 
+    def make(studio, batch):
+        now[0] += 0.01 + per_image * len(batch)
+        times.append(now[0])
+        return torch.zeros(len(batch), 1, 28, 28, dtype=torch.uint8), torch.zeros(len(batch), dtype=torch.int64)
 
-def sampled_until(seconds):
-    """Times on the monotonic clock: when the model was ready, of each round, of the end."""
-    end = time.monotonic() + seconds
-    times = []
-    ready = []
-    todo = Task(**{**vars(task(ipc=None)), "ready": lambda **facts: ready.append(time.monotonic())})
-    for _ in method.rounds(todo, Budget(seconds, end)):
-        if time.monotonic() > end:
+    monkeypatch.setattr(method.Studio, "_make", make)
+    for _ in method.rounds(task(ipc=None), Budget(seconds, seconds)):
+        if now[0] > seconds:
             break
-        times.append(time.monotonic())
-    return ready[0], times, end
+    in_time = [at for at in times if at <= seconds]
+    assert in_time[-1] > 0.95 * seconds
+    assert len(in_time) > 5  # smaller and smaller batches at the end
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 0.25 * seconds
 
 
 # Memory
@@ -292,10 +290,11 @@ def test_a_step_that_only_the_pipeline_computes_makes_rounds_too(random_turbo, t
     assert [len(labels) for _, labels, _ in made] == [8, 8, 4]
 
 
-def test_rounds_without_end_end_when_nobody_listens():
+def test_rounds_without_end_end_when_nobody_listens(monkeypatch):
+    counts, make = [], method.Studio._make
+    monkeypatch.setattr(method.Studio, "_make", lambda self, batch: counts.append(len(batch)) or make(self, batch))
     made = method.rounds(task(ipc=None, batch=10), budget(1000))
     first = list(itertools.islice(made, 2))
-    began = time.monotonic()
-    made.close()
-    assert time.monotonic() - began < 5
+    made.close()  # waits for what is being made
     assert len(first) == 2
+    assert len(counts) <= 2 + 2 * torch.get_num_threads()

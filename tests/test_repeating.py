@@ -1,28 +1,26 @@
 """Runs made again from their records: the same comes out, and where it doesn't that is said."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from conftest import installed
 
-from benchmark_adapters import harness, repeating
+from benchmark_adapters import harness, host, repeating
 from benchmark_adapters.plan import Request, plan
 from leaderboard import stats, store
+
+pytestmark = pytest.mark.usefixtures("trusting")
 
 
 @pytest.fixture(scope="module")
 def good(strange_folder, tmp_path_factory):
     """The folder of a run with two students."""
-    runs = tmp_path_factory.mktemp("made") / "runs"
-    command = [str(Path(sys.executable).parent / "ddbench"), "run", "--method", "good", "--track", "few", "--seed", "3", "--students", "convnet3,mlp"]
-    environment = {**os.environ, "PYTHONPATH": str(strange_folder)}
-    subprocess.run([*command, "--device", "cpu", "--runs", str(runs)], check=True, capture_output=True, env=environment)
-    return next(store.runs_in([runs]))
+    request = Request("good", track="few", seed=3, students=("convnet3", "mlp"), device="cpu", runs=tmp_path_factory.mktemp("made") / "runs")
+    with installed(strange_folder):
+        (todo,) = plan(request, host.build())
+        return harness.run(todo)
 
 
 @pytest.fixture
@@ -144,9 +142,12 @@ def test_as_many_as_fitted_are_asked_for_by_their_number(strange, tmp_path):
     assert f"asking for {record.ipc} images" in repeating.prepare(folder, record, Request(""), strange).note
 
 
-@pytest.mark.parametrize("asked", [{"ipc": 6, "shard": "1/2"}, {"ipc": "max", "shard": "1/2", "time_limit": 5}, {"ipc": 6, "processes": 2}])
-def test_parts_are_made_again_as_parts(strange, tmp_path, asked):
-    record, new = again(strange, tmp_path, run(strange, tmp_path, "divided", **asked))
+@pytest.mark.parametrize("asked", [{"ipc": 6, "shard": "1/2"}, {"ipc": "max", "shard": "1/2", "time_limit": 600}, {"ipc": 6, "processes": 2}])
+def test_parts_are_made_again_as_parts(strange, tmp_path, clock, asked):
+    clock.jump_after(10)
+    folder = run(strange, tmp_path, "divided", **asked)
+    clock.go()
+    record, new = again(strange, tmp_path, folder)
     assert (new.shard, new.processes, new.seconds["limit"]) == (record.shard, record.processes, record.seconds["limit"])
     assert new.images_sha256 == record.images_sha256
     assert record.ipc > 0
@@ -180,7 +181,7 @@ def test_the_devices_of_records(good):
     assert repeating.device_of(scored) == "cpu"  # its images may come from elsewhere
 
 
-def test_generative_turbo_makes_its_batches_again(ddbench, tmp_path):
+def test_generative_turbo_makes_its_batches_again(ddbench, methods_here, tmp_path):
     common = ("--method", "generative-turbo", "--ipc", "6", "--repeats", "0", "--device", "cpu")
     made = json.loads(ddbench("run", *common, "--option", "batch=7", "--json").stdout)
     path = next(store.runs_in([tmp_path / "runs"])) / "record.json"

@@ -65,9 +65,8 @@ def test_text_is_encoded_once_for_each_prompt(mini, monkeypatch):
     assert [prompt for part in calls for prompt in part] == ["a new one", "another"]
 
 
-def by_the_pipeline(folder, scheduler, prompt, size):
+def by_the_pipeline(pipe, prompt, size):
     """The latents of an ordinary call, batch 1, float32."""
-    pipe = StableDiffusionXLPipeline.from_pretrained(folder, scheduler=scheduler)
     pipe.set_progress_bar_config(disable=True)
     noise = torch.randn(1, 4, size // 4, size // 4, generator=generator(0, 0, 0))
     return pipe(prompt, latents=noise, num_inference_steps=1, guidance_scale=0.0, height=size, width=size, output_type="latent").images
@@ -93,7 +92,7 @@ def test_the_direct_step_is_the_pipelines(random_turbo, tmp_path, kind, predicti
     assert turbo.is_direct
     made = turbo.latents(["dog"], [generator(0, 0, 0)])
     assert made.shape == (1, 4, size // 4, size // 4)
-    assert (made - by_the_pipeline(tmp_path, pipe.scheduler, "dog", size)).abs().max() < 1e-4
+    assert (made - by_the_pipeline(pipe, "dog", size)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("kind", [LCMScheduler, DDIMScheduler])
@@ -104,7 +103,7 @@ def test_other_schedulers_are_left_to_the_pipeline(random_turbo, tmp_path, kind)
     turbo = TurboSampler(str(tmp_path))
     assert not turbo.is_direct
     made = turbo.latents(["dog", "cat"], [generator(0, 0, 0), generator(0, 0, 1)])
-    assert (made[:1] - by_the_pipeline(tmp_path, pipe.scheduler, "dog", 32)).abs().max() < 1e-4
+    assert (made[:1] - by_the_pipeline(pipe, "dog", 32)).abs().max() < 1e-4
 
 
 def test_upsampling_is_folded_and_changes_nothing(mini):

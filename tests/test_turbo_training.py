@@ -3,17 +3,19 @@
 import csv
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
+import small_training
 import torch
+from conftest import wait_for
 from PIL import Image
 from safetensors.torch import load_file
-from small_training import COMMAND, SHORT, SIZES, SMALL, run
+from small_training import SHORT, SMALL
 
 from benchmark_adapters.datasets import FASHION_MNIST, TINY_IMAGENET
 from benchmark_adapters.types import UserError
@@ -22,13 +24,25 @@ from gdd_plugin.sampler import TurboSampler, generator
 from gdd_plugin.training import data, journal, manifest, student
 from gdd_plugin.training.denoiser import Denoiser, Prompts
 from gdd_plugin.training.features import Features
+from gdd_plugin.training.journal import Schedule
 from gdd_plugin.training.train import train
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "_no_plots")
+
+
+@pytest.fixture
+def _no_plots():
+    """They take a third of such a short training; the model that all tests share has them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal.Journal, "curves", lambda self: None)
+        yield
+
+
+SHORTEST = replace(SMALL, features=Schedule(3, 16, 2e-3), autoencoder=Schedule(3, 8, 2e-3), teacher=Schedule(3, 16, 1e-3))
 
 
 def arguments(few, output, *more):
-    return ["train", "--dataset", "fashion-mnist", "--data", str(few), "--output", str(output), "--held-out", "200", "--scale", "0.002", *SIZES, *more]
+    return ["train", "--dataset", "fashion-mnist", "--data", str(few), "--output", str(output), "--held-out", "200", *more]
 
 
 def weights(folder):
@@ -172,22 +186,21 @@ def test_a_training_ended_at_any_step_goes_on_as_if_it_had_not(made, few, tmp_pa
     assert (tmp_path / "made" / "log.csv").read_text() == (made / "log.csv").read_text()
 
 
-def test_a_killed_command_goes_on(few, tmp_path):
+@pytest.mark.slow
+def test_a_killed_training_goes_on(made, few, tmp_path):
     output = tmp_path / "model"
-    child = subprocess.Popen([*COMMAND, *arguments(few, output, "--save-every", "1")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [sys.executable, small_training.__file__, "train", few, output]
+    child = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     first = output / "checkpoints" / "autoencoder.pt"
-    while not first.exists():
-        assert child.poll() is None
-        time.sleep(0.05)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    done = run(*arguments(few, output, "--save-every", "1"))
-    assert done.returncode == 0, done.stderr
-    assert (output / "unet" / "diffusion_pytorch_model.safetensors").exists()
+    wait_for(lambda: first.exists() or child.poll() is not None)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    train(output, FASHION_MNIST, few, SMALL, save_every=1)
+    assert_equal(weights(output), weights(made))
 
 
 def test_one_loss_alone_logs_that_loss_alone(few, tmp_path):
-    only = replace(SMALL, student=replace(SHORT, matching=0, adversarial=0))
+    only = replace(SHORTEST, student=replace(SHORT, matching=0, adversarial=0))
     train(tmp_path, FASHION_MNIST, few, only)
     assert {row["loss"] for row in csv.DictReader((tmp_path / "log.csv").open()) if row["stage"] == "student"} == {"loss", "distillation"}
 
@@ -205,16 +218,20 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_checkpoint(ma
     assert_equal(weights(tmp_path / "made"), weights(made))
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint(few, tmp_path):
+def test_a_full_disk_keeps_the_last_good_checkpoint(few, ddbench_turbo, tmp_path, monkeypatch):
     """A limit on the size of a file stands for the full disk: the same call fails with the same kind of error."""
-    output = tmp_path / "model"
-    limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000)); from gdd_plugin.training.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", limit, *arguments(few, output)], capture_output=True, text=True, timeout=300, check=False)
+    monkeypatch.setattr("gdd_plugin.training.train.Settings", lambda **asked: replace(SHORTEST, **asked))
+    output, before = tmp_path / "model", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, before[1]))
+    try:
+        done = ddbench_turbo(*arguments(few, output))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
     assert "teacher.pt can't be written: File too large; what was saved before is kept" in line
     assert {file.name for file in (output / "checkpoints").glob("*.pt")} == {"features.pt", "autoencoder.pt"}
-    assert run(*arguments(few, output)).returncode == 0
+    assert ddbench_turbo(*arguments(few, output)).returncode == 0
 
 
 def test_a_folder_with_another_training_is_left_alone(few, tmp_path):
@@ -230,8 +247,8 @@ def test_a_damaged_checkpoint_is_named(few, tmp_path):
         train(tmp_path, FASHION_MNIST, few, SMALL)
 
 
-def test_too_few_images_and_images_of_another_size_are_refused(few, tmp_path):
-    done = run(*arguments(few, tmp_path / "model"), "--held-out", "960")
+def test_too_few_images_and_images_of_another_size_are_refused(few, ddbench_turbo, tmp_path):
+    done = ddbench_turbo(*arguments(few, tmp_path / "model"), "--held-out", "960", "--real", "8")
     assert done.returncode == 2
     assert "error: fashion-mnist train, without the last 96 images of each class, has " in done.stderr
     assert "training needs 8 of each class" in done.stderr
@@ -239,8 +256,8 @@ def test_too_few_images_and_images_of_another_size_are_refused(few, tmp_path):
         train(tmp_path, TINY_IMAGENET, None, replace(SMALL, dataset="tiny-imagenet"))
 
 
-def test_missing_training_data_is_one_line(tmp_path):
-    done = run("train", "--dataset", "cifar10", "--data", tmp_path, "--output", tmp_path / "model")
+def test_missing_training_data_is_one_line(ddbench_turbo, tmp_path):
+    done = ddbench_turbo("train", "--dataset", "cifar10", "--data", tmp_path, "--output", tmp_path / "model")
     assert done.returncode == 2
     assert "error: dataset cifar10 is not in" in done.stderr
     assert "Traceback" not in done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark_adapters import datasets, hookimpl
-from benchmark_adapters.types import Format, Method, Option, Recipe, Track, UserError
+from benchmark_adapters.types import Format, Method, Option, Recipe, Student, Track, UserError
 
 CLASSES = 10
 
@@ -20,6 +20,20 @@ def read_few(folder, split):
     """The first 300 images of Fashion-MNIST."""
     images, labels = datasets.read_idx(folder, split)
     return images[:300], labels[:300]
+
+
+def read_hidden(folder, split):
+    """The same without real training images, so that no class order can be probed."""
+    if split == "train":
+        raise UserError("the training images are hidden")
+    return read_few(folder, split)
+
+
+def fall_asleep():
+    """Longer than any test waits; ASLEEP names a file by which a test knows of it."""
+    if "ASLEEP" in os.environ:
+        Path(os.environ["ASLEEP"]).touch()
+    time.sleep(3600)
 
 
 def images(per_class=1, value=100):
@@ -37,9 +51,9 @@ def good(task, budget):
 
 
 def slow(task, budget):
-    """Three rounds, then much too late the others."""
-    yield from (images() for _ in range(3))
-    time.sleep(600)
+    """Four rounds, then much too late the others."""
+    yield from (images() for _ in range(4))
+    fall_asleep()
 
 
 def unbalanced(task, budget):
@@ -48,7 +62,7 @@ def unbalanced(task, budget):
         yield images()
         yield images()[0][:1], np.array([0])
     yield images()[0][:9], np.arange(9)
-    time.sleep(600)
+    fall_asleep()
 
 
 def raises(task, budget):
@@ -105,16 +119,15 @@ def megabyte(task, budget):
 
 
 def hangs(task, budget):
-    time.sleep(600)
+    fall_asleep()
     yield images()
 
 
 def ignores_sigterm(task, budget):
     for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
-    while True:
-        time.sleep(1)
     yield images()
+    fall_asleep()
 
 
 def forks(task, budget):
@@ -123,6 +136,8 @@ def forks(task, budget):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=detached, env=environment)
         with open(task.options["pids"], "a") as file:
             file.write(f"{child.pid}\n")
+    if task.options["asleep"]:
+        fall_asleep()
     yield from images_of(task)
 
 
@@ -188,7 +203,7 @@ def meddles(task, budget):
             os.write(descriptor, b"garbage\n")
         except OSError:
             continue
-    time.sleep(600)
+    fall_asleep()
 
 
 def deletes(task, budget):
@@ -305,7 +320,7 @@ def read_greedy(path, dataset):
 
 
 def read_sleepy(path, dataset):
-    time.sleep(600)
+    fall_asleep()
 
 
 def read_deadly(path, dataset):
@@ -333,14 +348,15 @@ def ddbench_methods():
         Option("flag", bool, False, "a switch"),
     )
     in_parts = Method("divided", divided, (Option("dies", int, -1, "part that is killed after two rounds"),), divisible=True)
+    in_many = Method("forks", forks, (Option("pids", str, None, "file for process ids"), Option("asleep", bool, False, "whether it never ends")))
     badly = [Method(method.__name__.replace("_", "-"), method, divisible=True) for method in (undivided, nearly_divided, endless_part)]
-    return [*plain, in_parts, *badly, Method("forks", forks, (Option("pids", str, None, "file for process ids"),)), Method("options", options, typed)]
+    return [*plain, in_parts, *badly, in_many, Method("options", options, typed)]
 
 
 @hookimpl
 def ddbench_datasets():
     few = replace(datasets.FASHION_MNIST, name="few", read=read_few, test_size=300)
-    return [few, replace(few, name="few-too"), replace(few, name="absent", markers=("no such file",))]
+    return [few, replace(few, name="few-too"), replace(few, name="few-hidden", read=read_hidden), replace(few, name="absent", markers=("no such file",))]
 
 
 @hookimpl
@@ -353,10 +369,26 @@ def ddbench_formats():
     return [Format(read.__name__.removeprefix("read_"), write_nothing, read, lambda path, dataset: [path]) for read in (read_greedy, read_sleepy, read_deadly)]
 
 
+def build_late(*size, built=[]):  # noqa: B006 (it counts)
+    """The second of them is built when the time is over."""
+    built.append(size)
+    if len(built) == 2:
+        signal.raise_signal(signal.SIGALRM)
+    from benchmark_adapters import students  # imports torch
+
+    return students.build("mlp", *size)
+
+
+@hookimpl
+def ddbench_students():
+    return [Student("late", build_late)]
+
+
 @hookimpl
 def ddbench_tracks():
     return [
         Track("few", ("few",), time_limit=30, ipc=(2,), default_ipc=2, recipe="few/1", repeats=2, bundled_data=True),
+        Track("hidden", ("few-hidden",), time_limit=30, ipc=(2,), default_ipc=2, recipe="few/1", repeats=2, bundled_data=True),
         Track("pair", ("few", "few-too"), time_limit=30, ipc=(2,), default_ipc=2, recipe="few/1", repeats=1, bundled_data=True),
         Track("half", ("few", "absent"), time_limit=30, ipc=(2,), default_ipc=2, recipe="few/1", repeats=1),
         Track("few-sizes", ("few",), time_limit=30, ipc=(1, 2), default_ipc=1, recipe="few/1", repeats=1, bundled_data=True, real_data=False),

@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 from benchmark_adapters.processes import MARK, adopt_orphans, end, undisturbed
 from benchmark_adapters.types import UserError, one_line
 
-HEEDED = sys.platform == "linux"  # a limit on private memory; elsewhere the parent looks, every `WATCH` seconds, at all memory
-WATCH = 0.1
+HEEDED = sys.platform == "linux"  # whether the system enforces RLIMIT_DATA; elsewhere the parent polls resident memory
+WATCH = 0.1  # seconds between two polls
 GRACE = 30.0  # seconds that a process has to write down what it has, interrupted or at its limit
 
 
@@ -85,7 +85,7 @@ def _wait(process: subprocess.Popen[bytes], asked: bytes, seconds: float, memory
     """What the process writes until its end.
 
     Raises:
-        MemoryError: it has more memory than it may have, which the system did not notice.
+        MemoryError: it uses more memory than allowed, and the system enforces no limit.
         subprocess.TimeoutExpired: it is not done after ``seconds``.
     """
     if HEEDED:

@@ -1,7 +1,7 @@
 """Processes of runs: no signal disturbs what is begun, and nothing that a method started outlives it.
 
-On Linux every descendant of a run is found, whatever it does. Other systems don't hand orphans to the harness: there, what is a
-descendant when its run ends is found, and whatever carries the run's mark.
+On Linux the harness adopts orphans, so it finds every descendant of a run. Other systems hand them to init: there it finds the
+processes that are still descendants when the run ends, and those that carry the run's mark.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def pip_install(source: Path, target: Path) -> None:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
-    """A folder of all processes that run tests."""
+    """A folder that all test processes share."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -147,7 +147,7 @@ def trusting(monkeypatch):
 
 
 class Stopped(BaseException):
-    """A method is stopped here, and must not take that for an error of its own."""
+    """Stops a method; not an Exception, so that the worker doesn't report it as the method's error."""
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def started(strange_folder, tmp_path):
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
-    """No machine is so slow; who waits longer hangs."""
+    """Fails after a time that only a hang can take."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -226,7 +226,7 @@ class Clock:
         monkeypatch.setattr(supervisor, "_listen", self._listen_and_jump)
 
     def go(self) -> None:
-        """As a clock does."""
+        """Stops jumping: from now on it is an ordinary clock."""
         self._condition: Callable[[list[supervisor.Worker]], bool] = lambda workers: False
 
     def jump_after(self, rounds: int) -> None:
@@ -234,7 +234,7 @@ class Clock:
         self.jump_when(lambda workers: any(len(worker.outcome.rounds) == rounds for worker in workers))
 
     def jump_when(self, condition: Callable[[list[supervisor.Worker]], bool]) -> None:
-        """The same once the run's processes fulfil ``condition``, which is looked at after each of their events."""
+        """The same, once ``condition`` holds for the run's processes; it is checked after each of their events."""
         self._condition = condition
 
     def _listen_and_jump(self, workers, deadline, log, note):

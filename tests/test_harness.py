@@ -126,7 +126,7 @@ def test_no_round_in_time_is_a_timeout_without_score(strange, tmp_path):
 
 
 def test_signals_do_not_save_a_method_from_the_limit(strange, tmp_path, clock):
-    """That its process is gone, the fixture looks."""
+    """The fixture checks that its process is gone."""
     clock.jump_after(rounds=1)
     _, record = run(strange, tmp_path, "ignores-sigterm")
     assert (record.status, record.ipc) == ("timeout", 1)

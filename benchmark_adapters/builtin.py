@@ -6,10 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark_adapters import hookimpl
-from benchmark_adapters.baselines import herding, kmeans, random_real
+from benchmark_adapters.baselines.coreset import herding, kmeans, random_real
 from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST, TINY_IMAGENET
 from benchmark_adapters.formats import FORMATS
-from benchmark_adapters.recipes import RECIPES
+from benchmark_adapters.scoring.recipes import RECIPES
 from benchmark_adapters.tracks import TRACKS
 from benchmark_adapters.types import Dataset, Format, Method, Recipe, Student, Track
 
@@ -21,8 +21,16 @@ if TYPE_CHECKING:
 def ddbench_methods() -> list[Method]:
     return [
         Method("random-real", random_real, summary="real training images, drawn at random"),
-        Method("herding", herding, summary="real training images that keep their class's mean in feature space (Welling, 2009)"),
-        Method("kmeans", kmeans, summary="real training images nearest to the centres of k-means in feature space"),
+        Method(
+            "herding",
+            herding,
+            summary="real training images that keep their class's mean in feature space (Welling, 2009)",
+        ),
+        Method(
+            "kmeans",
+            kmeans,
+            summary="real training images nearest to the centres of k-means in feature space",
+        ),
     ]
 
 
@@ -62,7 +70,9 @@ def ddbench_students() -> list[Student]:
     return [Student(name, partial(_build, name), summary) for name, summary in STUDENTS.items()]
 
 
-def _build(name: str, num_classes: int, image_size: int, channels: int, width: int | None) -> nn.Module:
-    from benchmark_adapters.students import build  # imports torch
+def _build(
+    name: str, num_classes: int, image_size: int, channels: int, width: int | None
+) -> nn.Module:
+    from benchmark_adapters.scoring.students import build  # imports torch
 
     return build(name, num_classes, image_size, channels, width)

@@ -10,7 +10,9 @@ import click
 from benchmark_adapters.types import UserError, one_line
 
 SPINS = "1000"  # by default torch's threads wait for each other so busily that two runs on the same cores starve both; read when torch is loaded
-DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")  # `run` looks for it
+DEBUG = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show tracebacks."
+)  # `run` looks for it
 
 
 def run(commands: click.Group) -> NoReturn:
@@ -35,6 +37,9 @@ def run(commands: click.Group) -> NoReturn:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"error: internal: {type(error).__name__}: {one_line(error)} (--debug shows where)", err=True)
+        click.echo(
+            f"error: internal: {type(error).__name__}: {one_line(error)} (--debug shows where)",
+            err=True,
+        )
         code = 1
     sys.exit(code)

@@ -1,6 +1,6 @@
 """The tracks that ship. Frozen: a changed rule is a new track."""
 
-from benchmark_adapters.recipes import DDRANKING_HARD, DSA, ECCV2024, QUICKSTART
+from benchmark_adapters.scoring.recipes import DDRANKING_HARD, DSA, ECCV2024, QUICKSTART
 from benchmark_adapters.types import Track
 
 TRACKS = (

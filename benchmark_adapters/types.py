@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     import torch
 
     Array = np.ndarray[Any, Any]
-    Round = tuple[Array | torch.Tensor, Array | torch.Tensor] | tuple[Array | torch.Tensor, Array | torch.Tensor, Array | torch.Tensor]
+    Round = (
+        tuple[Array | torch.Tensor, Array | torch.Tensor]
+        | tuple[Array | torch.Tensor, Array | torch.Tensor, Array | torch.Tensor]
+    )
 
 Split = Literal["train", "test"]
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation per channel, for pixels in [0, 1]
+Normalisation = tuple[
+    tuple[float, ...], tuple[float, ...]
+]  # mean and standard deviation per channel, for pixels in [0, 1]
 
 
 class UserError(Exception):
@@ -77,14 +82,14 @@ class Recipe:
     """How a student is trained and scored. Frozen: a changed recipe is a new version under a new name.
 
     Attributes:
-        student: the network (`benchmark_adapters.students.build`), ``width`` its channels, None its own default.
+        student: the network (`benchmark_adapters.scoring.evaluate.students.build`), ``width`` its channels, None its own default.
         steps: optimizer steps, whatever the number of images; or None and
         epochs: the epoch argument, of which ``schedule`` says how many epochs it means.
         schedule: ``one-cycle`` (learning rate up to ``lr`` and down to 0 over all steps), ``rebuild-halfway``
             (``epochs + 1`` epochs; after the epoch of index ``epochs // 2 + 1`` the rate is divided by 10 and
             the optimizer built anew, so its momentum is lost) or ``step-halfway`` (``epochs`` epochs; after half of
             them the rate is divided by 10).
-        augment: ``dsa`` (`benchmark_adapters.dsa.augment` on every batch), ``dsa-aligned`` (the same with
+        augment: ``dsa`` (`benchmark_adapters.scoring.dsa.augment` on every batch), ``dsa-aligned`` (the same with
             ``align_corners``), ``shift`` (by up to 2 pixels) or ``none``.
         normalisation: (dataset, mean, std) where the recipe has other numbers than the dataset.
     """
@@ -230,7 +235,9 @@ class Format:
     write: Callable[[Mapping[str, tuple[Dataset, DistilledSet]], Path], None]
     read: Callable[[Path, Dataset], DistilledSet]
     find: Callable[[Path, Dataset], list[Path]]
-    write_truth: Callable[[Mapping[str, tuple[Dataset, tuple[Array, Array]]], Path], None] | None = None
+    write_truth: (
+        Callable[[Mapping[str, tuple[Dataset, tuple[Array, Array]]], Path], None] | None
+    ) = None
     summary: str = ""
 
 

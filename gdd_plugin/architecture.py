@@ -7,7 +7,12 @@ same loading and sampling code runs on both. Tests make random models of that la
 import json
 from collections.abc import Sequence
 
-from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    EulerAncestralDiscreteScheduler,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from tokenizers import pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -43,10 +48,18 @@ def tokenizer(corpus: Sequence[str]) -> CLIPTokenizer:
     # The trainer breaks ties between merges by the order of letters, which is a chance order for those that it isn't told.
     learner.train_from_iterator(
         corpus,
-        trainers.BpeTrainer(vocab_size=len(tokens) + MERGES, special_tokens=tokens, end_of_word_suffix="</w>", show_progress=False),
+        trainers.BpeTrainer(
+            vocab_size=len(tokens) + MERGES,
+            special_tokens=tokens,
+            end_of_word_suffix="</w>",
+            show_progress=False,
+        ),
     )
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
-    vocab = {token: index for index, token in enumerate(dict.fromkeys([*tokens, *("".join(pair) for pair in merges)]))}
+    vocab = {
+        token: index
+        for index, token in enumerate(dict.fromkeys([*tokens, *("".join(pair) for pair in merges)]))
+    }
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=PROMPT_TOKENS)
 
 

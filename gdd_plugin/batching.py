@@ -14,7 +14,9 @@ from benchmark_adapters.budget import Budget
 
 T = TypeVar("T")
 R = TypeVar("R")
-SMALL = 100e6  # parameters of a UNet whose single operations are too small to keep several cores busy
+SMALL = (
+    100e6  # parameters of a UNet whose single operations are too small to keep several cores busy
+)
 SMALL_BATCH, CPU_BATCH, GPU_START, GPU_MOST = 128, 4, 4, 256
 GAIN = 1.05  # what twice the images per pass must bring, per image, to be worth it
 TRIES = 2
@@ -26,9 +28,17 @@ class BatchSize:
     On a CPU the default is fixed, so that a seed gives the same pixels in every run of as many images on as many cores.
     """
 
-    def __init__(self, asked: int | None, device: str, parameters: float, most: int = SMALL_BATCH) -> None:
+    def __init__(
+        self, asked: int | None, device: str, parameters: float, most: int = SMALL_BATCH
+    ) -> None:
         """``parameters`` of the UNet; on a CPU no lane's share of the images is more than ``most``."""
-        self.size = asked or (GPU_START if device != "cpu" else min(most, SMALL_BATCH) if parameters < SMALL else CPU_BATCH)
+        self.size = asked or (
+            GPU_START
+            if device != "cpu"
+            else min(most, SMALL_BATCH)
+            if parameters < SMALL
+            else CPU_BATCH
+        )
         self.growing = asked is None and device != "cpu"
         self.per_image = 0.0  # seconds
         self._best: dict[int, float] = {}
@@ -83,7 +93,9 @@ def lanes(device: str, parameters: float, threads: int) -> int:
 def in_lanes(make: Callable[[T], R], items: Iterator[T], count: int, cores: int) -> Iterator[R]:
     """``make`` of each item, in order, ``count`` at once in threads that share ``cores`` evenly, and one more waiting."""
     waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(max(1, cores // count),)) as pool:
+    with ThreadPoolExecutor(
+        count, initializer=torch.set_num_threads, initargs=(max(1, cores // count),)
+    ) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(make, item))

@@ -16,10 +16,15 @@ from torch import Tensor
 
 from benchmark_adapters.types import UserError, one_line
 
-Decoder = Callable[[Tensor], Tensor]  # latents [n, c, h, w] to pixels in [0, 255], float [n, channels, size, size]
+Decoder = Callable[
+    [Tensor], Tensor
+]  # latents [n, c, h, w] to pixels in [0, 255], float [n, channels, size, size]
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL converts colour to grey
 CHUNK = 16  # images: larger ones have crashed on GPUs, and leave a processor's cache
-TINY = {"StableDiffusionXLPipeline": "madebyollin/taesdxl", "StableDiffusionPipeline": "madebyollin/taesd"}
+TINY = {
+    "StableDiffusionXLPipeline": "madebyollin/taesdxl",
+    "StableDiffusionPipeline": "madebyollin/taesd",
+}
 FITTED_ON, HELD_OUT = 32, 16  # images
 GOOD = 30.0  # dB: a root mean square error of 8 of 255 levels
 WORTH = 0.2  # of a run's time: what the exact decoder may take, and what fitting may take
@@ -58,7 +63,12 @@ def to_uint8(images: Tensor) -> Tensor:
 
 def to_size(images: Tensor, size: int, channels: int) -> Tensor:
     """Float [n, 3, h, w] to [n, channels, size, size]: grey by ITU-R BT.601, then `resized`."""
-    return resized((images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True) if channels == 1 else images, size)
+    return resized(
+        (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        if channels == 1
+        else images,
+        size,
+    )
 
 
 def resized(images: Tensor, size: int) -> Tensor:
@@ -83,15 +93,24 @@ def tiny(pipe: Any, target: Target, model: str | None = None) -> tuple[Decoder, 
 
     name = model or TINY[type(pipe).__name__]
     try:
-        found = AutoencoderTiny.from_pretrained(name, dtype=pipe.unet.dtype).to(pipe.unet.device).eval()
+        found = (
+            AutoencoderTiny.from_pretrained(name, dtype=pipe.unet.dtype).to(pipe.unet.device).eval()
+        )
     except Exception as error:  # no network, a damaged file: the libraries raise many kinds
-        raise UserError(f"the tiny decoder {name} can't be loaded ({one_line(error, 150)}); give its folder with --option tiny=DIR") from None
+        raise UserError(
+            f"the tiny decoder {name} can't be loaded ({one_line(error, 150)}); give its folder with --option tiny=DIR"
+        ) from None
     if found.config.latent_channels != pipe.unet.config.in_channels:
-        raise UserError(f"the tiny decoder {name} is for {found.config.latent_channels} latent channels, the model has {pipe.unet.config.in_channels}")
+        raise UserError(
+            f"the tiny decoder {name} is for {found.config.latent_channels} latent channels, the model has {pipe.unet.config.in_channels}"
+        )
     digest = hashlib.sha256()
     for weights in found.state_dict().values():
         digest.update(weights.float().cpu().numpy().tobytes())
-    return _decoded(found, target), {"decoder_model": Path(name).name if Path(name).exists() else name, "decoder_sha256": digest.hexdigest()}
+    return _decoded(found, target), {
+        "decoder_model": Path(name).name if Path(name).exists() else name,
+        "decoder_sha256": digest.hexdigest(),
+    }
 
 
 def _decoded(autoencoder: Any, target: Target) -> Decoder:
@@ -107,8 +126,12 @@ def _decoded(autoencoder: Any, target: Target) -> Decoder:
                 z = z * z.new_tensor(std).view(1, -1, 1, 1) + z.new_tensor(mean).view(1, -1, 1, 1)
             pixels = autoencoder.decode(z.to(autoencoder.dtype)).sample
             edge = target.border
-            inside = pixels[..., edge : pixels.shape[-2] - edge, edge : pixels.shape[-1] - edge].float()
-            found.append(to_size((inside * 127.5 + 127.5).clamp(0, 255), target.size, target.channels))
+            inside = pixels[
+                ..., edge : pixels.shape[-2] - edge, edge : pixels.shape[-1] - edge
+            ].float()
+            found.append(
+                to_size((inside * 127.5 + 127.5).clamp(0, 255), target.size, target.channels)
+            )
         return torch.cat(found)
 
     return decode
@@ -132,15 +155,23 @@ class Map:
         source = torch.Generator().manual_seed(0)
         width = latents.shape[1] * self.several**2
         self.scale = latents.float().std()
-        random = torch.randn(HIDDEN, width, NEIGHBOURS, NEIGHBOURS, generator=source) / (width * NEIGHBOURS**2) ** 0.5
-        self.random, self.bias = random.to(latents.device), torch.randn(HIDDEN, generator=source).to(latents.device)
+        random = (
+            torch.randn(HIDDEN, width, NEIGHBOURS, NEIGHBOURS, generator=source)
+            / (width * NEIGHBOURS**2) ** 0.5
+        )
+        self.random, self.bias = (
+            random.to(latents.device),
+            torch.randn(HIDDEN, generator=source).to(latents.device),
+        )
         # Double precision on the CPU: some devices have none.
         features = self._features(latents).movedim(1, -1).flatten(0, -2).cpu().double()
         wanted = F.pad(pixels / 127.5 - 1, [self.edge] * 4, mode="replicate")
         wanted = F.pixel_unshuffle(resized(wanted, self.grid * self.block), self.block)
         gram = features.T @ features
         gram.diagonal().add_(RIDGE * len(features))
-        solution = torch.linalg.solve(gram, features.T @ wanted.movedim(1, -1).flatten(0, -2).cpu().double())
+        solution = torch.linalg.solve(
+            gram, features.T @ wanted.movedim(1, -1).flatten(0, -2).cpu().double()
+        )
         self.weight = solution.T.float()[..., None, None].to(latents.device)
 
     @torch.inference_mode()
@@ -169,7 +200,9 @@ def psnr(made: Tensor, exact: Tensor) -> float:
 
 
 @torch.inference_mode()
-def fitted(decode: Decoder, target: Target, image_size: int, draw: Callable[[int], Tensor]) -> tuple[Map, float]:
+def fitted(
+    decode: Decoder, target: Target, image_size: int, draw: Callable[[int], Tensor]
+) -> tuple[Map, float]:
     """A `Map` fitted to ``decode`` on `FITTED_ON` samples, and its PSNR on `HELD_OUT` others."""
     latents = draw(FITTED_ON + HELD_OUT)
     pixels = decode(latents)
@@ -214,7 +247,15 @@ def choose(wanted: str, at: Situation) -> Choice:
             decoder, facts = tiny(at.pipe, at.target, at.tiny)
             latents = at.draw(4)
             quality = round(psnr(decoder(latents), own(latents)), 2)
-            return Choice(decoder, {"decoder": "tiny", "decoder_because": "asked for", "decoder_psnr": quality, **facts})
+            return Choice(
+                decoder,
+                {
+                    "decoder": "tiny",
+                    "decoder_because": "asked for",
+                    "decoder_psnr": quality,
+                    **facts,
+                },
+            )
         case "fitted":
             return _fitted(own, at, "asked for")
         case _:
@@ -225,7 +266,14 @@ def _fitted(own: Decoder, at: Situation, because: str) -> Choice:
     found, quality = fitted(own, at.target, at.image_size, at.draw)
     facts = {"decoder_psnr": round(quality, 2)}
     if quality < GOOD:
-        return Choice(own, {"decoder": "vae", "decoder_because": f"the fitted map's PSNR of {quality:.1f} dB is below {GOOD:g}", **facts})
+        return Choice(
+            own,
+            {
+                "decoder": "vae",
+                "decoder_because": f"the fitted map's PSNR of {quality:.1f} dB is below {GOOD:g}",
+                **facts,
+            },
+        )
     return Choice(found, {"decoder": "fitted", "decoder_because": because, **facts})
 
 
@@ -234,7 +282,9 @@ def _auto(own: Decoder, at: Situation) -> Choice:
         return Choice(own, {"decoder": "vae", "decoder_because": because})
 
     if at.image_size - 2 * at.target.border <= at.target.size:
-        return vae("the model's images are no larger than the dataset's, so it makes no pixel too many")
+        return vae(
+            "the model's images are no larger than the dataset's, so it makes no pixel too many"
+        )
     sampling, latents = _seconds(lambda: at.draw(1))
     decoding, _ = _seconds(lambda: own(latents))
     share = decoding / (sampling + decoding)
@@ -243,7 +293,9 @@ def _auto(own: Decoder, at: Situation) -> Choice:
     fitting = (FITTED_ON + HELD_OUT) * (sampling + decoding)
     images = at.images or int(at.remaining / (sampling + decoding))
     if fitting > WORTH * at.remaining or fitting > images * decoding:
-        return vae(f"fitting a map would take about {fitting:.3g} s, too long for a run of {images} images")
+        return vae(
+            f"fitting a map would take about {fitting:.3g} s, too long for a run of {images} images"
+        )
     return _fitted(own, at, f"the exact decoder takes {100 * share:.0f} % of an image's time")
 
 

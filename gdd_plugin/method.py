@@ -25,7 +25,10 @@ PRESETS: dict[str, dict[str, str]] = {
 }
 MODELS = {"fashion-mnist": "turbo-mini"}
 MODEL = "stabilityai/sdxl-turbo"
-COMPILING, AT_MOST = 90.0, 0.05  # seconds that compiling takes, and the share of the remaining time that it may take
+COMPILING, AT_MOST = (
+    90.0,
+    0.05,
+)  # seconds that compiling takes, and the share of the remaining time that it may take
 
 Images = Sequence[tuple[int, int]]  # (label, index) of each
 
@@ -57,7 +60,10 @@ def settings(options: Mapping[str, Any], dataset: str) -> Settings:
         prompts=options["prompts"] or preset["prompts"],
         pda=policy,
         copies=copies if policy != "none" else 0,
-        **{name: options[name] for name in ("lora", "batch", "size", "decoder", "tiny", "dtype", "compile")},
+        **{
+            name: options[name]
+            for name in ("lora", "batch", "size", "decoder", "tiny", "dtype", "compile")
+        },
     )
 
 
@@ -65,7 +71,9 @@ def rounds(task: Task, budget: Budget) -> Iterator[Round]:
     """Rounds of sampled images, each followed by its augmented copies; forever where ``task.ipc`` is None."""
     chosen = settings(task.options, task.dataset.name)
     per_class = None if task.ipc is None else math.ceil(task.ipc / (1 + chosen.copies))
-    images = None if per_class is None else math.ceil(per_class * task.dataset.num_classes / task.parts)
+    images = (
+        None if per_class is None else math.ceil(per_class * task.dataset.num_classes / task.parts)
+    )
     studio = Studio(task, chosen, images)
     studio.choose_decoder(budget)
     task.ready(**studio.facts)
@@ -78,7 +86,9 @@ def rounds(task: Task, budget: Budget) -> Iterator[Round]:
     reported = studio.size.size
     # On a GPU each lane keeps the main thread's share of the CPU: a compiled graph is compiled again for another one.
     cores = torch.get_num_threads() * (studio.lanes if task.device != "cpu" else 1)
-    for made in batching.in_lanes(studio.make, batching.batches(wanted, studio.size, budget), studio.lanes, cores):
+    for made in batching.in_lanes(
+        studio.make, batching.batches(wanted, studio.size, budget), studio.lanes, cores
+    ):
         if studio.size.size != reported:  # memory was short
             reported = studio.size.size
             task.report(batch=reported, **studio.compiled)
@@ -87,13 +97,19 @@ def rounds(task: Task, budget: Budget) -> Iterator[Round]:
 
 def _grown(studio: Studio, wanted: Iterator[tuple[int, int]], budget: Budget) -> Iterator[Round]:
     """Rounds one by one while the best size of a batch is looked for; they are kept like all others."""
-    while studio.size.growing and (batch := next(batching.batches(wanted, studio.size, budget), None)):
+    while studio.size.growing and (
+        batch := next(batching.batches(wanted, studio.size, budget), None)
+    ):
         yield studio.make(batch)
 
 
 def _round_robin(task: Task, per_class: int | None) -> Iterator[tuple[int, int]]:
     """(label, index) of every image of this part: the first of each class, then the second, so that a cut leaves a balanced set."""
-    indices = itertools.count(task.part, task.parts) if per_class is None else range(task.part, per_class, task.parts)
+    indices = (
+        itertools.count(task.part, task.parts)
+        if per_class is None
+        else range(task.part, per_class, task.parts)
+    )
     for index in indices:
         for label in range(task.dataset.num_classes):
             yield label, index
@@ -118,16 +134,24 @@ class Studio:
         data = task.dataset
         self.task, self.chosen, self.images = task, chosen, images
         dtype = getattr(torch, chosen.dtype) if chosen.dtype else None
-        self.turbo = sampler.TurboSampler(chosen.model, task.device, chosen.lora, chosen.size, dtype)
+        self.turbo = sampler.TurboSampler(
+            chosen.model, task.device, chosen.lora, chosen.size, dtype
+        )
         self.target = decoders.Target(data.image_size, data.channels, self.turbo.border)
         self.decode = decoders.exact(self.turbo.pipe, self.target)
-        self.wordings = prompts.class_prompts(data.class_names, data.name, chosen.prompts, data.synonyms)
+        self.wordings = prompts.class_prompts(
+            data.class_names, data.name, chosen.prompts, data.synonyms
+        )
         every = [prompt for wording in self.wordings for prompt in wording]
         began = time.monotonic()
         self.turbo.encode(every)
         self.turbo.free_encoders()
         parameters = sum(weights.numel() for weights in self.turbo.pipe.unet.parameters())
-        self.lanes = batching.lanes(task.device, parameters, torch.get_num_threads()) if self.turbo.is_direct else 1
+        self.lanes = (
+            batching.lanes(task.device, parameters, torch.get_num_threads())
+            if self.turbo.is_direct
+            else 1
+        )
         share = {} if images is None else {"most": max(1, math.ceil(images / self.lanes))}
         self.size = batching.BatchSize(chosen.batch, task.device, parameters, **share)
         self.compiled: dict[str, Any] = {"compile": "no"}
@@ -146,10 +170,23 @@ class Studio:
     def choose_decoder(self, budget: Budget) -> None:
         """Takes the decoder that the options name, or that suits the run."""
         began = time.monotonic()
-        if self.task.parts > 1 and self.chosen.decoder == "auto":  # which decides by the clock, and so not the same everywhere
-            self.facts |= {"decoder": "vae", "decoder_because": "parts of one set are decoded alike: name another decoder for all"}
+        if (
+            self.task.parts > 1 and self.chosen.decoder == "auto"
+        ):  # which decides by the clock, and so not the same everywhere
+            self.facts |= {
+                "decoder": "vae",
+                "decoder_because": "parts of one set are decoded alike: name another decoder for all",
+            }
             return
-        at = decoders.Situation(self.turbo.pipe, self.target, self.turbo.size, self._draw, self.images, budget.remaining(), self.chosen.tiny)
+        at = decoders.Situation(
+            self.turbo.pipe,
+            self.target,
+            self.turbo.size,
+            self._draw,
+            self.images,
+            budget.remaining(),
+            self.chosen.tiny,
+        )
         try:
             choice = decoders.choose(self.chosen.decoder, at)
         except RuntimeError as error:
@@ -166,7 +203,12 @@ class Studio:
         words = [every[index * len(every) // count % len(every)] for index in range(count)]
         sources = [sampler.generator(self.task.seed, -1, index) for index in range(count)]
         step = decoders.CHUNK
-        return torch.cat([self.turbo.latents(words[at : at + step], sources[at : at + step]) for at in range(0, count, step)])
+        return torch.cat(
+            [
+                self.turbo.latents(words[at : at + step], sources[at : at + step])
+                for at in range(0, count, step)
+            ]
+        )
 
     def make(self, batch: Images) -> Round:
         """The images of ``batch`` and their copies, uint8 [n * (1 + copies), C, S, S], with labels and marks.
@@ -183,7 +225,9 @@ class Studio:
             if not _is_out_of_memory(error):
                 raise
             if len(batch) == 1:
-                raise UserError(f"there is no memory for one image of {self.turbo.size} pixels; give a smaller one with --option size=256") from None
+                raise UserError(
+                    f"there is no memory for one image of {self.turbo.size} pixels; give a smaller one with --option size=256"
+                ) from None
         else:
             self.size.took(len(batch), time.perf_counter() - began)
             return made
@@ -196,7 +240,10 @@ class Studio:
         self.size.out_of_memory(len(batch))
         half = len(batch) // 2
         first, second = self.make(batch[:half]), self.make(batch[half:])
-        return tuple(torch.cat([torch.as_tensor(one), torch.as_tensor(other)]) for one, other in zip(first, second, strict=True))  # type: ignore[return-value]
+        return tuple(
+            torch.cat([torch.as_tensor(one), torch.as_tensor(other)])
+            for one, other in zip(first, second, strict=True)
+        )  # type: ignore[return-value]
 
     @torch.inference_mode()
     def _make(self, batch: Images) -> Round:
@@ -204,27 +251,42 @@ class Studio:
         # The next image of a class takes its next wording.
         words = [self.wordings[label][index % len(self.wordings[label])] for label, index in batch]
         images = decoders.to_uint8(self.decode(self.turbo.latents(words, generators)))
-        return _with_copies(images, torch.tensor([label for label, _ in batch]), self.chosen, generators)
+        return _with_copies(
+            images, torch.tensor([label for label, _ in batch]), self.chosen, generators
+        )
 
     def compile(self, budget: Budget) -> None:
         """Compiles the UNet for one size of batch, where that was asked for or pays; the record says what it took, or why it failed."""
-        pays = self.task.device.startswith("cuda") and self.task.ipc is None and budget.remaining() * AT_MOST > COMPILING
+        pays = (
+            self.task.device.startswith("cuda")
+            and self.task.ipc is None
+            and budget.remaining() * AT_MOST > COMPILING
+        )
         if self.chosen.compile == "no" or (self.chosen.compile == "auto" and not pays):
             return
         began = time.monotonic()
         problem = self.turbo.compile(self.size.size)
         self.lanes = 1 if not problem and self.task.device == "cpu" else self.lanes
-        self.compiled = {"compile": problem or "yes", "compile_seconds": round(time.monotonic() - began, 2)}
+        self.compiled = {
+            "compile": problem or "yes",
+            "compile_seconds": round(time.monotonic() - began, 2),
+        }
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     """Libraries below torch raise plain errors."""
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in ("out of memory", "allocate memory", "ALLOC_FAILED"))
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        text in str(error) for text in ("out of memory", "allocate memory", "ALLOC_FAILED")
+    )
 
 
-def _with_copies(images: Tensor, labels: Tensor, chosen: Settings, generators: list[torch.Generator]) -> Round:
+def _with_copies(
+    images: Tensor, labels: Tensor, chosen: Settings, generators: list[torch.Generator]
+) -> Round:
     """Each image and then its copies, on the CPU, with marks that tell them apart."""
-    copies = pda.augment(images, chosen.copies, chosen.pda, generators).unflatten(0, (len(images), chosen.copies))
+    copies = pda.augment(images, chosen.copies, chosen.pda, generators).unflatten(
+        0, (len(images), chosen.copies)
+    )
     together = torch.cat([images[:, None], copies], 1).flatten(0, 1).cpu()
     sampled = torch.zeros(len(images), 1 + chosen.copies, dtype=torch.bool)
     sampled[:, 0] = True

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 BUNDLED = {"turbo-mini": Path(__file__).parent / "turbo_mini"}
 PIPELINES = ("StableDiffusionXLPipeline", "StableDiffusionPipeline")
-TURBO = ("EulerAncestralDiscreteScheduler", {"timestep_spacing": "trailing"})  # SDXL-Turbo's scheduler
+TURBO = (
+    "EulerAncestralDiscreteScheduler",
+    {"timestep_spacing": "trailing"},
+)  # SDXL-Turbo's scheduler
 LORA = "pytorch_lora_weights.safetensors"
 
 
@@ -42,8 +45,14 @@ class Known:
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 KNOWN = {
-    "sdxl-turbo": Known("stabilityai/sdxl-turbo", "non-commercial; commercial use needs an agreement with Stability AI"),
-    "sd-turbo": Known("stabilityai/sd-turbo", "non-commercial; commercial use needs an agreement with Stability AI"),
+    "sdxl-turbo": Known(
+        "stabilityai/sdxl-turbo",
+        "non-commercial; commercial use needs an agreement with Stability AI",
+    ),
+    "sd-turbo": Known(
+        "stabilityai/sd-turbo",
+        "non-commercial; commercial use needs an agreement with Stability AI",
+    ),
     "sdxl-lightning": Known(
         SDXL,
         "CreativeML Open RAIL++-M",
@@ -96,7 +105,8 @@ class Model:
             "model": self.name,
             "model_sha256": self.weights_sha256,
             "model_trained_on": self.story.get("trained_on", "not stated by the model"),
-            "model_licence": self.story.get("licence") or (self.known.licence if self.known else "see the model's card"),
+            "model_licence": self.story.get("licence")
+            or (self.known.licence if self.known else "see the model's card"),
         }
 
 
@@ -107,18 +117,26 @@ def locate(name: str) -> Model:
         UserError: there is none, or it is no pipeline of `PIPELINES`.
     """
     folder = BUNDLED.get(name, Path(name).expanduser())
-    known = KNOWN.get(name) or next((one for one in KNOWN.values() if one.pipeline == name and not one.unet), None)
+    known = KNOWN.get(name) or next(
+        (one for one in KNOWN.values() if one.pipeline == name and not one.unet), None
+    )
     unet = None
     if not folder.is_dir():
         if not known and not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
-            raise UserError(f"no model folder {name}; give a folder, a hub id such as stabilityai/sdxl-turbo, or {', '.join([*BUNDLED, *KNOWN])}")
-        folder = _from_hub(known.pipeline if known else name, {"unet": None} if known and known.unet else {})
+            raise UserError(
+                f"no model folder {name}; give a folder, a hub id such as stabilityai/sdxl-turbo, or {', '.join([*BUNDLED, *KNOWN])}"
+            )
+        folder = _from_hub(
+            known.pipeline if known else name, {"unet": None} if known and known.unet else {}
+        )
         unet = hub_file(*known.unet) if known and known.unet else None
     if not (folder / "model_index.json").is_file():
         raise UserError(f"{folder} is no model folder: it has no model_index.json")
     kind = _pipeline_class(folder)
     if kind not in PIPELINES:
-        raise UserError(f"model {name} is a {kind}; generative-turbo needs a {' or a '.join(PIPELINES)}")
+        raise UserError(
+            f"model {name} is a {kind}; generative-turbo needs a {' or a '.join(PIPELINES)}"
+        )
     shown = name if name in BUNDLED or not Path(name).exists() else folder.resolve().name
     return Model(shown, folder, unet, known, story(folder))
 
@@ -137,12 +155,23 @@ def load(model: Model, device: str, dtype: torch.dtype | None = None) -> Any:
     _silence_transformers()
     dtype = dtype or (torch.float32 if device == "cpu" else torch.float16)
     kind = _pipeline_class(model.folder)
-    extras: dict[str, Any] = {"add_watermarker": False} if kind == PIPELINES[0] else {"safety_checker": None, "requires_safety_checker": False}
+    extras: dict[str, Any] = (
+        {"add_watermarker": False}
+        if kind == PIPELINES[0]
+        else {"safety_checker": None, "requires_safety_checker": False}
+    )
     try:
         if model.unet:
             extras["unet"] = _unet(model, dtype)
         variant = "fp16" if any(model.folder.glob("*/*.fp16.safetensors")) else None
-        pipe = getattr(diffusers, kind).from_pretrained(model.folder, variant=variant, dtype=dtype, use_safetensors=True, local_files_only=True, **extras)
+        pipe = getattr(diffusers, kind).from_pretrained(
+            model.folder,
+            variant=variant,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            **extras,
+        )
     except Exception as error:  # whatever a damaged folder makes the libraries raise
         raise UserError(f"model folder {model.folder} can't be loaded: {one_line(error)}") from None
     name, settings = model.known.scheduler if model.known else TURBO
@@ -150,8 +179,14 @@ def load(model: Model, device: str, dtype: torch.dtype | None = None) -> Any:
         pipe.scheduler = getattr(diffusers, name).from_config(pipe.scheduler.config, **settings)
     pipe.set_progress_bar_config(disable=True)
     pipe.to(device)
-    if dtype == torch.float16 and pipe.vae.config.force_upcast:  # once, where the pipeline would recast it at every call
-        pipe.vae.to(torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32)
+    if (
+        dtype == torch.float16 and pipe.vae.config.force_upcast
+    ):  # once, where the pipeline would recast it at every call
+        pipe.vae.to(
+            torch.bfloat16
+            if device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
+            else torch.float32
+        )
     return pipe
 
 
@@ -174,14 +209,27 @@ def _fold_upsampling(net: Any) -> None:
     from diffusers.models.upsampling import Upsample2D
 
     for layer in net.modules():
-        if isinstance(layer, Upsample2D) and layer.use_conv and layer.interpolate and not layer.norm and layer.conv.kernel_size == (3, 3):
+        if (
+            isinstance(layer, Upsample2D)
+            and layer.use_conv
+            and layer.interpolate
+            and not layer.norm
+            and layer.conv.kernel_size == (3, 3)
+        ):
             kernel = layer.conv.weight.detach().flip(2, 3).transpose(0, 1)
-            boxes = F.conv2d(F.pad(kernel.float().flatten(0, 1)[:, None], [1] * 4), torch.ones(1, 1, 2, 2, device=kernel.device))
-            layer.register_buffer("folded", boxes.view(*kernel.shape[:2], 4, 4).to(kernel.dtype), persistent=False)
+            boxes = F.conv2d(
+                F.pad(kernel.float().flatten(0, 1)[:, None], [1] * 4),
+                torch.ones(1, 1, 2, 2, device=kernel.device),
+            )
+            layer.register_buffer(
+                "folded", boxes.view(*kernel.shape[:2], 4, 4).to(kernel.dtype), persistent=False
+            )
             layer.forward = partial(_upsampled, layer)
 
 
-def _upsampled(layer: Any, hidden_states: torch.Tensor, output_size: Sequence[int] | None = None) -> torch.Tensor:
+def _upsampled(
+    layer: Any, hidden_states: torch.Tensor, output_size: Sequence[int] | None = None
+) -> torch.Tensor:
     """``output_size`` is twice that of ``hidden_states`` [n, c, h, w] wherever `_fold_upsampling` applies."""
     import torch.nn.functional as F
 
@@ -197,7 +245,9 @@ def add_lora(pipe: Any, lora: str) -> dict[str, str]:
     path = Path(lora).expanduser()
     file = path / LORA
     if not file.is_file():
-        raise UserError(f"{path} is no folder of a LoRA adapter: it has no {LORA}; `ddbench-turbo adapt --output DIR` makes one")
+        raise UserError(
+            f"{path} is no folder of a LoRA adapter: it has no {LORA}; `ddbench-turbo adapt --output DIR` makes one"
+        )
     try:
         pipe.load_lora_weights(path, weight_name=LORA)
         if not pipe.get_list_adapters():
@@ -205,8 +255,14 @@ def add_lora(pipe: Any, lora: str) -> dict[str, str]:
         pipe.fuse_lora()
         pipe.unload_lora_weights()
     except Exception as error:  # wrong shapes and damaged files make the libraries raise many kinds
-        raise UserError(f"adapter {path} can't be used with this model: {one_line(error)}") from None
-    return {"lora": path.resolve().name, "lora_sha256": _file_sha256(file), "trained_on": story(path).get("trained_on", "not stated by the adapter")}
+        raise UserError(
+            f"adapter {path} can't be used with this model: {one_line(error)}"
+        ) from None
+    return {
+        "lora": path.resolve().name,
+        "lora_sha256": _file_sha256(file),
+        "trained_on": story(path).get("trained_on", "not stated by the adapter"),
+    }
 
 
 def story(folder: Path) -> dict[str, Any]:
@@ -238,7 +294,11 @@ def _from_hub(repository: str, without: Mapping[str, None]) -> Path:
 
     try:
         try:
-            return Path(DiffusionPipeline.download(repository, variant="fp16", use_safetensors=True, **without))
+            return Path(
+                DiffusionPipeline.download(
+                    repository, variant="fp16", use_safetensors=True, **without
+                )
+            )
         except ValueError:  # a model without that variant
             return Path(DiffusionPipeline.download(repository, use_safetensors=True, **without))
     except Exception as error:
@@ -257,7 +317,9 @@ def _pipeline_class(folder: Path) -> str:
     try:
         return str(json.loads((folder / "model_index.json").read_text())["_class_name"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{folder / 'model_index.json'} names no pipeline class; get the model again") from None
+        raise UserError(
+            f"{folder / 'model_index.json'} names no pipeline class; get the model again"
+        ) from None
 
 
 def _unet(model: Model, dtype: torch.dtype) -> Any:
@@ -268,7 +330,9 @@ def _unet(model: Model, dtype: torch.dtype) -> Any:
 
     assert model.unet
     with torch.device("meta"):  # no random weights for what is loaded anyway
-        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(model.folder / "unet"))
+        unet = UNet2DConditionModel.from_config(
+            UNet2DConditionModel.load_config(model.folder / "unet")
+        )
     unet.load_state_dict(load_file(model.unet), assign=True)
     return unet.to(dtype).eval()
 

@@ -33,7 +33,17 @@ class Policy:
 POLICIES = {
     "none": Policy(copies=0),
     # What the published code does, but for its random crop, which crops to the size that the image has already.
-    "published": Policy(4, flip=0.8, flip_vertical=0.8, tone=0.5, tone_range=0.2, rotate=0.8, degrees=60, gamma=0.5, gamma_range=0.2),
+    "published": Policy(
+        4,
+        flip=0.8,
+        flip_vertical=0.8,
+        tone=0.5,
+        tone_range=0.2,
+        rotate=0.8,
+        degrees=60,
+        gamma=0.5,
+        gamma_range=0.2,
+    ),
     # Pictures that could show the same thing: upright, slightly turned and lit. No mirroring: where it makes sense
     # (photos), recipes with DSA mirror anyway; where it doesn't (shoes that all point left), it costs accuracy.
     "default": Policy(1, tone=1, tone_range=0.1, rotate=1, degrees=10),
@@ -41,7 +51,12 @@ POLICIES = {
 DRAWS = 9  # uniform numbers for each copy: whether and how, brightness apart
 
 
-def augment(images: Tensor, copies: int, policy: str | Policy, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
+def augment(
+    images: Tensor,
+    copies: int,
+    policy: str | Policy,
+    generator: torch.Generator | Sequence[torch.Generator],
+) -> Tensor:
     """Augmented copies of each image, every copy with parameters of its own.
 
     Args:
@@ -79,7 +94,9 @@ def augment(images: Tensor, copies: int, policy: str | Policy, generator: torch.
     toned = x * (1 + between(policy.tone_range)) + 255 * between(policy.tone_range)
     x = torch.where(chosen(policy.tone), toned.clamp(0, 255), x)
     x = torch.where(chosen(policy.rotate), _turned(x, between(policy.degrees)), x)
-    x = torch.where(chosen(policy.gamma), 255 * (x / 255).clamp(0, 1) ** (1 + between(policy.gamma_range)), x)
+    x = torch.where(
+        chosen(policy.gamma), 255 * (x / 255).clamp(0, 1) ** (1 + between(policy.gamma_range)), x
+    )
     return x.round().clamp(0, 255).to(torch.uint8)
 
 
@@ -92,7 +109,9 @@ def _turned(images: Tensor, degrees: Tensor) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=True)
 
 
-def _uniform(count: int, numbers: int, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
+def _uniform(
+    count: int, numbers: int, generator: torch.Generator | Sequence[torch.Generator]
+) -> Tensor:
     """[count, numbers] in [0, 1)."""
     if isinstance(generator, torch.Generator):
         return torch.rand(count, numbers, generator=generator)

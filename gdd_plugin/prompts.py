@@ -95,10 +95,14 @@ def check_style(style: str) -> tuple[str, ...]:
         return TEMPLATES[style]
     if "{name}" in style:
         return (style,)
-    raise ValueError(f"expected {', '.join(['bare', *TEMPLATES])}, or a template with {{name}} in it")
+    raise ValueError(
+        f"expected {', '.join(['bare', *TEMPLATES])}, or a template with {{name}} in it"
+    )
 
 
-def class_prompts(names: Sequence[str], dataset: str, style: str = "name", synonyms: Sequence[Sequence[str]] = ()) -> list[list[str]]:
+def class_prompts(
+    names: Sequence[str], dataset: str, style: str = "name", synonyms: Sequence[Sequence[str]] = ()
+) -> list[list[str]]:
     """The prompts of every class, in the order of ``names``.
 
     ``style`` is a key of `TEMPLATES`; a template of one's own that holds ``{name}``; or ``bare``, the
@@ -108,10 +112,15 @@ def class_prompts(names: Sequence[str], dataset: str, style: str = "name", synon
         ValueError: the style is neither known nor a template.
     """
     if style == "bare":
-        return [[", ".join(map(clean, words))] for words in (synonyms or [[name] for name in names])]
+        return [
+            [", ".join(map(clean, words))] for words in (synonyms or [[name] for name in names])
+        ]
     templates = check_style(style)
     senses = SENSES.get(dataset, {})
-    return [[_filled(template, senses.get(name, clean(name))) for template in templates] for name in names]
+    return [
+        [_filled(template, senses.get(name, clean(name))) for template in templates]
+        for name in names
+    ]
 
 
 def _filled(template: str, name: str) -> str:

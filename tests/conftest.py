@@ -15,27 +15,24 @@ from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
+from project import COMMAND, TESTS, installed, pip_install
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # processes that run tests beside each other share the cores; torch reads this when it is imported
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # processes that run tests beside each other share the cores; torch reads this when it is imported
     os.environ["OMP_NUM_THREADS"] = "1"
 
-from benchmark_adapters import cli, conformance, cost, custody, harness, host, plan, supervisor, worker
-from leaderboard import store
+from benchmark_adapters import cli
+from benchmark_adapters import plugins as host
+from benchmark_adapters.execution import sandbox as custody
+from benchmark_adapters.execution import supervisor, worker
+from benchmark_adapters.runs import estimate as cost
+from benchmark_adapters.runs import pipeline as harness
+from benchmark_adapters.runs import plugin_check as conformance
+from benchmark_adapters.runs import request as plan
+from leaderboard.records import store
 
-TESTS = Path(__file__).parent
-ROOT = TESTS.parent
-COMMAND = Path(sys.executable).parent / "ddbench"
 Ddbench = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def pip_install(source: Path, target: Path) -> None:
-    """Installs a distribution from a folder, without network."""
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "--target", str(target), str(source)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
 
 
 @pytest.fixture(scope="session")
@@ -55,28 +52,13 @@ def _cache(shared):
 
 @pytest.fixture(scope="session")
 def strange_folder(tmp_path_factory):
-    """``ddbench-strange``, the distribution in tests/thirdparty, installed by pip into a folder of its own."""
+    """``ddbench-strange``, the distribution in tests/example_plugin, installed by pip into a folder of its own."""
     source, target = tmp_path_factory.mktemp("source") / "strange", tmp_path_factory.mktemp("site")
     source.mkdir()
-    for file in (TESTS / "thirdparty").glob("*.*"):
+    for file in (TESTS / "example_plugin").glob("*.*"):
         (source / file.name).write_text(file.read_text())
     pip_install(source, target)
     return target
-
-
-@contextlib.contextmanager
-def installed(*folders: Path):
-    """A host with the distributions in ``folders``, which child processes see too; afterwards they are as if they had not been imported."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
-        for folder in folders:
-            patch.syspath_prepend(folder)
-        try:
-            yield
-        finally:
-            for name, module in list(sys.modules.items()):
-                if any(Path(getattr(module, "__file__", None) or "/").is_relative_to(folder) for folder in folders):
-                    del sys.modules[name]
 
 
 @pytest.fixture
@@ -93,7 +75,9 @@ def ddbench(tmp_path, capfd) -> Ddbench:
     It runs in this process, since importing torch takes longer than what most commands do; `shell` is the installed command.
     """
 
-    def run(*arguments: object, path: list[Path] | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, path: list[Path] | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         with installed(*path or []), pytest.MonkeyPatch.context() as patch:
             patch.chdir(tmp_path)
             for name, value in variables.items():
@@ -111,7 +95,9 @@ def ddbench_turbo(capfd) -> Ddbench:
     return lambda *arguments: _call(cli.main, ["ddbench-turbo", *map(str, arguments)], capfd)
 
 
-def _call(main: Callable[[], object], words: list[str], capfd: pytest.CaptureFixture[str]) -> subprocess.CompletedProcess[str]:
+def _call(
+    main: Callable[[], object], words: list[str], capfd: pytest.CaptureFixture[str]
+) -> subprocess.CompletedProcess[str]:
     with pytest.MonkeyPatch.context() as patch, _signals_kept():
         patch.setattr(sys, "argv", words)
         capfd.readouterr()
@@ -137,7 +123,7 @@ def trusting(monkeypatch):
 
     The class-order probe is hardly trained; where it matters, that is test_inspection.py.
     """
-    monkeypatch.setattr("benchmark_adapters.class_order.MOST_STEPS", 5)
+    monkeypatch.setattr("benchmark_adapters.distilled.class_order.MOST_STEPS", 5)
 
     def ask(module, job, seconds, memory):
         work = importlib.import_module(module).work
@@ -171,7 +157,15 @@ def methods_here(monkeypatch):
                     raise Stopped from None
 
             with contextlib.suppress(Stopped):
-                worker._execute({**job.facts, "rounds": str(folder / "rounds"), "limit": limit, "deadline": began + limit}, send)
+                worker._execute(
+                    {
+                        **job.facts,
+                        "rounds": str(folder / "rounds"),
+                        "limit": limit,
+                        "deadline": began + limit,
+                    },
+                    send,
+                )
                 send("end")
         return supervisor._together(outcomes, jobs[0].facts["ipc"] is None)
 
@@ -183,9 +177,22 @@ def methods_here(monkeypatch):
 def shell(tmp_path) -> Ddbench:
     """The installed command in a process of its own, otherwise as `ddbench`."""
 
-    def run(*arguments: object, path: list[Path] | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path or [])), **variables}
-        return subprocess.run([COMMAND, *map(str, arguments)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    def run(
+        *arguments: object, path: list[Path] | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, path or [])),
+            **variables,
+        }
+        return subprocess.run(
+            [COMMAND, *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
 
     return run
 
@@ -196,8 +203,19 @@ def started(strange_folder, tmp_path):
     processes = []
 
     def start(*arguments: str, program: str | Path = COMMAND) -> subprocess.Popen[str]:
-        environment = {**os.environ, "PYTHONPATH": str(strange_folder), "ASLEEP": str(tmp_path / "asleep")}
-        process = subprocess.Popen([program, *arguments], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(strange_folder),
+            "ASLEEP": str(tmp_path / "asleep"),
+        }
+        process = subprocess.Popen(
+            [program, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         processes.append(process)
         return process
 
@@ -207,14 +225,6 @@ def started(strange_folder, tmp_path):
         process.communicate()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
-    """Fails after a time that only a hang can take."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 class Clock:
     """The harness's clock, which tests put forward: a limit is reached at a known round on every machine, and nobody waits for it."""
 
@@ -222,7 +232,9 @@ class Clock:
         self.ahead = 0.0
         self.go()
         self._listen = supervisor._listen
-        monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + self.ahead))
+        monkeypatch.setattr(
+            supervisor, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + self.ahead)
+        )
         monkeypatch.setattr(supervisor, "_listen", self._listen_and_jump)
 
     def go(self) -> None:
@@ -231,7 +243,9 @@ class Clock:
 
     def jump_after(self, rounds: int) -> None:
         """Past the limit of each run from now on, once a process of it has yielded so many rounds."""
-        self.jump_when(lambda workers: any(len(worker.outcome.rounds) == rounds for worker in workers))
+        self.jump_when(
+            lambda workers: any(len(worker.outcome.rounds) == rounds for worker in workers)
+        )
 
     def jump_when(self, condition: Callable[[list[supervisor.Worker]], bool]) -> None:
         """The same, once ``condition`` holds for the run's processes; it is checked after each of their events."""
@@ -239,7 +253,9 @@ class Clock:
 
     def _listen_and_jump(self, workers, deadline, log, note):
         def noting(worker, event):
-            if supervisor.time.monotonic() > deadline:  # it was read together with what came in time
+            if (
+                supervisor.time.monotonic() > deadline
+            ):  # it was read together with what came in time
                 return False
             ended = note(worker, event)
             if self._condition(workers):
@@ -283,7 +299,8 @@ def clothes():
     """Fashion-MNIST's bundled training images, float32 [1000, 1, 28, 28], normalised, and their labels."""
     import torch
 
-    from benchmark_adapters import datasets, training
+    from benchmark_adapters import datasets
+    from benchmark_adapters.scoring import training
 
     images, labels = datasets.load(datasets.FASHION_MNIST, "train", bundled=True)
     return training.normalise(images, datasets.FASHION_MNIST), torch.from_numpy(labels)
@@ -337,7 +354,9 @@ def real_runs(strange_folder, tmp_path_factory):
     runs = tmp_path_factory.mktemp("real") / "runs"
     with installed(strange_folder):
         for track in ("few", "pair"):
-            for todo in plan.plan(plan.Request("random-real", track=track, runs=runs, device="cpu"), host.build()):
+            for todo in plan.plan(
+                plan.Request("random-real", track=track, runs=runs, device="cpu"), host.build()
+            ):
                 harness.run(todo)
     return runs
 
@@ -347,7 +366,11 @@ def exported(strange_folder, real_runs, tmp_path_factory):
     """The images of the run on ``few`` as a challenge's submission."""
     folder = tmp_path_factory.mktemp("submission") / "team"
     (run,) = (run for run in store.runs_in([real_runs]) if run.parts[-4] == "few")
-    subprocess.run([COMMAND, "export", run, "--format", "eccv2024", "--output", folder], check=True, env={**os.environ, "PYTHONPATH": str(strange_folder)})
+    subprocess.run(
+        [COMMAND, "export", run, "--format", "eccv2024", "--output", folder],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(strange_folder)},
+    )
     return folder
 
 

@@ -29,14 +29,24 @@ ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 SEEDS = (0, 1)
 STUDENTS = ("convnet3", "convnet4", "convnet3-bn", "resnet18", "alexnet", "vgg11", "mlp")
-RECIPES = ("quickstart/1", "eccv2024/1", "dsa/1", "dcbench/1", "ddranking-hard/1", "ddranking-plain/1")
+RECIPES = (
+    "quickstart/1",
+    "eccv2024/1",
+    "dsa/1",
+    "dcbench/1",
+    "ddranking-hard/1",
+    "ddranking-plain/1",
+)
 FEW, MANY = 2, 510  # epochs over 100 images; 50,000 passes are enough to be compiled
 SAMPLING = {  # options of generative-turbo
     "default": {},
     "published": {"preset": "published"},
     "no augmentation": {"pda": "none"},
     "augmentation of the paper": {"pda": "published", "copies": 2},
-    **{f"prompts {style}": {"prompts": style} for style in ("photo", "centered", "diverse", "bare", "a {name} on a hanger")},
+    **{
+        f"prompts {style}": {"prompts": style}
+        for style in ("photo", "centered", "diverse", "bare", "a {name} on a hanger")
+    },
     **{f"decoder {name}": {"decoder": name} for name in ("vae", "fitted")},
     "decoder tiny": {"decoder": "tiny", "tiny": "./tiny"},
     "batches of 7": {"batch": 7},
@@ -51,9 +61,16 @@ SAMPLING = {  # options of generative-turbo
 
 def ddbench(*arguments: str) -> dict:
     """The document that a command prints."""
-    done = subprocess.run([Path(sys.executable).parent / "ddbench", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ddbench", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
-        raise click.ClickException(f"ddbench {' '.join(arguments)} failed: {done.stderr.strip().splitlines()[-1:]}")
+        raise click.ClickException(
+            f"ddbench {' '.join(arguments)} failed: {done.stderr.strip().splitlines()[-1:]}"
+        )
     return json.loads(done.stdout) if "--json" in arguments else {}
 
 
@@ -68,14 +85,29 @@ def sampled() -> Iterator[tuple[str, str]]:
     torch.set_num_threads(1)
     _save_models()
     (turbo,) = ddbench_methods()
-    (fashion_mnist,) = (dataset for dataset in ddbench_datasets() if dataset.name == "fashion-mnist")
+    (fashion_mnist,) = (
+        dataset for dataset in ddbench_datasets() if dataset.name == "fashion-mnist"
+    )
 
     def made(options: dict, seed: int = 0, **part: int) -> str:
         chosen = {option.name: option.default for option in turbo.options} | options
-        task = Task("quickstart", fashion_mnist, seed, "cpu", 6, chosen, lambda: None, lambda **facts: None, **part)
+        task = Task(
+            "quickstart",
+            fashion_mnist,
+            seed,
+            "cpu",
+            6,
+            chosen,
+            lambda: None,
+            lambda **facts: None,
+            **part,
+        )
         digest = hashlib.sha256()
         for images, labels, *_ in turbo.distill(task, Budget(3600.0, time.monotonic() + 3600)):
-            digest.update(torch.as_tensor(images).numpy().tobytes() + torch.as_tensor(labels).numpy().tobytes())
+            digest.update(
+                torch.as_tensor(images).numpy().tobytes()
+                + torch.as_tensor(labels).numpy().tobytes()
+            )
         return digest.hexdigest()
 
     for name, options in SAMPLING.items():
@@ -84,27 +116,45 @@ def sampled() -> Iterator[tuple[str, str]]:
     for part in range(2):
         yield f"generative-turbo, part {part} of 2", made({}, part=part, parts=2)
     for method in ("generative-turbo", "random-real", "herding", "kmeans"):
-        yield f"run of {method}", ddbench("run", "--method", method, "--ipc", "6", "--repeats", "0", "--json")["images_sha256"]
+        yield (
+            f"run of {method}",
+            ddbench("run", "--method", method, "--ipc", "6", "--repeats", "0", "--json")[
+                "images_sha256"
+            ],
+        )
 
 
 def _save_models() -> None:
     """Folders that the options of `SAMPLING` name: the bundled model with other schedulers, a tiny decoder and an adapter, both random."""
     import torch
-    from diffusers import AutoencoderTiny, AutoPipelineForText2Image, EulerDiscreteScheduler, LCMScheduler
+    from diffusers import (
+        AutoencoderTiny,
+        AutoPipelineForText2Image,
+        EulerDiscreteScheduler,
+        LCMScheduler,
+    )
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
 
     import gdd_plugin
 
     torch.manual_seed(0)
-    pipe = AutoPipelineForText2Image.from_pretrained(Path(gdd_plugin.__file__).parent / "turbo_mini")
+    pipe = AutoPipelineForText2Image.from_pretrained(
+        Path(gdd_plugin.__file__).parent / "turbo_mini"
+    )
     settings = {"timestep_spacing": "trailing"}
     pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
     pipe.save_pretrained("lcm")
-    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, prediction_type="v_prediction", **settings)
+    pipe.scheduler = EulerDiscreteScheduler.from_config(
+        pipe.scheduler.config, prediction_type="v_prediction", **settings
+    )
     pipe.save_pretrained("velocity")
     channels = pipe.vae.config.latent_channels
-    AutoencoderTiny(latent_channels=channels, encoder_block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8)).save_pretrained("tiny")
+    AutoencoderTiny(
+        latent_channels=channels,
+        encoder_block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8, 8),
+    ).save_pretrained("tiny")
     pipe.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
     pipe.save_lora_weights("adapter", unet_lora_layers=get_peft_model_state_dict(pipe.unet))
 
@@ -114,10 +164,15 @@ def scored() -> Iterator[tuple[str, dict]]:
     quick = ("--repeats", "2", "--students", "mlp", "--json")
     made = ddbench("run", "--method", "random-real", "--ipc", "10", *quick)
     ddbench("export", made["run_id"], "--format", "eccv2024", "--output", "team")
-    file = ddbench("score", "team", "--format", "eccv2024", "--track", "quickstart", "--name", "team", *quick)
+    file = ddbench(
+        "score", "team", "--format", "eccv2024", "--track", "quickstart", "--name", "team", *quick
+    )
     again = ddbench("score", made["run_id"], "--repeats", "1", "--json")
     for name, record in (("a run", made), ("a file", file), ("a run again", again)):
-        yield f"score of {name}", {key: record[key] for key in ("images_sha256", "accuracies", "cross", "confusion")}
+        yield (
+            f"score of {name}",
+            {key: record[key] for key in ("images_sha256", "accuracies", "cross", "confusion")},
+        )
 
 
 def trained() -> Iterator[tuple[str, dict]]:
@@ -125,12 +180,14 @@ def trained() -> Iterator[tuple[str, dict]]:
     import reference
     import torch
 
-    from benchmark_adapters import students, training
+    from benchmark_adapters.scoring import students, training
 
     torch.set_num_threads(1)
     images, labels, test = _clothes()
 
-    def result(train, student: str, recipe: object, epochs: int, seed: int, width: int | None) -> dict:
+    def result(
+        train, student: str, recipe: object, epochs: int, seed: int, width: int | None
+    ) -> dict:
         torch.manual_seed(seed)
         net = students.build(student, 10, 28, 1, width)
         losses = train(net, images, labels, recipe, seed, epochs=epochs)
@@ -143,7 +200,9 @@ def trained() -> Iterator[tuple[str, dict]]:
         yield f"{recipe}, compiled", result(training.train, "convnet3", recipe, MANY, 0, 8)
     for student in STUDENTS:
         yield f"student {student}", result(training.train, student, "eccv2024/1", FEW, 0, None)
-    plain = SimpleNamespace(batch_size=256, lr=0.01, momentum=0.9, weight_decay=5e-4)  # as the recipe eccv2024/1
+    plain = SimpleNamespace(
+        batch_size=256, lr=0.01, momentum=0.9, weight_decay=5e-4
+    )  # as the recipe eccv2024/1
     yield "plain loop", result(reference.train, "convnet3", plain, FEW, 0, 8)
 
 
@@ -151,11 +210,17 @@ def _clothes():
     """Real training images and some real test images, normalised, as the challenge's files hold them."""
     import torch
 
-    run = ddbench("run", "--method", "random-real", "--ipc", "10", "--repeats", "0", "--json")["run_id"]
+    run = ddbench("run", "--method", "random-real", "--ipc", "10", "--repeats", "0", "--json")[
+        "run_id"
+    ]
     ddbench("export", run, "--format", "eccv2024", "--truth", "--output", "clothes")
     images = torch.load("clothes/fashionmnist.pt", weights_only=True)
     truth = torch.load("clothes/fashionmnist_test.pt", weights_only=True)
-    return images, torch.arange(10).repeat_interleave(10), (truth["images_val"][:300], truth["labels_val"][:300])
+    return (
+        images,
+        torch.arange(10).repeat_interleave(10),
+        (truth["images_val"][:300], truth["labels_val"][:300]),
+    )
 
 
 def record() -> dict:
@@ -175,7 +240,10 @@ def recording(commit: str, output: Path) -> Iterator[None]:
         git = ["git", "-C", str(ROOT), "worktree"]
         subprocess.run([*git, "add", "--detach", "--quiet", f"{folder}/code", commit], check=True)
         try:
-            other = subprocess.Popen([sys.executable, __file__, str(output)], env={**os.environ, "PYTHONPATH": f"{folder}/code"})
+            other = subprocess.Popen(
+                [sys.executable, __file__, str(output)],
+                env={**os.environ, "PYTHONPATH": f"{folder}/code"},
+            )
             yield
             if other.wait():
                 raise click.ClickException(f"the guard failed at {commit}")
@@ -203,7 +271,9 @@ def main(context: click.Context, output: Path, against: str | None) -> None:
         return
     expected = json.loads(before.read_text())
     differ = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
-    click.echo("\n".join([f"differs: {name}" for name in differ] or [f"all {len(found)} are equal"]))
+    click.echo(
+        "\n".join([f"differs: {name}" for name in differ] or [f"all {len(found)} are equal"])
+    )
     context.exit(1 if differ else 0)
 
 

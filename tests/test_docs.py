@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from installing import install
+
 from benchmark_adapters import hookspecs
 
 ROOT = Path(__file__).parent.parent
@@ -11,15 +13,6 @@ ROOT = Path(__file__).parent.parent
 
 def code(file, language="python"):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / file).read_text(), re.DOTALL)
-
-
-def install(folder, name, text):
-    """A distribution with one module, as an installer leaves it."""
-    (folder / f"{name}.py").write_text(text)
-    info = folder / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[ddbench]\n{name} = {name}\n")
 
 
 def test_every_hook_is_documented_and_typed():
@@ -36,7 +29,19 @@ def test_the_method_of_the_hooks_page_runs(ddbench, tmp_path):
     site = tmp_path / "site"
     site.mkdir()
     install(site, "my_method", text)
-    done = ddbench("run", "--method", "greys", "--option", "noise=9", "--ipc", "3", "--repeats", "0", "--json", path=[site])
+    done = ddbench(
+        "run",
+        "--method",
+        "greys",
+        "--option",
+        "noise=9",
+        "--ipc",
+        "3",
+        "--repeats",
+        "0",
+        "--json",
+        path=[site],
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -50,7 +55,9 @@ def test_the_method_of_the_hooks_page_passes_every_check(ddbench, tmp_path, cloc
     assert done.returncode == 0, done.stdout
     checks = json.loads(done.stdout)["checks"]
     assert {check["status"] for check in checks} == {"ok"}
-    assert all(f"\n| {check['name']} |" in (ROOT / "docs" / "hooks.md").read_text() for check in checks)
+    assert all(
+        f"\n| {check['name']} |" in (ROOT / "docs" / "hooks.md").read_text() for check in checks
+    )
 
 
 def test_the_readmes_plugin_passes_its_checks_and_has_ten_lines(ddbench, tmp_path, clock):

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = {ROOT / "README.md": 5, ROOT / "docs" / "results.md": 2}  # and the number of their generated parts
+DOCUMENTS = {
+    ROOT / "README.md": 5,
+    ROOT / "docs" / "results.md": 2,
+}  # and the number of their generated parts
 PART = re.compile(r"<!-- \$ (?P<command>.*?) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -19,12 +22,16 @@ def output(command: str) -> str:
     environment = {**os.environ, "COLUMNS": "110"}
     environment.pop("PYTHONPATH", None)
     command_line = [Path(sys.executable).parent / program, *arguments]
-    text = subprocess.run(command_line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    text = subprocess.run(
+        command_line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()
     return text if text.startswith("###") else f"```text\n{text}\n```"
 
 
 def generated(text: str) -> str:
-    return PART.sub(lambda part: f"<!-- $ {part['command']} -->\n{output(part['command'])}\n<!-- end -->", text)
+    return PART.sub(
+        lambda part: f"<!-- $ {part['command']} -->\n{output(part['command'])}\n<!-- end -->", text
+    )
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)

@@ -9,7 +9,19 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [  # of benchmark_adapters; a room imports only from floors before its own
     {"budget", "dsa", "provenance", "processes", "results", "winograd"},
     {"types"},
-    {"console", "custody", "official", "progress", "students", "hookspecs", "datasets", "recipes", "checks", "grid", "devices"},
+    {
+        "console",
+        "custody",
+        "official",
+        "progress",
+        "students",
+        "hookspecs",
+        "datasets",
+        "recipes",
+        "checks",
+        "grid",
+        "devices",
+    },
     {"tracks", "fast", "host", "assembly"},
     {"training", "plan", "supervisor", "inspection"},
     {"scoring", "features", "formats"},
@@ -31,7 +43,17 @@ TRAINING = [  # floors of gdd_plugin.training
     {"card"},
     {"cli"},
 ]
-SAMPLING = {"plugin", "method", "prompts", "models", "sampler", "decoders", "batching", "pda", "architecture"}
+SAMPLING = {
+    "plugin",
+    "method",
+    "prompts",
+    "models",
+    "sampler",
+    "decoders",
+    "batching",
+    "pda",
+    "architecture",
+}
 
 
 def imports(files):
@@ -42,13 +64,20 @@ def imports(files):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] in ("benchmark_adapters", "gdd_plugin", "leaderboard")}
+    return {
+        name
+        for name in found
+        if name.split(".")[0] in ("benchmark_adapters", "gdd_plugin", "leaderboard")
+    }
 
 
 def rooms(package):
     """The modules of a package, and the folders of rooms in it, by name: their files."""
     found = {file.stem: [file] for file in (ROOT / package).glob("*.py") if file.stem != "__init__"}
-    return found | {file.parent.name: sorted(file.parent.glob("*.py")) for file in (ROOT / package).glob("*/__init__.py")}
+    return found | {
+        file.parent.name: sorted(file.parent.glob("*.py"))
+        for file in (ROOT / package).glob("*/__init__.py")
+    }
 
 
 def test_leaderboard_imports_nothing_of_the_project():
@@ -62,14 +91,21 @@ def test_the_host_never_imports_the_method():
 
 
 def test_sampling_uses_types_and_hookimpl_alone():
-    allowed = ("benchmark_adapters.hookimpl", "benchmark_adapters.types.", "benchmark_adapters.budget.", "gdd_plugin.")
+    allowed = (
+        "benchmark_adapters.hookimpl",
+        "benchmark_adapters.types.",
+        "benchmark_adapters.budget.",
+        "gdd_plugin.",
+    )
     for name in SAMPLING:
         assert all(used.startswith(allowed) for used in imports(rooms("gdd_plugin")[name])), name
 
 
 def test_sampling_never_imports_training():
     for name in SAMPLING:
-        assert not any(used.startswith("gdd_plugin.training") for used in imports(rooms("gdd_plugin")[name])), name
+        assert not any(
+            used.startswith("gdd_plugin.training") for used in imports(rooms("gdd_plugin")[name])
+        ), name
 
 
 def test_every_room_has_its_floor():
@@ -79,10 +115,20 @@ def test_every_room_has_its_floor():
 
 @pytest.mark.parametrize(
     ("package", "floors", "name"),
-    [(package, floors, name) for package, floors in (("benchmark_adapters", FLOORS), ("gdd_plugin/training", TRAINING)) for name in sorted(rooms(package))],
+    [
+        (package, floors, name)
+        for package, floors in (("benchmark_adapters", FLOORS), ("gdd_plugin/training", TRAINING))
+        for name in sorted(rooms(package))
+    ],
 )
 def test_a_room_imports_only_from_floors_below(package, floors, name):
-    below = set().union(*floors[: next(number for number, floor in enumerate(floors) if name in floor)])
+    below = set().union(
+        *floors[: next(number for number, floor in enumerate(floors) if name in floor)]
+    )
     prefix = package.replace("/", ".") + "."
-    used = {one.removeprefix(prefix).split(".")[0] for one in imports(rooms(package)[name]) if one.startswith(prefix)}
+    used = {
+        one.removeprefix(prefix).split(".")[0]
+        for one in imports(rooms(package)[name])
+        if one.startswith(prefix)
+    }
     assert used & set(rooms(package)) <= below | {name}

@@ -12,37 +12,75 @@ import click
 from benchmark_adapters import console
 from benchmark_adapters.cli import shared
 from benchmark_adapters.types import UserError, one_line
-from leaderboard import store
+from leaderboard.records import store
 
 
 @click.command("run")
-@click.option("--method", required=True, help="Name of the method; `ddbench list methods` shows all.")
+@click.option(
+    "--method", required=True, help="Name of the method; `ddbench list methods` shows all."
+)
 @click.option("--track", default="quickstart", show_default=True)
 @click.option("--dataset", help="One dataset of the track.  [default: all]")
-@click.option("--ipc", metavar="N|max", help="Images per class, or as many as fit into the time limit.  [default: the track's]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling, and the first of the evaluation seeds.")
-@click.option("--time-limit", type=float, metavar="SECONDS", help="For making one distilled set, model loading included.  [default: the track's]")
+@click.option(
+    "--ipc",
+    metavar="N|max",
+    help="Images per class, or as many as fit into the time limit.  [default: the track's]",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Of the sampling, and the first of the evaluation seeds.",
+)
+@click.option(
+    "--time-limit",
+    type=float,
+    metavar="SECONDS",
+    help="For making one distilled set, model loading included.  [default: the track's]",
+)
 @shared.REPEATS
 @shared.STUDENTS
 @shared.DEVICE
 @shared.OPTION
-@click.option("--processes", type=int, default=1, show_default=True, metavar="N", help="Processes that make the set together, a GPU for each.")
-@click.option("--shard", metavar="I/N", help="Make the I-th of N parts of a set, I from 0, for `ddbench merge`.")
+@click.option(
+    "--processes",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that make the set together, a GPU for each.",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Make the I-th of N parts of a set, I from 0, for `ddbench merge`.",
+)
 @shared.DATA
 @shared.KEEP
-@click.option("--plan", "only_plan", is_flag=True, help="Only try the method for some seconds, and show what IPC the limit allows.")
+@click.option(
+    "--plan",
+    "only_plan",
+    is_flag=True,
+    help="Only try the method for some seconds, and show what IPC the limit allows.",
+)
 @shared.AS_JSON
 @console.DEBUG
 @click.pass_context
-def run_command(context: click.Context, /, students: str | None, only_plan: bool, as_json: bool, **asked: Any) -> None:
+def run_command(
+    context: click.Context, /, students: str | None, only_plan: bool, as_json: bool, **asked: Any
+) -> None:
     """Make a distilled set in time, score it, record it.
 
     Exit code 0: status ok; 1: the run ended otherwise and its record says why; 2: wrong usage.
     """
-    from benchmark_adapters import harness, plan
-    from benchmark_adapters.supervisor import INTERRUPTED
+    from benchmark_adapters.execution.supervisor import INTERRUPTED
+    from benchmark_adapters.runs import pipeline as harness
+    from benchmark_adapters.runs import request as plan
 
-    todo = plan.plan(plan.Request(students=shared.names(students), **asked), shared.host_of_plugins())
+    todo = plan.plan(
+        plan.Request(students=shared.names(students), **asked), shared.host_of_plugins()
+    )
     if only_plan:
         _plan(todo, as_json)
         return
@@ -61,21 +99,30 @@ def run_command(context: click.Context, /, students: str | None, only_plan: bool
 @click.command("rerun")
 @click.argument("run")
 @click.option(
-    "--option", "options", multiple=True, metavar="KEY=VALUE", help="Instead of the RUN's, of which records keep only the last name if it was a path."
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Instead of the RUN's, of which records keep only the last name if it was a path.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="[default: the RUN's]")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="[default: the RUN's]"
+)
 @shared.DATA
 @shared.KEEP
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @console.DEBUG
 @click.pass_context
-def rerun_command(context: click.Context, /, run: str, device: str | None, as_json: bool, **asked: Any) -> None:
+def rerun_command(
+    context: click.Context, /, run: str, device: str | None, as_json: bool, **asked: Any
+) -> None:
     """Make a RUN again with its settings and seed; compare.
 
     RUN is a folder, or how its id begins. Warnings tell what is other here than it was then. Exit code 0: status, images and
     accuracies are the same; 1: they are not; 2: wrong usage.
     """
-    from benchmark_adapters import plan, repeating
+    from benchmark_adapters.runs import request as plan
+    from benchmark_adapters.runs import rerun as repeating
 
     folder = shared.find(run, [asked["runs"]])
     try:
@@ -83,7 +130,12 @@ def rerun_command(context: click.Context, /, run: str, device: str | None, as_js
     except ValueError as error:
         raise UserError(str(error)) from None
     parts = shared.host_of_plugins()
-    again = repeating.prepare(folder, record, plan.Request(method="", device=device or repeating.device_of(record), **asked), parts)
+    again = repeating.prepare(
+        folder,
+        record,
+        plan.Request(method="", device=device or repeating.device_of(record), **asked),
+        parts,
+    )
     differences = repeating.surroundings(record)
     _say("warning", differences)
     _say("note", [again.note] if again.note else [])
@@ -94,12 +146,35 @@ def rerun_command(context: click.Context, /, run: str, device: str | None, as_js
     later, agreement = repeating.used(record, new), repeating.compare(record, new)
     _say("warning", later)
     if new.status == "error" != record.status and record.given:
-        _say("note", [f"records keep the last name of a path: if one of {', '.join(record.given)} was a path, give it again by --option KEY=PATH"])
+        _say(
+            "note",
+            [
+                f"records keep the last name of a path: if one of {', '.join(record.given)} was a path, give it again by --option KEY=PATH"
+            ],
+        )
     if as_json:
-        agrees = {"agrees": agreement.whole, "images_agree": agreement.images, "accuracies_agree": agreement.accuracies}
-        click.echo(json.dumps({**agrees, "differences": differences + later, "run": new.run_id, "record": json.loads(new.to_json())}, indent=1))
+        agrees = {
+            "agrees": agreement.whole,
+            "images_agree": agreement.images,
+            "accuracies_agree": agreement.accuracies,
+        }
+        click.echo(
+            json.dumps(
+                {
+                    **agrees,
+                    "differences": differences + later,
+                    "run": new.run_id,
+                    "record": json.loads(new.to_json()),
+                },
+                indent=1,
+            )
+        )
     else:
-        apart = "" if agreement.images else repeating.pixels(folder, made, parts.get("datasets", record.dataset))
+        apart = (
+            ""
+            if agreement.images
+            else repeating.pixels(folder, made, parts.get("datasets", record.dataset))
+        )
         _compare(record, new, agreement, apart)
     context.exit(0 if agreement.whole else 1)
 
@@ -113,21 +188,34 @@ def _compare(record: Any, new: Any, agreement: Any, pixels: str) -> None:
     """What is the same in two records, and how the rest differs."""
     from tabulate import tabulate
 
-    from benchmark_adapters import repeating
+    from benchmark_adapters.runs import rerun as repeating
 
-    click.echo(f"status: {f'the same ({new.status})' if agreement.status else f'{record.status} then, {new.status} now'}")
+    click.echo(
+        f"status: {f'the same ({new.status})' if agreement.status else f'{record.status} then, {new.status} now'}"
+    )
     if not (record.images_sha256 and new.images_sha256):
-        click.echo(f"images: no images to compare{'' if agreement.images else f', IPC {record.ipc} then, {new.ipc} now'}")
+        click.echo(
+            f"images: no images to compare{'' if agreement.images else f', IPC {record.ipc} then, {new.ipc} now'}"
+        )
     elif agreement.images:
         click.echo(f"images: the same (sha256 {new.images_sha256[:12]})")
     else:
         how = f"IPC {record.ipc} then, {new.ipc} now" if record.ipc != new.ipc else pixels
-        click.echo(f"images: differ: sha256 {record.images_sha256[:12]} then, {new.images_sha256[:12]} now{how and f'; {how}'}")
+        click.echo(
+            f"images: differ: sha256 {record.images_sha256[:12]} then, {new.images_sha256[:12]} now{how and f'; {how}'}"
+        )
     if agreement.accuracies is not False:
-        click.echo(f"accuracies: {'none to compare' if agreement.accuracies is None else f'the same, seeds: {record.n}'}")
+        click.echo(
+            f"accuracies: {'none to compare' if agreement.accuracies is None else f'the same, seeds: {record.n}'}"
+        )
         return
-    rows = [(one.student, one.seed, *map(_percent, (one.then, one.now)), _apart(one)) for one in repeating.seeds(record, new)]
-    click.echo(f"accuracies: differ\n\n{tabulate(rows, headers=['student', 'seed', 'then %', 'now %', 'difference'], disable_numparse=True)}")
+    rows = [
+        (one.student, one.seed, *map(_percent, (one.then, one.now)), _apart(one))
+        for one in repeating.seeds(record, new)
+    ]
+    click.echo(
+        f"accuracies: differ\n\n{tabulate(rows, headers=['student', 'seed', 'then %', 'now %', 'difference'], disable_numparse=True)}"
+    )
 
 
 def _percent(fraction: float | None) -> str:
@@ -144,7 +232,7 @@ def _plan(todo: list[Any], as_json: bool) -> None:
 
     from tabulate import tabulate
 
-    from benchmark_adapters import cost
+    from benchmark_adapters.runs import estimate as cost
 
     documents = []
     for one in todo:
@@ -153,9 +241,13 @@ def _plan(todo: list[Any], as_json: bool) -> None:
             name = f"{one.track.name}-{one.dataset.name}-{one.method.name}"
             plot = cost.save(one.runs / "plans", name, found, traces)
         rows = cost.table(found, one)
-        documents.append({"dataset": one.dataset.name, "limit": one.time_limit, **asdict(found), "plan": rows})
+        documents.append(
+            {"dataset": one.dataset.name, "limit": one.time_limit, **asdict(found), "plan": rows}
+        )
         if not as_json:
-            click.echo(f"{one.track.name}, {one.dataset.name}, limit {one.time_limit:g} s\n\n{tabulate(rows, headers='keys')}\n\nplot: {plot}")
+            click.echo(
+                f"{one.track.name}, {one.dataset.name}, limit {one.time_limit:g} s\n\n{tabulate(rows, headers='keys')}\n\nplot: {plot}"
+            )
     if as_json:
         click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
 
@@ -170,12 +262,20 @@ def _plan(todo: list[Any], as_json: bool) -> None:
 @shared.AS_JSON
 @console.DEBUG
 @click.pass_context
-def merge_command(context: click.Context, /, shards: tuple[str, ...], students: str | None, as_json: bool, **asked: Any) -> None:
+def merge_command(
+    context: click.Context,
+    /,
+    shards: tuple[str, ...],
+    students: str | None,
+    as_json: bool,
+    **asked: Any,
+) -> None:
     """Join the shards that runs with --shard made, and score the set.
 
     A RUN is a folder, or how its id begins. Exit codes are those of `run`.
     """
-    from benchmark_adapters import merging, plan
+    from benchmark_adapters.runs import merge as merging
+    from benchmark_adapters.runs import request as plan
 
     folders = [shared.find(run, [asked["runs"]]) for run in shards]
     request = plan.Request(method="", students=shared.names(students), **asked)

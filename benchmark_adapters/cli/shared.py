@@ -11,19 +11,40 @@ from typing import Any, NoReturn
 
 import click
 
-from benchmark_adapters import host
+from benchmark_adapters import plugins as host
 from benchmark_adapters.types import UserError, one_line
-from leaderboard import board, ranking, store, table
+from leaderboard.analysis import ranking
+from leaderboard.analysis import sections as board
+from leaderboard.records import store
+from leaderboard.render import tables as table
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 RUNS = Path("runs")
-REPEATS = click.option("--repeats", type=int, help="Evaluation seeds; 0 makes the distilled set and scores nothing.  [default: the track's]")
-STUDENTS = click.option("--students", metavar="A,B", help="Networks to train instead of the recipe's.")
-DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
-OPTION = click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the method; `ddbench list options METHOD` shows all.")
+REPEATS = click.option(
+    "--repeats",
+    type=int,
+    help="Evaluation seeds; 0 makes the distilled set and scores nothing.  [default: the track's]",
+)
+STUDENTS = click.option(
+    "--students", metavar="A,B", help="Networks to train instead of the recipe's."
+)
+DEVICE = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
+)
+OPTION = click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the method; `ddbench list options METHOD` shows all.",
+)
 DATA = click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
-KEEP = click.option("--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs.")
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the record instead of the table.")
+KEEP = click.option(
+    "--runs", type=FOLDER, default=RUNS, show_default=True, help="Folder that keeps all runs."
+)
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print the record instead of the table."
+)
 
 
 def host_of_plugins() -> host.Host:
@@ -71,10 +92,15 @@ def conclude(context: click.Context, records: list[Any], runs: Path, as_json: bo
     else:
         with contextlib.redirect_stdout(sys.stderr):
             datasets = {name: track.datasets for name, track in host.build().tracks.items()}
-        sections = board.sections([record for _, record in all_entries([runs])], records[0].track, datasets, known=())
+        sections = board.sections(
+            [record for _, record in all_entries([runs])], records[0].track, datasets, known=()
+        )
         click.echo(table.render(sections, "plain"))
         shown = {row["run_id"] for section in sections for row in section.rows}
         for record in records:
             if record.run_id not in shown:
-                click.echo(f"run {record.run_id} is kept and no row: another has the same images, recipe and seeds, which count once", err=True)
+                click.echo(
+                    f"run {record.run_id} is kept and no row: another has the same images, recipe and seeds, which count once",
+                    err=True,
+                )
     context.exit(0 if all(record.status == "ok" for record in records) else 1)

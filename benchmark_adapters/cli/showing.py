@@ -8,10 +8,13 @@ from typing import Any
 
 import click
 
-from benchmark_adapters import console, host
+from benchmark_adapters import console
+from benchmark_adapters import plugins as host
 from benchmark_adapters.cli import shared
 from benchmark_adapters.types import UserError
-from leaderboard import board, store, table
+from leaderboard.analysis import sections as board
+from leaderboard.records import store
+from leaderboard.render import tables as table
 
 
 @click.command("list")
@@ -24,11 +27,18 @@ def list_command(kind: str | None, method: str | None, as_json: bool) -> None:
     if kind == "options":
         if method is None:
             raise UserError("name the method: ddbench list options METHOD")
-        listing = {"options": {option.name: _option_text(option) for option in parts.get("methods", method).options}}
+        listing = {
+            "options": {
+                option.name: _option_text(option) for option in parts.get("methods", method).options
+            }
+        }
     elif method is not None:
         raise UserError(f"unexpected argument {method!r}; only `list options` takes a name")
     else:
-        listing = {one: {name: part.summary for name, part in getattr(parts, one).items()} for one in ([kind] if kind else host.KINDS)}
+        listing = {
+            one: {name: part.summary for name, part in getattr(parts, one).items()}
+            for one in ([kind] if kind else host.KINDS)
+        }
     if as_json:
         click.echo(json.dumps(listing, indent=1))
         return
@@ -47,7 +57,9 @@ def _option_text(option: Any) -> str:
 @click.command("data")
 @click.argument("name", required=False, metavar="[DATASET]")
 @shared.DATA
-@click.option("--download", is_flag=True, help="Get the files of DATASET from where torchvision gets them.")
+@click.option(
+    "--download", is_flag=True, help="Get the files of DATASET from where torchvision gets them."
+)
 def data_command(name: str | None, data: Path | None, download: bool) -> None:
     """Show which real datasets are here; how to get the rest.
 
@@ -65,11 +77,15 @@ def data_command(name: str | None, data: Path | None, download: bool) -> None:
     for dataset in chosen:
         if dataset.bundled:
             test = datasets.load(dataset, "test", bundled=True)
-            click.echo(f"{dataset.name}: {len(test[0]):,} test images bundled, sha256 {datasets.digest(*test)}")
+            click.echo(
+                f"{dataset.name}: {len(test[0]):,} test images bundled, sha256 {datasets.digest(*test)}"
+            )
         try:
             folder = datasets.find(dataset, data)
             test = datasets.load(dataset, "test", data)
-            click.echo(f"{dataset.name}: found in {folder}, {len(test[0]):,} test images, sha256 {datasets.digest(*test)}")
+            click.echo(
+                f"{dataset.name}: found in {folder}, {len(test[0]):,} test images, sha256 {datasets.digest(*test)}"
+            )
         except UserError as error:
             missing = True
             click.echo(f"{dataset.name}: {error}")
@@ -79,11 +95,17 @@ def data_command(name: str | None, data: Path | None, download: bool) -> None:
 
 @click.command("show")
 @click.argument("run")
-@click.option("--runs", type=shared.FOLDER, multiple=True, default=[shared.RUNS], help="Folder of runs.  [default: runs]")
+@click.option(
+    "--runs",
+    type=shared.FOLDER,
+    multiple=True,
+    default=[shared.RUNS],
+    help="Folder of runs.  [default: runs]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the record.")
 def show_command(run: str, runs: tuple[Path, ...], as_json: bool) -> None:
     """Show a RUN: its folder, or how its id begins."""
-    from leaderboard import report
+    from leaderboard.render import report
 
     folder = shared.find(run, runs)
     try:
@@ -95,11 +117,29 @@ def show_command(run: str, runs: tuple[Path, ...], as_json: bool) -> None:
 
 @click.command("leaderboard")
 @click.option("--track", help="One track.  [default: all]")
-@click.option("--runs", type=shared.FOLDER, multiple=True, default=[shared.RUNS], help="Folder of runs; may be given several times.  [default: runs]")
-@click.option("--format", "style", type=click.Choice([*table.FORMATS, "html"]), default="github", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), help="File to write instead of printing; for html the folder of the pages.")
+@click.option(
+    "--runs",
+    type=shared.FOLDER,
+    multiple=True,
+    default=[shared.RUNS],
+    help="Folder of runs; may be given several times.  [default: runs]",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice([*table.FORMATS, "html"]),
+    default="github",
+    show_default=True,
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write instead of printing; for html the folder of the pages.",
+)
 @console.DEBUG
-def leaderboard_command(track: str | None, runs: tuple[Path, ...], style: str, output: Path | None) -> None:
+def leaderboard_command(
+    track: str | None, runs: tuple[Path, ...], style: str, output: Path | None
+) -> None:
     """Show all runs as a table or a page, best first.
 
     Intervals are 95 % t intervals over the evaluation seeds; ranks are shared where Welch's test finds no difference. Published results
@@ -125,21 +165,40 @@ def leaderboard_command(track: str | None, runs: tuple[Path, ...], style: str, o
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN RUN [RUN ...]")
-@click.option("--runs", "roots", type=shared.FOLDER, multiple=True, default=[shared.RUNS], help="Folder of runs.  [default: runs]")
-@click.option("--output", type=shared.FOLDER, help="Folder for a page, with the images side by side.")
+@click.option(
+    "--runs",
+    "roots",
+    type=shared.FOLDER,
+    multiple=True,
+    default=[shared.RUNS],
+    help="Folder of runs.  [default: runs]",
+)
+@click.option(
+    "--output", type=shared.FOLDER, help="Folder for a page, with the images side by side."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @console.DEBUG
-def compare_command(runs: tuple[str, ...], roots: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
+def compare_command(
+    runs: tuple[str, ...], roots: tuple[Path, ...], output: Path | None, as_json: bool
+) -> None:
     """Show how RUNs differ: settings, scores, classes.
 
     Each is compared with the first. A difference of scores is called one only where Welch's test finds it.
     """
-    from leaderboard import comparison, page, report
+    from leaderboard.analysis import comparison
+    from leaderboard.render import pages as page
+    from leaderboard.render import report
 
     folders = [shared.find(run, roots) for run in runs]
     try:
         records = [store.read(folder) for folder in folders]
-        found = comparison.compare(records, [report.class_names(record, folder) for record, folder in zip(records, folders, strict=True)])
+        found = comparison.compare(
+            records,
+            [
+                report.class_names(record, folder)
+                for record, folder in zip(records, folders, strict=True)
+            ],
+        )
         written = page.write_comparison(found, folders, output) if output else None
     except ValueError as error:
         raise UserError(str(error)) from None
@@ -151,7 +210,7 @@ def compare_command(runs: tuple[str, ...], roots: tuple[Path, ...], output: Path
 
 
 def _page(entries: Any, track: str | None, datasets: Any, output: Path | None) -> None:
-    from leaderboard import page
+    from leaderboard.render import pages as page
 
     if output is None:
         raise UserError("--format html needs a folder for the pages: --output DIR")

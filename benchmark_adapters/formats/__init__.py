@@ -5,7 +5,13 @@ from benchmark_adapters.formats.tensors import DDRANKING, MTT
 from benchmark_adapters.types import Format
 
 FORMATS = (
-    Format("native", native.write, native.read, native.find, summary="images.safetensors and manifest.json, as in a run's folder"),
+    Format(
+        "native",
+        native.write,
+        native.read,
+        native.find,
+        summary="images.safetensors and manifest.json, as in a run's folder",
+    ),
     Format(
         "eccv2024",
         tensors.write_eccv2024,
@@ -14,8 +20,32 @@ FORMATS = (
         tensors.write_truth,
         "the ECCV 2024 challenge's submission: cifar100.pt, tinyimagenet.pt, normalised, class by class",
     ),
-    Format("dcbench", tensors.write_dcbench, tensors.read_dcbench, tensors.find_dcbench, summary="DC-BENCH's res_METHOD_DATASET_ConvNet_Nipc.pt, normalised"),
-    Format("mtt", MTT.write, MTT.read, MTT.find, summary="MTT's images_best.pt and labels_best.pt, normalised"),
-    Format("ddranking", DDRANKING.write, DDRANKING.read, DDRANKING.find, summary="DD-Ranking's images.pt and labels.pt, by its normalisation"),
-    Format("imagefolder", imagefolder.write, imagefolder.read, imagefolder.find, summary="PNG files in a folder for each class, with metadata.jsonl"),
+    Format(
+        "dcbench",
+        tensors.write_dcbench,
+        tensors.read_dcbench,
+        tensors.find_dcbench,
+        summary="DC-BENCH's res_METHOD_DATASET_ConvNet_Nipc.pt, normalised",
+    ),
+    Format(
+        "mtt",
+        MTT.write,
+        MTT.read,
+        MTT.find,
+        summary="MTT's images_best.pt and labels_best.pt, normalised",
+    ),
+    Format(
+        "ddranking",
+        DDRANKING.write,
+        DDRANKING.read,
+        DDRANKING.find,
+        summary="DD-Ranking's images.pt and labels.pt, by its normalisation",
+    ),
+    Format(
+        "imagefolder",
+        imagefolder.write,
+        imagefolder.read,
+        imagefolder.find,
+        summary="PNG files in a folder for each class, with metadata.jsonl",
+    ),
 )

@@ -25,7 +25,9 @@ def bounded(files: Iterable[Path]) -> None:
             raise UserError(f"{file} is missing")
         total += file.stat().st_size
         if total > MOST_BYTES:
-            raise UserError(f"{file}: a submission of more than {MOST_BYTES / 2**30:g} GiB is not read")
+            raise UserError(
+                f"{file}: a submission of more than {MOST_BYTES / 2**30:g} GiB is not read"
+            )
 
 
 def load(path: Path) -> Any:
@@ -64,8 +66,17 @@ def tensor(value: Any, path: Path, what: str) -> torch.Tensor:
     """``value`` as a dense tensor on the CPU that is no larger than a submission may be; raises `UserError`."""
     import torch
 
-    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+    if (
+        not isinstance(value, torch.Tensor)
+        or value.layout != torch.strided
+        or value.is_quantized
+        or value.device.type != "cpu"
+    ):
         raise UserError(f"{path}: {what} should be a plain tensor, not {type(value).__name__}")
-    if value.numel() * value.element_size() > MOST_BYTES:  # a view may be larger than what it is a view of
-        raise UserError(f"{path}: {what} of shape {list(value.shape)} is more than {MOST_BYTES / 2**30:g} GiB")
+    if (
+        value.numel() * value.element_size() > MOST_BYTES
+    ):  # a view may be larger than what it is a view of
+        raise UserError(
+            f"{path}: {what} of shape {list(value.shape)} is more than {MOST_BYTES / 2**30:g} GiB"
+        )
     return value.detach()

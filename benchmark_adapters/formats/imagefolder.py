@@ -29,11 +29,15 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
 
     found = _classes(path, dataset)
     if not found:
-        raise UserError(f"{path}: no folders of PNG or JPEG files that are named 00000, new000 or by a class")
+        raise UserError(
+            f"{path}: no folders of PNG or JPEG files that are named 00000, new000 or by a class"
+        )
     files.bounded(file for _, file in found)
     images = np.stack([_picture(file, dataset) for _, file in found])
     labels = np.array([label for label, _ in found], np.int64)
-    return DistilledSet(images, labels, dataset.class_names, np.ones(len(labels), bool), {"folder": path.name})
+    return DistilledSet(
+        images, labels, dataset.class_names, np.ones(len(labels), bool), {"folder": path.name}
+    )
 
 
 def write(sets: Sets, folder: Path) -> None:
@@ -46,7 +50,9 @@ def write(sets: Sets, folder: Path) -> None:
 
     for dataset, distilled in sets.values():
         if distilled.normalisation is not None:
-            raise UserError(f"the set for {dataset.name} is of float32 images, which pictures can't hold; export it as eccv2024, dcbench, mtt or native")
+            raise UserError(
+                f"the set for {dataset.name} is of float32 images, which pictures can't hold; export it as eccv2024, dcbench, mtt or native"
+            )
         place = folder if len(sets) == 1 else folder / dataset.name
         lines = []
         numbers = [0] * dataset.num_classes
@@ -54,8 +60,19 @@ def write(sets: Sets, folder: Path) -> None:
             name = f"{label:05}/class{label:05}_id{numbers[label]:05}.png"
             numbers[label] += 1
             (place / name).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image[0] if dataset.channels == 1 else image.transpose(1, 2, 0)).save(place / name)
-            lines.append(json.dumps({"file_name": name, "label": int(label), "class_name": dataset.class_names[label]}, ensure_ascii=False))
+            Image.fromarray(image[0] if dataset.channels == 1 else image.transpose(1, 2, 0)).save(
+                place / name
+            )
+            lines.append(
+                json.dumps(
+                    {
+                        "file_name": name,
+                        "label": int(label),
+                        "class_name": dataset.class_names[label],
+                    },
+                    ensure_ascii=False,
+                )
+            )
         (place / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -66,7 +83,11 @@ def _classes(path: Path, dataset: Dataset) -> list[tuple[int, Path]]:
     for place in sorted(root.iterdir()) if root.is_dir() else []:
         label = _label(place.name, dataset) if place.is_dir() and not place.is_symlink() else None
         if label is not None:
-            labelled += [(label, file) for file in sorted(place.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
+            labelled += [
+                (label, file)
+                for file in sorted(place.iterdir())
+                if file.suffix.lower() in SUFFIXES and file.is_file()
+            ]
         if len(labelled) > MOST_FILES:
             raise UserError(f"{root}: more than {MOST_FILES:,} pictures")
     return sorted(labelled)
@@ -88,9 +109,13 @@ def _picture(path: Path, dataset: Dataset) -> Array:
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as picture:
             if picture.size != (dataset.image_size, dataset.image_size):  # before it is decoded
-                raise UserError(f"{path}: {picture.size[0]}x{picture.size[1]} pixels, expected {dataset.image_size}x{dataset.image_size}")
+                raise UserError(
+                    f"{path}: {picture.size[0]}x{picture.size[1]} pixels, expected {dataset.image_size}x{dataset.image_size}"
+                )
             if picture.mode not in MODES:
-                raise UserError(f"{path}: a picture of mode {picture.mode}, expected one of {', '.join(MODES)}")
+                raise UserError(
+                    f"{path}: a picture of mode {picture.mode}, expected one of {', '.join(MODES)}"
+                )
             pixels = np.asarray(picture.convert("L" if dataset.channels == 1 else "RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not readable as a picture ({one_line(error, 160)})") from None

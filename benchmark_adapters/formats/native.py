@@ -17,7 +17,10 @@ MOST_MANIFEST = 2**20
 def find(path: Path, dataset: Dataset) -> list[Path]:
     if path.is_file():
         return [path]
-    return next(([place / IMAGES] for place in (path / dataset.name, path) if (place / IMAGES).is_file()), [])
+    return next(
+        ([place / IMAGES] for place in (path / dataset.name, path) if (place / IMAGES).is_file()),
+        [],
+    )
 
 
 def read(path: Path, dataset: Dataset) -> DistilledSet:
@@ -28,7 +31,9 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
     manifest = _manifest(found[0].with_name(MANIFEST))
     named = manifest.get("dataset", dataset.name)
     if named != dataset.name:
-        raise UserError(f"{found[0].with_name(MANIFEST)}: the set is of {one_line(named, 50)}, not of {dataset.name}")
+        raise UserError(
+            f"{found[0].with_name(MANIFEST)}: the set is of {one_line(named, 50)}, not of {dataset.name}"
+        )
     return _set(found[0], dataset, manifest)
 
 
@@ -47,7 +52,14 @@ def write_images(distilled: DistilledSet, path: Path) -> None:
     from safetensors.numpy import save_file
 
     images = "images" if distilled.normalisation is None else "images_float"
-    save_file({images: np.ascontiguousarray(distilled.images), "labels": distilled.labels, "generated": distilled.generated}, path)
+    save_file(
+        {
+            images: np.ascontiguousarray(distilled.images),
+            "labels": distilled.labels,
+            "generated": distilled.generated,
+        },
+        path,
+    )
 
 
 def describe(dataset: str, distilled: DistilledSet) -> dict[str, Any]:
@@ -85,32 +97,66 @@ def _set(path: Path, dataset: Dataset, manifest: dict[str, Any]) -> DistilledSet
 
     try:
         tensors = load_file(path)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        NotImplementedError,
+    ) as error:
         raise UserError(f"{path}: not readable as safetensors ({one_line(error, 160)})") from None
     floats = "images_float" in tensors
     images, labels = tensors.get("images_float" if floats else "images"), tensors.get("labels")
     shape = (dataset.channels, dataset.image_size, dataset.image_size)
-    if images is None or images.dtype != (np.float32 if floats else np.uint8) or images.ndim != 4 or images.shape[1:] != shape or not len(images):
-        raise UserError(f"{path}: expected images uint8 or images_float float32 [N, {', '.join(map(str, shape))}]")
+    if (
+        images is None
+        or images.dtype != (np.float32 if floats else np.uint8)
+        or images.ndim != 4
+        or images.shape[1:] != shape
+        or not len(images)
+    ):
+        raise UserError(
+            f"{path}: expected images uint8 or images_float float32 [N, {', '.join(map(str, shape))}]"
+        )
     if labels is None or labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise UserError(f"{path}: expected labels int64 [{len(images)}]")
     if not 0 <= labels.min() <= labels.max() < dataset.num_classes:
-        raise UserError(f"{path}: labels from {labels.min()} to {labels.max()}, expected 0 to {dataset.num_classes - 1}")
+        raise UserError(
+            f"{path}: labels from {labels.min()} to {labels.max()}, expected 0 to {dataset.num_classes - 1}"
+        )
     generated = tensors.get("generated", np.ones(len(labels), bool))
     if generated.dtype != np.bool_ or generated.shape != labels.shape:
         raise UserError(f"{path}: expected generated bool [{len(images)}]")
     order = np.argsort(labels, kind="stable")
     normalisation = _normalisation(manifest, dataset, path) if floats else None
-    known: dict[str, Any] = {key: manifest[key] for key in ("method", "model", "seed") if key in manifest}
-    return DistilledSet(images[order], labels[order].astype(np.int64), dataset.class_names, generated[order], known, normalisation)
+    known: dict[str, Any] = {
+        key: manifest[key] for key in ("method", "model", "seed") if key in manifest
+    }
+    return DistilledSet(
+        images[order],
+        labels[order].astype(np.int64),
+        dataset.class_names,
+        generated[order],
+        known,
+        normalisation,
+    )
 
 
-def _normalisation(manifest: dict[str, Any], dataset: Dataset, path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _normalisation(
+    manifest: dict[str, Any], dataset: Dataset, path: Path
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     given = manifest.get("normalisation")
     try:
         mean, std = tuple(map(float, given["mean"])), tuple(map(float, given["std"]))  # type: ignore[index]
     except (KeyError, TypeError, ValueError):
         mean, std = (), ()
-    if len(mean) != dataset.channels or len(std) != dataset.channels or not all(0 < value < 1e3 for value in std):
-        raise UserError(f"{path.with_name(MANIFEST)}: images_float need a normalisation with mean and std of {dataset.channels} channel(s)")
+    if (
+        len(mean) != dataset.channels
+        or len(std) != dataset.channels
+        or not all(0 < value < 1e3 for value in std)
+    ):
+        raise UserError(
+            f"{path.with_name(MANIFEST)}: images_float need a normalisation with mean and std of {dataset.channels} channel(s)"
+        )
     return mean, std

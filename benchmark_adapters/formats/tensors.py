@@ -20,20 +20,37 @@ NEAR_A_BYTE = 0.01  # how far a pixel in 0..255 may be from a whole number and s
 Sets = Mapping[str, tuple[Dataset, DistilledSet]]  # by dataset name
 
 
-def restored(images: torch.Tensor, labels: torch.Tensor, dataset: Dataset, normalisation: Normalisation, path: Path) -> DistilledSet:
+def restored(
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    dataset: Dataset,
+    normalisation: Normalisation,
+    path: Path,
+) -> DistilledSet:
     """A set from normalised images, class-major: uint8 where every pixel is a byte's, else float32 as it is."""
     import numpy as np
     import torch
 
     shape = (dataset.channels, dataset.image_size, dataset.image_size)
-    if images.dtype != torch.float32 or tuple(images.shape[1:]) != shape or images.ndim != 4 or not len(images):
+    if (
+        images.dtype != torch.float32
+        or tuple(images.shape[1:]) != shape
+        or images.ndim != 4
+        or not len(images)
+    ):
         kind = str(images.dtype).removeprefix("torch.")
-        raise UserError(f"{path}: images are {kind} {list(images.shape)}, expected float32 [N, {', '.join(map(str, shape))}]")
+        raise UserError(
+            f"{path}: images are {kind} {list(images.shape)}, expected float32 [N, {', '.join(map(str, shape))}]"
+        )
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.shape != (len(images),):
         kind = str(labels.dtype).removeprefix("torch.")
-        raise UserError(f"{path}: labels are {kind} {list(labels.shape)}, expected integers [{len(images)}]")
+        raise UserError(
+            f"{path}: labels are {kind} {list(labels.shape)}, expected integers [{len(images)}]"
+        )
     if not 0 <= int(labels.min()) <= int(labels.max()) < dataset.num_classes:
-        raise UserError(f"{path}: labels from {int(labels.min())} to {int(labels.max())}, expected 0 to {dataset.num_classes - 1}")
+        raise UserError(
+            f"{path}: labels from {int(labels.min())} to {int(labels.max())}, expected 0 to {dataset.num_classes - 1}"
+        )
     order = labels.argsort(stable=True)
     images, labels = images[order].contiguous(), labels[order].long()
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in normalisation)
@@ -42,12 +59,16 @@ def restored(images: torch.Tensor, labels: torch.Tensor, dataset: Dataset, norma
     generated = np.ones(len(labels), bool)
     provenance = {"file": path.name}
     if ((pixels - whole).abs() < NEAR_A_BYTE).all() and whole.min() >= 0 and whole.max() <= 255:
-        return DistilledSet(whole.byte().numpy(), labels.numpy(), dataset.class_names, generated, provenance)
-    return DistilledSet(images.numpy(), labels.numpy(), dataset.class_names, generated, provenance, normalisation)
+        return DistilledSet(
+            whole.byte().numpy(), labels.numpy(), dataset.class_names, generated, provenance
+        )
+    return DistilledSet(
+        images.numpy(), labels.numpy(), dataset.class_names, generated, provenance, normalisation
+    )
 
 
 def _floats(distilled: DistilledSet, normalisation: Normalisation) -> torch.Tensor:
-    from benchmark_adapters.training import images_of
+    from benchmark_adapters.scoring.training import images_of
 
     return images_of(distilled, normalisation)[:]
 
@@ -76,7 +97,9 @@ def read_eccv2024(path: Path, dataset: Dataset) -> DistilledSet:
     file = _one(path, find_eccv2024(path, dataset), f"{_short(dataset)}.pt")
     images = files.tensor(files.load(file), file, "the file")
     if images.ndim < 1 or not len(images) or len(images) % dataset.num_classes:
-        raise UserError(f"{file}: {list(images.shape)} images can't be divided among {dataset.num_classes} classes by their position")
+        raise UserError(
+            f"{file}: {list(images.shape)} images can't be divided among {dataset.num_classes} classes by their position"
+        )
     labels = torch.arange(dataset.num_classes).repeat_interleave(len(images) // dataset.num_classes)
     return restored(images, labels, dataset, _own(dataset), file)
 
@@ -92,7 +115,7 @@ def write_truth(tests: Mapping[str, tuple[Dataset, tuple[Array, Array]]], folder
     """The evaluator's real test images, ``NAME_test.pt``."""
     import torch
 
-    from benchmark_adapters.training import normalise
+    from benchmark_adapters.scoring.training import normalise
 
     for dataset, (images, labels) in tests.values():
         truth = {"images_val": normalise(images, dataset), "labels_val": torch.tensor(labels)}
@@ -107,16 +130,34 @@ def _short(dataset: Dataset) -> str:
 
 
 def find_dcbench(path: Path, dataset: Dataset) -> list[Path]:
-    return [path] if path.is_file() else sorted(file for file in path.glob("res_*_ConvNet_*ipc.pt") if f"_{_short(dataset)}_" in file.name.lower())
+    return (
+        [path]
+        if path.is_file()
+        else sorted(
+            file
+            for file in path.glob("res_*_ConvNet_*ipc.pt")
+            if f"_{_short(dataset)}_" in file.name.lower()
+        )
+    )
 
 
 def read_dcbench(path: Path, dataset: Dataset) -> DistilledSet:
-    file = _one(path, find_dcbench(path, dataset), f"res_METHOD_{_capital(dataset)}_ConvNet_Nipc.pt")
+    file = _one(
+        path, find_dcbench(path, dataset), f"res_METHOD_{_capital(dataset)}_ConvNet_Nipc.pt"
+    )
     content = files.load(file)
     pairs = content.get("data") if isinstance(content, dict) else None
-    if not isinstance(pairs, list) or not pairs or not isinstance(pairs[-1], list | tuple) or len(pairs[-1]) != 2:
+    if (
+        not isinstance(pairs, list)
+        or not pairs
+        or not isinstance(pairs[-1], list | tuple)
+        or len(pairs[-1]) != 2
+    ):
         raise UserError(f"{file}: expected {{'data': [[images, labels], ...]}}")
-    images, labels = (files.tensor(part, file, what) for part, what in zip(pairs[-1], ("images", "labels"), strict=True))
+    images, labels = (
+        files.tensor(part, file, what)
+        for part, what in zip(pairs[-1], ("images", "labels"), strict=True)
+    )
     return restored(images, labels, dataset, _own(dataset), file)
 
 
@@ -124,14 +165,29 @@ def write_dcbench(sets: Sets, folder: Path) -> None:
     import torch
 
     for dataset, distilled in sets.values():
-        method = "".join(c for c in str(distilled.provenance.get("method", "set")) if c.isalnum() or c in ".-") or "set"
+        method = (
+            "".join(
+                c
+                for c in str(distilled.provenance.get("method", "set"))
+                if c.isalnum() or c in ".-"
+            )
+            or "set"
+        )
         pair = [_floats(distilled, _own(dataset)), torch.tensor(distilled.labels)]
-        torch.save({"data": [pair]}, folder / f"res_{method}_{_capital(dataset)}_ConvNet_{distilled.ipc}ipc.pt")
+        torch.save(
+            {"data": [pair]},
+            folder / f"res_{method}_{_capital(dataset)}_ConvNet_{distilled.ipc}ipc.pt",
+        )
 
 
 def _capital(dataset: Dataset) -> str:
     """The dataset's name in DC-BENCH's file names."""
-    names = {"fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100", "tiny-imagenet": "TinyImageNet"}
+    names = {
+        "fashion-mnist": "FashionMNIST",
+        "cifar10": "CIFAR10",
+        "cifar100": "CIFAR100",
+        "tiny-imagenet": "TinyImageNet",
+    }
     return names.get(dataset.name, _short(dataset))
 
 

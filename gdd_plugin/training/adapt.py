@@ -38,35 +38,72 @@ class Settings:
     student: student.Settings = student.Settings(steps=1000, lr=1e-3)
 
 
-def adapt(output: Path, dataset: Dataset, data: Path | None, settings: Settings, save_every: int = 250, gradient_checkpointing: bool = False) -> None:
+def adapt(
+    output: Path,
+    dataset: Dataset,
+    data: Path | None,
+    settings: Settings,
+    save_every: int = 250,
+    gradient_checkpointing: bool = False,
+) -> None:
     """Writes the adapter to ``output`` as `load_lora_weights` reads it, beside what every training writes; the same call continues.
 
     Raises:
         UserError: as `train`; no teacher for the distillation loss, or one of another architecture than the model.
     """
     if settings.student.distillation and not settings.teacher:
-        raise UserError("the distillation loss needs a teacher; give --teacher, or --distillation 0")
+        raise UserError(
+            "the distillation loss needs a teacher; give --teacher, or --distillation 0"
+        )
     real = Real(dataset, data, settings.held_out, settings.student.real)
-    needed = [settings.model, *([settings.teacher] if settings.teacher and settings.student.distillation else [])]
+    needed = [
+        settings.model,
+        *([settings.teacher] if settings.teacher and settings.student.distillation else []),
+    ]
     found = [models.locate(name) for name in needed]
     hashes = [one.weights_sha256 for one in found]
-    journal = Journal(output, {**asdict(settings), "data_sha256": real.sha256, "weights_sha256": hashes}, save_every)
+    journal = Journal(
+        output,
+        {**asdict(settings), "data_sha256": real.sha256, "weights_sha256": hashes},
+        save_every,
+    )
     device = real.device = journal.accelerator.device
     # Always float32: `accelerate launch --mixed_precision` decides in what is computed.
     pipe = models.load(found[0], str(device), torch.float32)
     _check_kind(found[0].name, pipe)
-    teacher = Denoiser(_teacher(found[1], pipe, device)).eval().requires_grad_(False) if found[1:] else None
+    teacher = (
+        Denoiser(_teacher(found[1], pipe, device)).eval().requires_grad_(False)
+        if found[1:]
+        else None
+    )
     journal.seed("features")
     features = train_features(real, settings.features, journal)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
         part.requires_grad_(False)
     journal.seed("lora")
-    pipe.unet.add_adapter(LoraConfig(r=settings.rank, lora_alpha=settings.rank, target_modules=list(ATTENTION), init_lora_weights="gaussian"))
+    pipe.unet.add_adapter(
+        LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.rank,
+            target_modules=list(ATTENTION),
+            init_lora_weights="gaussian",
+        )
+    )
     if gradient_checkpointing:
         pipe.unet.enable_gradient_checkpointing()
         pipe.vae.enable_gradient_checkpointing()
-    generator = Generator(Denoiser(pipe), pipe.vae, dataset.channels, dataset.image_size, found[0].border)
-    student.train_student(generator, teacher, features, real, Prompts(pipe, known_prompts(dataset), device), settings.student, journal)
+    generator = Generator(
+        Denoiser(pipe), pipe.vae, dataset.channels, dataset.image_size, found[0].border
+    )
+    student.train_student(
+        generator,
+        teacher,
+        features,
+        real,
+        Prompts(pipe, known_prompts(dataset), device),
+        settings.student,
+        journal,
+    )
     if journal.accelerator.is_main_process:
         layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipe.unet))
         with saving(output):
@@ -77,8 +114,12 @@ def adapt(output: Path, dataset: Dataset, data: Path | None, settings: Settings,
 
 def _check_kind(name: str, pipe: Any) -> None:
     """Raises unless `Denoiser` computes what the pipeline does."""
-    if not isinstance(pipe, StableDiffusionXLPipeline) or pipe.scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
-        raise UserError(f"{name} is no SDXL pipeline with epsilon or v prediction, and only these can be adapted")
+    if not isinstance(
+        pipe, StableDiffusionXLPipeline
+    ) or pipe.scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
+        raise UserError(
+            f"{name} is no SDXL pipeline with epsilon or v prediction, and only these can be adapted"
+        )
 
 
 def _teacher(model: models.Model, pipe: Any, device: torch.device) -> Any:
@@ -88,7 +129,9 @@ def _teacher(model: models.Model, pipe: Any, device: torch.device) -> Any:
     for part in ("in_channels", "cross_attention_dim", "projection_class_embeddings_input_dim"):
         theirs, ours = teacher.unet.config[part], pipe.unet.config[part]
         if theirs != ours:
-            raise UserError(f"teacher {name} has another architecture than the model: {part} {theirs}, not {ours}")
+            raise UserError(
+                f"teacher {name} has another architecture than the model: {part} {theirs}, not {ours}"
+            )
     if teacher.tokenizer.get_vocab() != pipe.tokenizer.get_vocab():
         raise UserError(f"teacher {name} has another tokenizer than the model")
     if abs(teacher.vae.config.scaling_factor / pipe.vae.config.scaling_factor - 1) > 1e-3:

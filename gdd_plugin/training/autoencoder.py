@@ -23,17 +23,25 @@ class Reconstruction(nn.Module):
         # Convolutions in bfloat16 take 60 % of float32's time on a CPU that has the instructions.
         with torch.autocast(pixels.device.type, torch.bfloat16):
             posterior = self.vae.encode(pixels).latent_dist
-            return self.vae.decode(posterior.sample()).sample.float(), posterior.kl().float().mean() / posterior.mean[0].numel()
+            return self.vae.decode(
+                posterior.sample()
+            ).sample.float(), posterior.kl().float().mean() / posterior.mean[0].numel()
 
 
 def train_autoencoder(vae: AutoencoderKL, real: Real, chosen: Schedule, journal: Journal) -> None:
     """Absolute and squared error with a slight pull of the latents to a unit normal."""
-    stage = Stage(journal, "autoencoder", chosen.steps, Reconstruction(vae), chosen.lr, ema=chosen.ema)
+    stage = Stage(
+        journal, "autoencoder", chosen.steps, Reconstruction(vae), chosen.lr, ema=chosen.ema
+    )
     for _ in stage:
-        pixels = to_pixels(real.pictures(torch.randint(len(real.labels), (chosen.batch,))), vae.config.sample_size)
+        pixels = to_pixels(
+            real.pictures(torch.randint(len(real.labels), (chosen.batch,))), vae.config.sample_size
+        )
         reconstructed, divergence = stage.net(pixels)
         difference = reconstructed - pixels
-        stage.learn(difference.abs().mean() + SQUARED * difference.square().mean() + KL * divergence)
+        stage.learn(
+            difference.abs().mean() + SQUARED * difference.square().mean() + KL * divergence
+        )
     vae.eval().requires_grad_(False)
 
 
@@ -46,4 +54,11 @@ def to_pixels(pictures: Tensor, side: int) -> Tensor:
 def encode(vae: AutoencoderKL, real: Real) -> Tensor:
     """Latents [N, c, h, w] of all real images, the posterior's mode, not scaled."""
     parts = torch.arange(len(real.labels)).split(500)
-    return torch.cat([vae.encode(to_pixels(real.pictures(part), vae.config.sample_size)).latent_dist.mode().cpu() for part in tqdm(parts, desc="encoding")])
+    return torch.cat(
+        [
+            vae.encode(to_pixels(real.pictures(part), vae.config.sample_size))
+            .latent_dist.mode()
+            .cpu()
+            for part in tqdm(parts, desc="encoding")
+        ]
+    )

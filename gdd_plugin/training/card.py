@@ -62,7 +62,9 @@ def trained(folder: Path) -> dict[str, Any]:
     """
     found = story(folder)
     if not {"settings", "trained_on", "images", "seconds", "hardware", "licence"} <= found.keys():
-        raise UserError(f"{folder / 'training.json'} doesn't tell how the model was made; a model card is for what `ddbench-turbo train` has made")
+        raise UserError(
+            f"{folder / 'training.json'} doesn't tell how the model was made; a model card is for what `ddbench-turbo train` has made"
+        )
     return found
 
 
@@ -75,21 +77,28 @@ def render(folder: Path, scores: Mapping[str, Any]) -> str:
         title=folder.resolve().name.replace("_", "-"),
         classes=len(per_class),
         example=list(per_class)[-2],
-        table=tabulate(rows, ["class", "from generated, % right", "from real, % right"], tablefmt="github"),
+        table=tabulate(
+            rows, ["class", "from generated, % right", "from real, % right"], tablefmt="github"
+        ),
         dataset=settings["dataset"],
         border=made["border"],
         trained_on=made["trained_on"],
         data=settings["data_sha256"][:16],
         command=f"ddbench-turbo train --dataset {settings['dataset']} --seed {settings['seed']} --output DIR",
         other="" if _by_default(settings) else ", with other settings than the default ones,",
-        losses=", ".join(f"{name} has weight {settings['student'][name]:g}" for name in ("matching", "adversarial", "distillation")),
+        losses=", ".join(
+            f"{name} has weight {settings['student'][name]:g}"
+            for name in ("matching", "adversarial", "distillation")
+        ),
         minutes=round(sum(made["seconds"].values()) / 60),
         cores=made["hardware"]["cores"],
         cpu=made["hardware"]["cpu"],
         seen=f"{made['images']:,}",
         licence=made["licence"],
         megabytes=scores["megabytes"],
-        split={"test": "all real test images", "held-out": "training images that it has not seen"}[scores["split"]],
+        split={"test": "all real test images", "held-out": "training images that it has not seen"}[
+            scores["split"]
+        ],
         seeds=scores["seeds"],
         generated=scores["accuracy_percent"]["generated"],
         real=scores["accuracy_percent"]["real"],

@@ -34,7 +34,9 @@ class Real:
         self.sha256 = datasets.digest(images, labels)
         each = held_out // dataset.num_classes
         held = np.zeros(len(labels), dtype=bool)
-        for label in range(dataset.num_classes):  # class by class, since some datasets' files are sorted
+        for label in range(
+            dataset.num_classes
+        ):  # class by class, since some datasets' files are sorted
             members = np.flatnonzero(labels == label)
             held[members[max(0, len(members) - each) :]] = True
         self.unseen = images[held], labels[held]
@@ -43,13 +45,22 @@ class Real:
         counts = torch.bincount(self.labels, minlength=dataset.num_classes)
         if counts.min() < per_class:
             name, count = dataset.class_names[int(counts.argmin())], int(counts.min())
-            raise UserError(f"{self.trained_on}, has {count} images of {name}; training needs {per_class} of each class")
-        self.members = [torch.where(self.labels == label)[0] for label in range(dataset.num_classes)]
+            raise UserError(
+                f"{self.trained_on}, has {count} images of {name}; training needs {per_class} of each class"
+            )
+        self.members = [
+            torch.where(self.labels == label)[0] for label in range(dataset.num_classes)
+        ]
         self.latents: Tensor | None = None
 
     def draw(self, classes: Sequence[int], count: int) -> Tensor:
         """Indices of ``count`` images of each class, class by class."""
-        return torch.cat([self.members[label][torch.randint(len(self.members[label]), (count,))] for label in classes])
+        return torch.cat(
+            [
+                self.members[label][torch.randint(len(self.members[label]), (count,))]
+                for label in classes
+            ]
+        )
 
     def pictures(self, indices: Tensor) -> Tensor:
         """float32 [n, C, S, S] in [-1, 1]."""

@@ -26,7 +26,11 @@ class Denoiser(nn.Module):
 
     def __init__(self, pipe: Any) -> None:
         super().__init__()
-        self.unet, self.text_encoder, self.text_encoder_2 = pipe.unet, pipe.text_encoder, pipe.text_encoder_2
+        self.unet, self.text_encoder, self.text_encoder_2 = (
+            pipe.unet,
+            pipe.text_encoder,
+            pipe.text_encoder_2,
+        )
         self.prediction = pipe.scheduler.config.prediction_type
         self.register_buffer("alpha", pipe.scheduler.alphas_cumprod.sqrt(), persistent=False)
         self.register_buffer("sigma", (1 - pipe.scheduler.alphas_cumprod).sqrt(), persistent=False)
@@ -42,22 +46,38 @@ class Denoiser(nn.Module):
         height, width = (side * self.scale for side in noisy.shape[-2:])
         sizes = noisy.new_tensor([height, width, 0, 0, height, width]).expand(len(noisy), 6)
         conditions = {"text_embeds": pooled.repeat_interleave(count, 0), "time_ids": sizes}
-        output = self.unet(noisy, timesteps, embeds.repeat_interleave(count, 0), added_cond_kwargs=conditions).sample
-        alpha, sigma = self.alpha[timesteps][:, None, None, None], self.sigma[timesteps][:, None, None, None]
-        return alpha * noisy - sigma * output if self.prediction == "v_prediction" else (noisy - sigma * output) / alpha
+        output = self.unet(
+            noisy, timesteps, embeds.repeat_interleave(count, 0), added_cond_kwargs=conditions
+        ).sample
+        alpha, sigma = (
+            self.alpha[timesteps][:, None, None, None],
+            self.sigma[timesteps][:, None, None, None],
+        )
+        return (
+            alpha * noisy - sigma * output
+            if self.prediction == "v_prediction"
+            else (noisy - sigma * output) / alpha
+        )
 
     def embed(self, tokens: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Token embeddings [k, length, width] and pooled embeddings [k, width]."""
         first = self.text_encoder(tokens[0], output_hidden_states=True)
         second = self.text_encoder_2(tokens[1], output_hidden_states=True)
-        return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1), second.text_embeds
+        return torch.cat(
+            [first.hidden_states[-2], second.hidden_states[-2]], -1
+        ), second.text_embeds
 
     def one_step(self, noise: Tensor, tokens: tuple[Tensor, Tensor]) -> Tensor:
         """Clean scaled latents from unit ``noise``."""
-        return self(noise * self.sigma[LAST], torch.full((len(noise),), LAST, device=noise.device), tokens)
+        return self(
+            noise * self.sigma[LAST], torch.full((len(noise),), LAST, device=noise.device), tokens
+        )
 
     def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        return self.alpha[timesteps][:, None, None, None] * clean + self.sigma[timesteps][:, None, None, None] * noise
+        return (
+            self.alpha[timesteps][:, None, None, None] * clean
+            + self.sigma[timesteps][:, None, None, None] * noise
+        )
 
 
 class Generator(nn.Module):
@@ -67,7 +87,9 @@ class Generator(nn.Module):
         shape: of one sample's noise and latents, (c, h, w).
     """
 
-    def __init__(self, denoiser: Denoiser, vae: AutoencoderKL, channels: int, size: int, border: int) -> None:
+    def __init__(
+        self, denoiser: Denoiser, vae: AutoencoderKL, channels: int, size: int, border: int
+    ) -> None:
         super().__init__()
         self.denoiser, self.vae = denoiser, vae
         self.channels, self.size, self.border = channels, size, border
@@ -80,10 +102,16 @@ class Generator(nn.Module):
         return latents, self.pictures(latents)
 
     def pictures(self, latents: Tensor) -> Tensor:
-        with torch.autocast(latents.device.type, torch.bfloat16):  # faster than float32, and SDXL's decoder overflows in float16
+        with torch.autocast(
+            latents.device.type, torch.bfloat16
+        ):  # faster than float32, and SDXL's decoder overflows in float16
             pixels = self.vae.decode(latents / self.vae.config.scaling_factor).sample.float()
         edge = self.border
-        return to_size(pixels[..., edge : pixels.shape[-2] - edge, edge : pixels.shape[-1] - edge], self.size, self.channels)
+        return to_size(
+            pixels[..., edge : pixels.shape[-2] - edge, edge : pixels.shape[-1] - edge],
+            self.size,
+            self.channels,
+        )
 
 
 class Prompts:
@@ -98,12 +126,22 @@ class Prompts:
         chosen = []
         for label in classes:
             bare = float(torch.rand(())) < 1 / 3
-            chosen.append(self.wordings[label][0 if bare else int(torch.randint(len(self.wordings[label]), ()))])
+            chosen.append(
+                self.wordings[label][
+                    0 if bare else int(torch.randint(len(self.wordings[label]), ()))
+                ]
+            )
         return self.tokens(chosen)
 
     def tokens(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         first, second = (
-            one(list(prompts), padding="max_length", max_length=one.model_max_length, truncation=True, return_tensors="pt").input_ids.to(self.device)
+            one(
+                list(prompts),
+                padding="max_length",
+                max_length=one.model_max_length,
+                truncation=True,
+                return_tensors="pt",
+            ).input_ids.to(self.device)
             for one in self.tokenizers
         )
         return first, second

@@ -23,7 +23,13 @@ class Features(nn.Module):
         super().__init__()
         layers = []
         for index, width in enumerate(WIDTHS):
-            convolution = nn.Conv2d(WIDTHS[index - 1] if index else channels, width, 3, stride=2 if index else 1, padding=1)
+            convolution = nn.Conv2d(
+                WIDTHS[index - 1] if index else channels,
+                width,
+                3,
+                stride=2 if index else 1,
+                padding=1,
+            )
             layers.append(nn.Sequential(convolution, nn.GroupNorm(8, width), nn.SiLU()))
             size = (size + 1) // 2 if index else size
         self.layers = nn.ModuleList(layers)
@@ -56,14 +62,21 @@ class Discriminator(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         widths = WIDTHS[1:]
-        self.heads = nn.ModuleList(nn.Sequential(nn.Conv2d(width, EMBEDDING, 3, padding=1), nn.GroupNorm(8, EMBEDDING), nn.SiLU()) for width in widths)
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(width, EMBEDDING, 3, padding=1), nn.GroupNorm(8, EMBEDDING), nn.SiLU()
+            )
+            for width in widths
+        )
         self.outputs = nn.ModuleList(nn.Conv2d(EMBEDDING, 1, 1) for _ in widths)
         self.classes = nn.ModuleList(nn.Embedding(classes, EMBEDDING) for _ in widths)
 
     def forward(self, layers: Sequence[Tensor], labels: Tensor) -> list[Tensor]:
         """Outputs [n, places] of each head, from all but the first of `Features`' layers and the classes ``labels`` [n]."""
         results = []
-        for layer, head, output, classes in zip(layers, self.heads, self.outputs, self.classes, strict=True):
+        for layer, head, output, classes in zip(
+            layers, self.heads, self.outputs, self.classes, strict=True
+        ):
             hidden = head(layer)
             projection = (hidden * classes(labels)[:, :, None, None]).sum(1) / EMBEDDING**0.5
             results.append((output(hidden).squeeze(1) + projection).flatten(1))
@@ -72,12 +85,18 @@ class Discriminator(nn.Module):
 
 def train_features(real: Real, chosen: Schedule, journal: Journal) -> Features:
     """Trains the classifier on real pictures under shifts, mirroring and noise, and freezes it."""
-    net = Features(real.dataset.channels, real.dataset.image_size, real.dataset.num_classes).to(journal.accelerator.device)
-    stage = Stage(journal, "features", chosen.steps, net, chosen.lr, weight_decay=0.05, ema=chosen.ema)
+    net = Features(real.dataset.channels, real.dataset.image_size, real.dataset.num_classes).to(
+        journal.accelerator.device
+    )
+    stage = Stage(
+        journal, "features", chosen.steps, net, chosen.lr, weight_decay=0.05, ema=chosen.ema
+    )
     for _ in stage:
         drawn = torch.randint(len(real.labels), (chosen.batch,))
         logits = stage.net(_disturbed(real.pictures(drawn)))[1]
-        stage.learn(F.cross_entropy(logits, real.labels[drawn].to(logits.device), label_smoothing=0.1))
+        stage.learn(
+            F.cross_entropy(logits, real.labels[drawn].to(logits.device), label_smoothing=0.1)
+        )
     return net.eval().requires_grad_(False)
 
 

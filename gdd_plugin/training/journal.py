@@ -52,7 +52,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}; what was saved before is kept: make room and run the same command to continue") from None
+        raise UserError(
+            f"{path} can't be written: {error.strerror}; what was saved before is kept: make room and run the same command to continue"
+        ) from None
 
 
 @contextmanager
@@ -71,7 +73,9 @@ def saving(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise UserError(f"{folder} can't be written: {one_line(error)}; make room and run the same command to continue") from None
+        raise UserError(
+            f"{folder} can't be written: {one_line(error)}; make room and run the same command to continue"
+        ) from None
 
 
 class Journal:
@@ -83,17 +87,27 @@ class Journal:
         Raises:
             UserError: the folder can't be written, or holds a training with other settings.
         """
-        self.accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+        self.accelerator = Accelerator(
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
+        )
         self.folder, self.save_every = folder, save_every
         # Each process draws its own batch. Through JSON, to compare equal to what is read.
-        self.settings: dict[str, Any] = json.loads(json.dumps({**settings, "processes": self.accelerator.num_processes}))
+        self.settings: dict[str, Any] = json.loads(
+            json.dumps({**settings, "processes": self.accelerator.num_processes})
+        )
         self.seconds: dict[str, float] = {}
         with self.accelerator.main_process_first(), writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             before = self._begun()
         if before != self.settings:
-            differing = sorted(key for key in {*before, *self.settings} if before.get(key) != self.settings.get(key))
-            raise UserError(f"{folder} holds a training with other settings ({', '.join(differing)}); give another folder, or the same settings to continue")
+            differing = sorted(
+                key
+                for key in {*before, *self.settings}
+                if before.get(key) != self.settings.get(key)
+            )
+            raise UserError(
+                f"{folder} holds a training with other settings ({', '.join(differing)}); give another folder, or the same settings to continue"
+            )
 
     def _begun(self) -> dict[str, Any]:
         """The settings of the training that lies in the folder, which is this one where there is none."""
@@ -145,7 +159,11 @@ class _Trained:
         self.net = net
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: parameter.detach() for name, parameter in self.net.named_parameters() if parameter.requires_grad}
+        return {
+            name: parameter.detach()
+            for name, parameter in self.net.named_parameters()
+            if parameter.requires_grad
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict.keys() != self.state_dict().keys():
@@ -179,14 +197,26 @@ class Stage:
         Raises:
             UserError: there is a checkpoint of this stage, and it can't be continued.
         """
-        self.journal, self.name, self.steps, self.accelerator = journal, name, steps, journal.accelerator
+        self.journal, self.name, self.steps, self.accelerator = (
+            journal,
+            name,
+            steps,
+            journal.accelerator,
+        )
         trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr, betas=(0.9, 0.99), weight_decay=weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=max(0.05, 2 / steps))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, lr, total_steps=steps, pct_start=max(0.05, 2 / steps)
+        )
         self.net, self.optimizer = self.accelerator.prepare(net, optimizer)
         self.trained, self.schedule = trained, schedule
         self.average = EMAModel(trained, decay=ema) if ema else None
-        self.states: dict[str, Stateful] = {"net": _Trained(net), "optimizer": self.optimizer, "schedule": schedule, **(others or {})}
+        self.states: dict[str, Stateful] = {
+            "net": _Trained(net),
+            "optimizer": self.optimizer,
+            "schedule": schedule,
+            **(others or {}),
+        }
         if self.average:
             self.states["average"] = self.average
         if self.accelerator.scaler:  # of losses in float16
@@ -197,7 +227,14 @@ class Stage:
 
     def __iter__(self) -> Iterator[int]:
         begun = time.monotonic() - self.journal.seconds.get(self.name, 0.0)
-        self.bar = tqdm(total=self.steps, initial=self.done, desc=self.name, unit="step", mininterval=5, disable=not self.accelerator.is_main_process)
+        self.bar = tqdm(
+            total=self.steps,
+            initial=self.done,
+            desc=self.name,
+            unit="step",
+            mininterval=5,
+            disable=not self.accelerator.is_main_process,
+        )
         try:
             for step in range(self.done, self.steps):
                 self.journal.seed(self.name, step)
@@ -250,9 +287,15 @@ class Stage:
         for name, loss in losses.items():
             if not torch.isfinite(loss).all():
                 path = self.journal.checkpoint(self.name)
-                kept = f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint of this stage yet"
+                kept = (
+                    f"the last good checkpoint is {path}"
+                    if path.exists()
+                    else "there is no checkpoint of this stage yet"
+                )
                 advice = "try a lower learning rate or another seed in a new folder"
-                raise UserError(f"stage {self.name}, step {self.done}: {name} is {loss.item()}; {kept}; {advice}")
+                raise UserError(
+                    f"stage {self.name}, step {self.done}: {name} is {loss.item()}; {kept}; {advice}"
+                )
 
     def _log(self, losses: Mapping[str, Tensor]) -> None:
         if not self.accelerator.is_main_process:
@@ -265,18 +308,25 @@ class Stage:
                 rows = csv.writer(file)
                 if new:
                     rows.writerow(COLUMNS)
-                rows.writerows([self.name, self.done, name, f"{loss.item():.5f}"] for name, loss in losses.items())
+                rows.writerows(
+                    [self.name, self.done, name, f"{loss.item():.5f}"]
+                    for name, loss in losses.items()
+                )
 
     def _forget(self) -> None:
         """Takes rows out of the log that a killed training wrote after its checkpoint."""
         path = self.journal.folder / "log.csv"
         if not path.exists() or not self.accelerator.is_main_process:
             return
-        whole = [row for row in csv.DictReader(path.read_text().splitlines()) if row["value"]]  # a full disk may have cut the last one
+        whole = [
+            row for row in csv.DictReader(path.read_text().splitlines()) if row["value"]
+        ]  # a full disk may have cut the last one
         with replacing(path) as beside, beside.open("w", newline="") as file:
             rows = csv.DictWriter(file, COLUMNS)
             rows.writeheader()
-            rows.writerows(row for row in whole if row["stage"] != self.name or int(row["step"]) < self.done)
+            rows.writerows(
+                row for row in whole if row["stage"] != self.name or int(row["step"]) < self.done
+            )
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -284,7 +334,10 @@ class Stage:
         path = self.journal.checkpoint(self.name)
         states = {name: state.state_dict() for name, state in self.states.items()}
         content = io.BytesIO()
-        torch.save({"step": self.done, "seconds": self.journal.seconds[self.name], "states": states}, content)
+        torch.save(
+            {"step": self.done, "seconds": self.journal.seconds[self.name], "states": states},
+            content,
+        )
         with replacing(path) as beside:
             beside.write_bytes(content.getbuffer())
 
@@ -298,7 +351,9 @@ class Stage:
                 state.load_state_dict(found["states"][name])
             self.journal.seconds[self.name], done = float(found["seconds"]), int(found["step"])
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise UserError(f"checkpoint {path} can't be continued ({one_line(error)}); remove it, and those of later stages, to begin again there") from None
+            raise UserError(
+                f"checkpoint {path} can't be continued ({one_line(error)}); remove it, and those of later stages, to begin again there"
+            ) from None
         if self.average:
             self.average.to(self.accelerator.device)
         return done

@@ -17,7 +17,12 @@ def hinge_generator(outputs: Sequence[Tensor]) -> Tensor:
 
 def hinge_discriminator(real: Sequence[Tensor], generated: Sequence[Tensor]) -> Tensor:
     """ADD eq. 3 without its penalty: mean of max(0, 1 - D(real)) plus mean of max(0, 1 + D(generated)), summed over heads [n, places]."""
-    return torch.stack([(1 - x).relu().mean() + (1 + y).relu().mean() for x, y in zip(real, generated, strict=True)]).sum()
+    return torch.stack(
+        [
+            (1 - x).relu().mean() + (1 + y).relu().mean()
+            for x, y in zip(real, generated, strict=True)
+        ]
+    ).sum()
 
 
 def r1_penalty(outputs: Sequence[Tensor], features: Sequence[Tensor]) -> Tensor:
@@ -57,4 +62,6 @@ def energy_distance(generated: Tensor, real: Tensor) -> Tensor:
 def spread(points: Tensor) -> Tensor:
     """Mean distance between two different points of each group: [k, n, d] to [k]."""
     count = points.shape[1]
-    return (torch.cdist(points, points) * (1 - torch.eye(count, device=points.device))).sum((1, 2)) / (count * (count - 1))
+    return (torch.cdist(points, points) * (1 - torch.eye(count, device=points.device))).sum(
+        (1, 2)
+    ) / (count * (count - 1))

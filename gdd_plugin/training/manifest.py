@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmark_adapters import provenance
+from benchmark_adapters import environment as provenance
 from benchmark_adapters.types import Dataset
 from gdd_plugin import prompts
 from gdd_plugin.training.data import Real
@@ -17,8 +17,14 @@ from gdd_plugin.training.journal import Journal, writing
 
 def known_prompts(dataset: Dataset) -> list[list[str]]:
     """Per class, every wording that the model learns: the bare class name, then the method's templates."""
-    styles = [prompts.class_prompts(dataset.class_names, dataset.name, style) for style in prompts.TEMPLATES]
-    return [list(dict.fromkeys([name, *(prompt for style in styles for prompt in style[label])])) for label, name in enumerate(dataset.class_names)]
+    styles = [
+        prompts.class_prompts(dataset.class_names, dataset.name, style)
+        for style in prompts.TEMPLATES
+    ]
+    return [
+        list(dict.fromkeys([name, *(prompt for style in styles for prompt in style[label])]))
+        for label, name in enumerate(dataset.class_names)
+    ]
 
 
 def write_manifest(journal: Journal, real: Real, facts: Mapping[str, Any]) -> None:

@@ -16,7 +16,9 @@ def curves(log: Path, output: Path) -> None:
     for row in csv.DictReader(log.open()):
         stages[row["stage"]][row["loss"]].append((int(row["step"]), float(row["value"])))
     figure = Figure(figsize=(4 * len(stages), 3), layout="constrained")
-    for panel, (stage, lines) in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages.items(), strict=True):
+    for panel, (stage, lines) in zip(
+        figure.subplots(1, len(stages), squeeze=False)[0], stages.items(), strict=True
+    ):
         for loss, points in lines.items():
             panel.plot(*zip(*points, strict=True), label=loss, linewidth=0.8)
         panel.set(title=stage, xlabel="step")

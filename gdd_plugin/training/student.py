@@ -38,7 +38,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not (self.matching or self.adversarial or self.distillation):
-            raise UserError("no loss of the student has a weight; give --matching, --adversarial or --distillation")
+            raise UserError(
+                "no loss of the student has a weight; give --matching, --adversarial or --distillation"
+            )
 
 
 @dataclass
@@ -64,7 +66,11 @@ def matching(generated: Batch, real: Batch, classes: int, fresh: Features) -> Te
     total = _distance(generated.logits, real.logits, classes)
     if generated.latents is not None and real.latents is not None:
         total = total + _distance(generated.latents, real.latents, classes)
-    return total + _layers(generated.layers, real.layers, classes) + _layers(fresh(generated.pictures)[0], real_layers, classes)
+    return (
+        total
+        + _layers(generated.layers, real.layers, classes)
+        + _layers(fresh(generated.pictures)[0], real_layers, classes)
+    )
 
 
 def _layers(generated: Sequence[Tensor], real: Sequence[Tensor], classes: int) -> Tensor:
@@ -75,25 +81,33 @@ def _layers(generated: Sequence[Tensor], real: Sequence[Tensor], classes: int) -
     terms = [_distance(x, y, classes) for x, y in zip(generated[2:], real[2:], strict=True)]
     for x, y in zip(generated[:3], real[:3], strict=True):
         places = torch.randperm(x.shape[-1] * x.shape[-2])[:PLACES]
-        terms.append(losses.energy_distance(_at(x, places, classes), _at(y, places, classes)).mean())
+        terms.append(
+            losses.energy_distance(_at(x, places, classes), _at(y, places, classes)).mean()
+        )
     return torch.stack(terms).sum()
 
 
 def _distance(generated: Tensor, real: Tensor, classes: int) -> Tensor:
     """Mean energy distance of the classes, from [classes * samples, …]."""
-    return losses.energy_distance(*(x.flatten(1).unflatten(0, (classes, -1)) for x in (generated, real))).mean()
+    return losses.energy_distance(
+        *(x.flatten(1).unflatten(0, (classes, -1)) for x in (generated, real))
+    ).mean()
 
 
 def _at(layer: Tensor, places: Tensor, classes: int) -> Tensor:
     """[classes * n, c, h, w] to [classes * places, n, c]."""
-    return layer.flatten(2)[..., places].unflatten(0, (classes, -1)).permute(0, 3, 1, 2).flatten(0, 1)
+    return (
+        layer.flatten(2)[..., places].unflatten(0, (classes, -1)).permute(0, 3, 1, 2).flatten(0, 1)
+    )
 
 
 def distil(latents: Tensor, teacher: Denoiser, tokens: tuple[Tensor, Tensor]) -> Tensor:
     """The distillation loss on ``latents`` re-noised to uniform times."""
     timesteps = torch.randint(1, 1000, (len(latents),), device=latents.device)
     with torch.no_grad():
-        clean = teacher(teacher.noised(latents, torch.randn_like(latents), timesteps), timesteps, tokens)
+        clean = teacher(
+            teacher.noised(latents, torch.randn_like(latents), timesteps), timesteps, tokens
+        )
     return losses.distillation(latents, clean, teacher.alpha[timesteps])
 
 
@@ -103,7 +117,9 @@ class Adversary:
     def __init__(self, classes: int, chosen: Settings, journal: Journal) -> None:
         self.accelerator, self.r1 = journal.accelerator, chosen.r1
         self.net = Discriminator(classes).to(self.accelerator.device)
-        optimizer = torch.optim.AdamW(self.net.parameters(), chosen.discriminator_lr, betas=(0.0, 0.99))
+        optimizer = torch.optim.AdamW(
+            self.net.parameters(), chosen.discriminator_lr, betas=(0.0, 0.99)
+        )
         self.wrapped, self.optimizer = self.accelerator.prepare(self.net, optimizer)
 
     def generator_loss(self, generated: Batch) -> Tensor:
@@ -115,10 +131,15 @@ class Adversary:
     def learn(self, generated: Batch, real: Batch) -> Tensor:
         """One step down the discriminator's loss, which is returned."""
         count = len(real.labels)
-        both = [torch.cat([x, y]).detach().requires_grad_() for x, y in zip(real.layers[1:], generated.layers[1:], strict=True)]
+        both = [
+            torch.cat([x, y]).detach().requires_grad_()
+            for x, y in zip(real.layers[1:], generated.layers[1:], strict=True)
+        ]
         outputs = self.wrapped(both, torch.cat([real.labels, generated.labels]))
         on_real = [output[:count] for output in outputs]
-        loss = losses.hinge_discriminator(on_real, [output[count:] for output in outputs]) + self.r1 * losses.r1_penalty(on_real, both)
+        loss = losses.hinge_discriminator(
+            on_real, [output[count:] for output in outputs]
+        ) + self.r1 * losses.r1_penalty(on_real, both)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.optimizer.step()
@@ -132,30 +153,59 @@ class Adversary:
         self.optimizer.load_state_dict(state_dict["optimizer"])
 
 
-def train_student(generator: Generator, teacher: Denoiser | None, features: Features, real: Real, prompts: Prompts, chosen: Settings, journal: Journal) -> None:
+def train_student(
+    generator: Generator,
+    teacher: Denoiser | None,
+    features: Features,
+    real: Real,
+    prompts: Prompts,
+    chosen: Settings,
+    journal: Journal,
+) -> None:
     """Trains what of ``generator`` requires gradients; ``teacher`` may be None where the distillation loss has no weight."""
     journal.seed("discriminator")
     adversary = Adversary(real.dataset.num_classes, chosen, journal) if chosen.adversarial else None
     fresh = copy.deepcopy(features)
-    stage = Stage(journal, "student", chosen.steps, generator, chosen.lr, ema=chosen.ema, others={"adversary": adversary} if adversary else {})
+    stage = Stage(
+        journal,
+        "student",
+        chosen.steps,
+        generator,
+        chosen.lr,
+        ema=chosen.ema,
+        others={"adversary": adversary} if adversary else {},
+    )
     stage.sampling = lambda: journal.pictures(_examples(generator, real, prompts))
     for _ in stage:
         classes = torch.randperm(real.dataset.num_classes)[: chosen.classes].tolist()
         tokens = prompts.draw(classes)
         noise = torch.randn(len(classes) * chosen.generated, *generator.shape, device=real.device)
         latents, pictures = stage.net(noise, tokens)
-        generated = Batch(latents, pictures, torch.tensor(classes, device=real.device).repeat_interleave(chosen.generated), *features(pictures))
+        generated = Batch(
+            latents,
+            pictures,
+            torch.tensor(classes, device=real.device).repeat_interleave(chosen.generated),
+            *features(pictures),
+        )
         terms, seen = {}, {}
         if chosen.matching:
-            terms["matching"] = matching(generated, _drawn(features, real, classes, chosen.real), len(classes), fresh)
+            terms["matching"] = matching(
+                generated, _drawn(features, real, classes, chosen.real), len(classes), fresh
+            )
         if adversary:
-            seen["discriminator"] = adversary.learn(generated, _drawn(features, real, classes, chosen.generated))
+            seen["discriminator"] = adversary.learn(
+                generated, _drawn(features, real, classes, chosen.generated)
+            )
             terms["adversarial"] = adversary.generator_loss(generated)
         if chosen.distillation:
             assert teacher is not None  # callers see to it
             with journal.accelerator.autocast():
                 terms["distillation"] = distil(latents, teacher, tokens)
-        stage.learn(torch.stack([getattr(chosen, name) * term for name, term in terms.items()]).sum(), **terms, **seen)
+        stage.learn(
+            torch.stack([getattr(chosen, name) * term for name, term in terms.items()]).sum(),
+            **terms,
+            **seen,
+        )
 
 
 @torch.no_grad()

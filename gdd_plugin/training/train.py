@@ -30,7 +30,14 @@ class Settings:
     student: student.Settings = student.Settings(steps=5000, adversarial=0.0, distillation=0.0)
 
 
-def train(output: Path, dataset: Dataset, data: Path | None, settings: Settings, save_every: int = 250, keep_checkpoints: bool = False) -> None:
+def train(
+    output: Path,
+    dataset: Dataset,
+    data: Path | None,
+    settings: Settings,
+    save_every: int = 250,
+    keep_checkpoints: bool = False,
+) -> None:
     """Makes the model folder ``output``; the same call continues a training that was ended early.
 
     Beside the weights: ``training.json``, ``log.csv``, ``losses.svg``, ``samples.png``, and ``checkpoints`` until it is done.
@@ -40,7 +47,9 @@ def train(output: Path, dataset: Dataset, data: Path | None, settings: Settings,
     """
     border, odd = divmod(architecture.SIDE - dataset.image_size, 2)
     if border < 0 or odd:
-        raise UserError(f"turbo-mini makes images of {architecture.SIDE} px; {dataset.name} has {dataset.image_size} px: adapt a larger model instead")
+        raise UserError(
+            f"turbo-mini makes images of {architecture.SIDE} px; {dataset.name} has {dataset.image_size} px: adapt a larger model instead"
+        )
     real = Real(dataset, data, settings.held_out, settings.student.real)
     journal = Journal(output, {**asdict(settings), "data_sha256": real.sha256}, save_every)
     real.device = journal.accelerator.device

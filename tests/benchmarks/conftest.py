@@ -27,7 +27,9 @@ def show() -> Callable[..., None]:
 def alternate(benchmark) -> Callable[..., tuple[float, float]]:
     """Median seconds of ``ours`` and of ``theirs``, which is called before each call of ``ours``; one round of both warms up."""
 
-    def alternate(ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 5) -> tuple[float, float]:
+    def alternate(
+        ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 5
+    ) -> tuple[float, float]:
         others = []
 
         def before() -> None:

@@ -5,7 +5,12 @@ import time
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from gdd_plugin import architecture, models
@@ -48,10 +53,29 @@ def pipe():
         sample_size=512,
         scaling_factor=0.13025,
     )
-    small = text_config(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, projection_dim=768)
-    large = text_config(hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=20, projection_dim=1280)
+    small = text_config(
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        projection_dim=768,
+    )
+    large = text_config(
+        hidden_size=1280,
+        intermediate_size=5120,
+        num_hidden_layers=32,
+        num_attention_heads=20,
+        projection_dim=1280,
+    )
     made = StableDiffusionXLPipeline(
-        vae, CLIPTextModel(small), CLIPTextModelWithProjection(large), words, words, unet, architecture.scheduler(), add_watermarker=False
+        vae,
+        CLIPTextModel(small),
+        CLIPTextModelWithProjection(large),
+        words,
+        words,
+        unet,
+        architecture.scheduler(),
+        add_watermarker=False,
     )
     made.scheduler.register_to_config(prediction_type="epsilon")
     made.set_progress_bar_config(disable=True)
@@ -83,8 +107,12 @@ def test_full_size_against_the_pipeline(pipe, monkeypatch, alternate, show):
 
     def fitted(turbo, count):
         side = turbo.size // 8
-        made = Map(torch.randn(2, 4, side, side), 255 * torch.rand(2, 3, 32, 32), TARGET, turbo.size)
-        return lambda: made(turbo.latents([PROMPT] * count, [generator(0, 0, index) for index in range(count)]))
+        made = Map(
+            torch.randn(2, 4, side, side), 255 * torch.rand(2, 3, 32, 32), TARGET, turbo.size
+        )
+        return lambda: made(
+            turbo.latents([PROMPT] * count, [generator(0, 0, index) for index in range(count)])
+        )
 
     def call():
         pipe(PROMPT, num_inference_steps=1, guidance_scale=0.0).images[0].resize((32, 32))
@@ -99,8 +127,20 @@ def test_full_size_against_the_pipeline(pipe, monkeypatch, alternate, show):
 
     mine, _ = alternate(large, others, rounds=2)
     theirs, tiny_ones = (statistics.median(both[side][1:]) for side in ("call", "256"))
-    show("SDXL 512 px, fitted, s per image", f"{mine:.1f}", f"{theirs:.1f} (pipeline call)", f"{theirs / mine:.1f}x", ">= 2.4x")
-    show("SDXL 256 px, batch 4, fitted, s per image", f"{tiny_ones:.1f}", f"{theirs:.1f} (pipeline call, 512 px)", f"{theirs / tiny_ones:.1f}x", ">= 5x")
+    show(
+        "SDXL 512 px, fitted, s per image",
+        f"{mine:.1f}",
+        f"{theirs:.1f} (pipeline call)",
+        f"{theirs / mine:.1f}x",
+        ">= 2.4x",
+    )
+    show(
+        "SDXL 256 px, batch 4, fitted, s per image",
+        f"{tiny_ones:.1f}",
+        f"{theirs:.1f} (pipeline call, 512 px)",
+        f"{theirs / tiny_ones:.1f}x",
+        ">= 5x",
+    )
     assert theirs / mine > 2.4
     assert theirs / tiny_ones > 5
 

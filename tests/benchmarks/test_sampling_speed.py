@@ -12,17 +12,18 @@ import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from benchmark_adapters import harness, host
-from benchmark_adapters.assembly import write_round
+from benchmark_adapters import plugins as host
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.datasets import FASHION_MNIST
-from benchmark_adapters.plan import Request, plan
-from benchmark_adapters.supervisor import Enough, supervise
+from benchmark_adapters.execution.supervisor import Enough, supervise
+from benchmark_adapters.runs import pipeline as harness
+from benchmark_adapters.runs.collect import write_round
+from benchmark_adapters.runs.request import Request, plan
 from benchmark_adapters.types import Task
 from gdd_plugin import batching, method, models
 from gdd_plugin.plugin import OPTIONS
 from gdd_plugin.sampler import TurboSampler
-from leaderboard import store
+from leaderboard.records import store
 
 pytestmark = pytest.mark.bench
 NAMES = FASHION_MNIST.class_names
@@ -30,11 +31,24 @@ NAMES = FASHION_MNIST.class_names
 
 def task(ipc):
     options = {option.name: option.default for option in OPTIONS} | {"pda": "none"}
-    return Task("quickstart", FASHION_MNIST, 0, "cpu", ipc, options, lambda: None, lambda **facts: None)
+    return Task(
+        "quickstart", FASHION_MNIST, 0, "cpu", ipc, options, lambda: None, lambda **facts: None
+    )
 
 
 def asked(tmp_path, **other):
-    (todo,) = plan(Request(**{"method": "generative-turbo", "runs": tmp_path, "repeats": 0, "options": ["pda=none"], **other}), host.build())
+    (todo,) = plan(
+        Request(
+            **{
+                "method": "generative-turbo",
+                "runs": tmp_path,
+                "repeats": 0,
+                "options": ["pda=none"],
+                **other,
+            }
+        ),
+        host.build(),
+    )
     return todo
 
 
@@ -50,8 +64,12 @@ def test_sampling_against_the_published_loop(alternate, show, monkeypatch, tmp_p
     def ours():
         studio.turbo._embeds.clear()
         studio.turbo.encode(NAMES)
-        wanted = batching.batches(method._round_robin(todo, count // 10), studio.size, Budget(1e9, 1e9))
-        for number, made in enumerate(batching.in_lanes(studio.make, wanted, studio.lanes, torch.get_num_threads())):
+        wanted = batching.batches(
+            method._round_robin(todo, count // 10), studio.size, Budget(1e9, 1e9)
+        )
+        for number, made in enumerate(
+            batching.in_lanes(studio.make, wanted, studio.lanes, torch.get_num_threads())
+        ):
             write_round(tmp_path / f"{number}.safetensors", *(part.numpy() for part in made))
 
     def published():
@@ -61,7 +79,13 @@ def test_sampling_against_the_published_loop(alternate, show, monkeypatch, tmp_p
 
     mine, theirs = alternate(ours, published)
     ratio = (theirs / few) / (mine / count)
-    show("sampling, images/s", f"{count / mine:.0f}", f"{few / theirs:.1f} (published loop)", f"{ratio:.1f}x", ">= 15x, goal 25x")
+    show(
+        "sampling, images/s",
+        f"{count / mine:.0f}",
+        f"{few / theirs:.1f} (published loop)",
+        f"{ratio:.1f}x",
+        ">= 15x, goal 25x",
+    )
     assert ratio > 15
 
 
@@ -83,8 +107,16 @@ def test_start_against_its_imports(alternate, show, tmp_path):
         "from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel\n"
         "from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer\n"
     )
-    mine, theirs = alternate(ours, lambda: subprocess.run([sys.executable, "-c", used], check=True, capture_output=True))
-    show("first image after, s", f"{mine:.2f}", f"{theirs:.2f} (importing what is used)", f"{mine / theirs:.2f}", "about 1")
+    mine, theirs = alternate(
+        ours, lambda: subprocess.run([sys.executable, "-c", used], check=True, capture_output=True)
+    )
+    show(
+        "first image after, s",
+        f"{mine:.2f}",
+        f"{theirs:.2f} (importing what is used)",
+        f"{mine / theirs:.2f}",
+        "about 1",
+    )
     assert mine < 1.5 * theirs
 
 
@@ -94,7 +126,9 @@ def test_the_harness_against_the_method_alone(alternate, show, tmp_path):
 
     def alone():
         began = []
-        todo = Task(**{**vars(task(1200)), "ready": lambda **facts: began.append(time.perf_counter())})
+        todo = Task(
+            **{**vars(task(1200)), "ready": lambda **facts: began.append(time.perf_counter())}
+        )
         for _ in method.rounds(todo, Budget(1e9, time.monotonic() + 1e9)):
             pass
         past_loading["alone"].append(time.perf_counter() - began[0])
@@ -110,8 +144,16 @@ def test_the_harness_against_the_method_alone(alternate, show, tmp_path):
         past_loading["around"].append(time.perf_counter() - began[0] - record.seconds["load"])
 
     alternate(around, alone)
-    mine, theirs = (statistics.median(past_loading[side][1:]) for side in ("around", "alone"))  # the first round warmed up
-    show("harness, s past loading", f"{mine:.2f}", f"{theirs:.2f} (method alone)", f"{100 * (mine / theirs - 1):+.1f} %", "< 5 %")
+    mine, theirs = (
+        statistics.median(past_loading[side][1:]) for side in ("around", "alone")
+    )  # the first round warmed up
+    show(
+        "harness, s past loading",
+        f"{mine:.2f}",
+        f"{theirs:.2f} (method alone)",
+        f"{100 * (mine / theirs - 1):+.1f} %",
+        "< 5 %",
+    )
     assert mine < 1.15 * theirs
 
 
@@ -119,8 +161,22 @@ def test_memory_does_not_grow_with_the_images(benchmark, show, tmp_path):
     """Peak of the resident memory of all processes of a run."""
 
     def peak(ipc):
-        command = [Path(sys.executable).parent / "ddbench", "run", "--method", "generative-turbo", "--option", "pda=none", "--repeats", "0"]
-        process = psutil.Popen([*map(str, command), "--ipc", str(ipc), "--json"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        command = [
+            Path(sys.executable).parent / "ddbench",
+            "run",
+            "--method",
+            "generative-turbo",
+            "--option",
+            "pda=none",
+            "--repeats",
+            "0",
+        ]
+        process = psutil.Popen(
+            [*map(str, command), "--ipc", str(ipc), "--json"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         highest = 0
         while process.poll() is None:
             total = 0
@@ -136,5 +192,11 @@ def test_memory_does_not_grow_with_the_images(benchmark, show, tmp_path):
 
     few = peak(100)
     many = benchmark.pedantic(lambda: peak(2000), rounds=1)
-    show("peak memory, MB", f"{many / 1e6:.0f} (20,000 images)", f"{few / 1e6:.0f} (1,000)", f"{100 * (many / few - 1):+.1f} %", "within 10 %")
+    show(
+        "peak memory, MB",
+        f"{many / 1e6:.0f} (20,000 images)",
+        f"{few / 1e6:.0f} (1,000)",
+        f"{100 * (many / few - 1):+.1f} %",
+        "within 10 %",
+    )
     assert many < 1.1 * few

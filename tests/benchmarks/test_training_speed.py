@@ -12,11 +12,13 @@ import pytest
 import torch
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
-from benchmark_adapters import datasets, fast, students, training
+from benchmark_adapters import datasets
 from benchmark_adapters.datasets import CIFAR100, FASHION_MNIST
-from benchmark_adapters.recipes import ECCV2024
+from benchmark_adapters.scoring import students, training
+from benchmark_adapters.scoring.cpu import fused as fast
+from benchmark_adapters.scoring.recipes import ECCV2024
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import reference
 
 pytestmark = pytest.mark.bench
@@ -29,14 +31,22 @@ def drawn(dataset, ipc):
     torch.manual_seed(0)
     count = ipc * dataset.num_classes
     images = torch.randn(count, dataset.channels, dataset.image_size, dataset.image_size)
-    return students.build("convnet3", dataset.num_classes, dataset.image_size, dataset.channels), images, torch.arange(count) % dataset.num_classes
+    return (
+        students.build("convnet3", dataset.num_classes, dataset.image_size, dataset.channels),
+        images,
+        torch.arange(count) % dataset.num_classes,
+    )
 
 
 @functools.cache
 def plain_work(dataset):
     """The plain loop's network and what `drawn` gives."""
     _, images, labels = drawn(dataset, 10)
-    return reference.convnet3(dataset.num_classes, dataset.image_size, dataset.channels), images, labels
+    return (
+        reference.convnet3(dataset.num_classes, dataset.image_size, dataset.channels),
+        images,
+        labels,
+    )
 
 
 def plain_epoch(dataset, seed):
@@ -45,7 +55,11 @@ def plain_epoch(dataset, seed):
 
 def plain_testing():
     images, labels = clothes()
-    reference.accuracy(plain_work(FASHION_MNIST)[0], training.normalise(images, FASHION_MNIST), torch.from_numpy(labels))
+    reference.accuracy(
+        plain_work(FASHION_MNIST)[0],
+        training.normalise(images, FASHION_MNIST),
+        torch.from_numpy(labels),
+    )
 
 
 @functools.cache
@@ -82,9 +96,21 @@ def test_an_epoch(case, alternate, show, elsewhere, monkeypatch, tmp_path):
 
     epoch, against = alternate(ours, plain, rounds=9)
     compiling = max(0.0, first - epoch)
-    show(f"an epoch of {len(images):,} images, {case}", f"{epoch:.2f} s", f"{against:.2f} s", f"{against / epoch:.2f}", "2.5 (at least 1.8)")
+    show(
+        f"an epoch of {len(images):,} images, {case}",
+        f"{epoch:.2f} s",
+        f"{against:.2f} s",
+        f"{against / epoch:.2f}",
+        "2.5 (at least 1.8)",
+    )
     whole, plain_whole = compiling + EPOCHS * epoch, EPOCHS * against
-    show(f"{EPOCHS} epochs, compiling ({compiling:.0f} s) counted", f"{whole:.0f} s", f"{plain_whole:.0f} s", f"{plain_whole / whole:.2f}", "")
+    show(
+        f"{EPOCHS} epochs, compiling ({compiling:.0f} s) counted",
+        f"{whole:.0f} s",
+        f"{plain_whole:.0f} s",
+        f"{plain_whole / whole:.2f}",
+        "",
+    )
     assert against / epoch > 1.8
 
 
@@ -93,8 +119,16 @@ def test_testing_10000_images(alternate, show, elsewhere):
     net, _, _ = drawn(FASHION_MNIST, 1)
     seen = training.Normalised.of(images, FASHION_MNIST.mean, FASHION_MNIST.std)
     net.to(memory_format=torch.channels_last)
-    seconds, against = alternate(lambda: training.predict(net, seen), lambda: elsewhere(plain_testing), rounds=3)
-    show("testing 10,000 images of Fashion-MNIST", f"{seconds:.1f} s", f"{against:.1f} s", f"{against / seconds:.2f}", "1.5")
+    seconds, against = alternate(
+        lambda: training.predict(net, seen), lambda: elsewhere(plain_testing), rounds=3
+    )
+    show(
+        "testing 10,000 images of Fashion-MNIST",
+        f"{seconds:.1f} s",
+        f"{against:.1f} s",
+        f"{against / seconds:.2f}",
+        "1.5",
+    )
     assert against / seconds > 1.5
 
 
@@ -108,7 +142,9 @@ def test_seeds_together(name, batch, show):
     parameters, _ = stack_module_state(nets)
 
     def loss(weights, pictures):
-        return torch.nn.functional.cross_entropy(functional_call(nets[0], weights, (pictures,)), labels)
+        return torch.nn.functional.cross_entropy(
+            functional_call(nets[0], weights, (pictures,)), labels
+        )
 
     all_at_once = torch.compile(vmap(grad_and_value(loss)), dynamic=False)
 
@@ -119,14 +155,25 @@ def test_seeds_together(name, batch, show):
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     apart = torch.cat([parameter.grad.flatten() for parameter in nets[0].parameters()])
     together = torch.cat([gradients[key][0].flatten() for key, _ in nets[0].named_parameters()])
-    assert (together - apart).norm() < 0.01 * apart.norm()  # an activation that rounds to the other side of ReLU's bend changes some of them
+    assert (
+        (together - apart).norm() < 0.01 * apart.norm()
+    )  # an activation that rounds to the other side of ReLU's bend changes some of them
     one_by_one()
     all_at_once(parameters, images)
     times: dict[str, list[float]] = {"one by one": [], "together": []}
     for _ in range(7):
-        for what, step in (("one by one", one_by_one), ("together", lambda: all_at_once(parameters, images))):
+        for what, step in (
+            ("one by one", one_by_one),
+            ("together", lambda: all_at_once(parameters, images)),
+        ):
             began = time.perf_counter()
             step()
             times[what].append(time.perf_counter() - began)
     alone, joint = (1000 * statistics.median(values) for values in times.values())
-    show(f"3 seeds of {name}, batch {batch}: one by one, torch.func", f"{alone:.1f} ms", f"{joint:.1f} ms", f"{joint / alone:.2f}", "")
+    show(
+        f"3 seeds of {name}, batch {batch}: one by one, torch.func",
+        f"{alone:.1f} ms",
+        f"{joint:.1f} ms",
+        f"{joint / alone:.2f}",
+        "",
+    )

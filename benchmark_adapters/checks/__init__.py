@@ -1,0 +1,1 @@
+"""Checks of a distilled set before anything is trained on it."""

@@ -1,0 +1,57 @@
+"""A picture of a distilled set: one row per class, labelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark_adapters.types import DistilledSet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from benchmark_adapters.types import Array
+
+COLUMNS = 10
+CELL = 64  # pixels of an image on the grid
+GAP = 4
+
+
+def draw(distilled: DistilledSet, columns: int = COLUMNS) -> Image:
+    """The first ``columns`` images of each class, enlarged without smoothing."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size=16)
+    shown = min(columns, distilled.ipc)
+    label_width = GAP * 3 + int(max(font.getlength(name) for name in distilled.class_names))
+    step = CELL + GAP
+    grid = Image.new(
+        "RGB", (label_width + shown * step, len(distilled.class_names) * step + GAP), "white"
+    )
+    pen = ImageDraw.Draw(grid)
+    for label, name in enumerate(distilled.class_names):
+        top = GAP + label * step
+        pen.text((GAP * 2, top + CELL // 2), name, fill="black", font=font, anchor="lm")
+        for column in range(shown):
+            pixels = _bytes(distilled, label * distilled.ipc + column).transpose(1, 2, 0)
+            picture = Image.fromarray(
+                np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+            )
+            grid.paste(
+                picture.resize((CELL, CELL), Image.Resampling.NEAREST),
+                (label_width + column * step, top),
+            )
+    return grid
+
+
+def _bytes(distilled: DistilledSet, row: int) -> Array:
+    """An image as uint8; what left the range of pixels in a float set is cut off."""
+    image = distilled.images[row]
+    if distilled.normalisation is None:
+        return image
+    mean, std = (
+        np.array(values, np.float32).reshape(-1, 1, 1) for values in distilled.normalisation
+    )
+    pixels: Array = np.nan_to_num((image * std + mean) * 255).round().clip(0, 255).astype(np.uint8)
+    return pixels

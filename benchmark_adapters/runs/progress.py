@@ -1,0 +1,48 @@
+"""What a run shows while it goes: a line per phase and, on a terminal, a bar; all on stderr."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from benchmark_adapters.types import Recipe
+
+
+@contextlib.contextmanager
+def sampling(title: str, ipc: int | None, limit: float) -> Iterator[Callable[[int], None]]:
+    """Yields a function that hears the images per class so far."""
+    from tqdm import tqdm
+
+    wanted = "as many images per class as fit" if ipc is None else f"{ipc} images per class"
+    print(f"{title}: sampling {wanted} in at most {limit:g} s", file=sys.stderr, flush=True)
+    with tqdm(total=ipc, desc="sampling", unit=" per class", leave=False, disable=None) as bar:
+
+        def on_round(count: int) -> None:
+            bar.update(count - bar.n)
+
+        yield on_round
+
+
+@contextlib.contextmanager
+def scoring(student: str, recipe: Recipe, seeds: int) -> Iterator[Callable[[int, int, int], None]]:
+    """Yields a function that hears (index of the seed, done, total)."""
+    from tqdm import tqdm
+
+    print(
+        f"scoring: {student} by recipe {recipe.name}, {seeds} seed{'s' if seeds != 1 else ''}",
+        file=sys.stderr,
+        flush=True,
+    )
+    with tqdm(
+        desc="training",
+        unit=" steps" if recipe.steps else " epochs",
+        leave=False,
+        disable=None,
+        mininterval=0.2,
+    ) as bar:
+
+        def report(index: int, done: int, total: int) -> None:
+            bar.total = seeds * total
+            bar.set_description(f"seed {index + 1} of {seeds}", refresh=False)
+            bar.update(index * total + done - bar.n)
+
+        yield report

@@ -1,0 +1,1 @@
+"""Training students on distilled sets, and testing them on real images."""

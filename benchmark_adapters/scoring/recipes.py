@@ -1,0 +1,56 @@
+"""The recipes that ship. Each is frozen: whoever wants another setting adds a recipe under a new name."""
+
+from dataclasses import replace
+
+from benchmark_adapters.types import Recipe
+
+QUICKSTART = Recipe(
+    name="quickstart/1",
+    student="convnet3",
+    width=64,
+    batch_size=64,
+    steps=100,
+    lr=0.05,
+    schedule="one-cycle",
+    augment="none",
+    summary="a fixed number of steps whatever the IPC, so that a laptop has a score in seconds",
+)
+ECCV2024 = Recipe(
+    name="eccv2024/1",
+    student="convnet3",
+    batch_size=256,
+    epochs=1000,
+    lr=0.01,
+    schedule="rebuild-halfway",
+    augment="dsa",
+    summary="the ECCV 2024 challenge's evaluator: 1001 epochs with DSA",
+)
+DSA = replace(ECCV2024, name="dsa/1", summary="DC-BENCH with DSA: 1001 epochs")
+DCBENCH = replace(
+    DSA,
+    name="dcbench/1",
+    epochs=300,
+    augment="none",
+    summary="DC-BENCH without augmentation: 301 epochs",
+)
+DDRANKING_HARD = replace(
+    ECCV2024,
+    name="ddranking-hard/1",
+    batch_size=128,
+    schedule="step-halfway",
+    augment="dsa-aligned",
+    normalisation=(
+        ("cifar100", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    ),  # CIFAR-10's, as in DD-Ranking
+    summary="DD-Ranking's training with hard labels: 1000 epochs with its DSA; final accuracy instead of the best on test images",
+)
+DDRANKING_PLAIN = replace(
+    DDRANKING_HARD,
+    name="ddranking-plain/1",
+    augment="none",
+    summary="the same without augmentation, for the augmentation robust score",
+)
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (QUICKSTART, ECCV2024, DSA, DCBENCH, DDRANKING_HARD, DDRANKING_PLAIN)
+}

@@ -1,0 +1,1 @@
+"""Records to statistics, ranks and comparisons."""

@@ -1,0 +1,88 @@
+"""Methods that choose real images."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmark_adapters import datasets
+from benchmark_adapters.baselines import coreset as baselines
+from benchmark_adapters.datasets import FASHION_MNIST
+from benchmark_adapters.runs import pipeline as harness
+from benchmark_adapters.runs.request import Request, plan
+from benchmark_adapters.scoring import features
+from leaderboard.records import store
+
+
+def test_herding_is_the_greedy_choice():
+    """Each next row is the one that brings the mean of the chosen nearest to the mean of all."""
+    features = np.random.default_rng(0).normal(size=(40, 5))
+    chosen = list(baselines.herd(features, 12))
+    assert len(set(chosen)) == 12
+    for step in range(12):
+        distances = {
+            row: np.linalg.norm(features[[*chosen[:step], row]].mean(0) - features.mean(0))
+            for row in range(40)
+            if row not in chosen[:step]
+        }
+        assert chosen[step] == min(distances, key=distances.get)
+
+
+def test_herding_keeps_the_mean_better_than_chance():
+    features = np.random.default_rng(1).normal(size=(500, 8))
+    random = np.random.default_rng(2).permutation(500)[:20]
+    off = [
+        np.linalg.norm(features[rows].mean(0) - features.mean(0))
+        for rows in (baselines.herd(features, 20), random)
+    ]
+    assert off[0] < off[1] / 5
+    assert sorted(baselines.herd(features, 500)) == list(range(500))
+
+
+def test_kmeans_takes_one_row_of_each_cluster_large_ones_first():
+    source = np.random.default_rng(0)
+    sizes, places = (30, 20, 10), np.eye(3) * 50
+    features = np.concatenate(
+        [place + source.normal(size=(size, 3)) for size, place in zip(sizes, places, strict=True)]
+    )
+    chosen = baselines.centres(features, 3, seed=0)
+    assert [int(features[row].argmax()) for row in chosen] == [0, 1, 2]
+    for cluster, row in enumerate(chosen):
+        members = features[features.argmax(1) == cluster]
+        nearest = members[np.linalg.norm(members - members.mean(0), axis=1).argmin()]
+        assert np.array_equal(features[row], nearest)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_kmeans_with_fewer_distinct_images_than_are_wanted():
+    chosen = baselines.centres(np.repeat(np.eye(2), 5, axis=0), 4, seed=0)
+    assert len(set(chosen)) == 4
+
+
+@pytest.mark.parametrize("name", ["random-real", "herding", "kmeans"])
+def test_the_set_is_of_distinct_real_training_images(
+    strange, methods_here, monkeypatch, tmp_path, name
+):
+    monkeypatch.setattr(
+        features, "QUICKSTART", replace(features.QUICKSTART, steps=5)
+    )  # poor features choose real images too
+    (todo,) = plan(
+        Request(name, track="few", runs=tmp_path, device="cpu", ipc=3, repeats=0, time_limit=300),
+        strange,
+    )
+    folder = harness.run(todo)
+    record = store.read(folder)
+    assert (record.status, record.ipc, record.uses_real_data, record.generated_per_class) == (
+        "ok",
+        3,
+        True,
+        0,
+    )
+    from safetensors.numpy import load_file
+
+    chosen = load_file(folder / "images.safetensors")
+    images, labels = datasets.load(FASHION_MNIST, "train", bundled=True)
+    real = {image.tobytes(): label for image, label in zip(images[:300], labels[:300], strict=True)}
+    assert [real[image.tobytes()] for image in chosen["images"]] == chosen["labels"].tolist()
+    assert len({image.tobytes() for image in chosen["images"]}) == 30
+    assert ("convnet3 at width 64" in record.facts.get("features", "")) == (name != "random-real")

@@ -1,0 +1,335 @@
+"""The command line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from project import COMMAND
+from safetensors.numpy import load_file
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["list"],
+        ["list", "options", "generative-turbo"],
+        ["leaderboard"],
+    ],
+)
+def test_listing_imports_nothing_heavy(arguments, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", COMMAND, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert imported & {"torch", "diffusers", "transformers", "numpy", "scipy", "PIL"} == set()
+    assert "click" in imported
+
+
+def test_the_installed_command(shell):
+    done = shell("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ddbench, version ")
+    wrong = shell("run", "--method", "generative-turbo", "--ipc", "0")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
+    assert wrong.stderr.startswith("error: --ipc 0")
+
+
+def test_list_options(ddbench):
+    text = ddbench("list", "options", "generative-turbo").stdout
+    assert all(
+        name in text
+        for name in (
+            "model",
+            "preset",
+            "prompts",
+            "pda",
+            "copies",
+            "batch",
+            "default|published|none",
+        )
+    )
+    listed = json.loads(ddbench("list", "--json").stdout)
+    assert set(listed) == {"methods", "tracks", "datasets", "students", "recipes", "formats"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--method", "generative-trubo"], "did you mean generative-turbo?"),
+        (
+            ["run", "--method", "generative-turbo", "--track", "marathon"],
+            "unknown track 'marathon'",
+        ),
+        (["run", "--method", "generative-turbo", "--dataset", "mnist"], "unknown dataset 'mnist'"),
+        (["run", "--method", "generative-turbo", "--ipc", "0"], "--ipc 0"),
+        (["run", "--method", "generative-turbo", "--time-limit", "nan"], "--time-limit nan"),
+        (
+            ["run", "--method", "generative-turbo", "--time-limit", "soon"],
+            "'soon' is not a valid float",
+        ),
+        (
+            ["run", "--method", "generative-turbo", "--option", "colour=red"],
+            "no option 'colour'; it has: model, ",
+        ),
+        (["run", "--method", "generative-turbo", "--option", "batch=big"], "expected int"),
+        (
+            ["run", "--method", "generative-turbo", "--option", "batch=0"],
+            "--option batch=0: expected 1 to 4096",
+        ),
+        (
+            ["run", "--method", "generative-turbo", "--option", "prompts=poem"],
+            "--option prompts=poem: expected bare, name",
+        ),
+        (["run", "--method", "generative-turbo", "--option", "a\nb=1"], "--option a b=1"),
+        (
+            ["run", "--method", "generative-turbo", "--option", "pda=wild"],
+            "expected one of default, published, none",
+        ),
+        (["run"], "Missing option '--method'"),
+        (["sing"], "No such command 'sing'"),
+        (["--loud"], "No such option"),
+        (
+            ["run", "--method", "generative-turbo", "--track", "eccv2024-fixed", "--data", "."],
+            "dataset cifar100 is not in",
+        ),
+        (["list", "kinds"], "'kinds' is not one of"),
+        (["list", "options"], "name the method"),
+        (["list", "methods", "extra"], "only `list options` takes a name"),
+        (["show", "nothing"], "no run 'nothing' in runs"),
+        (["leaderboard", "--track", "marathon"], "unknown track"),
+        (["leaderboard", "--output", "not/there.md"], "can't be written"),
+        (["data", "mnist"], "unknown dataset"),
+        (["data", "--download"], "name the dataset"),
+        (["data", "tiny-imagenet", "--download"], "has no download"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(ddbench, arguments, message):
+    done = ddbench(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(shell):
+    done = shell("run", "--method", "nope", "--debug")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_run_reports_and_ends_with_the_table(ddbench, strange_folder, tmp_path):
+    done = ddbench(
+        "run", "--method", "good", "--track", "few", "--device", "cpu", path=[strange_folder]
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sampling 2 images per class in at most 30 s" in done.stderr
+    assert "scoring: convnet3 by recipe few/1, 2 seeds" in done.stderr
+    (run,) = (tmp_path / "runs").glob("*/*/*/*")
+    assert f"run: {run.relative_to(tmp_path)}" in done.stderr
+    assert "good" in done.stdout
+    assert run.name in done.stdout
+    shown = ddbench("show", run.name[:20])
+    assert shown.returncode == 0
+    assert "Ankle boot" in shown.stdout
+    assert json.loads(ddbench("show", run.name, "--json").stdout) == json.loads(
+        (run / "record.json").read_text()
+    )
+
+
+def test_a_track_of_two_datasets_makes_two_runs(ddbench, strange_folder):
+    done = ddbench(
+        "run",
+        "--method",
+        "good",
+        "--track",
+        "pair",
+        "--device",
+        "cpu",
+        "--json",
+        path=[strange_folder],
+    )
+    assert done.returncode == 0, done.stderr
+    assert [record["dataset"] for record in json.loads(done.stdout)] == ["few", "few-too"]
+
+
+def test_a_failed_run_has_exit_code_1_a_row_and_loses_nothing(ddbench, strange_folder, tmp_path):
+    assert (
+        ddbench(
+            "run",
+            "--method",
+            "good",
+            "--track",
+            "few",
+            "--device",
+            "cpu",
+            "--repeats",
+            "0",
+            path=[strange_folder],
+        ).returncode
+        == 0
+    )
+    done = ddbench(
+        "run",
+        "--method",
+        "raises",
+        "--track",
+        "few",
+        "--device",
+        "cpu",
+        "--json",
+        path=[strange_folder],
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["status"] == "error"
+    assert "error: status error: the method raised RuntimeError: the model exploded" in done.stderr
+    rows = json.loads(ddbench("leaderboard", "--format", "json").stdout)
+    assert {(row["method"], row["status"], row["rank"]) for row in rows} == {
+        ("good", "ok", ""),
+        ("raises", "error", ""),
+    }
+
+
+def test_the_same_run_twice_is_one_row(ddbench, strange_folder):
+    for _ in range(2):
+        assert (
+            ddbench(
+                "run",
+                "--method",
+                "random-real",
+                "--track",
+                "few",
+                "--device",
+                "cpu",
+                "--seed",
+                "3",
+                path=[strange_folder],
+            ).returncode
+            == 0
+        )
+    assert len(json.loads(ddbench("leaderboard", "--format", "json").stdout)) == 1
+
+
+def test_stores_are_merged_and_damaged_records_named(ddbench, strange_folder, tmp_path):
+    for seed, runs in ((0, "a"), (1, "b"), (2, "b")):
+        ddbench(
+            "run",
+            "--method",
+            "good",
+            "--track",
+            "few",
+            "--device",
+            "cpu",
+            "--seed",
+            str(seed),
+            "--runs",
+            runs,
+            "--repeats",
+            "0",
+            path=[strange_folder],
+        )
+    damaged = sorted((tmp_path / "b").glob("*/*/*/*/record.json"))[-1]
+    damaged.write_text("{}")
+    done = ddbench(
+        "leaderboard", "--runs", "a", "--runs", "b", "--format", "csv", "--output", "table.csv"
+    )
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: skipped ")
+    assert str(damaged.relative_to(tmp_path)) in done.stderr
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 3
+
+
+def test_data_says_what_is_here_and_how_to_get_the_rest(ddbench, tmp_path):
+    done = ddbench("data", "--data", str(tmp_path), XDG_DATA_HOME=str(tmp_path / "user"))
+    assert done.returncode == 0
+    assert "fashion-mnist: 10,000 test images bundled, sha256 " in done.stdout
+    assert "cifar100: dataset cifar100 is not in" in done.stdout
+    assert (
+        ddbench(
+            "data", "cifar10", "--data", str(tmp_path), XDG_DATA_HOME=str(tmp_path / "user")
+        ).returncode
+        == 1
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux's /proc")
+def test_a_runs_folder_that_cannot_be_written(ddbench, strange_folder):
+    """Not even root can make folders below /proc."""
+    done = ddbench(
+        "run",
+        "--method",
+        "good",
+        "--track",
+        "few",
+        "--device",
+        "cpu",
+        "--runs",
+        "/proc/runs",
+        path=[strange_folder],
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the runs folder /proc/runs can't be written")
+
+
+# The main job
+
+
+def test_quickstart_makes_real_images_and_a_real_score(shell):
+    """The demo's command with one seed: at least 60 % on all 10,000 real test images."""
+    done = shell("run", "--method", "generative-turbo", "--repeats", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["accuracies"][0] >= 0.6
+    assert sum(map(sum, record["confusion"])) == 10_000
+    assert (
+        record["ipc"],
+        record["generated_per_class"],
+        record["model"],
+        record["uses_real_data"],
+    ) == (20, 10, "turbo-mini", False)
+
+
+def test_max_fills_the_limit_and_stops_at_it(ddbench, tmp_path, clock):
+    """With as many images as fit, the set is what was there when time was up."""
+    clock.jump_after(rounds=4)
+    done = ddbench(
+        "run",
+        "--method",
+        "generative-turbo",
+        "--ipc",
+        "max",
+        "--option",
+        "batch=25",
+        "--time-limit",
+        "3600",
+        "--repeats",
+        "0",
+        "--json",
+    )
+    record = json.loads(done.stdout)
+    assert (done.returncode, record["status"], record["ipc_asked"]) == (0, "ok", None)
+    assert record["seconds"]["load"] + record["seconds"]["generate"] <= record["seconds"]["limit"]
+    (images,) = (tmp_path / "runs").glob("*/*/*/*/images.safetensors")
+    labels = load_file(images)["labels"]
+    assert np.bincount(labels).tolist() == [record["ipc"]] * 10
+    # A single image, then three batches of 25, each image with a copy: 76 images, of which ten classes have 7 at least.
+    assert (record["ipc"], record["sampled"]) == (14, 76)
+
+
+def test_a_model_that_is_none_leaves_a_record(ddbench, methods_here):
+    done = ddbench("run", "--method", "generative-turbo", "--option", "model=./nothing", "--json")
+    assert done.returncode == 1
+    record = json.loads(done.stdout)
+    assert record["status"] == "error"
+    assert record["message"].startswith("no model folder")
+    assert record["accuracies"] == []

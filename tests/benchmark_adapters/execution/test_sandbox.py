@@ -1,0 +1,137 @@
+"""The process in which untrusted files are read: its limits, and how it ends whatever is done to it."""
+
+import json
+import signal
+
+import psutil
+import pytest
+import torch
+from attack import Attack
+from project import wait_for
+
+from benchmark_adapters.execution import sandbox as custody
+from leaderboard.records import store
+
+SCORE = (
+    "score",
+    "team/few.pt",
+    "--track",
+    "hidden",
+    "--name",
+    "T",
+    "--device",
+    "cpu",
+)  # without the class-order probe, whose training takes long
+
+
+def only(runs):
+    (folder,) = store.runs_in([runs])
+    return store.read(folder)
+
+
+def test_a_file_is_scored_as_its_run_was(shell, strange_folder, real_runs, submission):
+    done = shell(*SCORE, "--format", "eccv2024", "--json", path=[strange_folder])
+    assert done.returncode == 0, done.stderr
+    (run,) = (run for run in store.runs_in([real_runs]) if run.parts[-4] == "few")
+    assert json.loads(done.stdout)["accuracies"] == store.read(run).accuracies
+
+
+def test_a_hostile_file_is_a_row_and_executes_nothing(
+    ddbench, strange_folder, submission, tmp_path
+):
+    torch.save(Attack(str(tmp_path / "executed")), submission / "few.pt")
+    assert ddbench(*SCORE, "--format", "eccv2024", path=[strange_folder]).returncode == 1
+    assert only(tmp_path / "runs").status == "invalid"
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "limits", "message"),
+    [
+        ("greedy", ["--max-memory", "2"], "scoring failed: its process broke down with "),
+        ("sleepy", ["--max-seconds", "2"], "scoring failed: it took longer than 2 s"),
+        ("deadly", [], "scoring failed: its process broke down with signal SIGSEGV"),
+    ],
+)
+def test_a_set_that_takes_too_much_is_a_row(
+    ddbench, strange_folder, submission, tmp_path, form, limits, message
+):
+    done = ddbench(*SCORE, "--format", form, *limits, path=[strange_folder])
+    assert done.returncode == 1
+    record = only(tmp_path / "runs")
+    assert record.status == "error"
+    assert record.message.startswith(message)
+    assert "MemoryError" in record.message or form != "greedy"
+    assert "Traceback" not in done.stderr
+
+
+def test_memory_is_watched_where_the_system_heeds_no_limit(
+    ddbench, strange_folder, submission, tmp_path, monkeypatch
+):
+    """As on macOS."""
+    monkeypatch.setattr(custody, "HEEDED", False)
+    assert (
+        ddbench(*SCORE, "--format", "greedy", "--max-memory", "1", path=[strange_folder]).returncode
+        == 1
+    )
+    record = only(tmp_path / "runs")
+    assert (
+        record.status,
+        "its process broke down with MemoryError; it may use 1.0 GiB" in record.message,
+    ) == ("error", True)
+
+
+def test_an_interrupted_score_leaves_no_process(started, submission, tmp_path):
+    process = started(*SCORE, "--format", "sleepy")
+    wait_for((tmp_path / "asleep").exists)
+    (judge,) = psutil.Process(process.pid).children()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=300)
+    assert not judge.is_running()
+    assert (process.returncode, err.splitlines()[-1]) == (1, "error: interrupted")
+    assert not list((tmp_path / "runs").glob("*/*/*/*/record.json"))
+
+
+def test_an_interrupted_training_tells_of_its_seeds(started, submission, tmp_path):
+    process = started(*SCORE, "--format", "eccv2024", "--repeats", "1000", "--json")
+    wait_for(lambda: list((tmp_path / "runs").glob(".unfinished/*.json")))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=300)
+    document = json.loads(out)
+    assert (process.returncode, document["status"]) == (1, "error")
+    assert (
+        document["message"]
+        == f"scoring failed after {len(document['accuracies'])} seeds, the images are kept: interrupted"
+    )
+    assert len(document["accuracies"]) >= 1
+    assert "error: status error: scoring failed after" in err
+
+
+def test_a_training_that_takes_too_long_keeps_its_seeds(
+    ddbench, strange_folder, submission, tmp_path
+):
+    """Its time is over when it builds the second of three students."""
+    done = ddbench(
+        *SCORE,
+        "--format",
+        "eccv2024",
+        "--max-seconds",
+        "3600",
+        "--repeats",
+        "3",
+        "--students",
+        "late",
+        path=[strange_folder],
+    )
+    assert done.returncode == 1
+    record = only(tmp_path / "runs")
+    assert (record.status, record.n, record.ipc) == ("error", 1, 2)
+    assert (
+        record.message
+        == "scoring failed after 1 seeds, the images are kept: it took longer than 3600 s"
+    )
+
+
+def test_a_process_that_does_not_answer():
+    with pytest.raises(custody.Ended, match="broke down with exit code 1"):
+        custody.ask("benchmark_adapters.no_such_module", {}, 60, 2**30)

@@ -1,0 +1,87 @@
+"""The cost model: from times to coefficients, and the plan that comes of them."""
+
+import json
+
+import pytest
+
+from benchmark_adapters.execution.supervisor import Outcome
+from benchmark_adapters.runs import estimate as cost
+from benchmark_adapters.runs.estimate import Cost, Trace, _steady, fit
+
+COST = Cost(
+    start=5.0, prompts=2, per_prompt=0.01, per_batch=0.1, per_image=0.02, copies=2.0, batch=16
+)
+
+
+def test_seconds_by_hand():
+    # 3 sampled images of each of 10 classes: 30 images in 2 batches; 20 prompts
+    assert COST.seconds(ipc=5, classes=10) == pytest.approx(5 + 20 * 0.01 + 2 * 0.1 + 30 * 0.02)
+    assert COST.seconds(ipc=5, classes=10, batch=4) == pytest.approx(5 + 0.2 + 8 * 0.1 + 0.6)
+
+
+@pytest.mark.parametrize("limit", [5.5, 7.0, 60.0, 600.0])
+def test_the_most_that_a_limit_allows(limit):
+    most = COST.most(limit, classes=10)
+    assert COST.seconds(most, 10) <= limit if most else True
+    assert COST.seconds(most + 1, 10) > limit
+
+
+def test_no_time_no_images():
+    assert COST.most(1.0, 10) == 0
+
+
+def test_coefficients_are_found_again():
+    traces = []
+    for batch in (16, 4):
+        sampled = [batch] * 50
+        seconds = [(number + 1) * (0.1 + 0.02 * batch) for number in range(50)]
+        traces.append(Trace(batch, seconds, sampled))
+    outcome = Outcome(
+        load=5.2, sampled=800, images=1600, facts={"prompts_encoded": 20, "prompts_seconds": 0.2}
+    )
+    found = fit(outcome, traces, classes=10)
+    assert (found.start, found.prompts, found.copies, found.batch) == (pytest.approx(5.0), 2, 2, 16)
+    assert found.per_batch == pytest.approx(0.1)
+    assert found.per_image == pytest.approx(0.02)
+    assert found.per_prompt == pytest.approx(0.01)
+
+
+def test_a_plan_shows_what_fits_and_leaves_no_run(ddbench, methods_here, tmp_path, monkeypatch):
+    monkeypatch.setattr(cost, "TRIAL", 0.5)
+    done = ddbench(
+        "run", "--method", "generative-turbo", "--plan", "--json", "--option", "pda=none"
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    rows = found["plan"]
+    assert rows[0]["IPC"] == 1
+    assert all(row["in the limit"] == ("yes" if row["seconds"] <= 60 else "no") for row in rows)
+    assert found["copies"] == 1
+    assert (
+        (tmp_path / "runs" / "plans" / "quickstart-fashion-mnist-generative-turbo.svg")
+        .read_text()
+        .startswith("<?xml")
+    )
+    assert not list((tmp_path / "runs").glob("*/*/*/*/record.json"))
+
+
+def test_a_plan_is_of_one_process(ddbench):
+    done = ddbench("run", "--method", "generative-turbo", "--plan", "--processes", "2")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: --plan tries a single process; give it without --processes and --shard\n",
+    )
+
+
+def test_a_gpus_search_for_a_batch_is_no_part_of_the_trial():
+    rounds = [(5.0, 4), (5.1, 4), (5.2, 8), (5.5, 16), (6.0, 16), (6.5, 16)]
+    assert _steady(Outcome(rounds=rounds)) == [(5.5, 16), (6.0, 16), (6.5, 16)]
+
+
+def test_a_method_that_fails_has_no_plan(ddbench, strange_folder):
+    done = ddbench("run", "--method", "raises", "--track", "few", "--plan", path=[strange_folder])
+    assert done.returncode == 2
+    assert (
+        "the trial of raises failed: the method raised RuntimeError: the model exploded"
+        in done.stderr
+    )

@@ -1,0 +1,268 @@
+"""Several processes and shards: the same set as one process makes, whatever happens to some of them."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from benchmark_adapters.runs import merge as merging
+from benchmark_adapters.runs import pipeline as harness
+from benchmark_adapters.runs.request import Request, plan
+from benchmark_adapters.types import UserError
+from leaderboard.records import store
+
+
+@pytest.fixture
+def run(strange, tmp_path):
+    def run(**asked):
+        request = Request(
+            **{
+                "method": "divided",
+                "track": "few",
+                "runs": tmp_path / "runs",
+                "device": "cpu",
+                **asked,
+            }
+        )
+        (todo,) = plan(request, strange)
+        folder = harness.run(todo)
+        return folder, store.read(folder)
+
+    return run
+
+
+@pytest.fixture
+def merge(strange, tmp_path):
+    def merge(*folders, **asked):
+        folder = merging.merge(
+            folders,
+            strange,
+            Request(method="", **{"runs": tmp_path / "runs", "device": "cpu", **asked}),
+        )
+        return folder, store.read(folder)
+
+    return merge
+
+
+def values(folder):
+    """The first pixel of each image, class by class."""
+    tensors = load_file(folder / "images.safetensors")
+    assert np.bincount(tensors["labels"]).tolist() == [len(tensors["labels"]) // 10] * 10
+    assert tensors["labels"].tolist() == sorted(tensors["labels"].tolist())
+    return tensors["images"][:, 0, 0, 0].reshape(10, -1).tolist()
+
+
+@pytest.mark.parametrize("ipc", [2, 5, 10])
+def test_processes_make_the_set_of_one(run, ipc):
+    _, alone = run(ipc=ipc)
+    folder, together = run(ipc=ipc, processes=3)
+    assert (
+        values(folder) == [list(range(ipc))] * 10
+    )  # images in the order of their indices, copies behind them
+    assert together.images_sha256 == alone.images_sha256
+    assert together.accuracies == alone.accuracies
+    assert (together.status, together.generated_per_class) == ("ok", -(-ipc // 2))
+    assert together.facts["processes"] == 3
+    assert together.comparable == (ipc == 2)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_shards_join_to_the_set_of_one(run, merge, processes):
+    _, alone = run(ipc=9)
+    shards = [run(ipc=9, shard=f"{number}/3", processes=processes) for number in range(3)]
+    for number, (_, record) in enumerate(shards):
+        assert (record.status, record.shard, record.accuracies) == ("ok", f"{number}/3", [])
+        assert record.not_comparable_because == [f"shard {number} of 3"]
+    folder, joined = merge(*(folder for folder, _ in reversed(shards)))
+    assert joined.images_sha256 == alone.images_sha256
+    assert joined.accuracies == alone.accuracies
+    assert (joined.status, joined.ipc, joined.seed, joined.model) == (
+        "ok",
+        9,
+        alone.seed,
+        "indices",
+    )
+    assert joined.not_comparable_because == [
+        "IPC 9 instead of 2",
+        "joined from 3 shards, each with a clock of its own",
+    ]
+    assert [origin["run_id"] for origin in joined.facts["shards"]] == [
+        record.run_id for _, record in reversed(shards)
+    ]
+    assert all(origin["versions"]["torch"] for origin in joined.facts["shards"])
+    assert joined.sampled == 50
+    assert (folder / "grid.png").exists()
+
+
+def test_shards_that_have_nothing_to_make(run, merge):
+    _, alone = run(ipc=3)
+    shards = [run(ipc=3, shard=f"{number}/3") for number in range(3)]
+    assert [(record.status, record.ipc) for _, record in shards] == [
+        ("ok", 2),
+        ("ok", 2),
+        ("ok", 0),
+    ]
+    _, joined = merge(*(folder for folder, _ in shards))
+    assert (joined.status, joined.images_sha256) == ("ok", alone.images_sha256)
+
+
+def test_shards_that_were_decoded_otherwise(run, merge):
+    shards = [run(ipc=4, shard=f"{number}/2") for number in range(2)]
+    folder, record = shards[1]
+    (folder / "record.json").write_text(
+        replace(record, facts={**record.facts, "decoder": "tiny"}).to_json()
+    )
+    with pytest.raises(UserError, match="decoder differ"):
+        merge(*(folder for folder, _ in shards))
+
+
+def left_alone(dead):
+    """Its process ``dead`` is so, and the other one has gone on for a while."""
+    return lambda workers: (
+        workers[dead].process.poll() is not None and len(workers[1 - dead].outcome.rounds) >= 12
+    )
+
+
+def test_the_facts_are_those_of_a_process_that_lives(run, clock):
+    clock.jump_when(left_alone(0))
+    _, record = run(ipc="max", time_limit=3600, processes=2, options=["dies=0"], repeats=0)
+    assert (record.status, record.model, record.batch) == ("ok", "indices", 10)
+    assert record.facts["processes"] == 2
+
+
+def test_a_killed_process_loses_only_its_unfinished_round(run, clock):
+    clock.jump_when(left_alone(1))
+    folder, record = run(ipc="max", time_limit=3600, processes=2, options=["dies=1"], repeats=0)
+    assert record.status == "ok"
+    assert record.message == "process 2 of 2: the method's process was ended by SIGKILL"
+    (row, *_) = values(folder)
+    assert row[:8] == [0, 1, 2, 3, 4, 5, 6, 7]  # two rounds of each
+    assert row[8:12] == [8, 9, 12, 13]  # from then on, those of the one that is left
+    assert record.ipc > 20
+
+
+def test_a_killed_process_leaves_a_fixed_set_too_small(run):
+    folder, record = run(ipc=20, processes=2, options=["dies=0"])
+    assert record.status == "error"
+    assert record.message == "process 1 of 2: the method's process was ended by SIGKILL"
+    assert record.accuracies == []
+    assert len(values(folder)[0]) == record.ipc == 14  # its two rounds, and all five of the other
+
+
+def test_a_lost_shard_leaves_a_smaller_set_of_what_fits(run, merge, clock):
+    clock.jump_after(4)
+    shards = [run(ipc="max", shard=f"{number}/3")[0] for number in range(2)]
+    folder, joined = merge(*shards, repeats=1)
+    assert (joined.status, joined.message) == ("ok", "shard 2/3: missing")
+    assert values(folder)[0][:8] == [0, 1, 2, 3, 6, 7, 8, 9]
+    assert joined.n == 1
+
+
+def test_a_lost_shard_leaves_a_fixed_set_too_small(run, merge):
+    _, joined = merge(run(ipc=8, shard="0/2")[0])
+    assert (joined.status, joined.message, joined.ipc, joined.accuracies) == (
+        "error",
+        "shard 1/2: missing",
+        4,
+        [],
+    )
+
+
+def test_what_can_not_be_merged(run, merge, tmp_path):
+    first, _ = run(ipc=4, shard="0/2")
+    other_seed, _ = run(ipc=4, shard="1/2", seed=1)
+    whole, _ = run()
+    with pytest.raises(UserError, match=r"is no shard of the same set as .*: seed differ"):
+        merge(first, other_seed)
+    with pytest.raises(UserError, match="is no shard; shards are made by"):
+        merge(first, whole)
+    with pytest.raises(UserError, match="are both shard 0/2"):
+        merge(first, first)
+    with pytest.raises(UserError, match=r"record\.json"):
+        merge(first, tmp_path)
+    other_limit, _ = run(ipc=4, shard="1/2", time_limit=20)
+    with pytest.raises(UserError, match="time limit differ"):
+        merge(first, other_limit)
+
+
+def test_damaged_shards_leave_a_record(run, merge):
+    shards = [run(ipc=4, shard=f"{number}/2")[0] for number in range(2)]
+    images = shards[1] / "images.safetensors"
+    images.write_bytes(images.read_bytes()[:100])
+    _, joined = merge(*shards)
+    assert joined.status == "error"
+    assert joined.message.startswith("the rounds on disk are not as they were written")
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"shard": "2/2"}, "--shard 2/2: expected I/N with I from 0 to N - 1"),
+        ({"shard": "one"}, "--shard one: expected I/N"),
+        ({"processes": 0}, "--processes 0: expected 1 to 1024"),
+        ({"method": "good", "processes": 2}, "good can't be divided among processes or shards"),
+        ({"method": "good", "shard": "0/2"}, "good can't be divided"),
+    ],
+)
+def test_wrong_usage(strange, asked, problem):
+    with pytest.raises(UserError, match=problem):
+        plan(Request(**{"method": "divided", "track": "few", **asked}), strange)
+
+
+def test_a_gpu_for_each_process(monkeypatch):
+    """A fake of two GPUs: there is none here."""
+    from benchmark_adapters.execution import devices
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert devices.environments("cuda", 2) == [
+        {"CUDA_VISIBLE_DEVICES": "0"},
+        {"CUDA_VISIBLE_DEVICES": "1"},
+    ]
+    with pytest.raises(
+        UserError, match="--processes 3: each needs a GPU of its own, and there are 2"
+    ):
+        devices.environments("auto", 3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert devices.environments("cuda", 2) == [
+        {"CUDA_VISIBLE_DEVICES": "5"},
+        {"CUDA_VISIBLE_DEVICES": "7"},
+    ]
+
+
+def test_generative_turbo_in_two_processes_and_shards(ddbench, methods_here, tmp_path):
+    """The real images by the command line: one part, two, and two shards, all within a level of each other."""
+    common = ["run", "--method", "generative-turbo", "--ipc", "6", "--json"]
+    both = json.loads(ddbench(*common, "--repeats", "0", "--processes", "2").stdout)
+    alone = json.loads(ddbench(*common, "--repeats", "0").stdout)
+    shards = [json.loads(ddbench(*common, "--shard", f"{number}/2").stdout) for number in range(2)]
+    done = ddbench("merge", *(record["run_id"] for record in shards), "--repeats", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    joined = json.loads(done.stdout)
+    images = {}
+    for name, record in (("alone", alone), ("both", both), ("joined", joined)):
+        folder = (
+            tmp_path
+            / "runs"
+            / "quickstart"
+            / "fashion-mnist"
+            / "generative-turbo"
+            / record["run_id"]
+        )
+        images[name] = load_file(folder / "images.safetensors")["images"].astype(int)
+        assert record["ipc"] == 6
+        assert record["generated_per_class"] == 3
+    assert np.abs(images["both"] - images["alone"]).max() <= 1
+    assert np.abs(images["joined"] - images["alone"]).max() <= 1
+
+
+def test_a_plan_is_frozen_for_a_merge(run, merge, strange):
+    """The recipe that shards were made for must be the one they are scored by."""
+    first, record = run(ipc=4, shard="0/2")
+    changed = replace(record, recipe_sha256="0" * 64)
+    (first / "record.json").write_text(changed.to_json())
+    with pytest.raises(UserError, match="another version of recipe few/1"):
+        merge(first)

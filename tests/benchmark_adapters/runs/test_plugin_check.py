@@ -1,0 +1,251 @@
+"""check-plugin: good methods pass, and each bad one fails where and as its author needs it said."""
+
+import json
+
+import pytest
+from installing import install
+
+from benchmark_adapters.runs import plugin_check as conformance
+from benchmark_adapters.runs.request import Request, plan
+
+TORCH_AT_ITS_TOP = """
+import torch
+from benchmark_adapters import hookimpl
+from benchmark_adapters.types import Method
+
+def distill(task, budget):
+    yield from ()
+
+@hookimpl
+def ddbench_methods():
+    return [Method("heavy", distill)]
+"""
+
+
+@pytest.fixture
+def checks(strange, clock):
+    """All checks of a method, by name; a trial is cut after so many rounds."""
+
+    def run(method, limit=600, cut=40):
+        clock.jump_after(cut)
+        (todo,) = plan(
+            Request(
+                method, track="few", ipc=conformance.IPC, repeats=0, device="cpu", time_limit=limit
+            ),
+            strange,
+        )
+        return {check.name: check for check in conformance.check(todo)}
+
+    return run
+
+
+def statuses(found, status):
+    return {name for name, check in found.items() if check.status == status}
+
+
+def test_a_good_method(checks):
+    found = checks("good")
+    assert list(found) == list(conformance.CHECKS)
+    assert statuses(found, "failed") == set()
+    assert {name: found[name].text for name in statuses(found, "skipped")} == {
+        "parts": "the method is not divisible"
+    }
+    assert found["count"].text.startswith("3 images per class, as asked for")
+    assert found["real images"].text == "not asked for"
+
+
+def test_a_method_that_is_cut_at_the_limit(checks):
+    found = checks("slow", cut=4)
+    assert found["cut"].status == found["limit"].status == "ok"
+    assert found["cut"].text.startswith("with task.ipc None 4 images per class by the limit of ")
+    assert found["limit"].text.startswith("ended by the harness at ")
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("wrong-shape", "yielded images of shape [10, 28, 28], expected [n, 1, 28, 28]"),
+        ("wrong-size", "yielded images of shape [10, 1, 32, 32], expected [n, 1, 28, 28]"),
+        ("nan", "yielded images of type float32, some of them NaN or infinite, expected uint8"),
+        ("label-range", "yielded labels from 1 to 10, expected 0 to 9"),
+        ("no-generator", "distill returned NoneType, expected a generator of rounds"),
+        ("raises", "the method raised RuntimeError: the model exploded"),
+        ("dies", "the method's process was ended by SIGKILL"),
+        ("meddles", "the method wrote into the harness's own channel"),
+        (
+            "deletes",
+            "the rounds on disk are not as they were written: No such file or directory: 0-0000000.safetensors",
+        ),
+        ("nothing", "no round when it ended: go on until there are 3 of each class"),
+    ],
+)
+def test_a_method_that_breaks_down_is_tried_once(checks, method, message):
+    found = checks(method)
+    assert statuses(found, "failed") == {"rounds"}
+    assert found["rounds"].text == message
+    assert statuses(found, "ok") == {"plug-in"}
+    assert {found[name].text for name in statuses(found, "skipped")} == {
+        "for want of: rounds",
+        "for want of: count",
+        "for want of: cut",
+    }
+
+
+def test_a_method_that_is_never_ready_is_waited_for_once(checks):
+    found = checks("hangs", limit=0.5)
+    assert statuses(found, "failed") == {"rounds"}
+    assert (
+        found["rounds"].text
+        == "no round by the limit of 0.5 s: yield earlier, or give it more by --time-limit"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "cut", "messages"),
+    [
+        ("too-few", 40, {"count": "1 of 3 images per class when it ended: go on until"}),
+        (
+            "unseeded",
+            40,
+            {
+                "same seed": "seed 0 gives other images the second time: take all randomness from task.seed"
+            },
+        ),
+        (
+            "class-by-class",
+            1000,
+            {
+                "balance": "after round 3 class 0 has 3 images and class 1 0, of which a cut keeps the fewer: yield the classes in turns"
+            },
+        ),
+        (
+            "unbalanced",
+            9,
+            {
+                "other seed": "seeds 0 and 1 give the same images: draw from task.seed",
+                "balance": "after round 4 class 0 has 4 images and class 1 2, of which a cut keeps the fewer",
+            },
+        ),
+        (
+            "marks",
+            40,
+            {
+                "other seed": "the same images",
+                "cut": "with task.ipc None the method raised TypeError: 'NoneType' object cannot be interpreted as an integer",
+            },
+        ),
+        ("divided", 10, {"other seed": "the same images"}),
+        (
+            "undivided",
+            40,
+            {
+                "parts": "two parts make other images than one process: make those whose index in their class is task.part"
+            },
+        ),
+    ],
+)
+def test_a_method_that_works_and_breaks_a_rule(checks, method, cut, messages):
+    found = checks(method, cut=cut)
+    assert statuses(found, "failed") == set(messages)
+    for name, message in messages.items():
+        assert message in found[name].text
+
+
+def test_parts_that_do_not_end(checks):
+    found = checks("endless-part")
+    assert statuses(found, "failed") == {"parts"}
+    assert (
+        found["parts"].text
+        == "a part of two did not end by itself: return once its share of task.ipc is whole"
+    )
+
+
+def test_parts_may_round_otherwise(checks):
+    found = checks("nearly-divided")
+    assert statuses(found, "ok") == set(conformance.CHECKS)
+    assert found["parts"].text == "two parts make the same images as one process but for rounding"
+
+
+def test_torch_at_the_top_of_a_module(ddbench, tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, "heavy", TORCH_AT_ITS_TOP)
+    done = ddbench("check-plugin", "heavy", "--device", "cpu", path=[site])
+    assert done.returncode == 1
+    assert done.stdout.startswith("failed   plug-in      heavy imports torch at its top, ")
+    assert done.stdout.endswith("heavy fails: plug-in, rounds\n")
+
+
+def test_the_command_prints_a_line_for_each_check_and_leaves_nothing(ddbench, tmp_path, clock):
+    clock.jump_after(40)
+    done = ddbench("check-plugin", "random-real", "--device", "cpu")
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, last = done.stdout.splitlines()
+    assert [line[:9].strip() for line in lines].count("ok") == len(conformance.CHECKS) - 1
+    assert lines[-1] == "ok       real images  used, by task.training_images()"
+    assert last == "random-real passes"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_tells_why_a_method_fails(ddbench, strange_folder):
+    arguments = ("check-plugin", "raises", "--track", "few", "--device", "cpu")
+    done = ddbench(*arguments, path=[strange_folder])
+    assert (done.returncode, done.stderr) == (1, "")
+    assert (
+        "failed   rounds       the method raised RuntimeError: the model exploded\n" in done.stdout
+    )
+    assert done.stdout.endswith("raises fails: rounds\n")
+    told = ddbench(*arguments, "--debug", path=[strange_folder])
+    assert told.stdout.splitlines()[1:] == done.stdout.splitlines()[1:]
+    assert 'raise RuntimeError("the model\\nexploded")' in told.stderr
+    document = json.loads(ddbench(*arguments, "--json", path=[strange_folder]).stdout)
+    assert not document["ok"]
+    assert document["checks"][1] == {
+        "name": "rounds",
+        "status": "failed",
+        "text": "the method raised RuntimeError: the model exploded",
+    }
+
+
+def test_options_reach_the_method(ddbench, strange_folder):
+    done = ddbench(
+        "check-plugin",
+        "divided",
+        "--option",
+        "dies=0",
+        "--track",
+        "few",
+        "--device",
+        "cpu",
+        path=[strange_folder],
+    )
+    assert (
+        "failed   cut          with task.ipc None the method's process was ended by SIGKILL\n"
+        in done.stdout
+    )  # it lives long enough for 3 images per class
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["random-rael"], "unknown method 'random-rael'; did you mean random-real?"),
+        (["random-real", "--track", "marathon"], "unknown track 'marathon'"),
+        (["random-real", "--dataset", "cifar10"], "track quickstart has no dataset cifar10"),
+        (["random-real", "--option", "colour=red"], "random-real has no option 'colour'"),
+        (["random-real", "--time-limit", "0"], "--time-limit 0: expected more than 0"),
+        (["random-real", "--track", "eccv2024-fixed", "--data", "."], "dataset cifar100 is not in"),
+        ([], "Missing argument 'METHOD'"),
+    ],
+)
+def test_wrong_usage(ddbench, arguments, message):
+    done = ddbench("check-plugin", *arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+
+
+@pytest.mark.slow
+def test_generative_turbo(ddbench):
+    done = ddbench("check-plugin", "generative-turbo", "--time-limit", "60", "--json")
+    assert done.returncode == 0, done.stdout
+    assert {check["status"] for check in json.loads(done.stdout)["checks"]} == {"ok"}

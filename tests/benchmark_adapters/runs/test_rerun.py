@@ -1,0 +1,321 @@
+"""Runs made again from their records: the same comes out, and where it doesn't that is said."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from project import installed
+
+from benchmark_adapters import plugins as host
+from benchmark_adapters.runs import pipeline as harness
+from benchmark_adapters.runs import rerun as repeating
+from benchmark_adapters.runs.request import Request, plan
+from leaderboard.analysis import stats
+from leaderboard.records import store
+
+pytestmark = pytest.mark.usefixtures("trusting")
+
+
+@pytest.fixture(scope="module")
+def good(strange_folder, tmp_path_factory):
+    """The folder of a run with two students."""
+    request = Request(
+        "good",
+        track="few",
+        seed=3,
+        students=("convnet3", "mlp"),
+        device="cpu",
+        runs=tmp_path_factory.mktemp("made") / "runs",
+    )
+    with installed(strange_folder):
+        (todo,) = plan(request, host.build())
+        return harness.run(todo)
+
+
+@pytest.fixture
+def edited(good, tmp_path):
+    """Makes a copy of that run whose record is another."""
+
+    def edit(**changes):
+        folder = shutil.copytree(good, tmp_path / "edited")
+        (folder / "record.json").write_text(
+            json.dumps(json.loads((good / "record.json").read_text()) | changes)
+        )
+        return folder
+
+    return edit
+
+
+def again(host, tmp_path, folder, *options, device="cpu"):
+    """The old and the new record."""
+    record = store.read(folder)
+    new = repeating.prepare(
+        folder, record, Request("", options=options, device=device, runs=tmp_path / "again"), host
+    ).make()
+    return record, store.read(new)
+
+
+def run(host, tmp_path, method, **asked):
+    (todo,) = plan(
+        Request(
+            **{
+                "method": method,
+                "track": "few",
+                "runs": tmp_path / "runs",
+                "device": "cpu",
+                "repeats": 0,
+                **asked,
+            }
+        ),
+        host,
+    )
+    return harness.run(todo)
+
+
+def test_a_run_made_again_agrees(ddbench, strange_folder, good, tmp_path):
+    done = ddbench("rerun", good, path=[strange_folder])
+    record, new = store.read(good), store.read(next(store.runs_in([tmp_path / "runs"])))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        done.stdout
+        == f"status: the same (ok)\nimages: the same (sha256 {record.images_sha256[:12]})\naccuracies: the same, seeds: 2\n"
+    )
+    assert not any(f"warning: {name}" in done.stderr for name in ("torch", "cpu", "threads"))
+    assert (new.seeds, new.cross, new.given, new.comparable) == ([3, 4], record.cross, [], True)
+    assert (new.facts["repeats_run"], new.facts["scored_on"]) == (
+        record.run_id,
+        record.facts["scored_on"],
+    )
+
+
+def test_real_images_agree(strange, tmp_path):
+    record, new = again(strange, tmp_path, run(strange, tmp_path, "random-real", repeats=2))
+    assert repeating.compare(record, new) == repeating.Agreement(
+        status=True, images=True, accuracies=True
+    )
+    assert (new.uses_real_data, new.n) == (True, 2)
+
+
+def test_what_is_other_here_is_said_before_and_what_differs_after(
+    ddbench, strange_folder, good, edited
+):
+    record = store.read(good)
+    accuracies = [record.accuracies[0], 0.5]
+    mean, spread, interval = stats.summary(accuracies)
+    folder = edited(
+        images_sha256="0" * 64,
+        accuracies=accuracies,
+        **{
+            "accuracy_mean": mean,
+            "accuracy_std": spread,
+            "accuracy_ci95": interval,
+            "commit": "f" * 40,
+        },
+        versions=record.versions | {"torch": "1.0", "tool": "2"},
+        hardware=record.hardware | {"cpu": "abacus", "memory_gib": 0.1},
+        facts=record.facts | {"scored_on": {"device": "cpu", "threads": 999}},
+        data_sha256="1" * 64,
+    )
+    done = ddbench("rerun", folder, path=[strange_folder])
+    assert done.returncode == 1
+    warnings = [
+        line.removeprefix("warning: ")
+        for line in done.stderr.splitlines()
+        if line.startswith("warning: ")
+    ]
+    names = [line.split(":")[0] for line in warnings]
+    assert names in (
+        ["torch", "tool", "cpu", "commit", "threads", "data_sha256"],
+        ["torch", "tool", "cpu", "threads", "data_sha256"],
+    )
+    assert warnings[:2] == [
+        f"torch: 1.0 then, {record.versions['torch']} here",
+        "tool: 2 then, none here",
+    ]
+    assert "OMP_NUM_THREADS=999" in done.stderr
+    assert (
+        done.stderr.index("OMP_NUM_THREADS")
+        < done.stderr.index("sampling")
+        < done.stderr.index("data_sha256")
+    )
+    status, images, *table = done.stdout.splitlines()
+    assert status == "status: the same (ok)"
+    assert (
+        images
+        == f"images: differ: sha256 {12 * '0'} then, {record.images_sha256[:12]} now; 0 of 20 images, by at most 0 of 255"
+    )
+    assert table[0] == "accuracies: differ"
+    first, second = (100 * accuracy for accuracy in record.accuracies)
+    assert table[4].split() == ["convnet3", "3", f"{first:.2f}", f"{first:.2f}", "+0.00"]
+    assert table[5].split() == ["convnet3", "4", "50.00", f"{second:.2f}", f"{second - 50:+.2f}"]
+    assert [line.split()[0] for line in table[6:]] == ["mlp", "mlp"]
+
+
+def test_a_scored_run_is_scored_again_by_the_beginning_of_its_id(ddbench, strange_folder, good):
+    made = json.loads(
+        ddbench(
+            "score",
+            good,
+            "--seed",
+            "5",
+            "--students",
+            "mlp",
+            "--device",
+            "cpu",
+            "--json",
+            path=[strange_folder],
+        ).stdout
+    )
+    done = ddbench("rerun", made["run_id"][:-2], "--json", path=[strange_folder])
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["agrees"], document["images_agree"], document["accuracies_agree"]) == (
+        True,
+        True,
+        True,
+    )
+    assert all(
+        line.startswith("commit: ") for line in document["differences"]
+    )  # the checkout may have changes
+    assert (
+        "note: the images are read from the run's folder and scored again, not made again\n"
+        in done.stderr
+    )
+    new = document["record"]
+    assert document["run"] == new["run_id"] != made["run_id"]
+    assert (new["seed"], new["seeds"], new["student"], new["facts"]["scored_run"]) == (
+        3,
+        [5, 6],
+        "mlp",
+        made["run_id"],
+    )
+    assert (new["accuracies"], new["not_comparable_because"]) == (
+        made["accuracies"],
+        made["not_comparable_because"],
+    )
+    refused = ddbench("rerun", made["run_id"], "--option", "batch=3", path=[strange_folder])
+    assert (refused.returncode, "leave out --option" in refused.stderr) == (2, True)
+
+
+def test_a_scored_file_needs_no_method(strange, edited):
+    folder = edited(
+        method="The Team", limit_enforced=False, facts={"file": "team", "format": "eccv2024"}
+    )
+    assert (
+        "not made again" in repeating.prepare(folder, store.read(folder), Request(""), strange).note
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"facts": {"shards": [{"run_id": "one"}, {"run_id": "two"}]}},
+            "make each again by `ddbench rerun` and join those by `ddbench merge`: one two",
+        ),
+        ({"method": "absent"}, "unknown method 'absent'"),
+        ({"track": "absent"}, "unknown track 'absent'"),
+        ({"recipe": "few/2"}, "unknown recipe 'few/2'"),
+        ({"recipe_sha256": "abc"}, "the record's abc"),
+        ({"given": ["size=3"]}, "good has no option 'size'"),
+        ({"seeds": []}, "2 accuracies"),
+    ],
+)
+def test_what_can_not_be_made_again_is_one_line(
+    ddbench, strange_folder, edited, tmp_path, changes, message
+):
+    done = ddbench("rerun", edited(**changes), path=[strange_folder])
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert message in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_as_many_as_fitted_are_asked_for_by_their_number(strange, tmp_path):
+    folder = run(strange, tmp_path, "random-real", ipc="max")
+    record, new = again(strange, tmp_path, folder)
+    assert (record.ipc_asked, new.ipc_asked) == (None, record.ipc)
+    assert repeating.compare(record, new) == repeating.Agreement(True, True, None)
+    assert (
+        f"asking for {record.ipc} images"
+        in repeating.prepare(folder, record, Request(""), strange).note
+    )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"ipc": 6, "shard": "1/2"},
+        {"ipc": "max", "shard": "1/2", "time_limit": 600},
+        {"ipc": 6, "processes": 2},
+    ],
+)
+def test_parts_are_made_again_as_parts(strange, tmp_path, clock, asked):
+    clock.jump_after(10)
+    folder = run(strange, tmp_path, "divided", **asked)
+    clock.go()
+    record, new = again(strange, tmp_path, folder)
+    assert (new.shard, new.processes, new.seconds["limit"]) == (
+        record.shard,
+        record.processes,
+        record.seconds["limit"],
+    )
+    assert new.images_sha256 == record.images_sha256
+    assert record.ipc > 0
+
+
+def test_what_failed_fails_again(strange, tmp_path):
+    record, new = again(strange, tmp_path, run(strange, tmp_path, "raises"))
+    assert (new.status, new.message) == ("error", record.message)
+    assert repeating.compare(record, new).whole
+
+
+def test_a_path_is_given_again(ddbench, strange_folder, strange, tmp_path):
+    """Of which a record keeps the last name alone."""
+    (tmp_path / "a").mkdir()
+    folder = run(strange, tmp_path, "forks", options=[f"pids={tmp_path}/a/pids"], ipc=1)
+    assert store.read(folder).given == ["pids=pids"]
+    _, new = again(strange, tmp_path, folder, f"pids={tmp_path}/a/others")
+    assert (new.given, (tmp_path / "a" / "others").is_file()) == (["pids=others"], True)
+    record = json.loads((folder / "record.json").read_text())
+    (folder / "record.json").write_text(json.dumps(record | {"given": [f"pids={tmp_path}/b/pids"]}))
+    failed = ddbench("rerun", folder, path=[strange_folder])
+    assert (failed.returncode, failed.stdout.splitlines()[0]) == (1, "status: ok then, error now")
+    assert "give it again by --option KEY=PATH" in failed.stderr
+
+
+def test_the_devices_of_records(good):
+    record = store.read(good)
+    names = {"cpu": "cpu", "cuda:1": "cuda", "mps": "mps", "abacus": "auto", None: "auto"}
+    assert [repeating.device_of(replace(record, device=name)) for name in names] == list(
+        names.values()
+    )
+    scored = replace(
+        record,
+        device="cuda",
+        facts={"scored_run": "x", "scored_on": {"device": "cpu", "threads": 2}},
+    )
+    assert repeating.device_of(scored) == "cpu"  # its images may come from elsewhere
+
+
+def test_generative_turbo_makes_its_batches_again(ddbench, methods_here, tmp_path):
+    common = ("--method", "generative-turbo", "--ipc", "6", "--repeats", "0", "--device", "cpu")
+    made = json.loads(ddbench("run", *common, "--option", "batch=7", "--json").stdout)
+    path = next(store.runs_in([tmp_path / "runs"])) / "record.json"
+    path.write_text(
+        json.dumps(made | {"given": [], "options": made["options"] | {"batch": None}})
+    )  # as if it had chosen that by trying
+    done = ddbench("rerun", made["run_id"], "--json")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["images_agree"], document["accuracies_agree"]) == (
+        0,
+        True,
+        None,
+    )
+    new = document["record"]
+    assert (new["batch"], new["given"], new["options"]["batch"], new["facts"]["decoder"]) == (
+        7,
+        [],
+        None,
+        "vae",
+    )

@@ -1,0 +1,102 @@
+"""Convolutions by fewer multiplications, against direct ones in float64."""
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark_adapters import datasets
+from benchmark_adapters.datasets import FASHION_MNIST
+from benchmark_adapters.scoring import training
+from benchmark_adapters.scoring.cpu import winograd
+
+PAD = {"padding": 1}
+
+
+def agrees(layer, images):
+    """Result, and gradients of images and weights, within 1e-5 of the largest of each."""
+    exact = nn.Conv2d(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size,
+        layer.stride,
+        layer.padding,
+        layer.dilation,
+        layer.groups,
+    )
+    exact = exact.double()
+    exact.load_state_dict({"bias": torch.zeros(layer.out_channels), **layer.state_dict()})
+    for value, expected in zip(
+        with_gradients(layer, images, winograd.convolve),
+        with_gradients(exact, images.double(), type(exact).__call__),
+        strict=False,
+    ):
+        assert (value - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def with_gradients(layer, images, convolve):
+    images = images.clone().requires_grad_(images.shape[1] >= winograd.FEW)
+    result = convolve(layer, images)
+    sources = [layer.weight, *([images] if images.requires_grad else [])]
+    direction = torch.randn(result.shape, generator=torch.Generator().manual_seed(0)).to(result)
+    return result, *torch.autograd.grad(result, sources, direction)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "height", "width"), [(8, 16, 4, 4), (24, 8, 16, 16), (32, 32, 8, 20)]
+)
+def test_tiles_of_four(inputs, outputs, height, width):
+    torch.manual_seed(0)
+    agrees(nn.Conv2d(inputs, outputs, 3, padding=1), torch.randn(3, inputs, height, width))
+
+
+@pytest.mark.parametrize("padding", [0, 1, 3, (1, 2)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures(channels, padding):
+    """Real clothes, in grey and in false colours."""
+    images, _ = datasets.load(FASHION_MNIST, "test", bundled=True)
+    torch.manual_seed(0)
+    pictures = training.normalise(images[:12], FASHION_MNIST).reshape(-1, channels, 28, 28)
+    agrees(nn.Conv2d(channels, 16, 3, padding=padding), pictures)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"bias": False, **PAD},
+        {"stride": 2, **PAD},
+        {"dilation": 2, **PAD},
+        {"groups": 4, **PAD},
+        {"padding": "same"},
+    ],
+)
+@pytest.mark.parametrize("size", [8, 9])
+def test_any_other_layer(how, size):
+    torch.manual_seed(0)
+    agrees(nn.Conv2d(8, 8, 3, **how), torch.randn(2, 8, size, size))
+
+
+def test_other_borders_are_the_layers_own():
+    torch.manual_seed(0)
+    layer, images = nn.Conv2d(8, 8, 3, padding=1, padding_mode="circular"), torch.randn(2, 8, 8, 8)
+    assert torch.equal(winograd.convolve(layer, images), layer(images))
+    wide = nn.Conv2d(8, 8, 5, padding=2)
+    assert torch.equal(winograd.convolve(wide, images), wide(images))
+
+
+def test_a_compiled_student_takes_this_way(monkeypatch):
+    """Else the tests of compiled training would say nothing of it."""
+    from benchmark_adapters.scoring import students
+    from benchmark_adapters.scoring.cpu import fused as fast
+
+    seen = []
+    monkeypatch.setattr(
+        winograd, "convolve", lambda layer, images: (seen.append(layer), layer(images))[1]
+    )
+    student, images, labels = (
+        students.build("convnet3", 10, 28, 1, width=8),
+        torch.randn(4, 1, 28, 28),
+        torch.arange(4),
+    )
+    assert fast._fused_loss(student, images, labels) == fast._loss(student, images, labels)
+    assert seen == [student.features[0], student.features[4], student.features[8]]

@@ -1,0 +1,249 @@
+"""Students, DSA, recipes and the training loop. Numbers of the official evaluator are in test_official_numbers.py."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import reference
+import torch
+
+from benchmark_adapters import datasets
+from benchmark_adapters.scoring import dsa, students, training
+from benchmark_adapters.scoring.recipes import ECCV2024, QUICKSTART, RECIPES
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
+def test_convnet3_is_the_plain_network(channels, size):
+    ours, plain = (
+        students.build("convnet3", 10, size, channels, width=16),
+        reference.convnet3(10, size, channels, width=16),
+    )
+    plain.load_state_dict(ours.state_dict())
+    images = torch.randn(5, channels, size, size)
+    torch.testing.assert_close(ours(images), plain(images), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("channels", "size", "classes"), [(1, 28, 10), (3, 32, 100), (3, 64, 200)])
+@pytest.mark.parametrize("name", students.STUDENTS)
+def test_every_student_takes_every_dataset(name, channels, size, classes):
+    net = students.build(name, classes, size, channels)
+    images = torch.randn(4, channels, size, size)
+    loss = torch.nn.functional.cross_entropy(net(images), torch.arange(4))
+    loss.backward()
+    assert net(images).shape == (4, classes)
+    assert all(
+        weights.grad is not None and weights.grad.abs().sum() > 0
+        for weights in net.parameters()
+        if weights.ndim > 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("convnet3", 320_010),  # DC-BENCH's ConvNet for CIFAR-10
+        ("resnet18", 11_173_962),  # the usual ResNet-18 for CIFAR-10
+        ("vgg11", 9_231_114),  # the usual VGG-11 with batch norm for CIFAR-10
+        ("mlp", 411_146),  # 3072 * 128 + 128, 128 * 128 + 128, 128 * 10 + 10
+    ],
+)
+def test_students_for_cifar10_have_their_usual_size(name, parameters):
+    assert (
+        sum(weights.numel() for weights in students.build(name, 10, 32, 3).parameters())
+        == parameters
+    )
+
+
+def test_convnet4_has_a_block_more():
+    net = students.build("convnet4", 10, 32, 3, width=8)
+    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in net.modules()) == 4
+    assert net.classifier.in_features == 8 * 2 * 2
+
+
+def test_batch_norm_in_the_place_of_instance_norm():
+    net = students.build("convnet3-bn", 10, 32, 3)
+    assert sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in net.modules()) == 3
+    assert not any(isinstance(layer, torch.nn.GroupNorm) for layer in net.modules())
+
+
+def test_a_width_that_can_not_be_chosen():
+    with pytest.raises(ValueError, match="student resnet18 has no width to choose"):
+        students.build("resnet18", 10, 32, 3, width=8)
+
+
+def test_convnet3_takes_grey_images():
+    assert students.build("convnet3", 10, 28, 1, width=8)(torch.zeros(2, 1, 28, 28)).shape == (
+        2,
+        10,
+    )
+
+
+def test_unknown_student():
+    with pytest.raises(ValueError, match="known: convnet3"):
+        students.build("convnet", 10, 28, 1)
+
+
+def test_dsa_refuses_unknown_families():
+    with pytest.raises(ValueError, match="blur"):
+        dsa.augment(torch.zeros(1, 3, 32, 32), "color_blur")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epochs", "rates"),
+    [
+        ("rebuild-halfway", 6, [1, 1, 1, 1, 1, 0.1, 0.1]),
+        ("step-halfway", 6, [1, 1, 1, 0.1, 0.1, 0.1]),
+    ],
+)
+def test_the_rate_drops_where_the_schedule_says(schedule, epochs, rates, clothes, monkeypatch):
+    seen, buffers = [], []
+    step = torch.optim.SGD.step
+
+    def spied(self, *rest):
+        seen.append(self.param_groups[0]["lr"])
+        buffers.append(bool(self.state))
+        return step(self, *rest)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", spied)
+    net = students.build("convnet3", 10, 28, 1, width=8)
+    recipe = replace(ECCV2024, schedule=schedule, lr=1.0)
+    training.train(net, clothes[0][:20], clothes[1][:20], recipe, 0, epochs=epochs)
+    assert seen == pytest.approx(rates)
+    drop = rates.index(0.1)
+    assert buffers == [False] + [
+        step != drop or schedule == "step-halfway" for step in range(1, len(rates))
+    ]  # momentum: lost by the rebuilt one alone
+
+
+def test_ddranking_has_its_own_draws_and_numbers():
+    recipe = RECIPES["ddranking-hard/1"]
+    assert (
+        recipe.normalises(datasets.CIFAR100)
+        == recipe.normalises(datasets.CIFAR10)
+        == (datasets.CIFAR10.mean, datasets.CIFAR10.std)
+    )
+    assert recipe.normalises(datasets.TINY_IMAGENET) == (
+        datasets.TINY_IMAGENET.mean,
+        datasets.TINY_IMAGENET.std,
+    )
+    draws, images = [], torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for name in ("dsa", "dsa-aligned"):
+        torch.manual_seed(3)  # draws a family that resamples
+        draws.append(training.AUGMENTATIONS[name](images))
+    assert not torch.allclose(*draws)
+    torch.manual_seed(3)
+    torch.testing.assert_close(draws[1], dsa.augment(images, align_corners=True))
+
+
+def test_normalised_images_are_those_of_normalise():
+    pixels, _ = datasets.load(datasets.FASHION_MNIST, "test", bundled=True)
+    lazy = training.Normalised.of(
+        pixels[:50], datasets.FASHION_MNIST.mean, datasets.FASHION_MNIST.std
+    )
+    index = torch.tensor([3, 0, 49])
+    assert len(lazy) == 50
+    assert torch.equal(lazy[index], training.normalise(pixels[:50], datasets.FASHION_MNIST)[index])
+
+
+def test_normalise_gives_the_training_split_mean_0_and_deviation_1(clothes):
+    assert clothes[0].mean().abs() < 0.05
+    assert (clothes[0].std() - 1).abs() < 0.05
+
+
+def small_run(clothes, seed):
+    torch.manual_seed(0)
+    net = students.build("convnet3", 10, 28, 1, width=8)
+    return training.train(net, *clothes, replace(QUICKSTART, steps=10), seed), net
+
+
+def test_quickstart_learns_real_images(clothes):
+    reports = []
+    torch.manual_seed(0)
+    net = students.build("convnet3", 10, 28, 1, width=8)
+    losses = training.train(
+        net, *clothes, QUICKSTART, 0, report=lambda done, total: reports.append((done, total))
+    )
+    assert reports == [(step, QUICKSTART.steps) for step in range(1, QUICKSTART.steps + 1)]
+    assert len(losses) == -(-QUICKSTART.steps // -(-len(clothes[0]) // QUICKSTART.batch_size))
+    assert losses[-1] < 0.8 < 2 < losses[0] + 1
+    assert training.accuracy(net, *clothes) > 0.7
+
+
+def test_a_seed_decides_a_training(clothes):
+    before = torch.get_rng_state()
+    (first, net), (second, same), (third, _) = (small_run(clothes, seed) for seed in (1, 1, 2))
+    assert first == second != third
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), same.parameters(), strict=True))
+    torch.set_rng_state(before)
+    training.train(net, *clothes, replace(QUICKSTART, steps=1), 5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_epochs_override_steps_by_passes_over_the_images(clothes):
+    net = students.build("convnet3", 10, 28, 1, width=8)
+    reports = []
+    assert (
+        len(
+            training.train(
+                net,
+                *clothes,
+                "quickstart/1",
+                0,
+                epochs=2,
+                report=lambda done, total: reports.append(total),
+            )
+        )
+        == 2
+    )
+    assert reports == [32] * 32  # 1,000 images in 16 batches, twice
+    with pytest.raises(ValueError, match="unknown recipe 'quickstart/9'"):
+        training.train(net, *clothes, "quickstart/9", 0)
+
+
+def test_accuracy_is_the_fraction_of_right_classes():
+    class Fixed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            return torch.eye(3)[images[:, 0, 0, 0].long()]
+
+    images = torch.tensor([0, 1, 2, 0])[:, None, None, None].float()
+    assert training.accuracy(Fixed(), images, torch.tensor([0, 1, 2, 2])) == 0.75
+
+
+def test_shipped_recipes_do_not_change():
+    """A recipe that differs needs a new name: its scores can't be compared with the old ones."""
+    assert {name: recipe.sha256[:12] for name, recipe in RECIPES.items()} == FROZEN
+    assert np.isclose(ECCV2024.lr, 0.01)
+
+
+FROZEN = {
+    "quickstart/1": "d55d5b352a19",
+    "eccv2024/1": "6ffd612d245c",
+    "dsa/1": "f4389f16cc68",
+    "dcbench/1": "cac55fe2c753",
+    "ddranking-plain/1": "d3f348ce4d54",
+    "ddranking-hard/1": "89352636b0f6",
+}
+
+
+def test_shift_moves_each_image_and_repeats_its_edge():
+    torch.manual_seed(0)
+    images = torch.arange(40 * 36, dtype=torch.float32).view(40, 1, 6, 6)
+    moved = training.shift(images)
+    seen = set()
+    for image, result in zip(images[:, 0], moved[:, 0], strict=True):
+        rows, columns = torch.arange(6).add(-2).view(6, 1), torch.arange(6).add(-2)
+        matches = [
+            (down, right)
+            for down in range(5)
+            for right in range(5)
+            if torch.equal(result, image[(rows + down).clamp(0, 5), (columns + right).clamp(0, 5)])
+        ]
+        assert len(matches) == 1
+        seen |= set(matches)
+    assert len(seen) > 12
+    torch.manual_seed(0)
+    assert torch.equal(moved, training.shift(images))

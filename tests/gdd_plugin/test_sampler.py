@@ -1,0 +1,182 @@
+"""One-step sampling: what the pipeline itself computes, in batches."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    AutoPipelineForText2Image,
+    DDIMScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    LCMScheduler,
+    StableDiffusionXLPipeline,
+)
+
+from benchmark_adapters.datasets import FASHION_MNIST
+from benchmark_adapters.types import UserError
+from gdd_plugin import models
+from gdd_plugin.sampler import TurboSampler, generator
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return TurboSampler("turbo-mini")
+
+
+@pytest.mark.parametrize("model", ["turbo-mini", "random_turbo"])
+def test_samples_are_the_pipelines_own(model, random_turbo):
+    name = str(random_turbo) if model == "random_turbo" else model
+    turbo = TurboSampler(name)
+    size = turbo.pipe.unet.config.sample_size
+    prompts = ["Sneaker", "Bag", "Sneaker"]
+    made = turbo.sample(prompts, [generator(0, 0, index) for index in range(3)])
+    pipe = AutoPipelineForText2Image.from_pretrained(models.BUNDLED.get(name, name))
+    pipe.set_progress_bar_config(disable=True)
+    for index, prompt in enumerate(prompts):
+        noise = torch.randn(1, 4, size, size, generator=generator(0, 0, index))
+        picture = pipe(prompt, latents=noise, num_inference_steps=1, guidance_scale=0.0).images[0]
+        edge = turbo.border
+        expected = np.asarray(picture, np.int16).transpose(2, 0, 1)[
+            :, edge : 32 - edge, edge : 32 - edge
+        ]
+        assert np.abs(expected - made[index].numpy()).max() <= 1
+
+
+def test_an_image_is_the_same_in_every_batch_to_rounding(mini):
+    sources = lambda: [generator(3, label, 0) for label in range(10)]  # noqa: E731
+    prompts = list(FASHION_MNIST.class_names)
+    whole = mini.sample(prompts, sources()).short()
+    parts = mini.sample(prompts, sources(), batch=3).short()
+    assert (whole - parts).abs().max() <= 1
+
+
+def test_noise_belongs_to_seed_class_and_index():
+    draws = [
+        torch.randn(8, generator=generator(*key))
+        for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)]
+    ]
+    assert torch.equal(draws[0], draws[4])
+    assert not any(torch.equal(draws[0], other) for other in draws[1:4])
+    assert not torch.equal(
+        torch.randn(8, generator=generator(1, 11, 0)), torch.randn(8, generator=generator(11, 1, 0))
+    )
+
+
+def test_text_is_encoded_once_for_each_prompt(mini, monkeypatch):
+    calls, encode = [], mini.pipe.encode_prompt
+    monkeypatch.setattr(
+        mini.pipe,
+        "encode_prompt",
+        lambda prompt, **named: calls.append(prompt) or encode(prompt, **named),
+    )
+    mini.sample(
+        ["a new one", "another", "a new one"] * 40, [generator(0, 0, index) for index in range(120)]
+    )
+    assert [prompt for part in calls for prompt in part] == ["a new one", "another"]
+
+
+def by_the_pipeline(pipe, prompt, size):
+    """The latents of an ordinary call, batch 1, float32."""
+    pipe.set_progress_bar_config(disable=True)
+    noise = torch.randn(1, 4, size // 4, size // 4, generator=generator(0, 0, 0))
+    return pipe(
+        prompt,
+        latents=noise,
+        num_inference_steps=1,
+        guidance_scale=0.0,
+        height=size,
+        width=size,
+        output_type="latent",
+    ).images
+
+
+@pytest.mark.parametrize("size", [32, 64, 24])
+@pytest.mark.parametrize(
+    ("kind", "prediction"),
+    [
+        (EulerAncestralDiscreteScheduler, "epsilon"),
+        (EulerAncestralDiscreteScheduler, "v_prediction"),
+        (EulerDiscreteScheduler, "epsilon"),
+        (EulerDiscreteScheduler, "v_prediction"),
+        (EulerDiscreteScheduler, "sample"),
+    ],
+)
+def test_the_direct_step_is_the_pipelines(random_turbo, tmp_path, kind, prediction, size):
+    """Batch 1, float32, the same noise: equal within 1e-4."""
+    pipe = StableDiffusionXLPipeline.from_pretrained(random_turbo)
+    pipe.scheduler = kind.from_config(
+        pipe.scheduler.config, prediction_type=prediction, timestep_spacing="trailing"
+    )
+    pipe.save_pretrained(tmp_path)
+    turbo = TurboSampler(str(tmp_path), size=size)
+    assert turbo.is_direct
+    made = turbo.latents(["dog"], [generator(0, 0, 0)])
+    assert made.shape == (1, 4, size // 4, size // 4)
+    assert (made - by_the_pipeline(pipe, "dog", size)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", [LCMScheduler, DDIMScheduler])
+def test_other_schedulers_are_left_to_the_pipeline(random_turbo, tmp_path, kind):
+    pipe = StableDiffusionXLPipeline.from_pretrained(random_turbo)
+    pipe.scheduler = kind.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+    pipe.save_pretrained(tmp_path)
+    turbo = TurboSampler(str(tmp_path))
+    assert not turbo.is_direct
+    made = turbo.latents(["dog", "cat"], [generator(0, 0, 0), generator(0, 0, 1)])
+    assert (made[:1] - by_the_pipeline(pipe, "dog", 32)).abs().max() < 1e-4
+
+
+def test_upsampling_is_folded_and_changes_nothing(mini):
+    """What makes the decoder and the UNet faster gives the numbers of the layers as they were."""
+    plain = StableDiffusionXLPipeline.from_pretrained(models.BUNDLED["turbo-mini"])
+    assert (
+        sum(
+            hasattr(layer, "folded")
+            for layer in [*mini.pipe.vae.modules(), *mini.pipe.unet.modules()]
+        )
+        == 3
+    )
+    latents = (
+        mini.latents(["Bag", "Coat"], [generator(0, 0, 0), generator(0, 1, 0)])
+        / plain.vae.config.scaling_factor
+    )
+    with torch.inference_mode():
+        assert (
+            mini.pipe.vae.decode(latents).sample - plain.vae.decode(latents).sample
+        ).abs().max() < 1e-4
+
+
+def test_without_encoders_only_what_was_encoded_can_be_sampled(random_turbo):
+    turbo = TurboSampler(str(random_turbo))
+    turbo.encode(["cat"])
+    before = turbo.latents(["cat"], [generator(0, 0, 0)])
+    turbo.free_encoders()
+    assert turbo.pipe.text_encoder is None
+    assert torch.equal(turbo.latents(["cat"], [generator(0, 0, 0)]), before)
+    with pytest.raises(RuntimeError, match="dog was not encoded before the encoders were freed"):
+        turbo.latents(["dog"], [generator(0, 0, 0)])
+
+
+def test_a_size_that_the_unet_cannot_have(random_turbo):
+    with pytest.raises(
+        UserError,
+        match="size 36: model random-turbo makes images whose side is a multiple of 8 pixels",
+    ):
+        TurboSampler(str(random_turbo), size=36)
+
+
+def test_half_precision_decodes_in_another(random_turbo, tmp_path):
+    """SDXL's decoder overflows in float16 and says so (force_upcast): it is cast once, when it is loaded."""
+    copy = tmp_path / "upcast"
+    shutil.copytree(random_turbo, copy)
+    config = copy / "vae" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "force_upcast": True}))
+    turbo = TurboSampler(str(copy), dtype=torch.float16)
+    assert (turbo.pipe.unet.dtype, turbo.pipe.vae.dtype) == (torch.float16, torch.float32)
+    made = turbo.sample(["cat"], [generator(0, 0, 0)])
+    exact = TurboSampler(str(copy)).sample(["cat"], [generator(0, 0, 0)])
+    assert (made.short() - exact.short()).abs().max() <= 8
+    assert TurboSampler(str(random_turbo), dtype=torch.bfloat16).pipe.vae.dtype == torch.bfloat16

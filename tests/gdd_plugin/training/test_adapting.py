@@ -1,0 +1,152 @@
+"""Adapters: trained in small, read by diffusers, used by runs."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import small_training
+import torch
+from diffusers import StableDiffusionXLPipeline
+from small_training import SHORT, small_adapt
+
+from benchmark_adapters.datasets import FASHION_MNIST
+from benchmark_adapters.types import UserError
+from gdd_plugin import architecture
+from gdd_plugin.sampler import TurboSampler
+from gdd_plugin.training.adapt import Settings as AdaptSettings
+from gdd_plugin.training.adapt import adapt
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def adapter(made, few, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapters") / "clothes"
+    adapt(
+        folder,
+        FASHION_MNIST,
+        few,
+        replace(small_adapt(made), student=replace(SHORT, lr=0.05)),
+        save_every=2,
+    )
+    return folder
+
+
+def test_an_adapter_is_read_by_diffusers_and_changes_the_images(adapter, made):
+    pipe = StableDiffusionXLPipeline.from_pretrained(made, add_watermarker=False)
+    noise = torch.randn(1, 4, 8, 8)
+    call = {
+        "prompt": "Bag",
+        "latents": noise,
+        "num_inference_steps": 1,
+        "guidance_scale": 0.0,
+        "output_type": "np",
+    }
+    plain = pipe(**call).images
+    pipe.load_lora_weights(adapter)
+    changed = pipe(**call).images
+    assert np.abs(plain - changed).max() > 1e-3
+    turbo = TurboSampler(str(made), lora=str(adapter))
+    np.testing.assert_allclose(turbo.pipe(**call).images, changed, atol=1e-4)
+    assert turbo.facts["model"] == "made + clothes"
+    assert turbo.facts["model_trained_on"].endswith(
+        "; its adapter: fashion-mnist train, without the last 20 images of each class"
+    )
+    assert len(turbo.facts["lora_sha256"]) == 64
+
+
+def test_a_run_takes_an_adapter(adapter, made, ddbench, methods_here):
+    done = ddbench(
+        "run",
+        "--method",
+        "generative-turbo",
+        "--ipc",
+        "2",
+        "--repeats",
+        "0",
+        "--option",
+        f"model={made}",
+        "--option",
+        f"lora={adapter}",
+        "--runs",
+        "runs",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("lora", "message"),
+    [("nowhere", "is no folder of a LoRA adapter"), ("damaged", "can't be used with this model")],
+)
+def test_an_adapter_that_is_none_is_one_line(lora, message, tmp_path):
+    folder = tmp_path / lora
+    if lora == "damaged":
+        folder.mkdir()
+        (folder / "pytorch_lora_weights.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    with pytest.raises(UserError, match=message):
+        TurboSampler("turbo-mini", lora=str(folder))
+
+
+def test_an_adapter_of_another_architecture_is_one_line(adapter, tmp_path, monkeypatch):
+    monkeypatch.setattr(architecture, "TEXT_WIDTH", 16)
+    architecture.pipeline(["a bag"]).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="can't be used with this model"):
+        TurboSampler(str(tmp_path), lora=str(adapter))
+
+
+def test_distillation_without_a_teacher_and_no_loss_at_all_are_refused(made, few, tmp_path):
+    with pytest.raises(UserError, match="the distillation loss needs a teacher"):
+        adapt(
+            tmp_path,
+            FASHION_MNIST,
+            few,
+            AdaptSettings("fashion-mnist", str(made), None, student=SHORT),
+        )
+    with pytest.raises(UserError, match="no loss of the student has a weight"):
+        replace(SHORT, matching=0, adversarial=0, distillation=0)
+
+
+def test_a_teacher_of_another_architecture_is_refused(made, few, tmp_path, monkeypatch):
+    monkeypatch.setattr(architecture, "TEXT_WIDTH", 16)
+    architecture.pipeline(["a bag"]).save_pretrained(tmp_path / "other")
+    chosen = AdaptSettings(
+        "fashion-mnist", str(made), str(tmp_path / "other"), held_out=200, student=SHORT
+    )
+    with pytest.raises(
+        UserError, match="has another architecture than the model: cross_attention_dim 32, not 64"
+    ):
+        adapt(tmp_path / "adapter", FASHION_MNIST, few, chosen)
+
+
+@pytest.mark.slow
+def test_adapting_in_two_processes_and_half_precision(made, few, tmp_path):
+    """As ``accelerate launch`` and torchrun start it, here on the CPU."""
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        small_training.__file__,
+    ]
+    environment = {
+        **os.environ,
+        "ACCELERATE_USE_CPU": "true",
+        "ACCELERATE_MIXED_PRECISION": "bf16",
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [*launch, "adapt", few, tmp_path / "two", made],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads((tmp_path / "two" / "training.json").read_text())["processes"] == 2
+    assert TurboSampler(str(made), lora=str(tmp_path / "two")).facts["lora"] == "two"

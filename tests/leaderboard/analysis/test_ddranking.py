@@ -1,0 +1,123 @@
+"""LRS and ARS: cases computed by hand, and the command on records."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from made_records import record
+
+from leaderboard.analysis import ddranking
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [
+        # e = 2.718282, 1/e = .367879, e - 1/e = 2.350402
+        ((1.0, 1.0, 1.0, 0.0), 0.544946),  # a = .5: (1.648721 - .367879) / 2.350402
+        ((0.5, 0.5, 0.5, 0.5), 0.268941),  # a = 0: (1 - .367879) / 2.350402
+        ((1.0, 0.0, 0.0, 1.0), 0.0),  # a = -1, the worst
+        ((0.848, 0.31, 0.31, 0.31), 0.168594),  # a = -.269: (.764143 - .367879) / 2.350402
+    ],
+)
+def test_lrs_by_hand(accuracies, expected):
+    assert ddranking.lrs(*accuracies) == pytest.approx(expected, abs=1e-5)
+
+
+def test_lrs_weighs_its_parts():
+    # HLR = .8 - .5 = .3, IOR = .6 - .4 = .2
+    # w = .5: a = -.05: (.951229 - .367879) / 2.350402 = .248192; w = 1: a = .2: (1.221403 - .367879) / 2.350402 = .363140
+    assert ddranking.lrs(0.8, 0.5, 0.6, 0.4) == pytest.approx(0.248192, abs=1e-5)
+    assert ddranking.lrs(0.8, 0.5, 0.6, 0.4, w=1) == pytest.approx(0.363140, abs=1e-5)
+
+
+def test_ars_by_hand():
+    # .5 * (.7 - .6) + .5 * (.5 - .6) = 0: .268941; g = 1: .1: (1.105171 - .367879) / 2.350402 = .313687
+    assert ddranking.ars(0.7, 0.6, 0.5, 0.6) == pytest.approx(0.268941, abs=1e-5)
+    assert ddranking.ars(0.7, 0.6, 0.5, 0.6, g=1) == pytest.approx(0.313687, abs=1e-5)
+
+
+REAL = {"method": "random-real"}
+
+
+@pytest.fixture
+def keep(tmp_path):
+    """Writes a record to the store and returns its run's id."""
+
+    def keep(name, mean, **other):
+        made = replace(record(run_id=f"20260101T000000Z-{name}", accuracies=[mean] * 3), **other)
+        folder = tmp_path / "runs" / made.track / made.dataset / made.method / made.run_id
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text(made.to_json())
+        return made.run_id
+
+    return keep
+
+
+def test_the_command_takes_runs_and_published_figures(ddbench, keep):
+    own, random, whole = (
+        keep("aaaaaa", 0.5),
+        keep("bbbbbb", 0.4, **REAL),
+        keep("cccccc", 0.8, ipc=6000, **REAL),
+    )
+    plain = keep(
+        "dddddd", 0.3, recipe="ddranking-plain/1", recipe_sha256="other", images_sha256=own
+    )
+    random_plain = keep("eeeeee", 0.2, recipe="ddranking-plain/1", recipe_sha256="other", **REAL)
+    arguments = (
+        "--random",
+        random,
+        "--whole",
+        whole,
+        "--plain",
+        plain,
+        "--random-plain",
+        random_plain,
+        "--json",
+    )
+    found = json.loads(ddbench("robustness", own, *arguments).stdout)
+    assert found["LRS"] == pytest.approx(ddranking.lrs(0.8, 0.5, 0.5, 0.4))
+    assert found["ARS"] == pytest.approx(ddranking.ars(0.5, 0.4, 0.3, 0.2))
+    assert found["whole_source"] == f"run {whole}"
+    text = ddbench(
+        "robustness", own, "--random", random, "--whole", ".8", "--source", "a table"
+    ).stdout
+    assert "whole training set                   0.8000  (a table)" in text
+    assert f"LRS                                  {found['LRS']:.4f}" in text
+
+
+def test_runs_that_can_not_be_compared(ddbench, keep):
+    own, random = keep("aaaaaa", 0.5), keep("bbbbbb", 0.4, ipc=1, **REAL)
+    failed, right = keep("cccccc", 0.4, status="timeout", **REAL), keep("dddddd", 0.4, **REAL)
+    for arguments, message in [
+        (
+            ("--random", random, "--whole", "0.8", "--source", "x"),
+            f"--random {random} can't be compared with {own}: ipc differ",
+        ),
+        (
+            ("--random", failed, "--whole", "0.8", "--source", "x"),
+            f"--random {failed} has no score",
+        ),
+        (("--random", right, "--whole", "80", "--source", "x"), "accuracies are fractions"),
+        (("--random", right, "--whole", "0.8"), "--source TEXT"),
+        (("--random", own), "LRS needs --whole"),
+        (
+            ("--random", own, "--whole", "0.8", "--source", "x"),
+            f"--random {own} is of one, expected a run of random-real",
+        ),
+        (
+            ("--random", right, "--whole", right),
+            f"--whole {right} is not of the whole training set",
+        ),
+        (
+            ("--random", right, "--plain", own, "--random-plain", right),
+            f"--plain {own} is scored by quickstart/1, expected ddranking-plain/1",
+        ),
+        (("--random", right, "--plain", own), "both --plain and --random-plain"),
+        (
+            ("--random", right, "--plain", random, "--random-plain", random),
+            f"--plain {random} is of other images than {own}",
+        ),
+    ]:
+        done = ddbench("robustness", own, *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr

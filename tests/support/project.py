@@ -1,0 +1,48 @@
+"""Paths of the project, and helpers that tests of several folders share."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+ROOT = TESTS.parent
+COMMAND = Path(sys.executable).parent / "ddbench"
+
+
+def pip_install(source: Path, target: Path) -> None:
+    """Install a distribution from a folder, without network."""
+    options = ["-q", "--no-index", "--no-deps", "--no-build-isolation", "--target", str(target)]
+    command = [sys.executable, "-m", "pip", "install", *options, str(source)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+@contextlib.contextmanager
+def installed(*folders: Path) -> Iterator[None]:
+    """Make the distributions in ``folders`` importable, for child processes too; undo it after."""
+    inherited = os.environ.get("PYTHONPATH")
+    with pytest.MonkeyPatch.context() as patch:
+        paths = [*map(str, folders), *([inherited] if inherited else [])]
+        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        for folder in folders:
+            patch.syspath_prepend(folder)
+        try:
+            yield
+        finally:
+            for name, module in list(sys.modules.items()):
+                file = Path(getattr(module, "__file__", None) or "/")
+                if any(file.is_relative_to(folder) for folder in folders):
+                    del sys.modules[name]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
+    """Wait until ``condition`` holds; fail after a time that only a hang can take."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""How commands end: errors become one line and an exit code here and nowhere else."""
+"""Run a command line: here, and nowhere else, errors become one line and an exit code."""
 
 import os
 import signal
@@ -9,27 +9,33 @@ import click
 
 from benchmark_adapters.types import UserError, one_line
 
-SPINS = "1000"  # by default torch's threads wait for each other so busily that two runs on the same cores starve both; read when torch is loaded
-DEBUG = click.option(
-    "--debug", is_flag=True, expose_value=False, help="Show tracebacks."
-)  # `run` looks for it
+MAX_MESSAGE = 5000
+# By default torch's threads wait for each other so busily that two runs on the same cores starve
+# both. It is read when torch is loaded.
+SPIN_COUNT = "1000"
+# `run` looks for it in the arguments.
+DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 
 
 def run(commands: click.Group) -> NoReturn:
-    """Runs a command line: 0 when it did its work, 2 for errors that the user can mend, 1 for others."""
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+    """Run a command line and exit.
+
+    The exit code is 0 if the command did its work, 2 for errors that the user can mend, 1 for
+    others.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         code = commands.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = 2
     except (UserError, click.UsageError) as error:
         if "--debug" in sys.argv:
             raise
-        if isinstance(error, click.exceptions.NoArgsIsHelpError):
-            error.show()
-        else:
-            text = error.format_message() if isinstance(error, click.UsageError) else str(error)
-            click.echo(f"error: {one_line(text, 5000)}", err=True)
+        text = error.format_message() if isinstance(error, click.UsageError) else str(error)
+        click.echo(f"error: {one_line(text, MAX_MESSAGE)}", err=True)
         code = 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("error: interrupted", err=True)
@@ -37,9 +43,7 @@ def run(commands: click.Group) -> NoReturn:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(
-            f"error: internal: {type(error).__name__}: {one_line(error)} (--debug shows where)",
-            err=True,
-        )
+        text = f"{type(error).__name__}: {one_line(error)}"
+        click.echo(f"error: internal: {text} (--debug shows where)", err=True)
         code = 1
     sys.exit(code)

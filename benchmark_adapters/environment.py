@@ -1,4 +1,4 @@
-"""With what a run was made: hardware, versions, commit. No host name, user name or path."""
+"""Describe what a run is made with: hardware, versions, commit. No host, user or path is named."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ LIBRARIES = ("ddbench", "torch", "torchvision", "diffusers", "transformers", "nu
 
 
 def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that decide results."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -22,21 +23,29 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, str | int | float]:
-    """Processor, cores that this process may use, memory in GiB. The GPU's name comes from the process that uses it."""
+    """Return processor, cores that this process may use, and memory in GiB.
+
+    The GPU's name comes from the process that uses it.
+    """
     import psutil
 
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        "cores": usable_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
     }
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def commit() -> tuple[str | None, bool | None]:
-    """The commit of the checkout that this package runs from and whether it has changes; None outside of one."""
+    """Return the checkout's commit and whether it has changes; None outside of a checkout."""
     package = Path(__file__).parent
 
     def git(*arguments: str) -> str | None:
@@ -49,7 +58,7 @@ def commit() -> tuple[str | None, bool | None]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     top = git("rev-parse", "--show-toplevel")
-    # A package installed into an environment inside of another project's checkout is not that project's commit.
+    # A package installed inside of another project's checkout has not that project's commit.
     if top is None or Path(top).resolve() != package.parent.resolve():
         return None, None
     return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))

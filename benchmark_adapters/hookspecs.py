@@ -1,4 +1,7 @@
-"""What a plug-in can add. Every hook returns a list of frozen dataclasses and must be cheap: import heavy things later."""
+"""What a plugin can add.
+
+Every hook returns a list of frozen dataclasses and must be cheap: import heavy things later.
+"""
 
 import pluggy
 

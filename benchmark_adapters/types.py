@@ -1,13 +1,18 @@
-"""The words of the project as frozen dataclasses. Cheap to import: no torch, no numpy."""
+"""Dataclasses shared by the harness and plugins. Cheap to import: no torch, no numpy.
+
+A callable of a part may be given as its import path, ``"package.module:function"``: then only the
+process that calls it imports the module.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from benchmark_adapters.budget import Budget as Budget
 
@@ -16,25 +21,32 @@ if TYPE_CHECKING:
     import torch
 
     Array = np.ndarray[Any, Any]
-    Round = (
-        tuple[Array | torch.Tensor, Array | torch.Tensor]
-        | tuple[Array | torch.Tensor, Array | torch.Tensor, Array | torch.Tensor]
-    )
+    ArrayLike = Array | torch.Tensor
+    Batch = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
 
 Split = Literal["train", "test"]
-Normalisation = tuple[
-    tuple[float, ...], tuple[float, ...]
-]  # mean and standard deviation per channel, for pixels in [0, 1]
+# Mean and standard deviation per channel, for pixels in [0, 1].
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class UserError(Exception):
-    """Something the user can mend. The command line prints it as one line: what, where, what to do."""
+    """Something the user can mend. The command line prints it as one line."""
 
 
 def one_line(text: object, most: int = 500) -> str:
     """``text``, for example an exception, without line breaks and control characters, cut to ``most`` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     return line if len(line) <= most else f"{line[:most]} [...]"
+
+
+def resolve(target: F | str) -> F:
+    """Return a callable from itself or from its import path.
+
+    Raises:
+        ImportError, AttributeError, ValueError: there is nothing at the path.
+    """
+    return pkgutil.resolve_name(target) if isinstance(target, str) else target  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -45,15 +57,15 @@ class Dataset:
         class_names: in label order: the name at position i belongs to label i.
         image_size: height and width in pixels.
         mean, std: the normalisation of the dataset's students, per channel, for pixels in [0, 1].
-        read: ``(folder, split) -> (images uint8 [N, C, H, W], labels int64 [N])``; raises `UserError`
-            when a file is missing, damaged or contradicts ``class_names``.
+        read: ``(folder, split) -> (images uint8 [N, C, H, W], labels int64 [N])``; raises
+            `UserError` if a file is missing, damaged or contradicts ``class_names``.
         markers: glob patterns, one of which matches inside a folder that holds the dataset.
         test_size: images of the published test split; a score on fewer is not comparable.
-        get: what the user does to get the files, as half a sentence.
-        system_folders: where packages of the distribution put the files.
+        get: how the user gets the files, as half a sentence.
+        system_folders: where packages of Linux distributions put the files.
         synonyms: further names of each class, the first of them the class name.
-        download: gets the published files into a folder; None where nobody offers them file by file.
-        bundled: the folder inside this package with the test split and a part of the training split.
+        download: gets the published files into a folder; None if nobody offers them file by file.
+        bundled: the folder in this package with the test split and a part of the training split.
     """
 
     name: str
@@ -62,7 +74,7 @@ class Dataset:
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    read: Callable[[Path, Split], tuple[Array, Array]]
+    read: Callable[[Path, Split], tuple[Array, Array]] | str
     markers: tuple[str, ...]
     get: str
     test_size: int
@@ -70,7 +82,7 @@ class Dataset:
     system_folders: tuple[str, ...] = ()
     synonyms: tuple[tuple[str, ...], ...] = ()
     bundled: Path | None = None
-    download: Callable[[Path], None] | None = None
+    download: Callable[[Path], None] | str | None = None
 
     @property
     def num_classes(self) -> int:
@@ -127,12 +139,13 @@ class Track:
     """A challenge. Frozen and versioned.
 
     Attributes:
-        time_limit: seconds for making one dataset's distilled set, from the start of the method's process.
+        time_limit: seconds for making one dataset's distilled set, from the start of the method's
+            process.
         ipc: the images per class that count; empty: any number.
-        default_ipc: what a run asks for unless told otherwise; None: as many as fit into the limit.
+        default_ipc: what a run asks for by default; None: as many as fit into the limit.
         recipe: name of the recipe.
-        repeats: evaluation seeds.
-        bundled_data: the real images come from the package, so that everybody has the same.
+        repeats: number of evaluation seeds.
+        bundled_data: take the real images from the package, so that everybody has the same.
         real_data: a method may use real training images.
     """
 
@@ -152,7 +165,9 @@ class Track:
 class Option:
     """A method's setting, ``--option name=value``.
 
-    ``choices`` empty: any value of ``type``; ``check``, where given, raises `ValueError` for a value that won't do.
+    Attributes:
+        choices: allowed values; empty: any value of ``type``.
+        check: raises `ValueError` for a value that is not allowed.
     """
 
     name: str
@@ -169,15 +184,17 @@ class Task:
 
     Attributes:
         device: a torch device name, ``cpu``, ``cuda`` or ``mps``.
-        ipc: images per class wanted; None: as many as the budget allows.
+        ipc: images per class; None: as many as the budget allows.
         options: the values of the method's options, defaults filled in.
-        training_images: ``() -> (images uint8 [N, C, H, W], labels int64 [N])``, real ones; the record says that
-            they were used. Raises `UserError` where the track has none.
-        ready: called once, when the model is loaded, with facts for the record: ``model``, ``model_sha256``,
-            ``model_trained_on``, ``batch`` and whatever else tells how the images were made.
-        report: further such facts, at any time.
-        part, parts: where several processes make one set, which of them this is, from 0, and how many there are. The
-            images of the set that have index ``part``, ``part + parts``, ... in their class are this one's.
+        training_images: ``() -> (images uint8 [N, C, H, W], labels int64 [N])``, real ones; the
+            record says that they were used. Raises `UserError` if the track has none.
+        ready: called once, when the model is loaded, with what the record should tell: ``model``,
+            ``model_sha256``, ``model_trained_on``, ``batch`` and whatever else describes how the
+            images are made.
+        report: tells more of this at any time.
+        part, parts: if several processes make one set, which of them this is, from 0, and how many
+            there are. It makes the images with index ``part``, ``part + parts``, ... in their
+            class.
     """
 
     track: str
@@ -188,7 +205,7 @@ class Task:
     options: Mapping[str, Any]
     training_images: Callable[[], tuple[Array, Array]]
     ready: Callable[..., None]
-    report: Callable[..., None] = lambda **facts: None
+    report: Callable[..., None] = lambda **values: None
     part: int = 0
     parts: int = 1
 
@@ -197,14 +214,18 @@ class Task:
 class Method:
     """Turns a task into labelled images within a budget.
 
-    ``distill(task, budget)`` is a generator of rounds ``(images uint8 [n, C, H, W], labels int64 [n])``, torch or
-    numpy, the classes in turns, so that a cut leaves a balanced set; a third element, bool [n], marks the images that were freshly
-    sampled, where others are augmented copies of them. Import what is heavy inside of it. ``divisible``: it heeds
-    ``task.part``, so that several processes make a set together; it then ends by itself once its part is whole.
+    ``distill(task, budget)`` is a generator of batches ``(images uint8 [n, C, H, W], labels int64
+    [n])``, torch or numpy, that goes round-robin over the classes, so that a cut leaves a balanced
+    set. A third element, bool [n], marks the freshly sampled images if others are augmented copies
+    of them. Import what is heavy inside it.
+
+    Attributes:
+        divisible: it heeds ``task.part``, so that several processes make a set together; each ends
+            by itself once its part is whole.
     """
 
     name: str
-    distill: Callable[[Task, Budget], Iterator[Round]]
+    distill: Callable[[Task, Budget], Iterator[Batch]] | str
     options: tuple[Option, ...] = ()
     summary: str = ""
     divisible: bool = False
@@ -212,10 +233,13 @@ class Method:
 
 @dataclass(frozen=True)
 class Student:
-    """A fixed network. ``build(num_classes, image_size, channels, width)`` returns an initialised ``torch.nn.Module``."""
+    """A fixed network.
+
+    ``build(num_classes, image_size, channels, width)`` returns an initialised ``torch.nn.Module``.
+    """
 
     name: str
-    build: Callable[[int, int, int, int | None], torch.nn.Module]
+    build: Callable[[int, int, int, int | None], torch.nn.Module] | str
     summary: str = ""
 
 
@@ -224,19 +248,22 @@ class Format:
     """A way to store distilled sets.
 
     Attributes:
-        write: ``(sets by dataset name, folder)``; the folder is empty, and each set comes with its dataset.
-        read: ``(path, dataset)`` of a stranger's file or folder, in a process with limits; raises `UserError` for
-            what is missing or wrong, and executes nothing. The set may have other counts or values than it should.
+        write: ``(sets by dataset name, folder)``; the folder is empty, and each set comes with its
+            dataset.
+        read: ``(path, dataset)`` of a file or folder that others sent, in a process with limits;
+            raises `UserError` for what is missing or wrong, and executes nothing. The set may have
+            other counts or values than it should.
         find: the files that ``read`` would read at a path, none if it holds no set of the dataset.
-        write_truth: writes the real test images for the format's own evaluator, as ``write``; None: it needs none.
+        write_truth: writes the real test images for the format's own evaluator, as ``write`` does;
+            None: it needs none.
     """
 
     name: str
-    write: Callable[[Mapping[str, tuple[Dataset, DistilledSet]], Path], None]
-    read: Callable[[Path, Dataset], DistilledSet]
-    find: Callable[[Path, Dataset], list[Path]]
+    write: Callable[[Mapping[str, tuple[Dataset, DistilledSet]], Path], None] | str
+    read: Callable[[Path, Dataset], DistilledSet] | str
+    find: Callable[[Path, Dataset], list[Path]] | str
     write_truth: (
-        Callable[[Mapping[str, tuple[Dataset, tuple[Array, Array]]], Path], None] | None
+        Callable[[Mapping[str, tuple[Dataset, tuple[Array, Array]]], Path], None] | str | None
     ) = None
     summary: str = ""
 
@@ -246,12 +273,13 @@ class DistilledSet:
     """A tiny training set.
 
     Attributes:
-        images: uint8 [N, C, H, W], class-major; or float32, for sets that were optimised and left the range of pixels.
+        images: uint8 [N, C, H, W], class-major; or float32, for sets that were optimised and left
+            the range of pixels.
         labels: int64 [N].
         class_names: in label order.
         generated: bool [N], True where an image is no augmented copy of another.
         provenance: what is known of its making.
-        normalisation: of float32 images, mean and standard deviation per channel for pixels in [0, 1].
+        normalisation: of float32 images.
     """
 
     images: Array

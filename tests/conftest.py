@@ -1,37 +1,32 @@
-"""Shared parts: a third-party distribution that pip installed, the command line, and a clock that tests can put forward."""
+"""Fixtures of all tests: the command line, a third-party distribution, real runs, a clock."""
 
 import contextlib
-import importlib
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
 from project import COMMAND, TESTS, installed, pip_install
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # processes that run tests beside each other share the cores; torch reads this when it is imported
+# Processes that run tests at the same time share the cores; torch reads this when it is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
-from benchmark_adapters import cli
-from benchmark_adapters import plugins as host
-from benchmark_adapters.execution import sandbox as custody
-from benchmark_adapters.execution import supervisor, worker
-from benchmark_adapters.runs import estimate as cost
-from benchmark_adapters.runs import pipeline as harness
-from benchmark_adapters.runs import plugin_check as conformance
-from benchmark_adapters.runs import request as plan
+import in_process
+from clock import Clock
+
+from benchmark_adapters import cli, plugins
+from benchmark_adapters.execution import sandbox, supervisor
+from benchmark_adapters.runs import pipeline
+from benchmark_adapters.runs.request import Request, plan_runs
 from leaderboard.records import store
 
+REAL_SANDBOX = sandbox.run
 Ddbench = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -51,21 +46,19 @@ def _cache(shared):
 
 
 @pytest.fixture(scope="session")
-def strange_folder(tmp_path_factory):
-    """``ddbench-strange``, the distribution in tests/example_plugin, installed by pip into a folder of its own."""
-    source, target = tmp_path_factory.mktemp("source") / "strange", tmp_path_factory.mktemp("site")
-    source.mkdir()
-    for file in (TESTS / "example_plugin").glob("*.*"):
-        (source / file.name).write_text(file.read_text())
+def example_folder(tmp_path_factory):
+    """``ddbench-example``, the distribution in tests/example_plugin, installed by pip into a folder of its own."""
+    source = shutil.copytree(TESTS / "example_plugin", tmp_path_factory.mktemp("source") / "plugin")
+    target = tmp_path_factory.mktemp("site")
     pip_install(source, target)
     return target
 
 
 @pytest.fixture
-def strange(strange_folder):
-    """A host with the plug-ins of ``ddbench-strange``."""
-    with installed(strange_folder):
-        yield host.build()
+def example_plugins(example_folder):
+    """A host with the plug-ins of ``ddbench-example``."""
+    with installed(example_folder):
+        yield plugins.build()
 
 
 @pytest.fixture
@@ -117,60 +110,33 @@ def _signals_kept():
             signal.signal(number, handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _sandbox_in_process():
+    """Files are decoded, and students trained, in the tests' own process, without limits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox, "run", in_process.run)
+        yield
+
+
 @pytest.fixture
-def trusting(monkeypatch):
-    """Untrusted files are read in this process, without limits: test_sandbox.py has the real process, which imports torch each time.
-
-    The class-order probe is hardly trained; where it matters, that is test_inspection.py.
-    """
-    monkeypatch.setattr("benchmark_adapters.distilled.class_order.MOST_STEPS", 5)
-
-    def ask(module, job, seconds, memory):
-        work = importlib.import_module(module).work
-        return json.loads(json.dumps(work(json.loads(json.dumps(job)))))
-
-    monkeypatch.setattr(custody, "ask", ask)
+def real_sandbox(monkeypatch):
+    """Files are decoded, and students trained, in real child processes with limits."""
+    monkeypatch.setattr(sandbox, "run", REAL_SANDBOX)
 
 
-class Stopped(BaseException):
-    """Stops a method; not an Exception, so that the worker doesn't report it as the method's error."""
+@pytest.fixture
+def untrained_probe(monkeypatch):
+    """The class-order probe is hardly trained; where it matters, see checks/test_class_order."""
+    monkeypatch.setattr("benchmark_adapters.checks.class_order.MAX_STEPS", 5)
 
 
 @pytest.fixture
 def methods_here(monkeypatch):
-    """Methods work in this process, without a limit; test_harness.py and test_cli.py have their real processes, which import diffusers each time."""
+    """Methods work in this process, without a limit.
 
-    def supervise(jobs, limit, folder, on_round):
-        (folder / "rounds").mkdir()
-        outcomes, began = [], time.monotonic()
-        for job in jobs:
-            outcomes.append(supervisor.Outcome(parts=[[]]))
-
-            def send(kind, outcome=outcomes[-1], **facts):
-                event = json.loads(json.dumps({"kind": kind, **facts}, allow_nan=False))
-                supervisor._note(event, outcome, time.monotonic() - began, folder / "rounds")
-                try:
-                    if kind == "round":
-                        on_round(outcome)
-                except supervisor.Enough:
-                    outcome.end = "done"
-                    raise Stopped from None
-
-            with contextlib.suppress(Stopped):
-                worker._execute(
-                    {
-                        **job.facts,
-                        "rounds": str(folder / "rounds"),
-                        "limit": limit,
-                        "deadline": began + limit,
-                    },
-                    send,
-                )
-                send("end")
-        return supervisor._together(outcomes, jobs[0].facts["ipc"] is None)
-
-    for module in (conformance, cost, harness):
-        monkeypatch.setattr(module, "supervise", supervise)
+    runs/test_pipeline.py and cli/test_run.py have their real processes, which import diffusers.
+    """
+    monkeypatch.setattr(supervisor, "supervise", in_process.supervise)
 
 
 @pytest.fixture
@@ -198,14 +164,14 @@ def shell(tmp_path) -> Ddbench:
 
 
 @pytest.fixture
-def started(strange_folder, tmp_path):
-    """Starts the installed command, with the plug-ins of ``ddbench-strange``, in an empty folder, and kills it after the test."""
+def started(example_folder, tmp_path):
+    """Starts the installed command, with the plug-ins of ``ddbench-example``, in an empty folder, and kills it after the test."""
     processes = []
 
     def start(*arguments: str, program: str | Path = COMMAND) -> subprocess.Popen[str]:
         environment = {
             **os.environ,
-            "PYTHONPATH": str(strange_folder),
+            "PYTHONPATH": str(example_folder),
             "ASLEEP": str(tmp_path / "asleep"),
         }
         process = subprocess.Popen(
@@ -223,46 +189,6 @@ def started(strange_folder, tmp_path):
     for process in processes:
         process.kill()
         process.communicate()
-
-
-class Clock:
-    """The harness's clock, which tests put forward: a limit is reached at a known round on every machine, and nobody waits for it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ahead = 0.0
-        self.go()
-        self._listen = supervisor._listen
-        monkeypatch.setattr(
-            supervisor, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + self.ahead)
-        )
-        monkeypatch.setattr(supervisor, "_listen", self._listen_and_jump)
-
-    def go(self) -> None:
-        """Stops jumping: from now on it is an ordinary clock."""
-        self._condition: Callable[[list[supervisor.Worker]], bool] = lambda workers: False
-
-    def jump_after(self, rounds: int) -> None:
-        """Past the limit of each run from now on, once a process of it has yielded so many rounds."""
-        self.jump_when(
-            lambda workers: any(len(worker.outcome.rounds) == rounds for worker in workers)
-        )
-
-    def jump_when(self, condition: Callable[[list[supervisor.Worker]], bool]) -> None:
-        """The same, once ``condition`` holds for the run's processes; it is checked after each of their events."""
-        self._condition = condition
-
-    def _listen_and_jump(self, workers, deadline, log, note):
-        def noting(worker, event):
-            if (
-                supervisor.time.monotonic() > deadline
-            ):  # it was read together with what came in time
-                return False
-            ended = note(worker, event)
-            if self._condition(workers):
-                self.ahead += 1e6
-            return ended
-
-        self._listen(workers, deadline, log, noting)
 
 
 @pytest.fixture
@@ -345,31 +271,30 @@ def made(few, shared):
     return folder
 
 
-# Runs of real images on the tracks of ``ddbench-strange``, and their images as a submission
+# Runs of real images on the tracks of ``ddbench-example``, and their images as a submission
 
 
 @pytest.fixture(scope="session")
-def real_runs(strange_folder, tmp_path_factory):
+def real_runs(example_folder, tmp_path_factory):
     """The folder that keeps runs of random-real on the tracks ``few`` and ``pair``."""
     runs = tmp_path_factory.mktemp("real") / "runs"
-    with installed(strange_folder):
+    with installed(example_folder):
         for track in ("few", "pair"):
-            for todo in plan.plan(
-                plan.Request("random-real", track=track, runs=runs, device="cpu"), host.build()
-            ):
-                harness.run(todo)
+            request = Request("random-real", track=track, runs=runs, device="cpu")
+            for plan in plan_runs(request, plugins.build()):
+                pipeline.run(plan)
     return runs
 
 
 @pytest.fixture(scope="session")
-def exported(strange_folder, real_runs, tmp_path_factory):
+def exported(example_folder, real_runs, tmp_path_factory):
     """The images of the run on ``few`` as a challenge's submission."""
     folder = tmp_path_factory.mktemp("submission") / "team"
     (run,) = (run for run in store.runs_in([real_runs]) if run.parts[-4] == "few")
     subprocess.run(
         [COMMAND, "export", run, "--format", "eccv2024", "--output", folder],
         check=True,
-        env={**os.environ, "PYTHONPATH": str(strange_folder)},
+        env={**os.environ, "PYTHONPATH": str(example_folder)},
     )
     return folder
 

@@ -1,20 +1,36 @@
-"""The command for DD-Ranking's metrics."""
+"""``ddbench robustness``: DD-Ranking's metrics."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
 from benchmark_adapters import console
-from benchmark_adapters.cli import shared
+from benchmark_adapters.cli import options
 from benchmark_adapters.types import UserError
 from leaderboard.analysis import ddranking
 from leaderboard.records import store
 from leaderboard.records.record import Record
 
 PLAIN = "ddranking-plain/1"
+NAMES = {
+    "whole": "whole training set",
+    "random_real": "random real images",
+    "distilled_plain": "distilled, no augmentation",
+    "random_real_plain": "random real images, no augmentation",
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The accuracy with the whole training set, and where it is from."""
+
+    accuracy: float
+    source: str
 
 
 @click.command("robustness")
@@ -29,26 +45,23 @@ PLAIN = "ddranking-plain/1"
 @click.option(
     "--whole",
     metavar="RUN|FRACTION",
-    help="Accuracy with the whole training set: a run of random-real --ipc max, or a published figure.",
+    help="Accuracy with the whole training set: a run of random-real --ipc max, or a published "
+    "figure.",
 )
 @click.option("--source", metavar="TEXT", help="Where a published figure is from.")
 @click.option(
     "--plain",
     metavar="RUN",
-    help="The set scored without augmentation, for ARS: `ddbench score RUN --recipe ddranking-plain/1`.",
+    help="The set scored without augmentation, for ARS: "
+    "`ddbench score RUN --recipe ddranking-plain/1`.",
 )
 @click.option(
-    "--random-plain", metavar="RUN", help="Random real images scored without augmentation, for ARS."
+    "--random-plain",
+    metavar="RUN",
+    help="Random real images scored without augmentation, for ARS.",
 )
-@click.option(
-    "--runs",
-    "roots",
-    type=shared.FOLDER,
-    multiple=True,
-    default=[shared.RUNS],
-    help="Folder of runs.  [default: runs]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.SEVERAL_RUNS
+@options.JSON
 @console.DEBUG
 def robustness_command(
     run: str,
@@ -57,84 +70,85 @@ def robustness_command(
     source: str | None,
     plain: str | None,
     random_plain: str | None,
-    **rest: Any,
+    roots: tuple[Path, ...],
+    as_json: bool,
 ) -> None:
     """DD-Ranking's LRS (with --whole) and ARS (with --plain and --random-plain) of a RUN.
 
-    By hard labels and the final epoch's accuracy, where DD-Ranking takes the best that it saw on test images: not comparable
-    with figures that it published.
+    By hard labels and the final epoch's accuracy, where DD-Ranking takes the best that it saw on
+    test images: not comparable with figures that it published.
     """
     if whole is None and plain is None:
         raise UserError("LRS needs --whole, ARS needs --plain and --random-plain")
     if (plain is None) != (random_plain is None):
         raise UserError("ARS needs both --plain and --random-plain")
-    roots, found = rest["roots"], {}
     try:
         own = _record(run, roots)
-        syn = ddranking.accuracy(own, own, "run")
+        distilled = ddranking.accuracy(own, own, "run")
         random = ddranking.baseline(_record(random_run, roots), own, "--random")
-        found = {"distilled": syn, "random_real": random}
+        metrics = {"distilled": distilled, "random_real": random}
+        reference = None
         if whole is not None:
-            found |= _whole(whole, source, own, roots)
-            found["LRS"] = ddranking.lrs(found["whole"], syn, syn, random)
+            reference = _whole(whole, source, own, roots)
+            metrics["whole"] = reference.accuracy
+            metrics["LRS"] = ddranking.lrs(reference.accuracy, distilled, distilled, random)
         if plain is not None and random_plain is not None:
-            without = _record(plain, roots)
-            if without.images_sha256 != own.images_sha256:
-                raise ValueError(f"--plain {without.run_id} is of other images than {own.run_id}")
-            if without.recipe != PLAIN:
-                raise ValueError(
-                    f"--plain {without.run_id} is scored by {without.recipe}, expected {PLAIN}"
-                )
-            found["distilled_plain"] = ddranking.accuracy(
-                without, own, "--plain", other="recipe_sha256"
-            )
-            found["random_real_plain"] = ddranking.baseline(
-                _record(random_plain, roots), without, "--random-plain"
-            )
-            found["ARS"] = ddranking.ars(
-                syn, random, found["distilled_plain"], found["random_real_plain"]
-            )
+            metrics |= _without_augmentation(plain, random_plain, own, random, roots)
     except ValueError as error:
         raise UserError(str(error)) from None
-    _print(found, rest["as_json"])
+    _print(metrics, reference, as_json)
 
 
-def _record(run: str, roots: Any) -> Record:
-    return store.read(shared.find(run, roots))
+def _without_augmentation(
+    plain: str, random_plain: str, own: Record, random: float, roots: Sequence[Path]
+) -> dict[str, float]:
+    """Return accuracies without augmentation, and ARS."""
+    record = _record(plain, roots)
+    if record.images_sha256 != own.images_sha256:
+        raise ValueError(f"--plain {record.run_id} is of other images than {own.run_id}")
+    if record.recipe != PLAIN:
+        raise ValueError(f"--plain {record.run_id} is scored by {record.recipe}, expected {PLAIN}")
+    distilled = ddranking.accuracy(own, own, "run")
+    distilled_plain = ddranking.accuracy(record, own, "--plain", other="recipe_sha256")
+    random_real = ddranking.baseline(_record(random_plain, roots), record, "--random-plain")
+    return {
+        "distilled_plain": distilled_plain,
+        "random_real_plain": random_real,
+        "ARS": ddranking.ars(distilled, random, distilled_plain, random_real),
+    }
 
 
-def _whole(whole: str, source: str | None, own: Record, roots: Any) -> dict[str, Any]:
-    """The accuracy of students of the whole training set, and where it is from."""
+def _record(run: str, roots: Sequence[Path]) -> Record:
+    from benchmark_adapters.runs.read import find_run
+
+    return store.read(find_run(run, roots))
+
+
+def _whole(whole: str, source: str | None, own: Record, roots: Sequence[Path]) -> Reference:
+    """Return the accuracy of students of the whole training set."""
     try:
         fraction = float(whole)
     except ValueError:
         record = _record(whole, roots)
         if record.ipc <= own.ipc or record.ipc_asked is not None:
             raise ValueError(
-                f"--whole {record.run_id} is not of the whole training set: make one with `--method random-real --ipc max`"
+                f"--whole {record.run_id} is not of the whole training set: "
+                "make one with `--method random-real --ipc max`"
             ) from None
-        return {
-            "whole": ddranking.baseline(record, own, "--whole", other="ipc"),
-            "whole_source": f"run {record.run_id}",
-        }
+        accuracy = ddranking.baseline(record, own, "--whole", other="ipc")
+        return Reference(accuracy, f"run {record.run_id}")
     if not 0 < fraction <= 1:
         raise UserError(f"--whole {whole}: accuracies are fractions, more than 0 and at most 1")
     if not source:
-        raise UserError("say where the figure is from: --source TEXT")
-    return {"whole": fraction, "whole_source": source}
+        raise UserError("name where the figure is from: --source TEXT")
+    return Reference(fraction, source)
 
 
-def _print(found: dict[str, Any], as_json: bool) -> None:
+def _print(metrics: dict[str, float], reference: Reference | None, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        source = {"whole_source": reference.source} if reference else {}
+        click.echo(json.dumps({**metrics, **source}, indent=1))
         return
-    names = {
-        "whole": "whole training set",
-        "random_real": "random real images",
-        "distilled_plain": "distilled, no augmentation",
-    }
-    names |= {"random_real_plain": "random real images, no augmentation"}
-    for key, value in found.items():
-        if key != "whole_source":
-            note = f"  ({found['whole_source']})" if key == "whole" else ""
-            click.echo(f"{names.get(key, key):36} {value:.4f}{note}")
+    for key, value in metrics.items():
+        note = f"  ({reference.source})" if reference and key == "whole" else ""
+        click.echo(f"{NAMES.get(key, key):36} {value:.4f}{note}")

@@ -1,7 +1,8 @@
-"""Processes of runs: no signal disturbs what is begun, and nothing that a method started outlives it.
+"""Trees of processes: start them, block signals while work is finished, kill all that is left.
 
-On Linux the harness adopts orphans, so it finds every descendant of a run. Other systems hand them to init: there it finds the
-processes that are still descendants when the run ends, and those that carry the run's mark.
+On Linux this process adopts orphans, so it finds every descendant of a run. Other systems hand
+orphans to init: there it finds the processes that are still descendants when the run ends, and
+those that carry the run's tag in their environment.
 """
 
 from __future__ import annotations
@@ -12,19 +13,25 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import psutil
 
-MARK = "DDBENCH_PROCESS"  # environment variable that names the run in every process that its method starts
-ADOPTS = sys.platform == "linux"  # a process can become the parent of orphans below it
+# Environment variable that names the tree in every process that belongs to it.
+RUN_TAG_ENV = "DDBENCH_PROCESS"
+ADOPTS_ORPHANS = sys.platform == "linux"
+# A process may start another while it is looked for.
+MAX_KILL_ROUNDS = 10
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Holds back the signals that would interrupt, so that what is begun is finished; they arrive afterwards."""
+def signals_blocked() -> Iterator[None]:
+    """Hold back the signals that would interrupt, so that the block is finished first."""
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
@@ -33,45 +40,88 @@ def undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def adopt_orphans() -> set[int]:
-    """Makes this process the parent of orphans below it where the system can, so that none gets out of sight; the pids already there."""
-    import psutil
+@dataclass
+class ProcessTree:
+    """Processes started for one purpose, with everything that they start.
 
-    if ADOPTS:
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    return {child.pid for child in psutil.Process().children(recursive=True)}
+    Attributes:
+        tag: the value of `RUN_TAG_ENV` in each of them.
+        others: pids of the descendants that this process had before.
+    """
+
+    tag: str
+    others: set[int]
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        stdout: int | IO[bytes] | None = None,
+        stderr: int | IO[bytes] | None = None,
+        pass_fds: Sequence[int] = (),
+        cwd: Path | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start ``command`` in a session of its own. Arguments are those of `subprocess.Popen`.
+
+        Raises:
+            OSError: it can't be started.
+        """
+        process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=pass_fds,
+            cwd=cwd,
+            start_new_session=True,
+            env={**os.environ, **(environment or {}), RUN_TAG_ENV: self.tag},
+        )
+        self.processes.append(process)
+        return process
+
+    def kill(self) -> None:
+        """Kill the process groups at once, then whatever left them."""
+        import psutil
+
+        below = [child for process in self.processes for child in descendants(process.pid)]
+        for process in self.processes:
+            # macOS refuses where only a zombie is left.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+        _kill(below)
+        for process in self.processes:
+            process.wait()
+        for _ in range(MAX_KILL_ROUNDS):
+            children = psutil.Process().children(recursive=True)
+            orphans = [child for child in children if child.pid not in self.others]
+            _kill(orphans)
+            psutil.wait_procs(orphans, timeout=1)
+            if not orphans:
+                break
+        kill_tagged(self.tag)
 
 
-def end(processes: Sequence[subprocess.Popen[bytes]], mark: str, others: set[int]) -> None:
-    """Ends the process groups at once, then whatever left them: descendants, adopted orphans, and what carries the run's mark."""
-    import psutil
+def new_tree() -> ProcessTree:
+    """Return an empty tree. From now on new descendants of this process belong to it."""
+    return ProcessTree(uuid.uuid4().hex, _adopt_orphans())
 
-    below = [child for process in processes for child in descendants(process.pid)]
-    for process in processes:
-        with contextlib.suppress(
-            ProcessLookupError, PermissionError
-        ):  # macOS refuses where only a zombie is left
-            os.killpg(process.pid, signal.SIGKILL)
-    for child in below:
-        with contextlib.suppress(psutil.Error):
-            child.kill()
-    for process in processes:
-        process.wait()
-    for _ in range(10):  # a process may start another while it is looked for
-        orphans = [
-            child for child in psutil.Process().children(recursive=True) if child.pid not in others
-        ]
-        for orphan in orphans:
-            with contextlib.suppress(psutil.Error):
-                orphan.kill()
-        psutil.wait_procs(orphans, timeout=1)
-        if not orphans:
-            break
-    end_strays(mark)
+
+@contextlib.contextmanager
+def process_tree() -> Iterator[ProcessTree]:
+    """Yield an empty tree, and kill it when the block ends."""
+    tree = new_tree()
+    try:
+        yield tree
+    finally:
+        with signals_blocked():
+            tree.kill()
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    """Children of a process and their children; none where it is gone."""
+    """Return the children of a process and their children; none if it is gone."""
     import psutil
 
     try:
@@ -80,36 +130,48 @@ def descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def end_children() -> None:
-    """Ends what this process started, so that none of it becomes an orphan."""
+def kill_children() -> None:
+    """Kill what this process started, so that none of it becomes an orphan."""
+    _kill(descendants(os.getpid()))
+
+
+def kill_tagged(tag: str) -> None:
+    """Kill every other process that carries ``tag``."""
     import psutil
 
-    for child in descendants(os.getpid()):
-        with contextlib.suppress(psutil.Error):
-            child.kill()
-
-
-def end_strays(mark: str) -> None:
-    """Ends every other process that carries ``mark``."""
-    import psutil
-
-    for _ in range(10):  # a process may start another while it is looked for
+    for _ in range(MAX_KILL_ROUNDS):
         strays = [
-            other
-            for other in psutil.process_iter()
-            if other.pid != os.getpid() and _marked(other, mark)
+            process
+            for process in psutil.process_iter()
+            if process.pid != os.getpid() and _is_tagged(process, tag)
         ]
-        for stray in strays:
-            with contextlib.suppress(psutil.Error):
-                stray.kill()
         if not strays:
             return
+        _kill(strays)
 
 
-def _marked(process: Any, mark: str) -> bool:
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    import psutil
+
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+def _adopt_orphans() -> set[int]:
+    """Become the parent of orphans where the system can; return the pids already below."""
+    import psutil
+
+    if ADOPTS_ORPHANS:
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def _is_tagged(process: Any, tag: str) -> bool:
     import psutil
 
     try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark
+        is_alive = process.status() != psutil.STATUS_ZOMBIE
+        return is_alive and process.environ().get(RUN_TAG_ENV) == tag
     except (psutil.Error, OSError):  # it is gone, or another user's
         return False

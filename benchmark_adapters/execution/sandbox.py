@@ -1,182 +1,171 @@
-"""A process of its own for work on strangers' files: with limits on memory and time, and ended with its parent."""
+"""Work on sets in a child process with limits on memory and time.
+
+Files that others sent are decoded in a process that does nothing else; students are trained in
+another one, so that a set that exhausts memory or time stops neither this process nor the sets
+after it.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import signal
-import subprocess
 import sys
 import time
-import traceback
-import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-from benchmark_adapters.execution.process_tree import MARK, adopt_orphans, end, undisturbed
-from benchmark_adapters.types import UserError, one_line
+import msgspec
 
-HEEDED = (
-    sys.platform == "linux"
-)  # whether the system enforces RLIMIT_DATA; elsewhere the parent polls resident memory
-WATCH = 0.1  # seconds between two polls
-GRACE = 30.0  # seconds that a process has to write down what it has, interrupted or at its limit
+from benchmark_adapters.execution import channel
+from benchmark_adapters.execution.channel import Child, UnknownEvent
+from benchmark_adapters.execution.child import DEBUG_ENV, MEMORY_ENV
+from benchmark_adapters.execution.messages import (
+    DecodeJob,
+    Ended,
+    Failed,
+    SandboxEvent,
+    ScoreJob,
+)
+from benchmark_adapters.execution.process_tree import process_tree
+from benchmark_adapters.types import UserError
+
+DECODER = "benchmark_adapters.execution.decoder"
+SCORER = "benchmark_adapters.execution.scorer"
+# Linux enforces RLIMIT_DATA; elsewhere the parent polls resident memory.
+HAS_MEMORY_LIMIT = sys.platform == "linux"
+_EVENTS = msgspec.json.Decoder(SandboxEvent)
 
 
-class TooLong(KeyboardInterrupt):
-    """The time is over: what is finished is written down, as at an interruption."""
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a child process.
+
+    Attributes:
+        seconds: None: no limit.
+        memory: bytes; None: three quarters of the machine's.
+    """
+
+    seconds: float | None = None
+    memory: int | None = None
+
+    @property
+    def memory_bytes(self) -> int:
+        import psutil
+
+        return self.memory or psutil.virtual_memory().total * 3 // 4
 
 
-class Ended(Exception):
-    """The process gave no answer; the message says why."""
+class SandboxFailed(Exception):
+    """The process did not finish its work; the text says why."""
+
+    def __init__(self, cause: Literal["time", "memory", "exception"], text: str) -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
-def ask(module: str, job: Mapping[str, Any], seconds: float, memory: int) -> dict[str, Any]:
-    """Runs ``python -m module``, which answers ``job`` by `serve`; ``memory`` in bytes.
+def decode(path: Path, format_name: str, dataset: str, output: Path, limits: Limits) -> None:
+    """Decode a file or folder that others sent into a native set in the folder ``output``.
 
     Raises:
-        UserError: what the process said that the user can mend.
-        Ended: it took more time or memory than allowed, or broke down.
-        KeyboardInterrupt: the process, which gets the interruption too, had nothing to answer.
+        UserError: it is no set of ``dataset`` in that format.
+        SandboxFailed: it took more time or memory than allowed, or the reader broke down.
     """
-    mark, others = uuid.uuid4().hex, adopt_orphans()
-    ours, theirs = os.pipe()
-    asked = {
-        **job,
-        "memory": memory if HEEDED else None,
-        "seconds": seconds,
-        "mark": mark,
-        "debug": "--debug" in sys.argv,
-    }
-    command = [sys.executable, "-m", module, str(ours)]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pass_fds=[ours],
-        start_new_session=True,
-        env={**os.environ, MARK: mark},
-    )
-    os.close(ours)
-    try:
-        return _answer(process, json.dumps(asked).encode(), seconds, memory)
-    finally:
-        with undisturbed():
-            os.close(theirs)
-            end([process], mark, others)
+    job = DecodeJob(str(path.absolute()), format_name, dataset, str(output.absolute()))
+    run(DECODER, job, limits, lambda event: None)
 
 
-def _answer(
-    process: subprocess.Popen[bytes], asked: bytes, seconds: float, memory: int
-) -> dict[str, Any]:
-    try:
-        text = _wait(
-            process, asked, seconds + GRACE, memory
-        )  # it ends by itself at the limit, unless it is stuck
-    except subprocess.TimeoutExpired:
-        raise Ended(f"it took longer than {seconds:g} s") from None
-    except MemoryError:
-        process.kill()
-        text = json.dumps({"broke": "MemoryError"}).encode()
-    except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
-        text = b""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            text, _ = process.communicate(timeout=GRACE)
-        if not text:
+def score(job: ScoreJob, limits: Limits, on_event: Callable[[SandboxEvent], None]) -> None:
+    """Check a native set and train students on it; ``on_event`` hears each result.
+
+    Raises:
+        UserError: something that the user can mend.
+        SandboxFailed: it took more time or memory than allowed, or broke down.
+    """
+    run(SCORER, job, limits, on_event)
+
+
+def run(
+    module: str,
+    job: msgspec.Struct,
+    limits: Limits,
+    on_event: Callable[[SandboxEvent], None],
+) -> None:
+    """Run ``python -m module`` with ``job``, under ``limits``; raises as `score`."""
+    memory = limits.memory_bytes
+    with process_tree() as tree:
+        child = channel.start(tree, module, job, _environment(memory))
+        listener = _Listener(on_event)
+        try:
+            deadline = None if limits.seconds is None else time.monotonic() + limits.seconds
+            watch = _memory_watch(child, memory)
+            channel.listen([child], deadline, listener.hear, on_poll=watch)
+        except KeyboardInterrupt:
+            for data in channel.unread(child.events):
+                listener.hear(child, data)
             raise
-    try:
-        answer: dict[str, Any] = json.loads(text)
-    except ValueError:
-        code = process.returncode
-        answer = {
-            "broke": f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        }
-    if "error" in answer:
-        raise UserError(answer["error"])
-    if "late" in answer:
-        raise Ended(answer["late"])
-    if "broke" in answer:
-        raise Ended(
-            f"its process broke down with {answer['broke']}; it may use {memory / 2**30:.1f} GiB of memory"
-        )
-    return answer
+        except (UnknownEvent, msgspec.DecodeError):
+            raise SandboxFailed("exception", "its process wrote no event") from None
+        finally:
+            child.close()
+        listener.check(child, limits, memory)
 
 
-def _wait(process: subprocess.Popen[bytes], asked: bytes, seconds: float, memory: int) -> bytes:
-    """What the process writes until its end.
+def _environment(memory: int) -> dict[str, str]:
+    environment = {DEBUG_ENV: "1"} if "--debug" in sys.argv else {}
+    return environment | ({MEMORY_ENV: str(memory)} if HAS_MEMORY_LIMIT else {})
 
-    Raises:
-        MemoryError: it uses more memory than allowed, and the system enforces no limit.
-        subprocess.TimeoutExpired: it is not done after ``seconds``.
-    """
-    if HEEDED:
-        return process.communicate(asked, timeout=seconds)[0]
+
+class _Listener:
+    """Hands events on, and keeps what tells how the process ended."""
+
+    def __init__(self, on_event: Callable[[SandboxEvent], None]) -> None:
+        self.on_event = on_event
+        self.failure: Failed | None = None
+        self.has_ended = False
+
+    def hear(self, child: Child, data: bytes) -> None:
+        for line in child.lines(data):
+            event = _EVENTS.decode(line)
+            if isinstance(event, Failed):
+                self.failure = event
+            elif isinstance(event, Ended):
+                child.is_done = self.has_ended = True
+            else:
+                self.on_event(event)
+
+    def check(self, child: Child, limits: Limits, memory: int) -> None:
+        """Raise unless the process did its work."""
+        if self.failure:
+            if self.failure.cause == "user":
+                raise UserError(self.failure.text)
+            cause = "memory" if self.failure.cause == "memory" else "exception"
+            raise _broke_down(cause, self.failure.text, memory)
+        if not child.is_done:
+            raise SandboxFailed("time", f"it took longer than {limits.seconds:g} s")
+        if not self.has_ended:
+            code = child.process.wait()
+            reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            raise _broke_down("exception", reason, memory)
+
+
+def _broke_down(cause: Literal["memory", "exception"], reason: str, memory: int) -> SandboxFailed:
+    allowed = f"it may use {memory / 2**30:.1f} GiB of memory"
+    return SandboxFailed(cause, f"its process broke down with {reason}; {allowed}")
+
+
+def _memory_watch(child: Child, memory: int) -> Callable[[], None] | None:
+    """Return a function that raises when the child uses more memory, where nothing else does."""
+    if HAS_MEMORY_LIMIT:
+        return None
     import psutil
 
-    deadline, unsent = time.monotonic() + seconds, asked or None
-    while True:
-        try:
-            return process.communicate(unsent, timeout=WATCH)[0]
-        except subprocess.TimeoutExpired:
-            unsent = None
-            if time.monotonic() > deadline:
-                raise
-            with contextlib.suppress(psutil.Error):
-                if psutil.Process(process.pid).memory_info().rss > memory:
-                    raise MemoryError from None
+    process = psutil.Process(child.process.pid)
 
+    def watch() -> None:
+        with contextlib.suppress(psutil.Error):
+            if process.memory_info().rss > memory:
+                raise _broke_down("memory", "MemoryError", memory)
 
-def serve(work: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
-    """In the process: answers what it was asked by ``work``, under its limits. What ``work`` prints goes to stderr."""
-    import threading
-
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    lifeline, asked = int(sys.argv[1]), json.loads(sys.stdin.buffer.read())
-    os.set_inheritable(lifeline, False)
-    threading.Thread(target=_end_with_parent, args=(lifeline, asked["mark"]), daemon=True).start()
-    _limit(asked["memory"], asked["seconds"])
-    try:
-        result = work(asked)
-    except UserError as error:
-        result = {"error": str(error)}
-    except TooLong as error:
-        result = {"late": str(error)}
-    except KeyboardInterrupt:
-        sys.exit(1)
-    except Exception as error:  # strangers' files may cause any
-        if asked["debug"]:
-            traceback.print_exc()
-        result = {"broke": one_line(f"{type(error).__name__}: {error}")}
-    with os.fdopen(kept, "w") as out:
-        out.write(json.dumps(result))
-
-
-def _limit(memory: int | None, seconds: float) -> None:
-    """Of time, and of private memory, by which libraries that are only mapped don't count."""
-    import resource
-
-    def late(*_: object) -> NoReturn:
-        raise TooLong(f"it took longer than {seconds:g} s")
-
-    signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-
-    if memory is None:
-        return
-    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(
-            resource.RLIMIT_DATA,
-            (memory if hard == resource.RLIM_INFINITY else min(memory, hard), hard),
-        )
-
-
-def _end_with_parent(lifeline: int, mark: str) -> None:
-    from benchmark_adapters.execution.process_tree import end_strays
-
-    os.read(lifeline, 1)
-    end_strays(mark)
-    os.killpg(0, signal.SIGKILL)
+    return watch

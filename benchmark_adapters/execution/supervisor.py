@@ -1,34 +1,48 @@
-"""Runs a method in a process of its own under the parent's clock, and ends it at the limit."""
+"""Run a method in processes of its own under the parent's clock, and kill them at the limit."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import selectors
 import signal
 import subprocess
-import sys
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from benchmark_adapters.execution.process_tree import MARK, adopt_orphans, end, undisturbed
-from benchmark_adapters.types import DistilledSet, UserError, one_line
+import msgspec
 
-INTERRUPTED = "interrupted"
-LOG_BYTES = 128 * 1024
+from benchmark_adapters.execution import channel
+from benchmark_adapters.execution.channel import Child, UnknownEvent
+from benchmark_adapters.execution.messages import (
+    BatchWritten,
+    BrokeContract,
+    Ended,
+    Failed,
+    MethodEvent,
+    MethodJob,
+    Ready,
+    RealDataUsed,
+    Report,
+    Reported,
+)
+from benchmark_adapters.execution.process_tree import ProcessTree, new_tree, signals_blocked
+from benchmark_adapters.types import UserError, one_line
+
+WORKER = "benchmark_adapters.execution.worker"
+# Bytes of a method's output that are kept.
+MAX_LOG = 128 * 1024
+
+End = Literal["done", "limit", "invalid", "error"]
+_DECODER = msgspec.json.Decoder(MethodEvent)
 
 
 @dataclass(frozen=True)
-class Job:
-    """What one process does: ``facts`` for `benchmark_adapters.execution.worker`, as JSON, and its own environment variables."""
+class Batch:
+    """A batch on disk: seconds since the start of the run, and how many images were sampled."""
 
-    facts: Mapping[str, Any]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    seconds: float
+    sampled: int
 
 
 @dataclass
@@ -36,67 +50,64 @@ class Outcome:
     """What a method's processes had done by the limit.
 
     Attributes:
-        end: it was ``done``, ran into the ``limit``, broke the contract (``invalid``) or failed (``error``); None: no word of it yet.
-        parts: for each process the files of the rounds that were complete in time, in order.
-        rounds: of one process, for each round the seconds since the start, and the images sampled in it.
-        sampled: freshly sampled images in them; ``images``: all; ``ipc``: images per class.
-        load: seconds until the method was ready; ``last``: until its last round.
-        facts: what it reported.
-        lost: processes that failed while others went on, a line for each.
-        distilled: the whole set, where it didn't come in rounds; its images lie in the run's folder.
+        end: ``done``; ``limit``: it ran into the limit; ``invalid``: it broke the contract;
+            ``error``: it failed; None: still running.
+        message: why, unless it is done.
+        interrupted: the user ended the run.
+        files: for each process the batches that were complete in time, in order.
+        batches: of a single process, when each batch came.
+        sampled: freshly sampled images in the batches; ``images`` counts all of them.
+        ipc: images per class.
+        load: seconds until the method was ready; ``last``: until its last batch.
+        failed_processes: a line for each process that failed while others went on.
     """
 
-    end: Literal["done", "limit", "invalid", "error"] | None = None
+    end: End | None = None
     message: str = ""
-    parts: list[list[Path]] = field(default_factory=list)
-    rounds: list[tuple[float, int]] = field(default_factory=list)
+    interrupted: bool = False
+    files: list[list[Path]] = field(default_factory=lambda: [[]])
+    batches: list[Batch] = field(default_factory=list)
     sampled: int = 0
     images: int = 0
     ipc: int = 0
     load: float | None = None
     last: float | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
     used_real_data: bool = False
-    lost: list[str] = field(default_factory=list)
-    distilled: DistilledSet | None = None
+    failed_processes: list[str] = field(default_factory=list)
 
     @property
     def generate(self) -> float:
-        """Seconds from when it was ready to its last round."""
-        return max(0.0, (self.last or 0) - (self.load or 0)) if self.last else 0.0
+        """Seconds between the method being ready and its last batch."""
+        return max(0.0, self.last - (self.load or 0.0)) if self.last else 0.0
+
+    @property
+    def is_failed(self) -> bool:
+        return self.end in ("invalid", "error")
 
 
 @dataclass
-class Worker:
-    """One process of a method.
+class Worker(Child):
+    """One process of a method."""
 
-    Attributes:
-        events: the descriptor on which it tells what happened; ``unread``: the beginning of a line.
-        over: nothing more will be heard of it.
-    """
-
-    process: subprocess.Popen[bytes]
-    events: int
-    outcome: Outcome
-    unread: bytes = b""
-    over: bool = False
+    outcome: Outcome = field(default_factory=Outcome)
 
 
-class Enough(Exception):
-    """No more rounds are wanted."""
+class StopSampling(Exception):
+    """No more batches are wanted."""
 
 
 class Log:
-    """The first and the last half of `LOG_BYTES` of a method's output, however much it prints."""
+    """The first and the last half of `MAX_LOG` bytes of a method's output."""
 
     def __init__(self) -> None:
         self.head, self.tail, self.left_out = b"", b"", 0
 
     def write(self, data: bytes) -> None:
-        half = LOG_BYTES // 2
-        room = half - len(self.head)
-        self.head += data[:room] if room > 0 else b""
-        self.tail += data[max(room, 0) :]
+        half = MAX_LOG // 2
+        space = max(half - len(self.head), 0)
+        self.head += data[:space]
+        self.tail += data[space:]
         self.left_out += max(len(self.tail) - half, 0)
         self.tail = self.tail[-half:]
 
@@ -105,182 +116,155 @@ class Log:
         return (self.head + gap + self.tail).decode(errors="replace")
 
 
+@dataclass(frozen=True)
+class ProcessJob:
+    """A job with the environment variables of the process that does it."""
+
+    job: MethodJob
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 def supervise(
-    jobs: Sequence[Job], limit: float, folder: Path, on_round: Callable[[Outcome], None]
+    jobs: Sequence[ProcessJob],
+    limit: float,
+    folder: Path,
+    on_batch: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Outcome:
-    """Executes each of ``jobs`` in a process for at most ``limit`` seconds, start of the processes included.
+    """Do each of ``jobs`` in a process for at most ``limit`` seconds, their start included.
 
-    Writes the rounds to ``folder / "rounds"`` and the method's output to ``folder / "log.txt"``; ``on_round`` hears of a
-    process's outcome after each of its rounds, and ends the run by raising `Enough`. When this returns or raises, no process
-    that the method started is left: on Linux every new descendant of this process counts as one.
+    When this returns or raises, no process that the method started is left; on Linux every new
+    descendant of this process counts as one.
+
+    Args:
+        jobs: at least one.
+        limit: in seconds.
+        folder: gets the batches in ``batches`` and the method's output in ``log.txt``.
+        on_batch: hears of a process's outcome after each of its batches; it may end the run by
+            raising `StopSampling`.
+
+    Raises:
+        UserError: a process can't be started.
     """
-    folder = folder.absolute()  # a method may change its working directory
-    rounds = folder / "rounds"
-    rounds.mkdir()
-    log, mark, others = Log(), uuid.uuid4().hex, adopt_orphans()
-    started = time.monotonic()
-    deadline = started + limit
-    workers: list[Worker] = []
-    interrupted = False
-
-    def note(worker: Worker, event: dict[str, Any]) -> bool:
-        last = _note(event, worker.outcome, time.monotonic() - started, rounds)
-        if event["kind"] == "round" and not interrupted:
-            on_round(worker.outcome)
-        return last
-
+    run = _Run(folder.absolute(), limit, on_batch)  # a method may change its working directory
     try:
-        for job in jobs:
-            workers.append(
-                _start(
-                    {**job.facts, "rounds": str(rounds), "limit": limit, "deadline": deadline},
-                    {**job.environment, MARK: mark},
-                )
-            )
-        _listen(workers, deadline, log, note)
+        run.start(jobs)
+        run.listen()
     except KeyboardInterrupt:
-        interrupted = True
-    except Enough:
-        workers[0].outcome.end = "done"
+        run.interrupted = True
+    except StopSampling:
+        run.workers[0].outcome.end = "done"
     finally:
-        with undisturbed():
-            end([worker.process for worker in workers], mark, others)
-            for worker in workers:
-                if interrupted:  # rounds that were told of and not yet heard are worth keeping
-                    for data in _unread(worker.events):
-                        _hear(worker, data, deadline, note)
-                _close(worker, log)
-            (folder / "log.txt").write_text(log.text(), encoding="utf-8")
-    for worker in workers:
-        _conclude(worker, limit)
-    outcome = (
-        _together([worker.outcome for worker in workers], jobs[0].facts["ipc"] is None)
-        if workers
-        else Outcome(parts=[[]])
-    )
-    if interrupted:
-        outcome.end, outcome.message = "error", INTERRUPTED
-    return outcome
+        with signals_blocked():
+            run.stop()
+    return run.outcome(fills_time=jobs[0].job.ipc is None)
 
 
-def _start(job: dict[str, Any], environment: Mapping[str, str]) -> Worker:
+class _Run:
+    """The processes of one run, and what was heard of them."""
+
+    def __init__(self, folder: Path, limit: float, on_batch: Callable[[Outcome], None]) -> None:
+        self.folder, self.limit, self.on_batch = folder, limit, on_batch
+        self.batches = folder / "batches"
+        self.batches.mkdir()
+        self.log, self.tree = Log(), new_tree()
+        self.started = time.monotonic()
+        self.deadline = self.started + limit
+        self.workers: list[Worker] = []
+        self.interrupted = False
+
+    def start(self, jobs: Sequence[ProcessJob]) -> None:
+        for one in jobs:
+            job = msgspec.structs.replace(
+                one.job, batches=str(self.batches), limit=self.limit, deadline=self.deadline
+            )
+            self.workers.append(_start(self.tree, job, one.environment))
+
+    def listen(self) -> None:
+        channel.listen(self.workers, self.deadline, self.hear, self.log.write)
+
+    def hear(self, worker: Child, data: bytes) -> None:
+        assert isinstance(worker, Worker)
+        try:
+            for line in worker.lines(data):
+                # A batch counts when the parent hears of it in time.
+                if time.monotonic() > self.deadline:
+                    return
+                self.take(worker, _DECODER.decode(line))
+        except (UnknownEvent, msgspec.DecodeError):
+            worker.outcome.end = "invalid"
+            worker.outcome.message = "the method wrote into the harness's own channel"
+            worker.is_done = True
+
+    def take(self, worker: Worker, event: MethodEvent) -> None:
+        """Take one event into the worker's outcome."""
+        record_event(worker.outcome, event, time.monotonic() - self.started, self.batches)
+        worker.is_done = isinstance(event, Ended)
+        if isinstance(event, BatchWritten) and not self.interrupted:
+            self.on_batch(worker.outcome)
+
+    def stop(self) -> None:
+        """Kill all processes; take what they had told before an interruption."""
+        self.tree.kill()
+        for worker in self.workers:
+            if self.interrupted:
+                for data in channel.unread(worker.events):
+                    self.hear(worker, data)
+            assert worker.process.stdout
+            for data in channel.unread(worker.process.stdout.fileno()):
+                self.log.write(data)
+            worker.close()
+        (self.folder / "log.txt").write_text(self.log.text(), encoding="utf-8")
+
+    def outcome(self, fills_time: bool) -> Outcome:
+        for worker in self.workers:
+            _conclude(worker, self.limit)
+        outcome = joined([worker.outcome for worker in self.workers], fills_time)
+        if self.interrupted:
+            outcome.end, outcome.message, outcome.interrupted = "error", "interrupted", True
+        return outcome
+
+
+def _start(tree: ProcessTree, job: MethodJob, environment: Mapping[str, str]) -> Worker:
     try:
-        events, events_end = os.pipe()
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "benchmark_adapters.execution.worker", str(events_end)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=[events_end],
-            start_new_session=True,
-            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
-        )
+        child = channel.start(tree, WORKER, job, environment, subprocess.PIPE)
     except OSError as error:
         raise UserError(
-            f"the method's process can't be started ({error.strerror}); with --processes ask for fewer"
+            f"the method's process can't be started ({error.strerror}); "
+            "with --processes ask for fewer"
         ) from None
-    os.close(events_end)
-    assert process.stdin
-    with contextlib.suppress(BrokenPipeError):  # a process that ended at once is reported below
-        process.stdin.write(json.dumps(job).encode() + b"\n")
-        process.stdin.flush()
-    return Worker(process, events, Outcome(parts=[[]]))
+    return Worker(child.process, child.events)
 
 
-def _close(worker: Worker, log: Log) -> None:
-    assert worker.process.stdin
-    assert worker.process.stdout
-    for data in _unread(worker.process.stdout.fileno()):
-        log.write(data)
-    os.close(worker.events)
-    with contextlib.suppress(BrokenPipeError):
-        worker.process.stdin.close()
-    worker.process.stdout.close()
-
-
-def _listen(
-    workers: Sequence[Worker],
-    deadline: float,
-    log: Log,
-    note: Callable[[Worker, dict[str, Any]], bool],
-) -> None:
-    """Reads output and events until every worker's last event or death, or the deadline."""
-    with selectors.DefaultSelector() as selector:
-        for worker in workers:
-            assert worker.process.stdout
-            selector.register(worker.events, selectors.EVENT_READ, worker)
-            selector.register(worker.process.stdout, selectors.EVENT_READ)
-        while (remaining := deadline - time.monotonic()) > 0 and (
-            going := [worker for worker in workers if not worker.over]
-        ):
-            dead = [worker for worker in going if worker.process.poll() is not None]
-            ready = [
-                (key.fd, key.data) for key, _ in selector.select(0 if dead else min(remaining, 0.1))
-            ]
-            for descriptor, worker in ready:
-                data = os.read(descriptor, 65536)
-                if not data:
-                    selector.unregister(descriptor)
-                elif worker is None:
-                    log.write(data)
-                else:
-                    _hear(worker, data, deadline, note)
-            for worker in dead:
-                worker.over |= worker.events not in [descriptor for descriptor, _ in ready]
-
-
-def _hear(
-    worker: Worker, data: bytes, deadline: float, note: Callable[[Worker, dict[str, Any]], bool]
-) -> None:
-    *lines, worker.unread = (worker.unread + data).split(b"\n")
-    try:
-        # A round counts when the parent hears of it in time.
-        if time.monotonic() <= deadline and any(note(worker, json.loads(line)) for line in lines):
-            worker.over = True
-    except (ValueError, KeyError, TypeError):  # a line that our worker did not write
-        worker.outcome.end, worker.outcome.message = (
-            "invalid",
-            "the method wrote into the harness's own channel",
-        )
-        worker.over = True
-
-
-def _note(event: dict[str, Any], outcome: Outcome, elapsed: float, rounds: Path) -> bool:
-    """Takes one event into ``outcome``; True when it is the last."""
-    match event["kind"]:
-        case "ready":
+def record_event(outcome: Outcome, event: MethodEvent, elapsed: float, batches: Path) -> None:
+    """Take an event, heard ``elapsed`` seconds after the start, into ``outcome``."""
+    match event:
+        case Ready(report):
             outcome.load = elapsed
-            outcome.facts.update(event["facts"])
-        case "facts":
-            outcome.facts.update(event["facts"])
-        case "real_data":
+            outcome.report = outcome.report.merged(report)
+        case Reported(report):
+            outcome.report = outcome.report.merged(report)
+        case RealDataUsed():
             outcome.used_real_data = True
-        case "round":
-            outcome.parts[0].append(rounds / event["file"])
-            outcome.rounds.append((elapsed, event["generated"]))
-            outcome.sampled += event["generated"]
-            outcome.images += event["images"]
-            outcome.ipc = event["ipc"]
-            outcome.last = elapsed
-        case "end":
+        case BatchWritten(file, images, generated, ipc):
+            outcome.files[0].append(batches / file)
+            outcome.batches.append(Batch(elapsed, generated))
+            outcome.sampled += generated
+            outcome.images += images
+            outcome.ipc, outcome.last = ipc, elapsed
+        case BrokeContract(text):
+            outcome.end, outcome.message = "invalid", one_line(text) or "no reason given"
+        case Failed(_, text):
+            outcome.end, outcome.message = "error", one_line(text) or "no reason given"
+        case Ended():
             outcome.end = outcome.end or "done"
-            return True
-        case "invalid" | "error":
-            outcome.end, outcome.message = (
-                event["kind"],
-                one_line(event["message"]) or "no reason given",
-            )
-        case unknown:
-            raise ValueError(unknown)
-    return False
 
 
 def _conclude(worker: Worker, limit: float) -> None:
-    """Says how it ended where no event said so."""
+    """Say how it ended if no event said so."""
     outcome, code = worker.outcome, worker.process.returncode
     if outcome.end:
         return
-    if not worker.over:
+    if not worker.is_done:
         outcome.end, outcome.message = "limit", f"the limit of {limit:g} s was reached"
         return
     outcome.end = "error"
@@ -290,51 +274,49 @@ def _conclude(worker: Worker, limit: float) -> None:
         outcome.message = f"the method's process ended itself with exit code {code}"
 
 
-def _together(outcomes: Sequence[Outcome], as_many_as_fit: bool) -> Outcome:
-    """The outcome of all processes; one that failed is only ``lost`` where others made ``as_many_as_fit``."""
+def joined(outcomes: Sequence[Outcome], fills_time: bool) -> Outcome:
+    """Return the outcome of all processes together.
+
+    A process that failed is only noted in ``failed_processes`` if the run ``fills_time`` with as
+    many images as fit, and others made some.
+    """
+    if not outcomes:
+        return Outcome()
     if len(outcomes) == 1:
         return outcomes[0]
-    loads, lasts = (
-        [time for time in times if time is not None]
-        for times in zip(*((one.load, one.last) for one in outcomes), strict=True)
-    )
-    failed = [
-        f"process {number} of {len(outcomes)}: {one.message}"
-        for number, one in enumerate(outcomes, 1)
-        if one.end in ("invalid", "error")
+    failures = [
+        f"process {number} of {len(outcomes)}: {outcome.message}"
+        for number, outcome in enumerate(outcomes, 1)
+        if outcome.is_failed
     ]
-    sound = [one for one in outcomes if one.end not in ("invalid", "error")]
-    broken = any(one.end == "invalid" for one in outcomes)
-    survived = as_many_as_fit and sound and not broken
-    worst = max(
-        (one for one in (sound if survived else outcomes)),
-        key=lambda one: ("done", "limit", "error", "invalid").index(one.end or "error"),
-    )
+    sound = [outcome for outcome in outcomes if not outcome.is_failed]
+    is_invalid = any(outcome.end == "invalid" for outcome in outcomes)
+    survived = fills_time and bool(sound) and not is_invalid
+    worst = max(sound if survived else outcomes, key=_severity)
+    loads = [outcome.load for outcome in outcomes if outcome.load is not None]
+    lasts = [outcome.last for outcome in outcomes if outcome.last is not None]
     return Outcome(
         end=worst.end,
-        message="; ".join(failed) if failed and not survived else worst.message,
-        parts=[part for one in outcomes for part in one.parts],
-        sampled=sum(one.sampled for one in outcomes),
-        images=sum(one.images for one in outcomes),
-        ipc=sum(one.ipc for one in outcomes),
+        message="; ".join(failures) if failures and not survived else worst.message,
+        files=[files for outcome in outcomes for files in outcome.files],
+        sampled=sum(outcome.sampled for outcome in outcomes),
+        images=sum(outcome.images for outcome in outcomes),
+        ipc=sum(outcome.ipc for outcome in outcomes),
         load=min(loads, default=None),
         last=max(lasts, default=None),
-        facts=_facts_of(sound or outcomes) | {"processes": len(outcomes)},
-        used_real_data=any(one.used_real_data for one in outcomes),
-        lost=failed if survived else [],
+        report=_joined_report(sound or outcomes),
+        used_real_data=any(outcome.used_real_data for outcome in outcomes),
+        failed_processes=failures if survived else [],
     )
 
 
-def _facts_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Those of the first process that told any, with the GPUs of all."""
-    facts = next((one.facts for one in outcomes if one.facts), {})
-    gpus = sum(one.facts.get("gpus", 0) for one in outcomes)
-    return facts | ({"gpus": gpus} if gpus else {})
+def _severity(outcome: Outcome) -> int:
+    return ("done", "limit", "error", "invalid").index(outcome.end or "error")
 
 
-def _unread(descriptor: int) -> Iterator[bytes]:
-    """What was written last to a pipe and not yet read."""
-    os.set_blocking(descriptor, False)
-    with contextlib.suppress(BlockingIOError):
-        while data := os.read(descriptor, 65536):
-            yield data
+def _joined_report(outcomes: Sequence[Outcome]) -> Report:
+    """Return the first report with anything in it, with the GPUs of all."""
+    reports = [outcome.report for outcome in outcomes if outcome.report != Report()]
+    gpus = sum(report.gpus or 0 for report in reports)
+    first = reports[0] if reports else Report()
+    return msgspec.structs.replace(first, gpus=gpus) if gpus else first

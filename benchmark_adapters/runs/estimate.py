@@ -1,4 +1,4 @@
-"""What a run will cost: its time as a function of images, classes and batch, fitted to a short trial of the method."""
+"""Estimate what a run costs: fit its time to a short trial of the method."""
 
 from __future__ import annotations
 
@@ -9,21 +9,31 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from benchmark_adapters.execution.supervisor import Enough, Outcome, supervise
-from benchmark_adapters.runs import pipeline as harness
-from benchmark_adapters.runs.request import Plan
+from benchmark_adapters.execution import supervisor
+from benchmark_adapters.execution.supervisor import Batch, Outcome, StopSampling
+from benchmark_adapters.runs.request import SamplingPlan
+from benchmark_adapters.runs.sources.method import jobs
 from benchmark_adapters.types import UserError
 
-TRIAL, ROUNDS = 6.0, 4  # seconds of sampling, and rounds, that a trial takes at least
-FRACTION = 4  # the second trial's batch is this part of the first's
-SHOWN = (1, 2, 5)  # times powers of ten: the IPC of the table
+# A trial takes at least so many seconds of sampling, and so many batches.
+MIN_SECONDS, MIN_BATCHES = 6.0, 4
+# The second trial's batch is this part of the first's.
+BATCH_DIVISOR = 4
+# Times powers of ten: the IPC of the table.
+TABLE_STEPS = (1, 2, 5)
+MAX_IPC = 10**9
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Rounds of one size in one trial: for each the seconds since the round before the first, and how many images were sampled in it."""
+    """The batches of one size in one trial.
+
+    Attributes:
+        batch: the batch size that the method reported.
+        seconds: for each batch, since the one before the first.
+        sampled: images that were sampled in each.
+    """
 
     batch: int | None
     seconds: list[float]
@@ -36,9 +46,9 @@ class Cost:
 
     Attributes:
         start: seconds until the model is ready, without its prompts.
-        prompts: distinct ones of each class.
+        prompts: distinct prompts of each class.
         copies: images that one sampled image gives.
-        batch: the default one.
+        batch: the default batch size.
     """
 
     start: float
@@ -50,50 +60,55 @@ class Cost:
     batch: int
 
     def seconds(self, ipc: int, classes: int, batch: int | None = None) -> float:
-        """Of a set of ``ipc`` images per class."""
+        """Return the seconds for a set of ``ipc`` images per class."""
         sampled = math.ceil(ipc / self.copies) * classes
-        return (
-            self.start
-            + self.prompts * classes * self.per_prompt
-            + math.ceil(sampled / (batch or self.batch)) * self.per_batch
-            + sampled * self.per_image
-        )
+        batches = math.ceil(sampled / (batch or self.batch))
+        prompts = self.prompts * classes * self.per_prompt
+        return self.start + prompts + batches * self.per_batch + sampled * self.per_image
 
-    def most(self, limit: float, classes: int) -> int:
-        """The largest IPC that ``limit`` seconds allow; 0 where they allow none."""
+    def max_ipc(self, limit: float, classes: int) -> int:
+        """Return the largest IPC that ``limit`` seconds allow; 0 if they allow none."""
         low, high = 0, 1
-        while self.seconds(high, classes) <= limit and high < 10**9:
+        while self.seconds(high, classes) <= limit and high < MAX_IPC:
             low, high = high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self.seconds(middle, classes) <= limit else (low, middle)
+            fits = self.seconds(middle, classes) <= limit
+            low, high = (middle, high) if fits else (low, middle)
         return low
 
 
-def measure(todo: Plan) -> tuple[Cost, list[Trace]]:
-    """Runs the method for some seconds past loading, with its default batch and, where it has that option, with a smaller one.
+@dataclass(frozen=True)
+class TableRow:
+    """The estimate for one IPC."""
+
+    ipc: int
+    sampled_per_class: int
+    seconds: float
+    fits: bool
+
+
+def measure(plan: SamplingPlan) -> tuple[Cost, list[Trace]]:
+    """Run the method for some seconds past loading, with its default batch and a smaller one.
 
     Raises:
-        UserError: the method failed, or made too few rounds by the limit to tell; or several processes are to share the work.
+        UserError: the method failed, or made too few batches by the limit to tell; or several
+            processes are to share the work.
     """
-    if todo.processes > 1 or todo.shard[1] > 1:
+    if plan.processes > 1 or plan.shard[1] > 1:
         raise UserError("--plan tries a single process; give it without --processes and --shard")
-    endless = replace(todo, ipc=None)
+    endless = replace(plan, ipc=None)
     outcome, first = _trial(endless)
     traces = [first]
-    if (
-        first.batch
-        and first.batch >= 2 * FRACTION
-        and "batch" in todo.options
-        and todo.options["batch"] is None
-    ):
-        smaller = replace(endless, options={**todo.options, "batch": first.batch // FRACTION})
-        traces.append(_trial(smaller)[1])
-    return fit(outcome, traces, todo.dataset.num_classes), traces
+    can_shrink = first.batch is not None and first.batch >= 2 * BATCH_DIVISOR
+    if can_shrink and "batch" in plan.options and plan.options["batch"] is None:
+        smaller = {**plan.options, "batch": (first.batch or 0) // BATCH_DIVISOR}
+        traces.append(_trial(replace(endless, options=smaller))[1])
+    return fit(outcome, traces, plan.dataset.num_classes), traces
 
 
 def fit(outcome: Outcome, traces: Sequence[Trace], classes: int) -> Cost:
-    """The cost whose coefficients, none of them negative, come nearest to ``traces``; loading is that of ``outcome``."""
+    """Fit a cost with coefficients of at least 0 to ``traces``; loading is that of ``outcome``."""
     import numpy as np
     from scipy.optimize import nnls
 
@@ -102,52 +117,40 @@ def fit(outcome: Outcome, traces: Sequence[Trace], classes: int) -> Cost:
         for trace in traces
         for number, count in enumerate(np.cumsum(trace.sampled))
     ]
-    (per_batch, per_image), _ = nnls(
-        np.array(rows, float), np.array([time for trace in traces for time in trace.seconds])
-    )
-    prompts, text = (
-        outcome.facts.get("prompts_encoded", 0),
-        outcome.facts.get("prompts_seconds", 0.0),
-    )
-    batch = traces[0].batch or max(traces[0].sampled)
-    copies = outcome.images / outcome.sampled
+    times = [seconds for trace in traces for seconds in trace.seconds]
+    (per_batch, per_image), _ = nnls(np.array(rows, float), np.array(times))
+    prompts = outcome.report.prompts_encoded or 0
+    prompts_seconds = outcome.report.prompts_seconds or 0.0
     return Cost(
-        (outcome.load or 0.0) - text,
-        prompts / classes,
-        text / prompts if prompts else 0.0,
-        float(per_batch),
-        float(per_image),
-        copies,
-        batch,
+        start=(outcome.load or 0.0) - prompts_seconds,
+        prompts=prompts / classes,
+        per_prompt=prompts_seconds / prompts if prompts else 0.0,
+        per_batch=float(per_batch),
+        per_image=float(per_image),
+        copies=outcome.images / outcome.sampled,
+        batch=traces[0].batch or max(traces[0].sampled),
     )
 
 
-def table(cost: Cost, todo: Plan) -> list[dict[str, Any]]:
-    """IPC and seconds, up to the most that the limit allows and the run's own IPC."""
-    classes = todo.dataset.num_classes
-    most = cost.most(todo.time_limit, classes)
-    wanted = sorted(
-        {
-            step * 10**power
-            for power in range(9)
-            for step in SHOWN
-            if step * 10**power < max(most, 10)
-        }
-        | {most, todo.ipc or most} - {0}
-    )
+def table(cost: Cost, plan: SamplingPlan) -> list[TableRow]:
+    """Return rows up to the most that the limit allows and the run's own IPC."""
+    classes = plan.dataset.num_classes
+    most = cost.max_ipc(plan.time_limit, classes)
+    steps = {step * 10**power for power in range(9) for step in TABLE_STEPS}
+    shown = {ipc for ipc in steps if ipc < max(most, 10)} | {most, plan.ipc or most}
     return [
-        {
-            "IPC": ipc,
-            "sampled per class": math.ceil(ipc / cost.copies),
-            "seconds": round(cost.seconds(ipc, classes), 1),
-            "in the limit": "yes" if ipc <= most else "no",
-        }
-        for ipc in wanted
+        TableRow(
+            ipc=ipc,
+            sampled_per_class=math.ceil(ipc / cost.copies),
+            seconds=round(cost.seconds(ipc, classes), 1),
+            fits=ipc <= most,
+        )
+        for ipc in sorted(shown - {0})
     ]
 
 
 def save(folder: Path, name: str, cost: Cost, traces: Sequence[Trace]) -> Path:
-    """Writes the numbers, and a plot of what was measured and fitted; returns the plot's file."""
+    """Write the numbers, and a plot of what was measured and fitted; return the plot's file."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -155,24 +158,19 @@ def save(folder: Path, name: str, cost: Cost, traces: Sequence[Trace]) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     document = {"cost": asdict(cost), "traces": [asdict(trace) for trace in traces]}
-    (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(document, indent=1) + "\n"
+    (folder / f"{name}.json").write_text(text, encoding="utf-8")
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for trace, marker in zip(traces, "os", strict=False):
-        totals = [sum(trace.sampled[: number + 1]) for number in range(len(trace.sampled))]
+        totals = list(itertools.accumulate(trace.sampled))
         fitted = [
-            (number + 1) * cost.per_batch + total * cost.per_image
-            for number, total in enumerate(totals)
+            number * cost.per_batch + total * cost.per_image
+            for number, total in enumerate(totals, 1)
         ]
         (line,) = axes.plot(totals, fitted, label=f"fitted, batch {trace.batch}")
-        axes.plot(
-            totals,
-            trace.seconds,
-            marker,
-            color=line.get_color(),
-            alpha=0.4,
-            markersize=4,
-            label=f"measured, batch {trace.batch}",
-        )
+        style = {"color": line.get_color(), "alpha": 0.4, "markersize": 4}
+        label = f"measured, batch {trace.batch}"
+        axes.plot(totals, trace.seconds, marker, label=label, **style)
     axes.set(xlabel="sampled images", ylabel="seconds", title=name)
     axes.legend()
     path = folder / f"{name}.svg"
@@ -181,35 +179,30 @@ def save(folder: Path, name: str, cost: Cost, traces: Sequence[Trace]) -> Path:
     return path
 
 
-def _trial(todo: Plan) -> tuple[Outcome, Trace]:
-    """The method for at least `TRIAL` seconds and `ROUNDS` rounds, or until the limit."""
+def _trial(plan: SamplingPlan) -> tuple[Outcome, Trace]:
+    """Run the method for at least `MIN_SECONDS` and `MIN_BATCHES`, or until the limit."""
 
-    def heard(outcome: Outcome) -> None:
+    def on_batch(outcome: Outcome) -> None:
         steady = _steady(outcome)
-        if len(steady) > ROUNDS and steady[-1][0] - steady[0][0] > TRIAL:
-            raise Enough
+        if len(steady) > MIN_BATCHES and steady[-1].seconds - steady[0].seconds > MIN_SECONDS:
+            raise StopSampling
 
+    name, limit = plan.method.name, plan.time_limit
     with tempfile.TemporaryDirectory() as folder:
-        outcome = supervise(harness.jobs(todo), todo.time_limit, Path(folder), heard)
-    if outcome.end in ("invalid", "error"):
-        raise UserError(f"the trial of {todo.method.name} failed: {outcome.message}")
+        outcome = supervisor.supervise(jobs(plan), limit, Path(folder), on_batch)
+    if outcome.is_failed:
+        raise UserError(f"the trial of {name} failed: {outcome.message}")
     if not outcome.sampled or outcome.load is None:
-        raise UserError(
-            f"{todo.method.name} made no sampled images in {todo.time_limit:g} s; nothing to plan by"
-        )
-    (began, _), *steady = _steady(outcome)
+        raise UserError(f"{name} made no sampled images in {limit:g} s; nothing to plan by")
+    first, *steady = _steady(outcome)
     if not steady:
-        raise UserError(
-            f"{todo.method.name} made one round in {todo.time_limit:g} s; nothing to plan by"
-        )
-    return outcome, Trace(
-        outcome.facts.get("batch"),
-        [elapsed - began for elapsed, _ in steady],
-        [sampled for _, sampled in steady],
-    )
+        raise UserError(f"{name} made one batch in {limit:g} s; nothing to plan by")
+    seconds = [batch.seconds - first.seconds for batch in steady]
+    return outcome, Trace(outcome.report.batch, seconds, [batch.sampled for batch in steady])
 
 
-def _steady(outcome: Outcome) -> list[tuple[float, int]]:
-    """The last rounds that are all of one size: a GPU's are preceded by those in which the size is looked for."""
-    size = outcome.rounds[-1][1]
-    return list(itertools.takewhile(lambda one: one[1] == size, reversed(outcome.rounds)))[::-1]
+def _steady(outcome: Outcome) -> list[Batch]:
+    """Return the last batches that are all of one size: on a GPU that is looked for first."""
+    size = outcome.batches[-1].sampled
+    last = itertools.takewhile(lambda batch: batch.sampled == size, reversed(outcome.batches))
+    return list(last)[::-1]

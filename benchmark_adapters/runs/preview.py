@@ -1,4 +1,4 @@
-"""A picture of a distilled set: one row per class, labelled."""
+"""Draw a picture of a distilled set: one row per class, labelled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GAP = 4
 
 
 def draw(distilled: DistilledSet, columns: int = COLUMNS) -> Image:
-    """The first ``columns`` images of each class, enlarged without smoothing."""
+    """Draw the first ``columns`` images of each class, enlarged without smoothing."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=16)
@@ -46,7 +46,7 @@ def draw(distilled: DistilledSet, columns: int = COLUMNS) -> Image:
 
 
 def _bytes(distilled: DistilledSet, row: int) -> Array:
-    """An image as uint8; what left the range of pixels in a float set is cut off."""
+    """Return an image as uint8; values of a float set outside the range of pixels are cut off."""
     image = distilled.images[row]
     if distilled.normalisation is None:
         return image

@@ -1,4 +1,4 @@
-"""A run made again from its record: how, what is other here than it was then, and whether the same came out."""
+"""Make a run again from its record, and compare what came out."""
 
 from __future__ import annotations
 
@@ -8,76 +8,80 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark_adapters import environment as provenance
-from benchmark_adapters.execution.supervisor import Outcome
+from benchmark_adapters import environment
 from benchmark_adapters.formats import native
-from benchmark_adapters.plugins import Host
-from benchmark_adapters.runs import pipeline as harness
-from benchmark_adapters.runs import submissions
-from benchmark_adapters.runs.request import Plan, Request, entry, parse_options, plan
-from benchmark_adapters.types import Dataset, Recipe, UserError
+from benchmark_adapters.plugins import Plugins
+from benchmark_adapters.runs import pipeline, submissions
+from benchmark_adapters.runs.request import (
+    BACKENDS,
+    Request,
+    SamplingPlan,
+    parse_options,
+    plan_runs,
+    plan_scoring,
+)
+from benchmark_adapters.runs.sources.method import MethodSource
+from benchmark_adapters.types import Dataset, UserError
 from leaderboard.records.record import Record
 
-HARDWARE = (
-    "system",
-    "cpu",
-    "cores",
-)  # of what `provenance.hardware` says; how much memory there is decides no pixel
-USED = (
-    "device",
-    "batch",
-    "model",
-    "model_sha256",
-    "data_sha256",
-)  # what only the new record tells of
+# Of `environment.hardware`; how much memory there is decides no pixel.
+HARDWARE = ("system", "cpu", "cores")
 
 
 @dataclass(frozen=True)
-class Repetition:
-    """A run that can be made again: ``make`` does it and returns the new folder; ``note`` says where it takes another way, if it does."""
+class RerunPlan:
+    """A run that can be made again.
+
+    Attributes:
+        make: does it and returns the new folder.
+        note: in what way it differs from the first time, if it does.
+    """
 
     make: Callable[[], Path]
     note: str = ""
 
 
 @dataclass(frozen=True)
-class Seed:
-    """A student's accuracy with one evaluation seed; None where a run has none."""
+class SeedPair:
+    """A student's accuracies with one evaluation seed; None where a run has none."""
 
     student: str
     seed: int
-    then: float | None
-    now: float | None
+    before: float | None
+    after: float | None
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What is the same in two records. ``accuracies`` is None where neither has any."""
+    """What is equal in two records. ``accuracies`` is None where neither has any."""
 
     status: bool
     images: bool
     accuracies: bool | None
 
     @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         return self.status and self.images and self.accuracies is not False
 
 
-def prepare(folder: Path, record: Record, request: Request, host: Host) -> Repetition:
-    """How the run in ``folder`` is made again. Of ``request`` count options, device, data and runs.
+def prepare(folder: Path, record: Record, request: Request, plugins: Plugins) -> RerunPlan:
+    """Plan to make the run in ``folder`` again.
 
-    A set that was only scored is scored again. Where as many images were made as fitted, as many are asked for: rounds hold the classes in turn,
-    so they are the same images, under the same limit and so as comparable.
+    Of ``request`` options, device, data and runs count. A set that was only scored is scored
+    again. If as many images were made as fitted, as many are asked for: rounds go over the
+    classes in turn, so they are the same images, under the same limit.
 
     Raises:
-        UserError: it was joined from shards, its recipe is another one here, or as `plan.plan` and `submissions.of_run`.
+        UserError: it was joined from shards, its recipe is another one here, or as
+            `request.plan_runs` and `submissions.of_run`.
     """
-    recipe: Recipe = host.get("recipes", record.recipe)
+    recipe = plugins.recipes.require(record.recipe)
     if recipe.sha256 != record.recipe_sha256:
         raise UserError(
-            f"recipe {recipe.name} is not the run's: its sha256 is {recipe.sha256[:12]}, the record's {record.recipe_sha256[:12]}"
+            f"recipe {recipe.name} is not the run's: its sha256 is {recipe.sha256[:12]}, "
+            f"the record's {record.recipe_sha256[:12]}"
         )
-    asked = replace(
+    request = replace(
         request,
         method=record.method,
         track=record.track,
@@ -85,61 +89,82 @@ def prepare(folder: Path, record: Record, request: Request, host: Host) -> Repet
         recipe=record.recipe,
         seed=record.seed,
         repeats=record.repeats,
-        students=(record.student, *record.cross),
+        students=(record.student, *record.other_students),
+        backend=_backend(record),
     )
     if _was_scored(record):
-        return _scoring(folder, asked, host)
-    if shards := _shards(record):
+        return _scoring(folder, request, plugins)
+    if record.origin.kind == "shards":
+        shards = " ".join(shard.run_id for shard in record.origin.shards)
         raise UserError(
-            f"{folder} was joined from shards; make each again by `ddbench rerun` and join those by `ddbench merge`: {' '.join(shards)}"
+            f"{folder} was joined from shards; make each again by `ddbench rerun` "
+            f"and join those by `ddbench merge`: {shards}"
         )
-    return _sampling(record, asked, host)
+    return _sampling(record, request, plugins)
 
 
 def device_of(record: Record) -> str:
-    """The device that a run asks for to be repeated."""
-    name = (
-        (_scored_on(record).get("device") if _was_scored(record) else None) or record.device or ""
-    )
-    kind = str(name).split(":")[0]
+    """Return the device that a run asks for to be repeated."""
+    scored_on = record.scoring.device if record.scoring and _was_scored(record) else None
+    kind = (scored_on or record.device or "").split(":")[0]
     return kind if kind in ("cpu", "cuda", "mps") else "auto"
 
 
-def surroundings(record: Record) -> list[str]:
-    """What is other here than where the run was made, a line for each: versions, hardware, commit, threads."""
-    then, here = record.versions | record.hardware, provenance.versions() | provenance.hardware()
+def _backend(record: Record) -> Any:
+    requested = record.scoring.requested if record.scoring else None
+    return requested if requested in BACKENDS else "auto"
+
+
+def environment_diff(record: Record) -> list[str]:
+    """Return a line for each difference between here and where the run was made."""
+    before = record.versions | record.hardware
+    here = environment.versions() | environment.hardware()
     names = [*record.versions, *(name for name in HARDWARE if name in record.hardware)]
-    return _changes(then, here, names, "here") + _commits(record) + _threads(record)
+    return _changes(before, here, names, "here") + _commits(record) + _threads(record)
 
 
-def used(record: Record, new: Record) -> list[str]:
-    """What the new run used that the old one did not, a line for each."""
-    then, now = (
-        {**{name: getattr(one, name) for name in USED}, "gpu": one.hardware.get("gpu")}
-        for one in (record, new)
-    )
-    return _changes(then, now, [name for name in then if then[name] is not None], "now")
+def runtime_diff(record: Record, new: Record) -> list[str]:
+    """Return a line for each difference in what the runs used, which only the new one tells."""
+    before, after = _runtime(record), _runtime(new)
+    names = [name for name, value in before.items() if value is not None]
+    return _changes(before, after, names, "now")
+
+
+def _runtime(record: Record) -> dict[str, Any]:
+    backends = record.scoring.backends if record.scoring else {}
+    return {
+        "device": record.device,
+        "batch": record.batch,
+        "model": record.model,
+        "model_sha256": record.model_sha256,
+        "data_sha256": record.data_sha256,
+        "gpu": record.hardware.get("gpu"),
+        "training backend": backends.get(record.student),
+    }
 
 
 def compare(record: Record, new: Record) -> Agreement:
-    scored = [(one.seeds, one.accuracies, one.cross) for one in (record, new)]
-    accuracies = scored[0] == scored[1] if record.accuracies or new.accuracies else None
+    """Compare two records."""
+    scores = [(one.seeds, one.accuracies, one.other_students) for one in (record, new)]
+    has_any = record.accuracies or new.accuracies
     return Agreement(
-        record.status == new.status, record.images_sha256 == new.images_sha256, accuracies
+        record.status == new.status,
+        record.images_sha256 == new.images_sha256,
+        scores[0] == scores[1] if has_any else None,
     )
 
 
-def seeds(record: Record, new: Record) -> list[Seed]:
-    """The accuracies of both, seed by seed."""
-    then, now = (_by_seed(one) for one in (record, new))
+def seed_pairs(record: Record, new: Record) -> list[SeedPair]:
+    """Return the accuracies of both, seed by seed."""
+    before, after = _by_seed(record), _by_seed(new)
     return [
-        Seed(student, seed, then.get((student, seed)), now.get((student, seed)))
-        for student, seed in dict.fromkeys([*then, *now])
+        SeedPair(student, seed, before.get((student, seed)), after.get((student, seed)))
+        for student, seed in dict.fromkeys([*before, *after])
     ]
 
 
-def pixels(old: Path, new: Path, dataset: Dataset) -> str:
-    """By how much the images in the folders of two runs differ, where both are there and as many; else nothing."""
+def pixel_difference(old: Path, new: Path, dataset: Dataset) -> str:
+    """Say by how much the images of two runs differ; empty if they can't be compared."""
     import numpy as np
 
     try:
@@ -148,162 +173,133 @@ def pixels(old: Path, new: Path, dataset: Dataset) -> str:
         return ""
     if first.shape != second.shape or first.dtype != np.uint8:
         return ""
-    apart = [
+    largest = [
         int(abs(one.astype(np.int16) - other).max())
         for one, other in zip(first, second, strict=True)
     ]
-    return f"{sum(map(bool, apart)):,} of {len(apart):,} images, by at most {max(apart)} of 255"
+    count = sum(map(bool, largest))
+    return f"{count:,} of {len(largest):,} images, by at most {max(largest)} of 255"
 
 
-def _sampling(record: Record, asked: Request, host: Host) -> Repetition:
+def _sampling(record: Record, request: Request, plugins: Plugins) -> RerunPlan:
     shards = int(record.shard.split("/")[1]) if record.shard else 1
-    as_fit = record.ipc * shards if record.ipc_asked is None else 0
-    options = {
-        text.partition("=")[0]: text for text in (*record.given, *asked.options)
-    }  # what is given now wins
-    (todo,) = plan(
+    fitted = record.ipc * shards if record.ipc_asked is None else 0
+    # What is given now wins.
+    texts = (*record.explicit_options, *request.options)
+    options = {text.partition("=")[0]: text for text in texts}
+    (plan,) = plan_runs(
         replace(
-            asked,
-            ipc=record.ipc_asked or as_fit or "max",
-            time_limit=record.seconds.get("limit"),
+            request,
+            ipc=record.ipc_asked or fitted or "max",
+            time_limit=record.seconds.limit,
             options=tuple(options.values()),
             processes=record.processes,
             shard=record.shard,
         ),
-        host,
+        plugins,
     )
-    decided = _decided(record, todo) if asked.device == device_of(record) else {}
+    sampling = plan.sampling
+    if request.device == device_of(record):
+        decided = _decided(record, sampling)
+        sampling = replace(sampling, options={**sampling.options, **decided})
     note = (
-        f"asking for {as_fit} images per class: as many as fitted into the limit then, by the machine's speed; fewer now are a timeout"
-        if as_fit
-        else ""
+        f"asking for {fitted} images per class: as many as fitted into the limit before, "
+        "which depends on the machine's speed; fewer now are a timeout"
     )
-    return Repetition(
-        lambda: harness.complete(
-            todo,
-            lambda place: _made(
-                replace(todo, options={**todo.options, **decided}), place, record.run_id
-            ),
-        ),
-        note,
-    )
+    source = MethodSource(sampling, reruns=record.run_id)
+    return RerunPlan(lambda: pipeline.complete(plan.scoring, source), note if fitted else "")
 
 
-def _decided(record: Record, todo: Plan) -> dict[str, Any]:
-    """Options that were left to the method, which decides by trying and by the clock, as it decided: its batch, and those whose default is ``auto``.
+def _decided(record: Record, plan: SamplingPlan) -> dict[str, Any]:
+    """Return the options that the method decided by trying and by the clock, as it decided.
 
-    The new record doesn't count them as given, so that its run is called what the old one is, and shards can still be joined.
+    These are its batch, and those whose default is ``auto``. They don't count as given, so that
+    the new run is called what the old one is, and shards can still be joined.
     """
-    given = {text.partition("=")[0] for text in todo.given}
-    found = {}
-    for option in todo.method.options:
-        said = (
-            record.batch
-            if option.name == "batch"
-            else record.facts.get(option.name)
-            if option.default == "auto"
-            else None
-        )
-        if (
-            option.name not in given
-            and isinstance(said, option.type)
-            and (not option.choices or said in option.choices)
-        ):
-            parse_options(todo.method, [f"{option.name}={said}"])
-            found[option.name] = said
-    return found
+    given = {text.partition("=")[0] for text in plan.explicit_options}
+    decided: dict[str, Any] = {}
+    for option in plan.method.options:
+        if option.name == "batch":
+            value = record.batch
+        elif option.default == "auto":
+            value = record.metadata.get(option.name)
+        else:
+            continue
+        is_choice = not option.choices or value in option.choices
+        if option.name not in given and isinstance(value, option.type) and is_choice:
+            parse_options(plan.method, [f"{option.name}={value}"])
+            decided[option.name] = value
+    return decided
 
 
-def _made(todo: Plan, folder: Path, repeated: str) -> Outcome:
-    outcome = harness.sampled(todo, folder)
-    outcome.facts["repeats_run"] = repeated
-    return outcome
-
-
-def _scoring(folder: Path, asked: Request, host: Host) -> Repetition:
-    if asked.options:
+def _scoring(folder: Path, request: Request, plugins: Plugins) -> RerunPlan:
+    if request.options:
         raise UserError(
-            f"{folder} was only scored, and no method is asked for its images again; leave out --option"
+            f"{folder} was only scored, and no method is asked for its images again; "
+            "leave out --option"
         )
-    one = submissions.of_run(folder)
-    entry(asked, host)  # what is wrong with it is said before anything begins
+    submission = submissions.of_run(folder)
+    plan_scoring(request, plugins)  # what is wrong with it is told before anything begins
 
     def make() -> Path:
-        (made,) = submissions.score(one, asked, host, submissions.Limits())
-        return made
+        (folder,) = submissions.score(submission, request, plugins)
+        return folder
 
-    return Repetition(
-        make, "the images are read from the run's folder and scored again, not made again"
-    )
+    note = "the images are read from the run's folder and scored again, not made again"
+    return RerunPlan(make, note)
 
 
 def _was_scored(record: Record) -> bool:
-    """Whether `ddbench score` made it, of files or of a run."""
-    return "scored_run" in record.facts or not record.limit_enforced
-
-
-def _shards(record: Record) -> list[str]:
-    """The ids of the runs whose sets were joined to this one."""
-    found = record.facts.get("shards")
-    return (
-        [str(shard["run_id"]) for shard in found if isinstance(shard, dict) and "run_id" in shard]
-        if isinstance(found, list)
-        else []
-    )
-
-
-def _scored_on(record: Record) -> Mapping[str, Any]:
-    found = record.facts.get("scored_on")
-    return found if isinstance(found, dict) else {}
+    """Return whether `ddbench score` made it, from files or from a run."""
+    return record.origin.kind in ("file", "run")
 
 
 def _by_seed(record: Record) -> dict[tuple[str, int], float]:
-    every = {record.student: record.accuracies, **record.cross}
+    students = {record.student: record.accuracies, **record.other_students}
     first = (record.seeds or [record.seed])[0]
     return {
         (student, seed): accuracy
-        for student, found in every.items()
-        for seed, accuracy in zip(itertools.count(first), found, strict=False)
+        for student, accuracies in students.items()
+        for seed, accuracy in zip(itertools.count(first), accuracies, strict=False)
     }
 
 
 def _changes(
-    then: Mapping[str, Any], now: Mapping[str, Any], names: list[str], when: str
+    before: Mapping[str, Any], after: Mapping[str, Any], names: list[str], when: str
 ) -> list[str]:
     return [
-        f"{name}: {then[name]} then, {now.get(name) or 'none'} {when}"
+        f"{name}: {before[name]} then, {after.get(name) or 'none'} {when}"
         for name in names
-        if then[name] != now.get(name)
+        if before[name] != after.get(name)
     ]
 
 
 def _commits(record: Record) -> list[str]:
-    """Changes that are not committed may be any."""
-    commit, dirty = provenance.commit()
-    if not (commit and record.commit) or (
-        commit == record.commit and not dirty and not record.dirty
-    ):
+    """Compare commits; changes that are not committed may be any."""
+    commit, has_changes = environment.commit()
+    is_same = commit == record.commit and not has_changes and not record.dirty
+    if not (commit and record.commit) or is_same:
         return []
-    then, here = (
+    before, here = (
         f"{name[:12]}{' with changes' if changed else ''}"
-        for name, changed in ((record.commit, record.dirty), (commit, dirty))
+        for name, changed in ((record.commit, record.dirty), (commit, has_changes))
     )
-    return [f"commit: {then} then, {here} here"]
+    return [f"commit: {before} then, {here} here"]
 
 
 def _threads(record: Record) -> list[str]:
-    """Several threads sum in another order than one, so that the last digits differ, and training magnifies that."""
-    made = record.threads if record.processes == 1 and not _was_scored(record) else None
-    then = _scored_on(record).get("threads") or made
-    if then is None or device_of(record) != "cpu":
+    """Compare threads: several sum in another order, and training magnifies the difference."""
+    is_sampled = record.processes == 1 and not _was_scored(record)
+    scored = record.scoring.threads if record.scoring else None
+    before = scored or (record.threads if is_sampled else None)
+    if before is None or device_of(record) != "cpu":
         return []
     import torch
 
     here = torch.get_num_threads()
-    return (
-        []
-        if then == here
-        else [
-            f"threads: {then} then, {here} here, which round differently; with OMP_NUM_THREADS={then} in the environment they don't"
-        ]
-    )
+    if before == here:
+        return []
+    return [
+        f"threads: {before} then, {here} here, which round differently; "
+        f"with OMP_NUM_THREADS={before} in the environment they don't"
+    ]

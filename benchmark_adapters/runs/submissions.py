@@ -1,48 +1,34 @@
-"""Sets that exist already: strangers' files and the images of runs, checked, scored, and handed on in other formats."""
+"""Sets that exist already: files that others sent, and the images of runs, checked and scored."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from benchmark_adapters import datasets
-from benchmark_adapters.checks.content import Finding
-from benchmark_adapters.execution import judge
-from benchmark_adapters.execution import sandbox as custody
+from benchmark_adapters.execution import sandbox
+from benchmark_adapters.execution.messages import Checked, SandboxEvent, ScoreJob
+from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
 from benchmark_adapters.formats import native
-from benchmark_adapters.plugins import Host
-from benchmark_adapters.runs import pipeline as harness
-from benchmark_adapters.runs.request import DAY, Request, entry
-from benchmark_adapters.scoring import official_evaluator as official
-from benchmark_adapters.types import Dataset, Format, UserError, one_line
-from leaderboard.records import store
-from leaderboard.records.record import Record
+from benchmark_adapters.plugins import Plugins
+from benchmark_adapters.runs import pipeline
+from benchmark_adapters.runs.read import read_record
+from benchmark_adapters.runs.redaction import redact_paths
+from benchmark_adapters.runs.request import Request, ScoringPlan, plan_scoring
+from benchmark_adapters.runs.sources.production import Source
+from benchmark_adapters.runs.sources.stored import FileSource, RunSource
+from benchmark_adapters.scoring import official_evaluator
+from benchmark_adapters.types import Dataset, Format, UserError, one_line, resolve
+from leaderboard.records.record import Finding, OfficialScore, Record
 
-JUDGE = "benchmark_adapters.execution.judge"
-LONGEST_NAME = 100
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Of a process that reads and scores a set: seconds, and bytes of memory, by default three quarters of the machine's."""
-
-    seconds: float = DAY
-    memory: int = 0
-
-    def bytes(self) -> int:
-        import psutil
-
-        return self.memory or psutil.virtual_memory().total * 3 // 4
+MAX_NAME = 100
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A set at a path in a format; ``record``: of the run that made it, where it is a run's."""
+class Submission:
+    """A set at a path in a format; ``record`` is that of the run that made it, for a run's set."""
 
     path: Path
     format: str
@@ -50,263 +36,194 @@ class Entry:
     record: Record | None = None
 
 
+@dataclass(frozen=True)
+class CheckResult:
+    """What is wrong or looks wrong with a set, and its size."""
+
+    findings: list[Finding]
+    images: int = 0
+    ipc: int = 0
+    pixels: str | None = None
+
+    @property
+    def is_fit(self) -> bool:
+        """Return whether the set is fit for scoring."""
+        return not any(finding.level == "error" for finding in self.findings)
+
+
 def check(
-    path: Path, form: Format, dataset: Dataset, data: Path | None, limits: Limits
-) -> tuple[list[Finding], dict[str, Any]]:
-    """What is wrong or looks wrong with the set at ``path``, and its size.
+    path: Path, file_format: Format, dataset: Dataset, data: Path | None, limits: Limits
+) -> CheckResult:
+    """Check the set at ``path``, as `ddbench score` does before it trains anything.
 
     Raises:
         UserError: nothing is there.
     """
     if not path.exists():
         raise UserError(f"{path} is missing")
-    job = {
-        "what": "check",
-        "path": str(path.absolute()),
-        "format": form.name,
-        "dataset": dataset.name,
-        "data": str(data.absolute()) if data else None,
-    }
-    try:
-        found = custody.ask(JUDGE, job, limits.seconds, limits.bytes())
-    except (custody.Ended, UserError) as error:
-        return [Finding("error", f"not readable: {error}")], {"images": 0, "ipc": 0, "pixels": None}
-    return [Finding(**finding) for finding in found.pop("findings")], found
+    results: list[CheckResult] = []
+
+    def hear(event: SandboxEvent) -> None:
+        if isinstance(event, Checked):
+            results.append(CheckResult(event.findings, event.images, event.ipc, event.pixels))
+
+    with TemporaryDirectory() as folder:
+        try:
+            sandbox.decode(path, file_format.name, dataset.name, Path(folder), limits)
+            sandbox.score(_check_job(Path(folder), dataset, data), limits, hear)
+        except (SandboxFailed, UserError) as error:
+            text = str(error).replace(f"{folder}/", "")
+            return CheckResult([Finding("error", "unreadable", f"not readable: {text}")])
+    return results[0]
 
 
-def teams(path: Path, form: Format, name: str | None, chosen: Sequence[Dataset]) -> list[Entry]:
-    """The set at ``path`` under ``name``; without a name each folder in it is a team.
+def _check_job(folder: Path, dataset: Dataset, data: Path | None) -> ScoreJob:
+    return ScoreJob(
+        images=str(folder),
+        dataset=dataset.name,
+        data=str(data.absolute()) if data else None,
+        bundled=False,
+        recipe="",
+        students=[],
+        seeds=[],
+        device="cpu",
+        backend="auto",
+        cache=None,
+        is_untrusted=True,
+        probes_order=True,
+    )
+
+
+def find_submissions(
+    path: Path, file_format: Format, name: str | None, wanted: Sequence[Dataset]
+) -> list[Submission]:
+    """Return the set at ``path`` under ``name``; without a name each folder in it is a team.
 
     Raises:
-        UserError: nothing is there, or nothing says whose it is.
+        UserError: nothing is there, or nothing says which team it is from.
     """
     if not path.exists():
         raise UserError(f"{path} is missing")
-    if name is None and path.is_dir() and not any(form.find(path, dataset) for dataset in chosen):
-        folders = sorted(
-            folder
-            for folder in path.iterdir()
-            if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith(".")
-        )
+    find = resolve(file_format.find)
+    if name is None and path.is_dir() and not any(find(path, dataset) for dataset in wanted):
+        folders = sorted(folder for folder in path.iterdir() if _is_team(folder))
         if folders:
-            return [
-                Entry(folder, form.name, one_line(folder.name, LONGEST_NAME)) for folder in folders
-            ]
-    if not (name or "").strip():
-        raise UserError(f"whose is {path}? say it with --name TEAM")
-    return [Entry(path, form.name, one_line(name, LONGEST_NAME))]
+            return [_submission(folder, file_format, folder.name) for folder in folders]
+    if name is None or not name.strip():
+        raise UserError(f"{path} is a single submission: name the team with --name")
+    return [_submission(path, file_format, name)]
 
 
-def of_run(folder: Path) -> Entry:
-    """The images of a run, as they are in its folder.
+def _is_team(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and not folder.name.startswith(".")
+
+
+def _submission(path: Path, file_format: Format, name: str) -> Submission:
+    return Submission(path, file_format.name, one_line(name, MAX_NAME))
+
+
+def of_run(folder: Path) -> Submission:
+    """Return the images of the run in ``folder``.
 
     Raises:
         UserError: its record can't be read, or it has no images that are fit for use.
     """
-    try:
-        record = store.read(folder)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    record = read_record(folder)
     if not (folder / native.IMAGES).is_file():
         raise UserError(f"{folder} has no images: its status is {record.status}")
     if record.shard:
         raise UserError(
             f"{folder} is shard {record.shard} of a set; join it with the others by `ddbench merge`"
         )
-    if record.status == "invalid" or (
-        record.status == "error" and not record.message.startswith("scoring failed")
-    ):
+    is_made = record.status == "error" and record.failed_stage == "scoring"
+    if record.status in ("invalid", "error") and not is_made:
         raise UserError(
             f"{folder} is not fit for use, its status is {record.status}: {record.message}"
         )
-    return Entry(folder, "native", record.method, record)
+    return Submission(folder, "native", record.method, record)
 
 
 def score(
-    one: Entry,
+    submission: Submission,
     request: Request,
-    host: Host,
-    limits: Limits,
+    plugins: Plugins,
     checkout: Path | None = None,
     first_seed: int | None = None,
 ) -> Iterator[Path]:
-    """Checks the set and trains students on it, for each dataset of the request; yields the folders of the runs.
+    """Check a set and train students on it, for each dataset; yield the folders of the runs.
 
-    ``checkout``: of the challenge's own evaluator, whose score is put into the records beside ours. ``first_seed`` of the evaluation;
-    None: that of the run, and 0 for files.
+    Args:
+        submission: the set.
+        request: how it is scored; method, options and sampling are ignored.
+        plugins: the installed ones.
+        checkout: of the challenge's own evaluator, whose score is put into the records too.
+        first_seed: of the evaluation; None: the run's first, and 0 for files.
 
     Raises:
-        UserError: as `plan.plan`, or the checkout has no evaluator.
+        UserError: as `request.plan_scoring`, or the checkout has no evaluator.
     """
-    request = replace(
-        request,
-        method=one.name,
-        seed=first_seed or 0,
-        dataset=one.record.dataset if one.record else request.dataset,
-    )
-    plans = entry(request, host)
-    facts: dict[str, Any] = (
-        {"scored_run": one.record.run_id}
-        if one.record
-        else {"file": one_line(one.path.name), "format": one.format}
-    )
+    record = submission.record
+    if first_seed is None:
+        first_seed = (record.seeds or [record.seed])[0] if record else 0
+    dataset = record.dataset if record else request.dataset
+    plans = plan_scoring(replace(request, dataset=dataset, seed=first_seed), plugins)
+    official = None
     if checkout:
-        official.script(checkout)
-        facts["official"] = _official(
-            one, [todo.dataset for todo in plans], request, host, limits, checkout
-        )
-    origin = _origin(one.record, facts, first_seed)
-    for todo in plans:
-        asked = {
-            **asdict(request),
-            "dataset": todo.dataset.name,
-            "data": _absolute(request.data),
-            "runs": _absolute(request.runs),
-        }
-        job = {
-            "what": "score",
-            "path": str(one.path.absolute()),
-            "format": one.format,
-            "dataset": todo.dataset.name,
-            "request": asked,
-        }
-        job["origin"] = origin
-        try:
-            found = custody.ask(JUDGE, job, limits.seconds, limits.bytes())
-        except custody.Ended as error:
-            failed = judge.without_images(origin, "error", f"scoring failed: {error}")
-            found = {
-                "run": str(
-                    harness.complete(
-                        judge.as_made(todo, origin), lambda folder, failed=failed: failed
-                    )
-                )
-            }  # type: ignore[misc]
-        yield Path(found["run"])
+        official_evaluator.script(checkout)
+        official = _official(submission, plans, plugins, checkout)
+    for plan in plans:
+        yield pipeline.complete(plan, _source(submission, plan, first_seed), official)
 
 
-def _origin(record: Record | None, facts: dict[str, Any], seed: int | None) -> dict[str, Any]:
-    """What is known of the making of the set: for the plan, for the outcome, and the facts that were reported."""
-    if record is None:
-        return {"plan": {}, "outcome": {}, "facts": facts, "late": False}
-    load, generate = (record.seconds.get(key) or 0.0 for key in ("load", "generate"))
-    of_scoring = re.compile(
-        r"\d+ repeats instead|recipe |student |\d+ test images|status (ok|error)|limit |IPC "
-    )  # said anew of the new score
-    known = {
-        "options": record.options,
-        "given": record.given,
-        "limit_enforced": record.limit_enforced,
-        "time_limit": record.seconds.get("limit"),
-        "ipc": record.ipc_asked,
-        "seed": record.seed,
-        "first_seed": seed if seed is not None else (record.seeds or [record.seed])[0],
-        "inherited": [
-            reason for reason in record.not_comparable_because if not of_scoring.match(reason)
-        ],
-    }
-    return {
-        "plan": known,
-        "outcome": {
-            "load": load,
-            "last": load + generate,
-            "sampled": record.sampled,
-            "used_real_data": record.uses_real_data,
-        },
-        "facts": harness.facts_of(record) | facts,
-        "late": record.status == "timeout",
-    }
+def _source(submission: Submission, plan: ScoringPlan, seed: int) -> Source:
+    if submission.record:
+        return RunSource(submission.path, submission.record, plan.dataset, plan.limits)
+    return FileSource(
+        submission.name,
+        submission.path,
+        submission.format,
+        plan.dataset,
+        seed,
+        plan.track.time_limit,
+        plan.limits,
+    )
 
 
 def _official(
-    one: Entry,
-    chosen: Sequence[Dataset],
-    request: Request,
-    host: Host,
-    limits: Limits,
-    checkout: Path,
-) -> dict[str, Any]:
-    """The score of the challenge's evaluator, or why there is none. It gets files that we wrote, since it may execute what is in those of strangers."""
-    bundled = host.get("tracks", request.track).bundled_data
-    truth = {
-        dataset.name: (dataset, datasets.load(dataset, "test", request.data, bundled))
-        for dataset in chosen
-    }
-    with TemporaryDirectory() as scratch:
-        folders = official.Folders.under(Path(scratch))
-        host.get("formats", official.FORMAT).write_truth(truth, folders.truth)
-        job = {
-            "what": "rewrite",
-            "path": str(one.path.absolute()),
-            "format": one.format,
-            "to": official.FORMAT,
-            "output": str(folders.submission),
-        }
-        try:
-            for dataset in chosen:
-                custody.ask(JUDGE, {**job, "dataset": dataset.name}, limits.seconds, limits.bytes())
-            return official.score(checkout, folders, limits.seconds) | {"datasets": list(truth)}
-        except (custody.Ended, UserError) as error:
-            return {"error": harness.without_folders(str(error)), "datasets": list(truth)}
+    submission: Submission, plans: Sequence[ScoringPlan], plugins: Plugins, checkout: Path
+) -> OfficialScore:
+    """Return the score by the challenge's evaluator, or why there is none.
 
-
-def export(
-    folders: Sequence[Path],
-    form: Format,
-    host: Host,
-    output: Path,
-    truth: bool = False,
-    data: Path | None = None,
-) -> list[Path]:
-    """Writes the images of runs, one run for each dataset, and with ``truth`` the real test images; returns the files.
-
-    Raises:
-        UserError: two runs are of one dataset, ``output`` has files already, or the format can't hold the images.
+    It gets files that we wrote, since it may execute what is in those of others.
     """
-    sets: dict[str, tuple[Dataset, Any]] = {}
-    tests: dict[str, tuple[Dataset, Any]] = {}
-    for folder in folders:
-        one = of_run(folder)
-        assert one.record
-        dataset: Dataset = host.get("datasets", one.record.dataset)
-        if dataset.name in sets:
-            raise UserError(
-                f"{folder}: another run of {dataset.name} is given already; export them to folders of their own"
+    names = [plan.dataset.name for plan in plans]
+    file_format = plugins.formats.require(official_evaluator.FORMAT)
+    assert file_format.write_truth
+    with TemporaryDirectory() as scratch:
+        folders = official_evaluator.Folders.under(Path(scratch))
+        tests = {
+            plan.dataset.name: (
+                plan.dataset,
+                datasets.load(plan.dataset, "test", plan.data, plan.track.bundled_data),
             )
-        sets[dataset.name] = dataset, native.read(folder, dataset)
-        if truth:
-            tests[dataset.name] = (
-                dataset,
-                datasets.load(
-                    dataset, "test", data, host.get("tracks", one.record.track).bundled_data
-                ),
-            )
-    if truth and form.write_truth is None:
-        raise UserError(f"format {form.name} has no files of real test images; leave out --truth")
-    with _empty(output) as place:
-        form.write(sets, place)
-        if form.write_truth and truth:
-            form.write_truth(tests, place)
-    return sorted(file for file in output.rglob("*") if file.is_file())
+            for plan in plans
+        }
+        resolve(file_format.write_truth)(tests, folders.truth)
+        try:
+            for plan in plans:
+                _rewrite(submission, plan, file_format, Path(scratch), folders.submission)
+            score = official_evaluator.score(checkout, folders, plans[0].limits.seconds)
+        except (SandboxFailed, UserError) as error:
+            return OfficialScore(names, error=redact_paths(str(error)))
+    return OfficialScore(names, correct=score.correct, seconds=score.seconds)
 
 
-@contextmanager
-def _empty(output: Path) -> Iterator[Path]:
-    """A new folder for ``output``, which becomes it when all is written."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"{output} exists and is not empty; nothing is overwritten")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
-            place = Path(scratch) / "whole"
-            place.mkdir()
-            yield place
-            if output.is_dir():
-                output.rmdir()
-            place.rename(output)
-    except OSError as error:
-        raise UserError(f"{output} can't be written: {error.strerror or error}") from None
-
-
-def _absolute(path: Path | None) -> str | None:
-    return str(path.absolute()) if path else None
+def _rewrite(
+    submission: Submission, plan: ScoringPlan, file_format: Format, scratch: Path, output: Path
+) -> None:
+    """Write the set in another format: what was decoded holds nothing that could be executed."""
+    dataset, decoded = plan.dataset, scratch / f"decoded-{plan.dataset.name}"
+    decoded.mkdir()
+    sandbox.decode(submission.path, submission.format, dataset.name, decoded, plan.limits)
+    distilled = native.read(decoded, dataset)
+    resolve(file_format.write)({dataset.name: (dataset, distilled)}, output)

@@ -1,4 +1,4 @@
-"""The host: our own parts and strangers' enter by the same hooks; what is broken is named."""
+"""Plugins: our own parts and those of others enter by the same hooks; broken ones are named."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import pluggy
 import pytest
 
 from benchmark_adapters import hookimpl, hookspecs
-from benchmark_adapters import plugins as host
+from benchmark_adapters import plugins
 from benchmark_adapters.types import Method, UserError
 
 
@@ -32,29 +32,30 @@ def distribution(tmp_path, monkeypatch):
 
 
 def test_our_own_parts_come_by_hooks():
-    parts = host.build()
-    assert set(parts.methods) >= {"generative-turbo", "random-real"}
-    assert {"quickstart", "eccv2024-fixed", "eccv2024-generative"} <= set(parts.tracks)
-    assert set(parts.datasets) == {"fashion-mnist", "cifar10", "cifar100", "tiny-imagenet"}
-    assert parts.sources["methods", "generative-turbo"] == "ddbench:generative-turbo"
-    for track in parts.tracks.values():
-        assert parts.get("recipes", track.recipe).student in parts.students
-        assert all(name in parts.datasets for name in track.datasets)
+    installed = plugins.build()
+    assert set(installed.methods) >= {"generative-turbo", "random-real"}
+    assert {"quickstart", "eccv2024-fixed", "eccv2024-generative"} <= set(installed.tracks)
+    assert set(installed.datasets) == {"fashion-mnist", "cifar10", "cifar100", "tiny-imagenet"}
+    (turbo,) = (part for part in installed.descriptions if part.name == "generative-turbo")
+    assert (turbo.kind, turbo.plugin) == ("methods", "ddbench:generative-turbo")
+    for track in installed.tracks.values():
+        assert installed.recipes[track.recipe].student in installed.students
+        assert all(name in installed.datasets for name in track.datasets)
 
 
 def test_failed_import_is_reported_and_skipped(distribution, ddbench):
     folder = distribution("broken-plugin", "import a_module_that_is_not_there")
-    parts = host.build()
-    assert "generative-turbo" in parts.methods
+    installed = plugins.build()
+    assert "generative-turbo" in installed.methods
     assert [
         line
-        for line in parts.skipped
+        for line in installed.skipped
         if "broken-plugin" in line and "a_module_that_is_not_there" in line
     ]
     done = ddbench("list", "methods", path=[folder])
     assert done.returncode == 0
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("warning: plug-in broken-plugin:broken_plugin skipped")
+    assert done.stderr.startswith("warning: plugin broken-plugin:broken_plugin skipped")
 
 
 def test_a_hook_that_exits_is_reported_and_skipped(distribution):
@@ -62,12 +63,12 @@ def test_a_hook_that_exits_is_reported_and_skipped(distribution):
         "quitter",
         "import sys\nfrom benchmark_adapters import hookimpl\n@hookimpl\ndef ddbench_methods():\n    sys.exit(3)\n",
     )
-    assert [line for line in host.build().skipped if "quitter" in line and "SystemExit: 3" in line]
+    assert [line for line in plugins.build().skipped if "quitter" in line and "SystemExit: 3" in line]
 
 
 def test_a_plugin_without_a_marked_hook_is_named(distribution):
     distribution("unmarked", "def ddbench_methods():\n    return []\n")
-    assert [line for line in host.build().skipped if "unmarked" in line and "hookimpl" in line]
+    assert [line for line in plugins.build().skipped if "unmarked" in line and "hookimpl" in line]
 
 
 def test_what_a_plugin_prints_stays_off_stdout(distribution, ddbench):
@@ -77,7 +78,7 @@ def test_what_a_plugin_prints_stays_off_stdout(distribution, ddbench):
     )
     done = ddbench("list", "--json", path=[folder])
     assert "hello" in done.stderr
-    assert set(json.loads(done.stdout)) == set(host.KINDS)
+    assert set(json.loads(done.stdout)) == set(plugins.KINDS)
 
 
 def test_failing_hook_is_reported_and_skipped(distribution):
@@ -85,9 +86,9 @@ def test_failing_hook_is_reported_and_skipped(distribution):
         "bad-hook",
         "from benchmark_adapters import hookimpl\n@hookimpl\ndef ddbench_methods():\n    return 1 / 0\n",
     )
-    parts = host.build()
-    assert "generative-turbo" in parts.methods
-    assert [line for line in parts.skipped if "bad-hook" in line and "ZeroDivisionError" in line]
+    installed = plugins.build()
+    assert "generative-turbo" in installed.methods
+    assert [line for line in installed.skipped if "bad-hook" in line and "ZeroDivisionError" in line]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_failing_hook_is_reported_and_skipped(distribution):
 def test_parts_that_are_none_are_reported_and_skipped(distribution, part, reason):
     code = "from benchmark_adapters import hookimpl\nfrom benchmark_adapters.types import Method\n"
     distribution("odd", code + f"@hookimpl\ndef ddbench_methods():\n    return [{part}]\n")
-    assert [line for line in host.build().skipped if "odd:odd" in line and reason in line]
+    assert [line for line in plugins.build().skipped if "odd:odd" in line and reason in line]
 
 
 def test_duplicate_name_names_both_distributions(distribution, ddbench):
@@ -114,9 +115,9 @@ def test_duplicate_name_names_both_distributions(distribution, ddbench):
     folder = distribution("rival", code)
     with pytest.raises(
         UserError,
-        match=r"two plug-ins have a method 'random-real': ddbench:builtin and rival:rival",
+        match=r"two plugins have a method 'random-real': ddbench:builtin and rival:rival",
     ):
-        host.build()
+        plugins.build()
     done = ddbench("list", path=[folder])
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -128,7 +129,7 @@ def test_two_parts_of_one_plugin_with_one_name_are_an_error():
     twice = [Method("same", iter), Method("same", iter)]
     manager.register(SimpleNamespace(ddbench_methods=hookimpl(lambda: twice)), name="double")
     with pytest.raises(UserError, match="'same'"):
-        host.build(manager)
+        plugins.build(manager)
 
 
 @pytest.mark.parametrize("hook", ["def ddbench_method():", "def ddbench_methods(extra):"])
@@ -137,10 +138,10 @@ def test_misspelt_hook_is_an_error(distribution, ddbench, hook):
         "misspelt", f"from benchmark_adapters import hookimpl\n@hookimpl\n{hook}\n    return []\n"
     )
     with pytest.raises(UserError, match="misspelt"):
-        host.build()
+        plugins.build()
     done = ddbench("list", path=[folder])
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: plug-in misspelt:misspelt: ")
+    assert done.stderr.startswith("error: plugin misspelt:misspelt: ")
     assert done.stderr.count("\n") == 1
 
 
@@ -149,12 +150,12 @@ def test_unknown_name_suggests_the_nearest():
         UserError,
         match=r"unknown method 'generative-trubo'; did you mean generative-turbo\? known: ",
     ):
-        host.build().get("methods", "generative-trubo")
+        plugins.build().methods.require("generative-trubo")
 
 
-def test_method_installed_by_pip_runs_through_the_command(strange_folder, ddbench):
+def test_method_installed_by_pip_runs_through_the_command(example_folder, ddbench):
     assert "good" not in ddbench("list", "methods").stdout
-    done = ddbench("run", "--method", "good", "--track", "few", "--json", path=[strange_folder])
+    done = ddbench("run", "--method", "good", "--track", "few", "--json", path=[example_folder])
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert (record["status"], record["method"], record["ipc"], len(record["accuracies"])) == (

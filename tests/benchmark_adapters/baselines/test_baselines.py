@@ -61,14 +61,14 @@ def test_kmeans_with_fewer_distinct_images_than_are_wanted():
 
 @pytest.mark.parametrize("name", ["random-real", "herding", "kmeans"])
 def test_the_set_is_of_distinct_real_training_images(
-    strange, methods_here, monkeypatch, tmp_path, name
+    example_plugins, methods_here, monkeypatch, tmp_path, name
 ):
     monkeypatch.setattr(
         features, "QUICKSTART", replace(features.QUICKSTART, steps=5)
     )  # poor features choose real images too
     (todo,) = plan(
         Request(name, track="few", runs=tmp_path, device="cpu", ipc=3, repeats=0, time_limit=300),
-        strange,
+        example_plugins,
     )
     folder = harness.run(todo)
     record = store.read(folder)

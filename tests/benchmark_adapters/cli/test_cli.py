@@ -128,9 +128,9 @@ def test_debug_shows_the_traceback(shell):
     assert "Traceback" in done.stderr
 
 
-def test_run_reports_and_ends_with_the_table(ddbench, strange_folder, tmp_path):
+def test_run_reports_and_ends_with_the_table(ddbench, example_folder, tmp_path):
     done = ddbench(
-        "run", "--method", "good", "--track", "few", "--device", "cpu", path=[strange_folder]
+        "run", "--method", "good", "--track", "few", "--device", "cpu", path=[example_folder]
     )
     assert done.returncode == 0, done.stderr
     assert "sampling 2 images per class in at most 30 s" in done.stderr
@@ -147,7 +147,7 @@ def test_run_reports_and_ends_with_the_table(ddbench, strange_folder, tmp_path):
     )
 
 
-def test_a_track_of_two_datasets_makes_two_runs(ddbench, strange_folder):
+def test_a_track_of_two_datasets_makes_two_runs(ddbench, example_folder):
     done = ddbench(
         "run",
         "--method",
@@ -157,13 +157,13 @@ def test_a_track_of_two_datasets_makes_two_runs(ddbench, strange_folder):
         "--device",
         "cpu",
         "--json",
-        path=[strange_folder],
+        path=[example_folder],
     )
     assert done.returncode == 0, done.stderr
     assert [record["dataset"] for record in json.loads(done.stdout)] == ["few", "few-too"]
 
 
-def test_a_failed_run_has_exit_code_1_a_row_and_loses_nothing(ddbench, strange_folder, tmp_path):
+def test_a_failed_run_has_exit_code_1_a_row_and_loses_nothing(ddbench, example_folder, tmp_path):
     assert (
         ddbench(
             "run",
@@ -175,7 +175,7 @@ def test_a_failed_run_has_exit_code_1_a_row_and_loses_nothing(ddbench, strange_f
             "cpu",
             "--repeats",
             "0",
-            path=[strange_folder],
+            path=[example_folder],
         ).returncode
         == 0
     )
@@ -188,7 +188,7 @@ def test_a_failed_run_has_exit_code_1_a_row_and_loses_nothing(ddbench, strange_f
         "--device",
         "cpu",
         "--json",
-        path=[strange_folder],
+        path=[example_folder],
     )
     assert done.returncode == 1
     assert json.loads(done.stdout)["status"] == "error"
@@ -200,7 +200,7 @@ def test_a_failed_run_has_exit_code_1_a_row_and_loses_nothing(ddbench, strange_f
     }
 
 
-def test_the_same_run_twice_is_one_row(ddbench, strange_folder):
+def test_the_same_run_twice_is_one_row(ddbench, example_folder):
     for _ in range(2):
         assert (
             ddbench(
@@ -213,14 +213,14 @@ def test_the_same_run_twice_is_one_row(ddbench, strange_folder):
                 "cpu",
                 "--seed",
                 "3",
-                path=[strange_folder],
+                path=[example_folder],
             ).returncode
             == 0
         )
     assert len(json.loads(ddbench("leaderboard", "--format", "json").stdout)) == 1
 
 
-def test_stores_are_merged_and_damaged_records_named(ddbench, strange_folder, tmp_path):
+def test_stores_are_merged_and_damaged_records_named(ddbench, example_folder, tmp_path):
     for seed, runs in ((0, "a"), (1, "b"), (2, "b")):
         ddbench(
             "run",
@@ -236,7 +236,7 @@ def test_stores_are_merged_and_damaged_records_named(ddbench, strange_folder, tm
             runs,
             "--repeats",
             "0",
-            path=[strange_folder],
+            path=[example_folder],
         )
     damaged = sorted((tmp_path / "b").glob("*/*/*/*/record.json"))[-1]
     damaged.write_text("{}")
@@ -263,7 +263,7 @@ def test_data_says_what_is_here_and_how_to_get_the_rest(ddbench, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux's /proc")
-def test_a_runs_folder_that_cannot_be_written(ddbench, strange_folder):
+def test_a_runs_folder_that_cannot_be_written(ddbench, example_folder):
     """Not even root can make folders below /proc."""
     done = ddbench(
         "run",
@@ -275,7 +275,7 @@ def test_a_runs_folder_that_cannot_be_written(ddbench, strange_folder):
         "cpu",
         "--runs",
         "/proc/runs",
-        path=[strange_folder],
+        path=[example_folder],
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: the runs folder /proc/runs can't be written")

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -9,8 +11,11 @@ import torch
 from attack import Attack
 from project import wait_for
 
-from benchmark_adapters.execution import sandbox as custody
+from benchmark_adapters.execution import channel, sandbox
+from benchmark_adapters.execution.messages import DecodeJob
 from leaderboard.records import store
+
+pytestmark = pytest.mark.usefixtures("real_sandbox")
 
 SCORE = (
     "score",
@@ -29,18 +34,18 @@ def only(runs):
     return store.read(folder)
 
 
-def test_a_file_is_scored_as_its_run_was(shell, strange_folder, real_runs, submission):
-    done = shell(*SCORE, "--format", "eccv2024", "--json", path=[strange_folder])
+def test_a_file_is_scored_as_its_run_was(shell, example_folder, real_runs, submission):
+    done = shell(*SCORE, "--format", "eccv2024", "--json", path=[example_folder])
     assert done.returncode == 0, done.stderr
     (run,) = (run for run in store.runs_in([real_runs]) if run.parts[-4] == "few")
     assert json.loads(done.stdout)["accuracies"] == store.read(run).accuracies
 
 
 def test_a_hostile_file_is_a_row_and_executes_nothing(
-    ddbench, strange_folder, submission, tmp_path
+    ddbench, example_folder, submission, tmp_path
 ):
     torch.save(Attack(str(tmp_path / "executed")), submission / "few.pt")
-    assert ddbench(*SCORE, "--format", "eccv2024", path=[strange_folder]).returncode == 1
+    assert ddbench(*SCORE, "--format", "eccv2024", path=[example_folder]).returncode == 1
     assert only(tmp_path / "runs").status == "invalid"
     assert not (tmp_path / "executed").exists()
 
@@ -48,15 +53,15 @@ def test_a_hostile_file_is_a_row_and_executes_nothing(
 @pytest.mark.parametrize(
     ("form", "limits", "message"),
     [
-        ("greedy", ["--max-memory", "2"], "scoring failed: its process broke down with "),
-        ("sleepy", ["--max-seconds", "2"], "scoring failed: it took longer than 2 s"),
-        ("deadly", [], "scoring failed: its process broke down with signal SIGSEGV"),
+        ("greedy", ["--max-memory", "2"], "reading failed: its process broke down with "),
+        ("sleepy", ["--max-seconds", "2"], "reading failed: it took longer than 2 s"),
+        ("deadly", [], "reading failed: its process broke down with signal SIGSEGV"),
     ],
 )
 def test_a_set_that_takes_too_much_is_a_row(
-    ddbench, strange_folder, submission, tmp_path, form, limits, message
+    ddbench, example_folder, submission, tmp_path, form, limits, message
 ):
-    done = ddbench(*SCORE, "--format", form, *limits, path=[strange_folder])
+    done = ddbench(*SCORE, "--format", form, *limits, path=[example_folder])
     assert done.returncode == 1
     record = only(tmp_path / "runs")
     assert record.status == "error"
@@ -66,12 +71,12 @@ def test_a_set_that_takes_too_much_is_a_row(
 
 
 def test_memory_is_watched_where_the_system_heeds_no_limit(
-    ddbench, strange_folder, submission, tmp_path, monkeypatch
+    ddbench, example_folder, submission, tmp_path, monkeypatch
 ):
     """As on macOS."""
-    monkeypatch.setattr(custody, "HEEDED", False)
+    monkeypatch.setattr(sandbox, "HAS_MEMORY_LIMIT", False)
     assert (
-        ddbench(*SCORE, "--format", "greedy", "--max-memory", "1", path=[strange_folder]).returncode
+        ddbench(*SCORE, "--format", "greedy", "--max-memory", "1", path=[example_folder]).returncode
         == 1
     )
     record = only(tmp_path / "runs")
@@ -84,10 +89,10 @@ def test_memory_is_watched_where_the_system_heeds_no_limit(
 def test_an_interrupted_score_leaves_no_process(started, submission, tmp_path):
     process = started(*SCORE, "--format", "sleepy")
     wait_for((tmp_path / "asleep").exists)
-    (judge,) = psutil.Process(process.pid).children()
+    (reader,) = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=300)
-    assert not judge.is_running()
+    assert not reader.is_running()
     assert (process.returncode, err.splitlines()[-1]) == (1, "error: interrupted")
     assert not list((tmp_path / "runs").glob("*/*/*/*/record.json"))
 
@@ -108,30 +113,25 @@ def test_an_interrupted_training_tells_of_its_seeds(started, submission, tmp_pat
 
 
 def test_a_training_that_takes_too_long_keeps_its_seeds(
-    ddbench, strange_folder, submission, tmp_path
+    ddbench, example_folder, submission, tmp_path, monkeypatch
 ):
-    """Its time is over when it builds the second of three students."""
+    """The time is over when the process builds the second of three students."""
+    asleep = tmp_path / "asleep"
+    late = SimpleNamespace(monotonic=lambda: time.monotonic() + 1e6 * asleep.exists())
+    monkeypatch.setattr(channel, "time", late)
+    limits = ("--max-seconds", "3600", "--repeats", "3", "--students", "late")
     done = ddbench(
-        *SCORE,
-        "--format",
-        "eccv2024",
-        "--max-seconds",
-        "3600",
-        "--repeats",
-        "3",
-        "--students",
-        "late",
-        path=[strange_folder],
+        *SCORE, "--format", "eccv2024", *limits, path=[example_folder], ASLEEP=str(asleep)
     )
     assert done.returncode == 1
     record = only(tmp_path / "runs")
-    assert (record.status, record.n, record.ipc) == ("error", 1, 2)
-    assert (
-        record.message
-        == "scoring failed after 1 seeds, the images are kept: it took longer than 3600 s"
+    assert (record.status, record.n, record.ipc, record.failed_stage) == ("error", 1, 2, "scoring")
+    assert record.message == (
+        "scoring failed after 1 seeds, the images are kept: it took longer than 3600 s"
     )
 
 
 def test_a_process_that_does_not_answer():
-    with pytest.raises(custody.Ended, match="broke down with exit code 1"):
-        custody.ask("benchmark_adapters.no_such_module", {}, 60, 2**30)
+    job, limits = DecodeJob("", "", "", ""), sandbox.Limits(seconds=60)
+    with pytest.raises(sandbox.SandboxFailed, match="broke down with exit code 1"):
+        sandbox.run("benchmark_adapters.no_such_module", job, limits, lambda event: None)

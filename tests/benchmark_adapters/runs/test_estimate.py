@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from benchmark_adapters.execution.supervisor import Outcome
-from benchmark_adapters.runs import estimate as cost
+from benchmark_adapters.execution.messages import Report
+from benchmark_adapters.execution.supervisor import Batch, Outcome
+from benchmark_adapters.runs import estimate
 from benchmark_adapters.runs.estimate import Cost, Trace, _steady, fit
 
 COST = Cost(
@@ -21,13 +22,13 @@ def test_seconds_by_hand():
 
 @pytest.mark.parametrize("limit", [5.5, 7.0, 60.0, 600.0])
 def test_the_most_that_a_limit_allows(limit):
-    most = COST.most(limit, classes=10)
+    most = COST.max_ipc(limit, classes=10)
     assert COST.seconds(most, 10) <= limit if most else True
     assert COST.seconds(most + 1, 10) > limit
 
 
 def test_no_time_no_images():
-    assert COST.most(1.0, 10) == 0
+    assert COST.max_ipc(1.0, 10) == 0
 
 
 def test_coefficients_are_found_again():
@@ -37,7 +38,7 @@ def test_coefficients_are_found_again():
         seconds = [(number + 1) * (0.1 + 0.02 * batch) for number in range(50)]
         traces.append(Trace(batch, seconds, sampled))
     outcome = Outcome(
-        load=5.2, sampled=800, images=1600, facts={"prompts_encoded": 20, "prompts_seconds": 0.2}
+        load=5.2, sampled=800, images=1600, report=Report(prompts_encoded=20, prompts_seconds=0.2)
     )
     found = fit(outcome, traces, classes=10)
     assert (found.start, found.prompts, found.copies, found.batch) == (pytest.approx(5.0), 2, 2, 16)
@@ -47,7 +48,7 @@ def test_coefficients_are_found_again():
 
 
 def test_a_plan_shows_what_fits_and_leaves_no_run(ddbench, methods_here, tmp_path, monkeypatch):
-    monkeypatch.setattr(cost, "TRIAL", 0.5)
+    monkeypatch.setattr(estimate, "MIN_SECONDS", 0.5)
     done = ddbench(
         "run", "--method", "generative-turbo", "--plan", "--json", "--option", "pda=none"
     )
@@ -74,12 +75,13 @@ def test_a_plan_is_of_one_process(ddbench):
 
 
 def test_a_gpus_search_for_a_batch_is_no_part_of_the_trial():
-    rounds = [(5.0, 4), (5.1, 4), (5.2, 8), (5.5, 16), (6.0, 16), (6.5, 16)]
-    assert _steady(Outcome(rounds=rounds)) == [(5.5, 16), (6.0, 16), (6.5, 16)]
+    pairs = [(5.0, 4), (5.1, 4), (5.2, 8), (5.5, 16), (6.0, 16), (6.5, 16)]
+    batches = [Batch(*pair) for pair in pairs]
+    assert _steady(Outcome(batches=batches)) == batches[3:]
 
 
-def test_a_method_that_fails_has_no_plan(ddbench, strange_folder):
-    done = ddbench("run", "--method", "raises", "--track", "few", "--plan", path=[strange_folder])
+def test_a_method_that_fails_has_no_plan(ddbench, example_folder):
+    done = ddbench("run", "--method", "raises", "--track", "few", "--plan", path=[example_folder])
     assert done.returncode == 2
     assert (
         "the trial of raises failed: the method raised RuntimeError: the model exploded"

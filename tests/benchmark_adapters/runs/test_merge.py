@@ -8,14 +8,15 @@ import pytest
 from safetensors.numpy import load_file
 
 from benchmark_adapters.runs import merge as merging
-from benchmark_adapters.runs import pipeline as harness
-from benchmark_adapters.runs.request import Request, plan
+from benchmark_adapters.runs import pipeline
+from benchmark_adapters.runs.request import Request, plan_runs
 from benchmark_adapters.types import UserError
 from leaderboard.records import store
+from leaderboard.records.record import Reason
 
 
 @pytest.fixture
-def run(strange, tmp_path):
+def run(example_plugins, tmp_path):
     def run(**asked):
         request = Request(
             **{
@@ -26,19 +27,19 @@ def run(strange, tmp_path):
                 **asked,
             }
         )
-        (todo,) = plan(request, strange)
-        folder = harness.run(todo)
+        (plan,) = plan_runs(request, example_plugins)
+        folder = pipeline.run(plan)
         return folder, store.read(folder)
 
     return run
 
 
 @pytest.fixture
-def merge(strange, tmp_path):
+def merge(example_plugins, tmp_path):
     def merge(*folders, **asked):
         folder = merging.merge(
             folders,
-            strange,
+            example_plugins,
             Request(method="", **{"runs": tmp_path / "runs", "device": "cpu", **asked}),
         )
         return folder, store.read(folder)
@@ -64,7 +65,7 @@ def test_processes_make_the_set_of_one(run, ipc):
     assert together.images_sha256 == alone.images_sha256
     assert together.accuracies == alone.accuracies
     assert (together.status, together.generated_per_class) == ("ok", -(-ipc // 2))
-    assert together.facts["processes"] == 3
+    assert together.processes == 3
     assert together.comparable == (ipc == 2)
 
 
@@ -74,7 +75,7 @@ def test_shards_join_to_the_set_of_one(run, merge, processes):
     shards = [run(ipc=9, shard=f"{number}/3", processes=processes) for number in range(3)]
     for number, (_, record) in enumerate(shards):
         assert (record.status, record.shard, record.accuracies) == ("ok", f"{number}/3", [])
-        assert record.not_comparable_because == [f"shard {number} of 3"]
+        assert record.not_comparable_because == [Reason("shard", f"shard {number} of 3")]
     folder, joined = merge(*(folder for folder, _ in reversed(shards)))
     assert joined.images_sha256 == alone.images_sha256
     assert joined.accuracies == alone.accuracies
@@ -84,14 +85,11 @@ def test_shards_join_to_the_set_of_one(run, merge, processes):
         alone.seed,
         "indices",
     )
-    assert joined.not_comparable_because == [
-        "IPC 9 instead of 2",
-        "joined from 3 shards, each with a clock of its own",
-    ]
-    assert [origin["run_id"] for origin in joined.facts["shards"]] == [
+    assert [reason.code for reason in joined.not_comparable_because] == ["merged", "ipc"]
+    assert [origin.run_id for origin in joined.origin.shards] == [
         record.run_id for _, record in reversed(shards)
     ]
-    assert all(origin["versions"]["torch"] for origin in joined.facts["shards"])
+    assert all(origin.versions["torch"] for origin in joined.origin.shards)
     assert joined.sampled == 50
     assert (folder / "grid.png").exists()
 
@@ -112,7 +110,7 @@ def test_shards_that_were_decoded_otherwise(run, merge):
     shards = [run(ipc=4, shard=f"{number}/2") for number in range(2)]
     folder, record = shards[1]
     (folder / "record.json").write_text(
-        replace(record, facts={**record.facts, "decoder": "tiny"}).to_json()
+        replace(record, metadata={**record.metadata, "decoder": "tiny"}).to_json()
     )
     with pytest.raises(UserError, match="decoder differ"):
         merge(*(folder for folder, _ in shards))
@@ -121,7 +119,7 @@ def test_shards_that_were_decoded_otherwise(run, merge):
 def left_alone(dead):
     """Its process ``dead`` is so, and the other one has gone on for a while."""
     return lambda workers: (
-        workers[dead].process.poll() is not None and len(workers[1 - dead].outcome.rounds) >= 12
+        workers[dead].process.poll() is not None and len(workers[1 - dead].outcome.batches) >= 12
     )
 
 
@@ -129,7 +127,7 @@ def test_the_facts_are_those_of_a_process_that_lives(run, clock):
     clock.jump_when(left_alone(0))
     _, record = run(ipc="max", time_limit=3600, processes=2, options=["dies=0"], repeats=0)
     assert (record.status, record.model, record.batch) == ("ok", "indices", 10)
-    assert record.facts["processes"] == 2
+    assert record.processes == 2
 
 
 def test_a_killed_process_loses_only_its_unfinished_round(run, clock):
@@ -193,7 +191,7 @@ def test_damaged_shards_leave_a_record(run, merge):
     images.write_bytes(images.read_bytes()[:100])
     _, joined = merge(*shards)
     assert joined.status == "error"
-    assert joined.message.startswith("the rounds on disk are not as they were written")
+    assert joined.message.startswith("the batches on disk are not as they were written")
 
 
 @pytest.mark.parametrize(
@@ -206,9 +204,9 @@ def test_damaged_shards_leave_a_record(run, merge):
         ({"method": "good", "shard": "0/2"}, "good can't be divided"),
     ],
 )
-def test_wrong_usage(strange, asked, problem):
+def test_wrong_usage(example_plugins, asked, problem):
     with pytest.raises(UserError, match=problem):
-        plan(Request(**{"method": "divided", "track": "few", **asked}), strange)
+        plan_runs(Request(**{"method": "divided", "track": "few", **asked}), example_plugins)
 
 
 def test_a_gpu_for_each_process(monkeypatch):
@@ -259,7 +257,7 @@ def test_generative_turbo_in_two_processes_and_shards(ddbench, methods_here, tmp
     assert np.abs(images["joined"] - images["alone"]).max() <= 1
 
 
-def test_a_plan_is_frozen_for_a_merge(run, merge, strange):
+def test_a_plan_is_frozen_for_a_merge(run, merge, example_plugins):
     """The recipe that shards were made for must be the one they are scored by."""
     first, record = run(ipc=4, shard="0/2")
     changed = replace(record, recipe_sha256="0" * 64)

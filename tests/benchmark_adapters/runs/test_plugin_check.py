@@ -5,8 +5,9 @@ import json
 import pytest
 from installing import install
 
-from benchmark_adapters.runs import plugin_check as conformance
-from benchmark_adapters.runs.request import Request, plan
+from benchmark_adapters.runs import plugin_check
+from benchmark_adapters.runs.request import Request, plan_runs
+from benchmark_adapters.runs.trials import IPC
 
 TORCH_AT_ITS_TOP = """
 import torch
@@ -23,18 +24,18 @@ def ddbench_methods():
 
 
 @pytest.fixture
-def checks(strange, clock):
+def checks(example_plugins, clock):
     """All checks of a method, by name; a trial is cut after so many rounds."""
 
     def run(method, limit=600, cut=40):
         clock.jump_after(cut)
-        (todo,) = plan(
+        (plan,) = plan_runs(
             Request(
-                method, track="few", ipc=conformance.IPC, repeats=0, device="cpu", time_limit=limit
+                method, track="few", ipc=IPC, repeats=0, device="cpu", time_limit=limit
             ),
-            strange,
+            example_plugins,
         )
-        return {check.name: check for check in conformance.check(todo)}
+        return {check.name: check for check in plugin_check.check(plan.sampling)}
 
     return run
 
@@ -45,7 +46,7 @@ def statuses(found, status):
 
 def test_a_good_method(checks):
     found = checks("good")
-    assert list(found) == list(conformance.CHECKS)
+    assert list(found) == list(plugin_check.CHECKS)
     assert statuses(found, "failed") == set()
     assert {name: found[name].text for name in statuses(found, "skipped")} == {
         "parts": "the method is not divisible"
@@ -68,13 +69,13 @@ def test_a_method_that_is_cut_at_the_limit(checks):
         ("wrong-size", "yielded images of shape [10, 1, 32, 32], expected [n, 1, 28, 28]"),
         ("nan", "yielded images of type float32, some of them NaN or infinite, expected uint8"),
         ("label-range", "yielded labels from 1 to 10, expected 0 to 9"),
-        ("no-generator", "distill returned NoneType, expected a generator of rounds"),
+        ("no-generator", "distill returned NoneType, expected a generator of batches"),
         ("raises", "the method raised RuntimeError: the model exploded"),
         ("dies", "the method's process was ended by SIGKILL"),
         ("meddles", "the method wrote into the harness's own channel"),
         (
             "deletes",
-            "the rounds on disk are not as they were written: No such file or directory: 0-0000000.safetensors",
+            "the batches on disk are not as they were written: No such file or directory: 0-0000000.safetensors",
         ),
         ("nothing", "no round when it ended: go on until there are 3 of each class"),
     ],
@@ -85,9 +86,9 @@ def test_a_method_that_breaks_down_is_tried_once(checks, method, message):
     assert found["rounds"].text == message
     assert statuses(found, "ok") == {"plug-in"}
     assert {found[name].text for name in statuses(found, "skipped")} == {
-        "for want of: rounds",
-        "for want of: count",
-        "for want of: cut",
+        "it needs: rounds",
+        "it needs: count",
+        "it needs: cut",
     }
 
 
@@ -162,7 +163,7 @@ def test_parts_that_do_not_end(checks):
 
 def test_parts_may_round_otherwise(checks):
     found = checks("nearly-divided")
-    assert statuses(found, "ok") == set(conformance.CHECKS)
+    assert statuses(found, "ok") == set(plugin_check.CHECKS)
     assert found["parts"].text == "two parts make the same images as one process but for rounding"
 
 
@@ -181,24 +182,24 @@ def test_the_command_prints_a_line_for_each_check_and_leaves_nothing(ddbench, tm
     done = ddbench("check-plugin", "random-real", "--device", "cpu")
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = done.stdout.splitlines()
-    assert [line[:9].strip() for line in lines].count("ok") == len(conformance.CHECKS) - 1
+    assert [line[:9].strip() for line in lines].count("ok") == len(plugin_check.CHECKS) - 1
     assert lines[-1] == "ok       real images  used, by task.training_images()"
     assert last == "random-real passes"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_tells_why_a_method_fails(ddbench, strange_folder):
+def test_the_command_tells_why_a_method_fails(ddbench, example_folder):
     arguments = ("check-plugin", "raises", "--track", "few", "--device", "cpu")
-    done = ddbench(*arguments, path=[strange_folder])
+    done = ddbench(*arguments, path=[example_folder])
     assert (done.returncode, done.stderr) == (1, "")
     assert (
         "failed   rounds       the method raised RuntimeError: the model exploded\n" in done.stdout
     )
     assert done.stdout.endswith("raises fails: rounds\n")
-    told = ddbench(*arguments, "--debug", path=[strange_folder])
+    told = ddbench(*arguments, "--debug", path=[example_folder])
     assert told.stdout.splitlines()[1:] == done.stdout.splitlines()[1:]
     assert 'raise RuntimeError("the model\\nexploded")' in told.stderr
-    document = json.loads(ddbench(*arguments, "--json", path=[strange_folder]).stdout)
+    document = json.loads(ddbench(*arguments, "--json", path=[example_folder]).stdout)
     assert not document["ok"]
     assert document["checks"][1] == {
         "name": "rounds",
@@ -207,7 +208,7 @@ def test_the_command_tells_why_a_method_fails(ddbench, strange_folder):
     }
 
 
-def test_options_reach_the_method(ddbench, strange_folder):
+def test_options_reach_the_method(ddbench, example_folder):
     done = ddbench(
         "check-plugin",
         "divided",
@@ -217,7 +218,7 @@ def test_options_reach_the_method(ddbench, strange_folder):
         "few",
         "--device",
         "cpu",
-        path=[strange_folder],
+        path=[example_folder],
     )
     assert (
         "failed   cut          with task.ipc None the method's process was ended by SIGKILL\n"

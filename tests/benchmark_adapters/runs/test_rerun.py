@@ -2,23 +2,23 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from project import installed
 
-from benchmark_adapters import plugins as host
-from benchmark_adapters.runs import pipeline as harness
-from benchmark_adapters.runs import rerun as repeating
-from benchmark_adapters.runs.request import Request, plan
+from benchmark_adapters import plugins
+from benchmark_adapters.runs import pipeline
+from benchmark_adapters.runs import rerun
+from benchmark_adapters.runs.request import Request, plan_runs
 from leaderboard.analysis import stats
 from leaderboard.records import store
 
-pytestmark = pytest.mark.usefixtures("trusting")
+pytestmark = pytest.mark.usefixtures("untrained_probe")
 
 
 @pytest.fixture(scope="module")
-def good(strange_folder, tmp_path_factory):
+def good(example_folder, tmp_path_factory):
     """The folder of a run with two students."""
     request = Request(
         "good",
@@ -28,9 +28,9 @@ def good(strange_folder, tmp_path_factory):
         device="cpu",
         runs=tmp_path_factory.mktemp("made") / "runs",
     )
-    with installed(strange_folder):
-        (todo,) = plan(request, host.build())
-        return harness.run(todo)
+    with installed(example_folder):
+        (plan,) = plan_runs(request, plugins.build())
+        return pipeline.run(plan)
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def edited(good, tmp_path):
 def again(host, tmp_path, folder, *options, device="cpu"):
     """The old and the new record."""
     record = store.read(folder)
-    new = repeating.prepare(
+    new = rerun.prepare(
         folder, record, Request("", options=options, device=device, runs=tmp_path / "again"), host
     ).make()
     return record, store.read(new)
 
 
 def run(host, tmp_path, method, **asked):
-    (todo,) = plan(
+    (plan,) = plan_runs(
         Request(
             **{
                 "method": method,
@@ -70,11 +70,11 @@ def run(host, tmp_path, method, **asked):
         ),
         host,
     )
-    return harness.run(todo)
+    return pipeline.run(plan)
 
 
-def test_a_run_made_again_agrees(ddbench, strange_folder, good, tmp_path):
-    done = ddbench("rerun", good, path=[strange_folder])
+def test_a_run_made_again_agrees(ddbench, example_folder, good, tmp_path):
+    done = ddbench("rerun", good, path=[example_folder])
     record, new = store.read(good), store.read(next(store.runs_in([tmp_path / "runs"])))
     assert done.returncode == 0, done.stdout + done.stderr
     assert (
@@ -82,23 +82,23 @@ def test_a_run_made_again_agrees(ddbench, strange_folder, good, tmp_path):
         == f"status: the same (ok)\nimages: the same (sha256 {record.images_sha256[:12]})\naccuracies: the same, seeds: 2\n"
     )
     assert not any(f"warning: {name}" in done.stderr for name in ("torch", "cpu", "threads"))
-    assert (new.seeds, new.cross, new.given, new.comparable) == ([3, 4], record.cross, [], True)
-    assert (new.facts["repeats_run"], new.facts["scored_on"]) == (
+    assert (new.seeds, new.other_students, new.explicit_options, new.comparable) == ([3, 4], record.other_students, [], True)
+    assert (new.origin.reruns, new.scoring) == (
         record.run_id,
-        record.facts["scored_on"],
+        record.scoring,
     )
 
 
-def test_real_images_agree(strange, tmp_path):
-    record, new = again(strange, tmp_path, run(strange, tmp_path, "random-real", repeats=2))
-    assert repeating.compare(record, new) == repeating.Agreement(
+def test_real_images_agree(example_plugins, tmp_path):
+    record, new = again(example_plugins, tmp_path, run(example_plugins, tmp_path, "random-real", repeats=2))
+    assert rerun.compare(record, new) == rerun.Agreement(
         status=True, images=True, accuracies=True
     )
     assert (new.uses_real_data, new.n) == (True, 2)
 
 
 def test_what_is_other_here_is_said_before_and_what_differs_after(
-    ddbench, strange_folder, good, edited
+    ddbench, example_folder, good, edited
 ):
     record = store.read(good)
     accuracies = [record.accuracies[0], 0.5]
@@ -114,10 +114,10 @@ def test_what_is_other_here_is_said_before_and_what_differs_after(
         },
         versions=record.versions | {"torch": "1.0", "tool": "2"},
         hardware=record.hardware | {"cpu": "abacus", "memory_gib": 0.1},
-        facts=record.facts | {"scored_on": {"device": "cpu", "threads": 999}},
+        scoring=asdict(replace(record.scoring, threads=999)),
         data_sha256="1" * 64,
     )
-    done = ddbench("rerun", folder, path=[strange_folder])
+    done = ddbench("rerun", folder, path=[example_folder])
     assert done.returncode == 1
     warnings = [
         line.removeprefix("warning: ")
@@ -152,7 +152,7 @@ def test_what_is_other_here_is_said_before_and_what_differs_after(
     assert [line.split()[0] for line in table[6:]] == ["mlp", "mlp"]
 
 
-def test_a_scored_run_is_scored_again_by_the_beginning_of_its_id(ddbench, strange_folder, good):
+def test_a_scored_run_is_scored_again_by_the_beginning_of_its_id(ddbench, example_folder, good):
     made = json.loads(
         ddbench(
             "score",
@@ -164,10 +164,10 @@ def test_a_scored_run_is_scored_again_by_the_beginning_of_its_id(ddbench, strang
             "--device",
             "cpu",
             "--json",
-            path=[strange_folder],
+            path=[example_folder],
         ).stdout
     )
-    done = ddbench("rerun", made["run_id"][:-2], "--json", path=[strange_folder])
+    done = ddbench("rerun", made["run_id"][:-2], "--json", path=[example_folder])
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert (document["agrees"], document["images_agree"], document["accuracies_agree"]) == (
@@ -184,7 +184,7 @@ def test_a_scored_run_is_scored_again_by_the_beginning_of_its_id(ddbench, strang
     )
     new = document["record"]
     assert document["run"] == new["run_id"] != made["run_id"]
-    assert (new["seed"], new["seeds"], new["student"], new["facts"]["scored_run"]) == (
+    assert (new["seed"], new["seeds"], new["student"], new["origin"]["run_id"]) == (
         3,
         [5, 6],
         "mlp",
@@ -194,16 +194,18 @@ def test_a_scored_run_is_scored_again_by_the_beginning_of_its_id(ddbench, strang
         made["accuracies"],
         made["not_comparable_because"],
     )
-    refused = ddbench("rerun", made["run_id"], "--option", "batch=3", path=[strange_folder])
+    refused = ddbench("rerun", made["run_id"], "--option", "batch=3", path=[example_folder])
     assert (refused.returncode, "leave out --option" in refused.stderr) == (2, True)
 
 
-def test_a_scored_file_needs_no_method(strange, edited):
+def test_a_scored_file_needs_no_method(example_plugins, edited):
     folder = edited(
-        method="The Team", limit_enforced=False, facts={"file": "team", "format": "eccv2024"}
+        method="The Team",
+        limit_enforced=False,
+        origin={"kind": "file", "file": "team", "format": "eccv2024"},
     )
     assert (
-        "not made again" in repeating.prepare(folder, store.read(folder), Request(""), strange).note
+        "not made again" in rerun.prepare(folder, store.read(folder), Request(""), example_plugins).note
     )
 
 
@@ -223,22 +225,22 @@ def test_a_scored_file_needs_no_method(strange, edited):
     ],
 )
 def test_what_can_not_be_made_again_is_one_line(
-    ddbench, strange_folder, edited, tmp_path, changes, message
+    ddbench, example_folder, edited, tmp_path, changes, message
 ):
-    done = ddbench("rerun", edited(**changes), path=[strange_folder])
+    done = ddbench("rerun", edited(**changes), path=[example_folder])
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert message in done.stderr
     assert not (tmp_path / "runs").exists()
 
 
-def test_as_many_as_fitted_are_asked_for_by_their_number(strange, tmp_path):
-    folder = run(strange, tmp_path, "random-real", ipc="max")
-    record, new = again(strange, tmp_path, folder)
+def test_as_many_as_fitted_are_asked_for_by_their_number(example_plugins, tmp_path):
+    folder = run(example_plugins, tmp_path, "random-real", ipc="max")
+    record, new = again(example_plugins, tmp_path, folder)
     assert (record.ipc_asked, new.ipc_asked) == (None, record.ipc)
-    assert repeating.compare(record, new) == repeating.Agreement(True, True, None)
+    assert rerun.compare(record, new) == rerun.Agreement(True, True, None)
     assert (
         f"asking for {record.ipc} images"
-        in repeating.prepare(folder, record, Request(""), strange).note
+        in rerun.prepare(folder, record, Request(""), example_plugins).note
     )
 
 
@@ -250,11 +252,11 @@ def test_as_many_as_fitted_are_asked_for_by_their_number(strange, tmp_path):
         {"ipc": 6, "processes": 2},
     ],
 )
-def test_parts_are_made_again_as_parts(strange, tmp_path, clock, asked):
+def test_parts_are_made_again_as_parts(example_plugins, tmp_path, clock, asked):
     clock.jump_after(10)
-    folder = run(strange, tmp_path, "divided", **asked)
+    folder = run(example_plugins, tmp_path, "divided", **asked)
     clock.go()
-    record, new = again(strange, tmp_path, folder)
+    record, new = again(example_plugins, tmp_path, folder)
     assert (new.shard, new.processes, new.seconds["limit"]) == (
         record.shard,
         record.processes,
@@ -264,22 +266,22 @@ def test_parts_are_made_again_as_parts(strange, tmp_path, clock, asked):
     assert record.ipc > 0
 
 
-def test_what_failed_fails_again(strange, tmp_path):
-    record, new = again(strange, tmp_path, run(strange, tmp_path, "raises"))
+def test_what_failed_fails_again(example_plugins, tmp_path):
+    record, new = again(example_plugins, tmp_path, run(example_plugins, tmp_path, "raises"))
     assert (new.status, new.message) == ("error", record.message)
-    assert repeating.compare(record, new).whole
+    assert rerun.compare(record, new).is_whole
 
 
-def test_a_path_is_given_again(ddbench, strange_folder, strange, tmp_path):
+def test_a_path_is_given_again(ddbench, example_folder, example_plugins, tmp_path):
     """Of which a record keeps the last name alone."""
     (tmp_path / "a").mkdir()
-    folder = run(strange, tmp_path, "forks", options=[f"pids={tmp_path}/a/pids"], ipc=1)
+    folder = run(example_plugins, tmp_path, "forks", options=[f"pids={tmp_path}/a/pids"], ipc=1)
     assert store.read(folder).given == ["pids=pids"]
-    _, new = again(strange, tmp_path, folder, f"pids={tmp_path}/a/others")
+    _, new = again(example_plugins, tmp_path, folder, f"pids={tmp_path}/a/others")
     assert (new.given, (tmp_path / "a" / "others").is_file()) == (["pids=others"], True)
     record = json.loads((folder / "record.json").read_text())
     (folder / "record.json").write_text(json.dumps(record | {"given": [f"pids={tmp_path}/b/pids"]}))
-    failed = ddbench("rerun", folder, path=[strange_folder])
+    failed = ddbench("rerun", folder, path=[example_folder])
     assert (failed.returncode, failed.stdout.splitlines()[0]) == (1, "status: ok then, error now")
     assert "give it again by --option KEY=PATH" in failed.stderr
 
@@ -287,7 +289,7 @@ def test_a_path_is_given_again(ddbench, strange_folder, strange, tmp_path):
 def test_the_devices_of_records(good):
     record = store.read(good)
     names = {"cpu": "cpu", "cuda:1": "cuda", "mps": "mps", "abacus": "auto", None: "auto"}
-    assert [repeating.device_of(replace(record, device=name)) for name in names] == list(
+    assert [rerun.device_of(replace(record, device=name)) for name in names] == list(
         names.values()
     )
     scored = replace(
@@ -295,7 +297,7 @@ def test_the_devices_of_records(good):
         device="cuda",
         facts={"scored_run": "x", "scored_on": {"device": "cpu", "threads": 2}},
     )
-    assert repeating.device_of(scored) == "cpu"  # its images may come from elsewhere
+    assert rerun.device_of(scored) == "cpu"  # its images may come from elsewhere
 
 
 def test_generative_turbo_makes_its_batches_again(ddbench, methods_here, tmp_path):

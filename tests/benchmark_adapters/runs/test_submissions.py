@@ -34,7 +34,7 @@ with open(os.path.join(where.output_dir, "scores.txt"), "w") as file:
 """
 
 
-pytestmark = pytest.mark.usefixtures("trusting")
+pytestmark = pytest.mark.usefixtures("untrained_probe")
 
 
 def only(runs, track):
@@ -49,7 +49,7 @@ def records(runs):
 
 
 def test_an_exported_set_scores_what_its_run_scored(
-    ddbench, strange_folder, real_runs, submission, tmp_path
+    ddbench, example_folder, real_runs, submission, tmp_path
 ):
     command = (
         "--format",
@@ -62,7 +62,7 @@ def test_an_exported_set_scores_what_its_run_scored(
         "cpu",
         "--json",
     )
-    done = ddbench("score", "team", *command, path=[strange_folder])
+    done = ddbench("score", "team", *command, path=[example_folder])
     assert done.returncode == 0, done.stderr
     document, original = json.loads(done.stdout), store.read(only(real_runs, "few"))
     assert document["accuracies"] == original.accuracies
@@ -89,7 +89,7 @@ def test_an_exported_set_scores_what_its_run_scored(
     assert str(tmp_path) not in (folder / "record.json").read_text()
 
 
-def test_float_sets_are_scored_and_kept_as_floats(ddbench, strange_folder, submission, tmp_path):
+def test_float_sets_are_scored_and_kept_as_floats(ddbench, example_folder, submission, tmp_path):
     images = torch.load(submission / "few.pt")
     torch.save(
         images + 0.3 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0)),
@@ -106,18 +106,18 @@ def test_float_sets_are_scored_and_kept_as_floats(ddbench, strange_folder, submi
         "T",
         "--device",
         "cpu",
-        path=[strange_folder],
+        path=[example_folder],
     )
     assert done.returncode == 0, done.stderr
     folder = only(tmp_path / "runs", "few")
     exported = ddbench(
-        "export", folder, "--format", "eccv2024", "--output", "again", path=[strange_folder]
+        "export", folder, "--format", "eccv2024", "--output", "again", path=[example_folder]
     )
     assert exported.returncode == 0, exported.stderr
     assert torch.equal(torch.load(tmp_path / "again" / "few.pt"), torch.load(submission / "few.pt"))
 
 
-def test_a_folder_of_teams_scores_them_all(ddbench, strange_folder, submission, tmp_path):
+def test_a_folder_of_teams_scores_them_all(ddbench, example_folder, submission, tmp_path):
     """A broken, a hostile and an incomplete submission are rows, and the good one is scored."""
     teams = tmp_path / "teams"
     for name in ("a broken", "b <b>hostile", "c empty", "d good"):
@@ -134,7 +134,7 @@ def test_a_folder_of_teams_scores_them_all(ddbench, strange_folder, submission, 
         "few",
         "--device",
         "cpu",
-        path=[strange_folder],
+        path=[example_folder],
     )
     assert done.returncode == 1
     assert [(record.method, record.status) for record in records(tmp_path / "runs")] == [
@@ -148,7 +148,7 @@ def test_a_folder_of_teams_scores_them_all(ddbench, strange_folder, submission, 
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_set_that_fails_its_check_is_not_scored(ddbench, strange_folder, submission, tmp_path):
+def test_a_set_that_fails_its_check_is_not_scored(ddbench, example_folder, submission, tmp_path):
     images = torch.load(submission / "few.pt")
     torch.save((images * FASHION_MNIST.std[0] + FASHION_MNIST.mean[0]), submission / "few.pt")
     done = ddbench(
@@ -162,7 +162,7 @@ def test_a_set_that_fails_its_check_is_not_scored(ddbench, strange_folder, submi
         "T",
         "--device",
         "cpu",
-        path=[strange_folder],
+        path=[example_folder],
     )
     assert done.returncode == 1
     assert "error: status invalid: images look unnormalised" in done.stderr
@@ -170,7 +170,7 @@ def test_a_set_that_fails_its_check_is_not_scored(ddbench, strange_folder, submi
     assert (record.status, record.accuracies, record.ipc) == ("invalid", [], 2)
 
 
-def test_a_run_is_scored_again_with_other_students(ddbench, strange_folder, real_runs, tmp_path):
+def test_a_run_is_scored_again_with_other_students(ddbench, example_folder, real_runs, tmp_path):
     original = store.read(only(real_runs, "few"))
     done = ddbench(
         "score",
@@ -182,7 +182,7 @@ def test_a_run_is_scored_again_with_other_students(ddbench, strange_folder, real
         "--device",
         "cpu",
         "--json",
-        path=[strange_folder],
+        path=[example_folder],
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -204,7 +204,7 @@ def test_a_run_is_scored_again_with_other_students(ddbench, strange_folder, real
         "--repeats",
         "0",
         "--json",
-        path=[strange_folder],
+        path=[example_folder],
     )
     assert json.loads(other.stdout)["not_comparable_because"] == [
         "0 repeats instead of 2",
@@ -213,41 +213,41 @@ def test_a_run_is_scored_again_with_other_students(ddbench, strange_folder, real
     ]
 
 
-def test_scoring_again_makes_no_run_better_than_it_was(ddbench, strange_folder, clock):
+def test_scoring_again_makes_no_run_better_than_it_was(ddbench, example_folder, clock):
     """A longer limit than the track's, fewer images than asked for by the limit, and a shard stay what they are."""
     base = ("--track", "few", "--device", "cpu", "--repeats", "0", "--json")
     long = json.loads(
         ddbench(
-            "run", "--method", "good", "--time-limit", "60", *base, path=[strange_folder]
+            "run", "--method", "good", "--time-limit", "60", *base, path=[example_folder]
         ).stdout
     )
     clock.jump_after(rounds=3)
     late = json.loads(
-        ddbench("run", "--method", "slow", "--ipc", "5", *base, path=[strange_folder]).stdout
+        ddbench("run", "--method", "slow", "--ipc", "5", *base, path=[example_folder]).stdout
     )
     part = json.loads(
-        ddbench("run", "--method", "divided", "--shard", "0/2", *base, path=[strange_folder]).stdout
+        ddbench("run", "--method", "divided", "--shard", "0/2", *base, path=[example_folder]).stdout
     )
     again = ("--device", "cpu", "--json")
-    long = json.loads(ddbench("score", long["run_id"], *again, path=[strange_folder]).stdout)
+    long = json.loads(ddbench("score", long["run_id"], *again, path=[example_folder]).stdout)
     assert (long["comparable"], long["not_comparable_because"], long["seconds"]["limit"]) == (
         False,
         ["limit 60 s instead of 30 s"],
         60,
     )
-    late = json.loads(ddbench("score", late["run_id"], *again, path=[strange_folder]).stdout)
+    late = json.loads(ddbench("score", late["run_id"], *again, path=[example_folder]).stdout)
     assert (late["status"], late["message"], late["ipc_asked"], late["ipc"]) == (
         "timeout",
         "3 of 5 images per class by the limit",
         5,
         3,
     )
-    refused = ddbench("score", part["run_id"], *again, path=[strange_folder])
+    refused = ddbench("score", part["run_id"], *again, path=[example_folder])
     assert (refused.returncode, "is shard 0/2 of a set" in refused.stderr) == (2, True)
 
 
 def test_a_set_that_was_refused_can_not_be_scored_through_its_run(
-    ddbench, strange_folder, submission, tmp_path
+    ddbench, example_folder, submission, tmp_path
 ):
     torch.save(torch.load(submission / "few.pt") * float("nan"), submission / "few.pt")
     ddbench(
@@ -261,10 +261,10 @@ def test_a_set_that_was_refused_can_not_be_scored_through_its_run(
         "T",
         "--device",
         "cpu",
-        path=[strange_folder],
+        path=[example_folder],
     )
     done = ddbench(
-        "score", only(tmp_path / "runs", "few"), "--device", "cpu", path=[strange_folder]
+        "score", only(tmp_path / "runs", "few"), "--device", "cpu", path=[example_folder]
     )
     assert (done.returncode, "is not fit for use, its status is invalid" in done.stderr) == (
         2,
@@ -272,7 +272,7 @@ def test_a_set_that_was_refused_can_not_be_scored_through_its_run(
     )
 
 
-def test_the_seed_of_an_evaluation_is_not_that_of_the_sampling(ddbench, strange_folder, tmp_path):
+def test_the_seed_of_an_evaluation_is_not_that_of_the_sampling(ddbench, example_folder, tmp_path):
     common = ("--device", "cpu", "--json")
     made = json.loads(
         ddbench(
@@ -284,7 +284,7 @@ def test_the_seed_of_an_evaluation_is_not_that_of_the_sampling(ddbench, strange_
             "--seed",
             "3",
             *common,
-            path=[strange_folder],
+            path=[example_folder],
         ).stdout
     )
     same = json.loads(
@@ -296,17 +296,17 @@ def test_the_seed_of_an_evaluation_is_not_that_of_the_sampling(ddbench, strange_
             "--repeats",
             "3",
             *common,
-            path=[strange_folder],
+            path=[example_folder],
         ).stdout
     )
     other = json.loads(
-        ddbench("score", made["run_id"], "--seed", "7", *common, path=[strange_folder]).stdout
+        ddbench("score", made["run_id"], "--seed", "7", *common, path=[example_folder]).stdout
     )
     assert (made["seeds"], same["seeds"], other["seeds"]) == ([3, 4], [3, 4, 5], [7, 8])
     assert (same["seed"], other["seed"], same["accuracies"][:2]) == (3, 3, made["accuracies"])
 
 
-def test_strangers_can_not_write_on_the_terminal(ddbench, strange_folder, real_runs, tmp_path):
+def test_strangers_can_not_write_on_the_terminal(ddbench, example_folder, real_runs, tmp_path):
     assert (
         ddbench(
             "export",
@@ -315,7 +315,7 @@ def test_strangers_can_not_write_on_the_terminal(ddbench, strange_folder, real_r
             "native",
             "--output",
             "teams/a\x1b[31m",
-            path=[strange_folder],
+            path=[example_folder],
         ).returncode
         == 0
     )
@@ -331,7 +331,7 @@ def test_strangers_can_not_write_on_the_terminal(ddbench, strange_folder, real_r
         "few",
         "--device",
         "cpu",
-        path=[strange_folder],
+        path=[example_folder],
     )
     assert done.returncode == 1
     assert "\x1b" not in done.stderr + done.stdout
@@ -340,7 +340,7 @@ def test_strangers_can_not_write_on_the_terminal(ddbench, strange_folder, real_r
     assert len((only(tmp_path / "runs", "few") / "record.json").read_text()) < 10_000
 
 
-def test_records_of_scores_name_no_folders(ddbench, strange_folder, submission, tmp_path):
+def test_records_of_scores_name_no_folders(ddbench, example_folder, submission, tmp_path):
     """A note on real images that can't be read names the file and not where it lies."""
     (tmp_path / "secret").mkdir()
     for file in Path(FASHION_MNIST.bundled).glob("t10k*"):
@@ -361,17 +361,17 @@ def test_records_of_scores_name_no_folders(ddbench, strange_folder, submission, 
         "--data",
         "secret",
     )
-    ddbench(*command, path=[strange_folder])
+    ddbench(*command, path=[example_folder])
     assert "secret" not in (only(tmp_path / "runs", "half") / "record.json").read_text()
 
 
 def test_the_challenges_own_evaluator_stands_beside_ours(
-    ddbench, strange_folder, real_runs, tmp_path
+    ddbench, example_folder, real_runs, tmp_path
 ):
     pair = [folder for folder in store.runs_in([real_runs]) if folder.parts[-4] == "pair"]
     assert (
         ddbench(
-            "export", *pair, "--format", "eccv2024", "--output", "team", path=[strange_folder]
+            "export", *pair, "--format", "eccv2024", "--output", "team", path=[example_folder]
         ).returncode
         == 0
     )
@@ -392,7 +392,7 @@ def test_the_challenges_own_evaluator_stands_beside_ours(
         "checkout",
         "--json",
     )
-    done = ddbench(*command, path=[strange_folder])
+    done = ddbench(*command, path=[example_folder])
     assert done.returncode == 0, done.stderr
     expected = sum(
         torch.load(tmp_path / "team" / f"{name}.pt")[0].mean().item() / 2
@@ -404,19 +404,19 @@ def test_the_challenges_own_evaluator_stands_beside_ours(
         assert len(document["accuracies"]) == 1
     (tmp_path / "checkout" / "evaluate.py").write_text("raise SystemExit('no GPU')")
     failed = json.loads(
-        ddbench(*command, "--dataset", "few", "--repeats", "0", path=[strange_folder]).stdout
+        ddbench(*command, "--dataset", "few", "--repeats", "0", path=[example_folder]).stdout
     )["facts"]["official"]
     assert failed["error"] == "evaluate.py failed with exit code 1: no GPU"
-    missing = ddbench(*command[:-2], "nowhere", path=[strange_folder])
+    missing = ddbench(*command[:-2], "nowhere", path=[example_folder])
     assert (missing.returncode, missing.stderr) == (
         2,
         "error: --native nowhere: no evaluate.py there\n",
     )
 
 
-def test_check_tells_good_from_bad(ddbench, strange_folder, submission):
+def test_check_tells_good_from_bad(ddbench, example_folder, submission):
     good = ddbench(
-        "check", "team", "--format", "eccv2024", "--dataset", "few", "--json", path=[strange_folder]
+        "check", "team", "--format", "eccv2024", "--dataset", "few", "--json", path=[example_folder]
     )
     document = json.loads(good.stdout)
     assert (
@@ -428,7 +428,7 @@ def test_check_tells_good_from_bad(ddbench, strange_folder, submission):
     ) == (0, True, 20, 2, "uint8")
     torch.save(torch.load(submission / "few.pt") * float("nan"), submission / "few.pt")
     bad = ddbench(
-        "check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", path=[strange_folder]
+        "check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", path=[example_folder]
     )
     assert bad.returncode == 1
     assert (
@@ -437,7 +437,7 @@ def test_check_tells_good_from_bad(ddbench, strange_folder, submission):
     )
     (submission / "few.pt").write_text("junk")
     unreadable = ddbench(
-        "check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", path=[strange_folder]
+        "check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", path=[example_folder]
     )
     assert unreadable.returncode == 1
     assert unreadable.stderr.startswith("error: not readable: ")
@@ -451,7 +451,7 @@ def test_check_tells_good_from_bad(ddbench, strange_folder, submission):
             "--dataset",
             "few",
             "--json",
-            path=[strange_folder],
+            path=[example_folder],
         ).stdout
     )
     assert (document["ok"], document["images"], document["findings"][0]["level"]) == (
@@ -540,8 +540,8 @@ def test_check_needs_no_real_data(ddbench, tmp_path):
         (["export", "nothing", "--format", "mtt", "--output", "out"], "no run 'nothing'"),
     ],
 )
-def test_wrong_usage_is_one_line(ddbench, strange_folder, submission, arguments, message):
-    done = ddbench(*arguments, path=[strange_folder])
+def test_wrong_usage_is_one_line(ddbench, example_folder, submission, arguments, message):
+    done = ddbench(*arguments, path=[example_folder])
     assert done.returncode == 2
     assert done.stdout == ""
     assert message in done.stderr
@@ -549,19 +549,19 @@ def test_wrong_usage_is_one_line(ddbench, strange_folder, submission, arguments,
 
 
 def test_export_overwrites_nothing_and_leaves_nothing_half_done(
-    ddbench, strange_folder, real_runs, submission, tmp_path
+    ddbench, example_folder, real_runs, submission, tmp_path
 ):
     run = only(real_runs, "few")
-    again = ddbench("export", run, "--format", "mtt", "--output", "team", path=[strange_folder])
+    again = ddbench("export", run, "--format", "mtt", "--output", "team", path=[example_folder])
     assert (again.returncode, "team exists and is not empty" in again.stderr) == (2, True)
     truth = ddbench(
-        "export", run, "--format", "mtt", "--output", "out", "--truth", path=[strange_folder]
+        "export", run, "--format", "mtt", "--output", "out", "--truth", path=[example_folder]
     )
     assert "format mtt has no files of real test images" in truth.stderr
-    twice = ddbench("export", run, run, "--format", "mtt", "--output", "out", path=[strange_folder])
+    twice = ddbench("export", run, run, "--format", "mtt", "--output", "out", path=[example_folder])
     assert "another run of few is given already" in twice.stderr
     assert sorted(file.name for file in tmp_path.iterdir()) == ["team"]
     whole = ddbench(
-        "export", run, "--format", "eccv2024", "--truth", "--output", "out", path=[strange_folder]
+        "export", run, "--format", "eccv2024", "--truth", "--output", "out", path=[example_folder]
     )
     assert whole.stdout.split() == ["out/few.pt", "out/few_test.pt"]

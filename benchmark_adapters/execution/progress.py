@@ -1,4 +1,4 @@
-"""What a run shows while it goes: a line per phase and, on a terminal, a bar; all on stderr."""
+"""Show the progress of a run on stderr: a line per phase and, on a terminal, a bar."""
 
 import contextlib
 import sys
@@ -9,22 +9,22 @@ from benchmark_adapters.types import Recipe
 
 @contextlib.contextmanager
 def sampling(title: str, ipc: int | None, limit: float) -> Iterator[Callable[[int], None]]:
-    """Yields a function that hears the images per class so far."""
+    """Yield a function that hears the images per class so far."""
     from tqdm import tqdm
 
     wanted = "as many images per class as fit" if ipc is None else f"{ipc} images per class"
     print(f"{title}: sampling {wanted} in at most {limit:g} s", file=sys.stderr, flush=True)
     with tqdm(total=ipc, desc="sampling", unit=" per class", leave=False, disable=None) as bar:
 
-        def on_round(count: int) -> None:
+        def on_batch(count: int) -> None:
             bar.update(count - bar.n)
 
-        yield on_round
+        yield on_batch
 
 
 @contextlib.contextmanager
 def scoring(student: str, recipe: Recipe, seeds: int) -> Iterator[Callable[[int, int, int], None]]:
-    """Yields a function that hears (index of the seed, done, total)."""
+    """Yield a function that hears (index of the seed, done, total)."""
     from tqdm import tqdm
 
     print(

@@ -1,0 +1,61 @@
+"""``ddbench check``: check a set that somebody sent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from benchmark_adapters import console
+from benchmark_adapters.cli import options, output
+from benchmark_adapters.types import one_line
+
+MAX_SECONDS = 3_600.0
+
+
+@click.command("check")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "format_name",
+    metavar="FORMAT",
+    required=True,
+    help="`ddbench list formats` shows all.",
+)
+@click.option("--dataset", required=True, help="The dataset that the set stands for.")
+@options.DATA
+@options.JSON
+@console.DEBUG
+def check_command(
+    path: Path, format_name: str, dataset: str, data: Path | None, as_json: bool
+) -> None:
+    """Check a distilled set that somebody sent: a file or folder.
+
+    Nothing in it is executed. Exit code 0: no errors were found; 1: some were; 2: wrong usage.
+    """
+    from benchmark_adapters.execution.sandbox import Limits
+    from benchmark_adapters.runs import submissions
+
+    plugins = output.installed_plugins()
+    file_format = plugins.formats.require(format_name)
+    known = plugins.datasets.require(dataset)
+    result = submissions.check(path, file_format, known, data, Limits(seconds=MAX_SECONDS))
+    if as_json:
+        document = {
+            "ok": result.is_fit,
+            "images": result.images,
+            "ipc": result.ipc,
+            "pixels": result.pixels,
+            "findings": [asdict(finding) for finding in result.findings],
+        }
+        click.echo(json.dumps(document, indent=1))
+    else:
+        size = f"{result.images:,} images of {dataset}, IPC {result.ipc}, {result.pixels}"
+        click.echo(f"{path}: {size}")
+        for finding in result.findings:
+            is_error = finding.level == "error"
+            click.echo(f"{finding.level}: {one_line(finding.text)}", err=is_error)
+        click.echo("fit for scoring" if result.is_fit else "not fit for scoring")
+    raise click.exceptions.Exit(0 if result.is_fit else 1)

@@ -1,0 +1,51 @@
+"""``ddbench compare``: show how runs differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from benchmark_adapters import console
+from benchmark_adapters.cli import options
+from benchmark_adapters.types import UserError
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN [RUN ...]")
+@options.SEVERAL_RUNS
+@click.option(
+    "--output",
+    "page_folder",
+    type=options.FOLDER,
+    help="Folder for a page, with the images side by side.",
+)
+@options.JSON
+@console.DEBUG
+def compare_command(
+    runs: tuple[str, ...], roots: tuple[Path, ...], page_folder: Path | None, as_json: bool
+) -> None:
+    """Show how RUNs differ: settings, scores, classes.
+
+    Each is compared with the first. A difference of scores is called one only where Welch's test
+    finds it.
+    """
+    from benchmark_adapters.runs.read import find_run, read_record
+    from leaderboard.analysis import comparison
+    from leaderboard.render import pages, report
+
+    folders = [find_run(run, roots) for run in runs]
+    records = [read_record(folder) for folder in folders]
+    names = [
+        report.class_names(record, folder) for record, folder in zip(records, folders, strict=True)
+    ]
+    try:
+        result = comparison.compare(records, names)
+        page = pages.write_comparison(result, folders, page_folder) if page_folder else None
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"{page_folder} can't be written: {error.strerror or error}") from None
+    click.echo(comparison.to_json(result) if as_json else comparison.describe(result))
+    if page:
+        click.echo(page, err=True)

@@ -1,0 +1,53 @@
+"""``ddbench data``: show which real datasets are available."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from benchmark_adapters.cli import options, output
+from benchmark_adapters.types import Dataset, UserError
+
+
+@click.command("data")
+@click.argument("name", required=False, metavar="[DATASET]")
+@options.DATA
+@click.option(
+    "--download", is_flag=True, help="Get the files of DATASET from where torchvision gets them."
+)
+def data_command(name: str | None, data: Path | None, download: bool) -> None:
+    """Show which real datasets are available; how to get the rest.
+
+    With the place and the hash of the test images of each.
+    """
+    from benchmark_adapters import datasets
+
+    known = output.installed_plugins().datasets
+    chosen = [known.require(name)] if name else list(known.values())
+    if download:
+        if name is None:
+            raise UserError("name the dataset: ddbench data DATASET --download")
+        click.echo(f"downloaded to {datasets.download(chosen[0], data)}")
+    available = [_show(dataset, data) for dataset in chosen]
+    if name and not all(available):
+        raise click.exceptions.Exit(1)
+
+
+def _show(dataset: Dataset, data: Path | None) -> bool:
+    """Show one dataset; return whether its files are available."""
+    from benchmark_adapters import datasets
+
+    if dataset.bundled:
+        test = datasets.load(dataset, "test", bundled=True)
+        size = f"{len(test[0]):,} test images bundled"
+        click.echo(f"{dataset.name}: {size}, sha256 {datasets.digest(*test)}")
+    try:
+        folder = datasets.find(dataset, data)
+        test = datasets.load(dataset, "test", data)
+    except UserError as error:
+        click.echo(f"{dataset.name}: {error}")
+        return False
+    size = f"{len(test[0]):,} test images"
+    click.echo(f"{dataset.name}: found in {folder}, {size}, sha256 {datasets.digest(*test)}")
+    return True

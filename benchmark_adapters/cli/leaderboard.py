@@ -1,0 +1,77 @@
+"""``ddbench leaderboard``: show all runs as a table or pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from benchmark_adapters import console
+from benchmark_adapters.cli import options, output
+from benchmark_adapters.types import UserError
+from leaderboard.analysis import sections
+from leaderboard.records.record import Record
+from leaderboard.render import tables
+
+
+@click.command("leaderboard")
+@click.option("--track", help="One track.  [default: all]")
+@options.SEVERAL_RUNS
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice([*tables.FORMATS, "html"]),
+    default="github",
+    show_default=True,
+)
+@click.option(
+    "--output",
+    "path",
+    type=click.Path(path_type=Path),
+    help="File to write instead of printing; for html the folder of the pages.",
+)
+@console.DEBUG
+def leaderboard_command(
+    track: str | None, roots: tuple[Path, ...], style: str, path: Path | None
+) -> None:
+    """Show all runs as a table or a page, best first.
+
+    Intervals are 95 % t intervals over the evaluation seeds; ranks are shared where Welch's test
+    finds no difference. Published results stand apart.
+    """
+    plugins = output.installed_plugins()
+    if track:
+        plugins.tracks.require(track)
+    datasets = {name: one.datasets for name, one in plugins.tracks.items()}
+    entries = output.all_runs(roots)
+    if style == "html":
+        _write_pages(entries, track, datasets, path)
+        return
+    records = [record for _, record in entries]
+    text = tables.render(sections.build(records, track, datasets), style)
+    if path is None:
+        click.echo(text)
+        return
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror}") from None
+
+
+def _write_pages(
+    entries: Sequence[tuple[Path, Record]],
+    track: str | None,
+    datasets: Mapping[str, Sequence[str]],
+    folder: Path | None,
+) -> None:
+    from leaderboard.render import pages
+
+    if folder is None:
+        raise UserError("--format html needs a folder for the pages: --output DIR")
+    try:
+        click.echo(pages.write(entries, folder, track, datasets))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"{folder} can't be written: {error.strerror or error}") from None

@@ -1,0 +1,52 @@
+"""The command ``ddbench`` with all its commands."""
+
+import click
+
+from benchmark_adapters import console
+from benchmark_adapters.cli.check import check_command
+from benchmark_adapters.cli.check_plugin import check_plugin_command
+from benchmark_adapters.cli.compare import compare_command
+from benchmark_adapters.cli.data import data_command
+from benchmark_adapters.cli.export import export_command
+from benchmark_adapters.cli.leaderboard import leaderboard_command
+from benchmark_adapters.cli.list import list_command
+from benchmark_adapters.cli.merge import merge_command
+from benchmark_adapters.cli.rerun import rerun_command
+from benchmark_adapters.cli.robustness import robustness_command
+from benchmark_adapters.cli.run import run_command
+from benchmark_adapters.cli.score import score_command
+from benchmark_adapters.cli.show import show_command
+
+COMMANDS = (
+    run_command,
+    rerun_command,
+    merge_command,
+    check_command,
+    check_plugin_command,
+    export_command,
+    score_command,
+    robustness_command,
+    compare_command,
+    data_command,
+    leaderboard_command,
+    list_command,
+    show_command,
+)
+
+
+def main() -> None:
+    """Run the command ``ddbench``."""
+    console.run(commands)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Start with: ddbench run --method generative-turbo",
+)
+@click.version_option(package_name="ddbench")
+def commands() -> None:
+    """Distil a dataset under a time limit, score it with fixed students, compare."""
+
+
+for command in COMMANDS:
+    commands.add_command(command)

@@ -1,0 +1,49 @@
+"""``ddbench merge``: join the shards of a set."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Any
+
+import click
+
+from benchmark_adapters import console
+from benchmark_adapters.cli import options, output
+from leaderboard.records import store
+
+
+@click.command("merge")
+@click.argument("shards", nargs=-1, required=True, metavar="RUN [RUN ...]")
+@options.REPEATS
+@options.STUDENTS
+@options.DEVICE
+@options.BACKEND
+@options.DATA
+@options.RUNS
+@options.RECORD_JSON
+@console.DEBUG
+@click.pass_context
+def merge_command(
+    context: click.Context,
+    /,
+    shards: tuple[str, ...],
+    students: str | None,
+    as_json: bool,
+    **request: Any,
+) -> None:
+    """Join the shards that runs with --shard made, and score the set.
+
+    A RUN is a folder, or how its id begins. Exit codes are those of `run`.
+    """
+    from benchmark_adapters.runs.merge import merge
+    from benchmark_adapters.runs.read import find_run
+    from benchmark_adapters.runs.request import Request
+
+    folders = [find_run(run, [request["runs"]]) for run in shards]
+    named = Request(students=options.names(students), **request)
+    with contextlib.redirect_stdout(sys.stderr):
+        folder = merge(folders, output.installed_plugins(), named)
+    record = store.read(folder)
+    output.report_run(record, folder)
+    output.conclude(context, [record], request["runs"], as_json)

@@ -1,0 +1,80 @@
+"""What several commands print, and how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from benchmark_adapters import plugins
+from benchmark_adapters.plugins import Plugins
+from benchmark_adapters.types import one_line
+from leaderboard.analysis import ranking, sections
+from leaderboard.records import store
+from leaderboard.records.record import Record
+from leaderboard.render import tables
+
+MAX_MESSAGE = 5000
+
+
+def installed_plugins() -> Plugins:
+    """Return all plugins; name those that failed on stderr."""
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for results, whatever a plugin prints
+        installed = plugins.build()
+    for line in installed.skipped:
+        click.echo(f"warning: {line}", err=True)
+    return installed
+
+
+def report_run(record: Record, folder: Path) -> None:
+    """Tell on stderr how a run ended and where it lies."""
+    click.echo(f"run: {one_line(folder)}", err=True)
+    if record.model_licence:
+        licence = f"licence of the model {record.model}: {record.model_licence}"
+        click.echo(one_line(licence), err=True)
+    if record.status != "ok":
+        message = one_line(record.message, MAX_MESSAGE)
+        click.echo(f"error: status {record.status}: {message}", err=True)
+
+
+def all_runs(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
+    """Return the folders and records of all runs; name those that can't be read on stderr."""
+    entries, problems = store.entries(roots)
+    conflicts = ranking.conflicts(record for _, record in entries)
+    for line in [*problems, *conflicts]:
+        click.echo(f"warning: {one_line(line)}", err=True)
+    return entries
+
+
+def conclude(
+    context: click.Context, records: Sequence[Record], runs: Path, as_json: bool
+) -> NoReturn:
+    """Show the records, or the table of their track, and exit."""
+    if as_json:
+        documents = [json.loads(record.to_json()) for record in records]
+        click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
+    else:
+        _show_table(records, runs)
+    context.exit(0 if all(record.status == "ok" for record in records) else 1)
+
+
+def _show_table(records: Sequence[Record], runs: Path) -> None:
+    with contextlib.redirect_stdout(sys.stderr):
+        tracks = plugins.build().tracks
+    datasets = {name: track.datasets for name, track in tracks.items()}
+    stored = [record for _, record in all_runs([runs])]
+    shown = sections.build(stored, records[0].track, datasets, published=())
+    click.echo(tables.render(shown, "plain"))
+    ids = {row.record.run_id for section in shown for row in section.rows}
+    for record in records:
+        if record.run_id not in ids:
+            click.echo(
+                f"run {record.run_id} was saved but is hidden from the table: "
+                "another has the same images, recipe and seeds, which count once",
+                err=True,
+            )

@@ -1,0 +1,139 @@
+"""``ddbench rerun``: make a run again and compare."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmark_adapters import console
+from benchmark_adapters.cli import options, output
+from benchmark_adapters.types import one_line
+from leaderboard.records import store
+
+if TYPE_CHECKING:
+    from benchmark_adapters.runs.rerun import Agreement, SeedPair
+    from leaderboard.records.record import Record
+
+
+@click.command("rerun")
+@click.argument("run")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Instead of the RUN's, of which records keep only the last name if it was a path.",
+)
+@click.option("--device", type=options.DEVICES, help="[default: the RUN's]")
+@options.DATA
+@options.RUNS
+@options.JSON
+@console.DEBUG
+@click.pass_context
+def rerun_command(
+    context: click.Context, /, run: str, device: str | None, as_json: bool, **request: Any
+) -> None:
+    """Make a RUN again with its settings and seed; compare.
+
+    RUN is a folder, or how its id begins. Warnings tell what is other here than it was then.
+    Exit code 0: status, images and accuracies are the same; 1: they are not; 2: wrong usage.
+    """
+    from benchmark_adapters.runs import rerun
+    from benchmark_adapters.runs.read import find_run, read_record
+    from benchmark_adapters.runs.request import Request
+
+    folder = find_run(run, [request["runs"]])
+    record = read_record(folder)
+    plugins = output.installed_plugins()
+    named = Request(device=device or rerun.device_of(record), **request)
+    plan = rerun.prepare(folder, record, named, plugins)
+    differences = rerun.environment_diff(record)
+    _tell("warning", differences)
+    _tell("note", [plan.note] if plan.note else [])
+    with contextlib.redirect_stdout(sys.stderr):
+        new_folder = plan.make()
+    new = store.read(new_folder)
+    output.report_run(new, new_folder)
+    later, agreement = rerun.runtime_diff(record, new), rerun.compare(record, new)
+    _tell("warning", later)
+    if new.status == "error" != record.status and record.explicit_options:
+        given = ", ".join(record.explicit_options)
+        advice = f"if one of {given} was a path, give it again by --option KEY=PATH"
+        _tell("note", [f"records keep the last name of a path: {advice}"])
+    if as_json:
+        _print_json(new, agreement, differences + later)
+    else:
+        dataset = plugins.datasets.require(record.dataset)
+        is_same = agreement.images
+        pixels = "" if is_same else rerun.pixel_difference(folder, new_folder, dataset)
+        _print_comparison(record, new, agreement, pixels)
+    context.exit(0 if agreement.is_whole else 1)
+
+
+def _tell(kind: str, lines: Sequence[str]) -> None:
+    for line in lines:
+        click.echo(f"{kind}: {one_line(line)}", err=True)
+
+
+def _print_json(new: Record, agreement: Agreement, differences: list[str]) -> None:
+    document = {
+        "agrees": agreement.is_whole,
+        "images_agree": agreement.images,
+        "accuracies_agree": agreement.accuracies,
+        "differences": differences,
+        "run": new.run_id,
+        "record": json.loads(new.to_json()),
+    }
+    click.echo(json.dumps(document, indent=1))
+
+
+def _print_comparison(record: Record, new: Record, agreement: Agreement, pixels: str) -> None:
+    """Show what is the same in two records, and how the rest differs."""
+    from tabulate import tabulate
+
+    from benchmark_adapters.runs import rerun
+
+    if agreement.status:
+        click.echo(f"status: the same ({new.status})")
+    else:
+        click.echo(f"status: {record.status} then, {new.status} now")
+    click.echo(f"images: {_compared_images(record, new, agreement, pixels)}")
+    if agreement.accuracies is not False:
+        is_none = agreement.accuracies is None
+        click.echo(
+            f"accuracies: {'none to compare' if is_none else f'the same, seeds: {record.n}'}"
+        )
+        return
+    rows = [
+        (pair.student, pair.seed, _percent(pair.before), _percent(pair.after), _change(pair))
+        for pair in rerun.seed_pairs(record, new)
+    ]
+    headers = ["student", "seed", "then %", "now %", "difference"]
+    table = tabulate(rows, headers=headers, disable_numparse=True)
+    click.echo(f"accuracies: differ\n\n{table}")
+
+
+def _compared_images(record: Record, new: Record, agreement: Agreement, pixels: str) -> str:
+    sizes = f"IPC {record.ipc} then, {new.ipc} now"
+    if not (record.images_sha256 and new.images_sha256):
+        return f"no images to compare{'' if agreement.images else f', {sizes}'}"
+    if agreement.images:
+        return f"the same (sha256 {new.images_sha256[:12]})"
+    how = sizes if record.ipc != new.ipc else pixels
+    hashes = f"sha256 {record.images_sha256[:12]} then, {new.images_sha256[:12]} now"
+    return f"differ: {hashes}{how and f'; {how}'}"
+
+
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _change(pair: SeedPair) -> str:
+    if pair.before is None or pair.after is None:
+        return ""
+    return f"{100 * (pair.after - pair.before):+.2f}"

@@ -1,0 +1,23 @@
+"""``ddbench show``: show one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from benchmark_adapters.cli import options
+
+
+@click.command("show")
+@click.argument("run")
+@options.SEVERAL_RUNS
+@click.option("--json", "as_json", is_flag=True, help="Print the record.")
+def show_command(run: str, roots: tuple[Path, ...], as_json: bool) -> None:
+    """Show a RUN: its folder, or how its id begins."""
+    from benchmark_adapters.runs.read import find_run, read_record
+    from leaderboard.render import report
+
+    folder = find_run(run, roots)
+    record = read_record(folder)
+    click.echo(record.to_json().rstrip() if as_json else report.describe(record, folder))

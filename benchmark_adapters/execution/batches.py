@@ -1,0 +1,155 @@
+"""Files of batches, and the distilled set collected from them: class-major and balanced.
+
+Sets may be larger than the memory: never more than `BLOCK` images are held at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from benchmark_adapters.distilled import class_major
+from benchmark_adapters.types import Dataset, DistilledSet
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
+
+# Images that are read at once.
+BLOCK = 1024
+
+
+class CorruptBatchError(Exception):
+    """A file of a batch is not as it was written."""
+
+
+def write_batch(path: Path, images: Array, labels: Array, generated: Array) -> None:
+    """Write one batch, or a whole set, as a safetensors file."""
+    from safetensors.numpy import save_file
+
+    tensors = {"images": np.ascontiguousarray(images), "labels": labels, "generated": generated}
+    save_file(tensors, path)
+
+
+def collect(
+    parts: Sequence[Sequence[Path]], dataset: Dataset, ipc: int | None, path: Path
+) -> DistilledSet:
+    """Write the batches of all ``parts`` of a set to ``path``, and return the set.
+
+    Each class gets as many images as every class has, at most ``ipc``. Parts take turns: the first
+    sampled image of a class is part 0's, the second part 1's. The images stay on disk,
+    memory-mapped.
+
+    Args:
+        parts: for each part of the set, at least one, the files of its batches in order.
+        dataset: of the images.
+        ipc: images per class; None: as many as there are.
+        path: the file to write.
+
+    Raises:
+        CorruptBatchError: a batch can't be read.
+    """
+    columns = [_columns(part, number, len(parts)) for number, part in enumerate(parts)]
+    labels, generated, turns = (np.concatenate(column) for column in zip(*columns, strict=True))
+    chosen = class_major(labels, turns, dataset.num_classes, ipc)
+    row = np.full(len(labels), -1)
+    row[chosen] = np.arange(len(chosen))
+    shape = (len(chosen), dataset.channels, dataset.image_size, dataset.image_size)
+    files = [file for part in parts for file in part]
+    with path.open("wb") as out:
+        start = _write_header(out, shape)
+        images_start = start + 8 * len(chosen)
+        _write_images(out, files, row, images_start, int(np.prod(shape[1:])))
+        out.seek(start)
+        out.write(labels[chosen].astype("<i8").tobytes())
+        out.seek(images_start + int(np.prod(shape)))
+        out.write(generated[chosen].tobytes())
+    images = _mapped(path, shape, images_start)
+    return DistilledSet(images, labels[chosen], dataset.class_names, generated[chosen])
+
+
+def _write_images(out: BinaryIO, files: Sequence[Path], row: Array, start: int, size: int) -> None:
+    """Write the images of ``files`` to their places, ``row`` for each in turn; -1: left out."""
+    position = 0
+    for file in files:
+        for images in _blocks(file):
+            for image, place in zip(images, row[position : position + len(images)], strict=True):
+                if place >= 0:
+                    out.seek(start + int(place) * size)
+                    out.write(image.tobytes())
+            position += len(images)
+
+
+def _columns(files: Sequence[Path], number: int, parts: int) -> tuple[Array, Array, Array]:
+    """Return labels, generated marks and turns of the images of part ``number``.
+
+    An image's turn is the index of the sampled image that it is or copies.
+    """
+    columns = [_read(file, "labels", "generated") for file in files]
+    labels = np.concatenate([np.empty(0, np.int64), *(labels for labels, _ in columns)])
+    generated = np.concatenate([np.empty(0, np.bool_), *(marks for _, marks in columns)])
+    turns = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = labels == label
+        turns[members] = (np.cumsum(generated[members]) - 1) * parts + number
+    return labels, generated, turns
+
+
+def _read(path: Path, *names: str) -> list[Array]:
+    with _opened(path) as file:
+        return [file.get_tensor(name) for name in names]
+
+
+def _blocks(path: Path) -> Iterator[Array]:
+    """Yield the images of a batch, `BLOCK` at a time."""
+    with _opened(path) as file:
+        images = file.get_slice("images")
+        count = images.get_shape()[0]
+        for start in range(0, count, BLOCK):
+            yield images[start : min(start + BLOCK, count)]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise CorruptBatchError(
+            f"the batches on disk are not as they were written: {error}"
+        ) from None
+
+
+def _write_header(out: BinaryIO, shape: tuple[int, ...]) -> int:
+    """Write the header of a safetensors file; return where its data begins.
+
+    The library itself would need all images in memory.
+    """
+    count, size = shape[0], int(np.prod(shape[1:]))
+    tensors = (
+        ("labels", "I64", [count], 8),
+        ("images", "U8", list(shape), size),
+        ("generated", "BOOL", [count], 1),
+    )
+    entries, position = {}, 0
+    for name, dtype, dimensions, length in tensors:
+        end = position + count * length
+        entries[name] = {"dtype": dtype, "shape": dimensions, "data_offsets": [position, end]}
+        position = end
+    header = json.dumps(entries).encode()
+    header += b" " * (-len(header) % 8)
+    out.write(struct.pack("<Q", len(header)) + header)
+    return 8 + len(header)
+
+
+def _mapped(path: Path, shape: tuple[int, ...], offset: int) -> Array:
+    if not shape[0]:
+        return np.empty(shape, np.uint8)
+    return np.memmap(path, np.uint8, "c", offset, shape)

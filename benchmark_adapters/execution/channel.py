@@ -1,0 +1,151 @@
+"""The parent's end of a child process: start it with a job, listen to its events.
+
+A child gets its job as the first line of its stdin. The pipe stays open as a lifeline: when it
+closes, the parent is gone, and the child ends. Events come by a pipe of their own, so that
+whatever the child prints can't be taken for one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from benchmark_adapters.execution.messages import MAX_EVENT
+from benchmark_adapters.execution.process_tree import ProcessTree
+
+# Seconds between two looks at whether a child is still alive.
+POLL = 0.1
+
+
+class UnknownEvent(Exception):
+    """A child wrote something to its event pipe that is no event."""
+
+
+@dataclass
+class Child:
+    """A child process.
+
+    Attributes:
+        events: the descriptor on which it tells its events.
+        unread: the beginning of an event's line.
+        is_done: nothing more will be heard of it.
+    """
+
+    process: subprocess.Popen[bytes]
+    events: int
+    unread: bytes = b""
+    is_done: bool = False
+
+    def lines(self, data: bytes) -> list[bytes]:
+        """Return the lines that ``data`` completes.
+
+        Raises:
+            UnknownEvent: a line has no end.
+        """
+        *lines, self.unread = (self.unread + data).split(b"\n")
+        if len(self.unread) > MAX_EVENT:
+            raise UnknownEvent
+        return lines
+
+    def close(self) -> None:
+        """Close the pipes, which ends a child that still runs."""
+        os.close(self.events)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+
+def start(
+    tree: ProcessTree,
+    module: str,
+    job: msgspec.Struct,
+    environment: Mapping[str, str] | None = None,
+    output: int | None = None,
+) -> Child:
+    """Start ``python -m module`` with ``job``.
+
+    ``output`` is where the child's stdout and stderr go; by default to this process's stderr.
+
+    Raises:
+        OSError: the process can't be started.
+    """
+    events, write_end = os.pipe()
+    try:
+        process = tree.start(
+            [sys.executable, "-P", "-m", module, str(write_end)],
+            environment={**(environment or {}), "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.PIPE,
+            stdout=sys.__stderr__.fileno() if output is None else output,
+            stderr=None if output is None else subprocess.STDOUT,
+            pass_fds=[write_end],
+        )
+    except OSError:
+        os.close(events)
+        raise
+    finally:
+        os.close(write_end)
+    assert process.stdin
+    with contextlib.suppress(BrokenPipeError):  # it died at once, which `listen` finds out
+        process.stdin.write(msgspec.json.encode(job) + b"\n")
+        process.stdin.flush()
+    return Child(process, events)
+
+
+def listen(
+    children: Sequence[Child],
+    deadline: float | None,
+    on_events: Callable[[Child, bytes], None],
+    on_output: Callable[[bytes], None] | None = None,
+    on_poll: Callable[[], None] | None = None,
+) -> None:
+    """Hear events until every child is done or dead, or the deadline has passed.
+
+    Args:
+        children: to listen to.
+        deadline: on the clock of ``time.monotonic``; None: wait without limit.
+        on_events: hears what a child wrote to its event pipe; sets ``is_done`` at the last event.
+        on_output: hears what the children print, where their stdout is a pipe.
+        on_poll: called between two waits.
+    """
+    with selectors.DefaultSelector() as selector:
+        for child in children:
+            selector.register(child.events, selectors.EVENT_READ, child)
+            if child.process.stdout:
+                selector.register(child.process.stdout, selectors.EVENT_READ)
+        while running := [child for child in children if not child.is_done]:
+            remaining = POLL if deadline is None else deadline - time.monotonic()
+            if remaining <= 0:
+                return
+            dead = [child for child in running if child.process.poll() is not None]
+            timeout = 0 if dead else min(remaining, POLL)
+            ready = [(key.fd, key.data) for key, _ in selector.select(timeout)]
+            for descriptor, child in ready:
+                data = os.read(descriptor, 65536)
+                if not data:
+                    selector.unregister(descriptor)
+                elif child is not None:
+                    on_events(child, data)
+                elif on_output:
+                    on_output(data)
+            heard = {descriptor for descriptor, _ in ready}
+            for child in dead:
+                child.is_done |= child.events not in heard
+            if on_poll:
+                on_poll()
+
+
+def unread(descriptor: int) -> Iterator[bytes]:
+    """Yield what was written to a pipe last and not read yet."""
+    os.set_blocking(descriptor, False)
+    with contextlib.suppress(BlockingIOError):
+        while data := os.read(descriptor, 65536):
+            yield data

@@ -1,0 +1,90 @@
+"""The child's end of a channel: read the job, send events, end when the parent is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from benchmark_adapters.execution.messages import Ended, Event, Failed
+from benchmark_adapters.execution.process_tree import RUN_TAG_ENV, kill_children, kill_tagged
+from benchmark_adapters.types import UserError, one_line
+
+# Environment variables: bytes of private memory that the process may use; print tracebacks.
+MEMORY_ENV = "DDBENCH_MEMORY"
+DEBUG_ENV = "DDBENCH_DEBUG"
+
+J = TypeVar("J", bound=msgspec.Struct)
+Send = Callable[[Event], None]
+
+
+def serve(job_type: type[J], work: Callable[[J, Send], None]) -> None:
+    """Do the job that the parent wrote to stdin; ``sys.argv[1]`` is the descriptor for events."""
+    events = os.fdopen(int(sys.argv[1]), "wb", buffering=0)
+    os.set_inheritable(events.fileno(), False)
+    lifeline = os.fdopen(os.dup(0), "rb")
+    job = msgspec.json.decode(lifeline.readline(), type=job_type)
+    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    owner = os.getpid()
+
+    def send(event: Event) -> None:
+        if os.getpid() != owner:  # a fork of plugin code came back here
+            os._exit(0)
+        line = memoryview(msgspec.json.encode(event) + b"\n")
+        while line:  # a pipe may take less than everything
+            line = line[events.write(line) :]
+
+    work(job, send)
+    kill_children()
+    send(Ended())
+
+
+def _end_with_parent(lifeline: Any) -> None:
+    lifeline.read()
+    kill_children()
+    kill_tagged(os.environ[RUN_TAG_ENV])
+    os.killpg(0, signal.SIGKILL)
+
+
+def serve_limited(job_type: type[J], work: Callable[[J, Send], None]) -> None:
+    """Do as `serve` within a limit of memory; whatever ``work`` raises becomes an event."""
+    serve(job_type, guarded(work))
+
+
+def guarded(work: Callable[[J, Send], None]) -> Callable[[J, Send], None]:
+    """Return ``work`` so that it raises nothing, and sends a `Failed` event instead."""
+
+    def guarded_work(job: J, send: Send) -> None:
+        if allowed := os.environ.get(MEMORY_ENV):
+            _limit_memory(int(allowed))
+        try:
+            work(job, send)
+        except UserError as error:
+            send(Failed("user", str(error)))
+        except MemoryError:
+            send(Failed("memory", "MemoryError"))
+        except Exception as error:  # files that others sent may cause any
+            if DEBUG_ENV in os.environ:
+                traceback.print_exc()
+            send(Failed("exception", one_line(f"{type(error).__name__}: {error}")))
+
+    return guarded_work
+
+
+def _limit_memory(allowed: int) -> None:
+    """Limit private memory, so that libraries which are only mapped don't count."""
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    soft = allowed if hard == resource.RLIM_INFINITY else min(allowed, hard)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

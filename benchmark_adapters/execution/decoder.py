@@ -1,0 +1,29 @@
+"""The child process that parses files which others sent. It does nothing else.
+
+It writes a native set into a folder of its own, and neither trains nor writes to the store. The
+parent's end is `benchmark_adapters.execution.sandbox.decode`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmark_adapters import plugins
+from benchmark_adapters.execution import child
+from benchmark_adapters.execution.child import Send
+from benchmark_adapters.execution.messages import DecodeJob
+from benchmark_adapters.formats import native
+from benchmark_adapters.types import resolve
+
+
+def decode(job: DecodeJob, send: Send) -> None:
+    """Read the job's file and write what is in it as a native set."""
+    installed = plugins.build()
+    dataset = installed.datasets.require(job.dataset)
+    reader = resolve(installed.formats.require(job.format).read)
+    distilled = reader(Path(job.path), dataset)
+    native.write({dataset.name: (dataset, distilled)}, Path(job.output))
+
+
+if __name__ == "__main__":
+    child.serve_limited(DecodeJob, decode)

@@ -1,0 +1,111 @@
+"""The child process that checks a native set and trains students on it.
+
+The parent's end is `benchmark_adapters.execution.sandbox.score`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark_adapters import datasets, plugins
+from benchmark_adapters.checks.content import inspect
+from benchmark_adapters.execution import child, devices
+from benchmark_adapters.execution.child import Send
+from benchmark_adapters.execution.messages import Checked, ScoreJob, ScoringStarted, SeedScored
+from benchmark_adapters.formats import native
+from benchmark_adapters.plugins import Plugins
+from benchmark_adapters.types import Dataset, DistilledSet, UserError
+from leaderboard.records.record import Finding
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
+
+
+def score(job: ScoreJob, send: Send) -> None:
+    """Check the job's set; unless that finds errors, train its students."""
+    installed = plugins.build()
+    dataset = installed.datasets.require(job.dataset)
+    distilled = native.read(Path(job.images), dataset)
+    findings = _check(job, distilled, dataset)
+    size = len(distilled.labels), distilled.ipc, str(distilled.images.dtype)
+    send(Checked(findings, *size))
+    is_unfit = job.is_untrusted and any(finding.level == "error" for finding in findings)
+    if job.seeds and not is_unfit:
+        _train(job, installed, distilled, dataset, send)
+
+
+def _check(job: ScoreJob, distilled: DistilledSet, dataset: Dataset) -> list[Finding]:
+    """Run all checks; that of the class order only if no other finds an error."""
+    findings = list(inspect(distilled, dataset))
+    if not job.probes_order or any(finding.level == "error" for finding in findings):
+        return findings
+    try:
+        real = _training_images(job, dataset)
+    except UserError as error:
+        text = f"class order not checked: {error}"
+        return [*findings, Finding("note", "class-order-unchecked", text)]
+    from benchmark_adapters.checks import class_order  # imports torch
+
+    classifier = class_order.classifier(dataset, real, devices.resolve(job.device))
+    return [*findings, class_order.probe(distilled, dataset, classifier)]
+
+
+def _training_images(job: ScoreJob, dataset: Dataset) -> tuple[Array, Array]:
+    """Return those of the track, or else the bundled ones."""
+    try:
+        return datasets.load(dataset, "train", _folder(job), job.bundled)
+    except UserError:
+        if dataset.bundled is None:
+            raise
+        return datasets.load(dataset, "train", bundled=True)
+
+
+def _train(
+    job: ScoreJob, installed: Plugins, distilled: DistilledSet, dataset: Dataset, send: Send
+) -> None:
+    import torch
+
+    from benchmark_adapters.execution import progress
+    from benchmark_adapters.scoring import evaluate
+    from benchmark_adapters.scoring.seed_cache import SeedCache
+
+    recipe, device = installed.recipes.require(job.recipe), devices.resolve(job.device)
+    send(ScoringStarted(device, torch.get_num_threads()))
+    test = datasets.load(dataset, "test", _folder(job), job.bundled)
+    cache = SeedCache(Path(job.cache)) if job.cache else None
+    for name in job.students:
+        student = installed.students.require(name)
+        with progress.scoring(name, recipe, len(job.seeds)) as report:
+            results = evaluate.score(
+                distilled,
+                test,
+                dataset,
+                recipe,
+                student,
+                job.seeds,
+                device,
+                report,
+                cache=cache,
+                backend=job.backend,
+            )
+            for result in results:
+                send(
+                    SeedScored(
+                        name,
+                        result.accuracy,
+                        result.confusion,
+                        result.seconds,
+                        result.backend,
+                        result.fallback,
+                        result.cache_key,
+                    )
+                )
+
+
+def _folder(job: ScoreJob) -> Path | None:
+    return Path(job.data) if job.data else None
+
+
+if __name__ == "__main__":
+    child.serve_limited(ScoreJob, score)

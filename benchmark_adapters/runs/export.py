@@ -1,0 +1,70 @@
+"""Write the images of runs in another format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark_adapters import datasets
+from benchmark_adapters.formats import native
+from benchmark_adapters.plugins import Plugins
+from benchmark_adapters.runs.submissions import of_run
+from benchmark_adapters.types import Dataset, DistilledSet, Format, UserError, resolve
+from leaderboard.files import new_folder
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
+
+
+def export(
+    folders: Sequence[Path],
+    file_format: Format,
+    plugins: Plugins,
+    output: Path,
+    with_truth: bool = False,
+    data: Path | None = None,
+) -> list[Path]:
+    """Write the images of the runs in ``folders``, one run for each dataset; return the files.
+
+    Args:
+        folders: of the runs.
+        file_format: to write.
+        plugins: the installed ones.
+        output: a new or empty folder.
+        with_truth: also write the real test images.
+        data: folder of the real datasets.
+
+    Raises:
+        UserError: two runs are of one dataset, ``output`` is not empty, or the format can't hold
+            the images.
+    """
+    sets: dict[str, tuple[Dataset, DistilledSet]] = {}
+    tests: dict[str, tuple[Dataset, tuple[Array, Array]]] = {}
+    if with_truth and file_format.write_truth is None:
+        raise UserError(
+            f"format {file_format.name} has no files of real test images; leave out --truth"
+        )
+    for folder in folders:
+        record = of_run(folder).record
+        assert record
+        dataset = plugins.datasets.require(record.dataset)
+        if dataset.name in sets:
+            raise UserError(
+                f"{folder}: another run of {dataset.name} is given already; "
+                "export them to folders of their own"
+            )
+        sets[dataset.name] = dataset, native.read(folder, dataset)
+        if with_truth:
+            bundled = plugins.tracks.require(record.track).bundled_data
+            tests[dataset.name] = dataset, datasets.load(dataset, "test", data, bundled)
+    try:
+        with new_folder(output) as scratch:
+            resolve(file_format.write)(sets, scratch)
+            if file_format.write_truth and with_truth:
+                resolve(file_format.write_truth)(tests, scratch)
+    except FileExistsError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"{output} can't be written: {error.strerror or error}") from None
+    return sorted(file for file in output.rglob("*") if file.is_file())

@@ -1,0 +1,252 @@
+"""The record of a run: from its plan, from what the source gave, and from the scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from benchmark_adapters import datasets, environment
+from benchmark_adapters.runs.redaction import option_value, redact_paths, redacted
+from benchmark_adapters.runs.request import ScoringPlan
+from benchmark_adapters.runs.sources.production import Making, Production
+from benchmark_adapters.scoring.seed_cache import Score, SeedResult
+from benchmark_adapters.types import one_line
+from leaderboard.analysis import stats
+from leaderboard.records import store
+from leaderboard.records.record import Reason, Record, ScoringRuntime, Seconds
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
+
+MAX_MESSAGE = 5000
+
+
+def draft(
+    plan: ScoringPlan, folder: Path, production: Production, test: tuple[Array, Array]
+) -> Record:
+    """Return the record as it stands before scoring; ``test`` are the real test images."""
+    making, distilled = production.making, production.distilled
+    ipc = distilled.ipc if distilled else 0
+    status, message = _verdict(production, ipc)
+    reasons = _deviations(plan, making, status, ipc, len(test[0]))
+    commit, has_changes = environment.commit()
+    shard, shards = making.shard
+    record = Record(
+        run_id=store.run_id(folder),
+        status=status,
+        message=one_line(redact_paths(message), MAX_MESSAGE),
+        failed_stage=production.stage if status in ("invalid", "error") else None,
+        interrupted=production.interrupted,
+        track=plan.track.name,
+        dataset=plan.dataset.name,
+        method=making.method,
+        options={name: option_value(value) for name, value in making.options.items()},
+        explicit_options=[_explicit(text) for text in making.explicit_options],
+        seed=making.seed,
+        recipe=plan.recipe.name,
+        recipe_sha256=plan.recipe.sha256,
+        student=plan.students[0].name,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        ipc=ipc,
+        ipc_asked=making.ipc_requested,
+        repeats=len(plan.seeds),
+        processes=making.processes,
+        shard=f"{shard}/{shards}" if shards > 1 else None,
+        category=f"IPC {ipc}" if len(plan.track.ipc) > 1 else "",
+        generated_per_class=distilled.generated_per_class if distilled else 0.0,
+        sampled=making.sampled,
+        images_per_second=_rate(making),
+        seconds=Seconds(making.load, making.generate, None, making.time_limit),
+        images_sha256=distilled.sha256 if distilled else None,
+        data_sha256=datasets.digest(*test),
+        uses_real_data=making.used_real_data,
+        comparable=not reasons,
+        not_comparable_because=reasons,
+        limit_enforced=making.limit_enforced,
+        origin=making.origin,
+        hardware=environment.hardware(),
+        versions=environment.versions(),
+        commit=commit,
+        dirty=has_changes,
+    )
+    return _with_report(record, making)
+
+
+def _with_report(record: Record, making: Making) -> Record:
+    """Add what the method reported."""
+    report = making.report
+    gpu = {"gpu": report.gpu, "gpus": report.gpus}
+    timing = {
+        "prompts_encoded": report.prompts_encoded,
+        "prompts_seconds": report.prompts_seconds,
+    }
+    return replace(
+        record,
+        device=report.device,
+        model=redacted(report.model),
+        model_sha256=report.model_sha256,
+        model_trained_on=redacted(report.model_trained_on),
+        model_licence=redacted(report.model_licence),
+        batch=report.batch,
+        threads=report.threads,
+        hardware=record.hardware | _known(gpu),
+        metadata=redacted(report.metadata) | _known(timing),
+    )
+
+
+def _known(values: Mapping[str, str | int | float | None]) -> dict[str, str | int | float]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _explicit(text: str) -> str:
+    name, _, value = text.partition("=")
+    return f"{name}={option_value(value)}"
+
+
+def _rate(making: Making) -> float | None:
+    return making.sampled / making.generate if making.sampled and making.generate else None
+
+
+def _verdict(production: Production, ipc: int) -> tuple[str, str]:
+    """Return status and message."""
+    making, end, message = production.making, production.end, production.message
+    if end in ("invalid", "error"):
+        return end, message
+    if production.stage == "reading" and end == "done":  # the checks judge it
+        return "ok", ""
+    requested = making.ipc_requested
+    is_whole_shard = making.shard[1] > 1 and end == "done"  # a shard may have nothing to make
+    if is_whole_shard or (ipc and (requested is None or ipc >= requested)):
+        return "ok", "; ".join(production.notes)
+    wanted = "images of every class" if requested is None else f"{requested} images per class"
+    if end == "limit" and ipc:
+        return "timeout", f"{ipc} of {wanted} by the limit"
+    if end == "limit":
+        return "timeout", f"{message} before one round of {wanted} was complete"
+    if ipc:
+        return "invalid", f"the method ended after {ipc} of {wanted}"
+    return "invalid", f"the method ended without {wanted}"
+
+
+def _deviations(
+    plan: ScoringPlan, making: Making, status: str, ipc: int, tested: int
+) -> list[Reason]:
+    """Return in what the run differs from its track; empty: it is comparable."""
+    track, limit = plan.track, making.time_limit
+    shard, shards = making.shard
+    if shards > 1:
+        return [Reason("shard", f"shard {shard} of {shards}")]
+    repeats, student = len(plan.seeds), plan.students[0].name
+    ipc_rule = " or ".join(map(str, track.ipc))
+    checks = [
+        (status != "ok", "status", f"status {status}"),
+        (
+            limit is not None and limit != track.time_limit,
+            "time-limit",
+            f"limit {limit:g} s instead of {track.time_limit:g} s" if limit is not None else "",
+        ),
+        (
+            bool(track.ipc) and ipc not in track.ipc,
+            "ipc",
+            f"IPC {ipc} instead of {ipc_rule}",
+        ),
+        (
+            repeats < track.repeats,
+            "repeats",
+            f"{repeats} repeats instead of {track.repeats}",
+        ),
+        (
+            plan.recipe.name != track.recipe,
+            "recipe",
+            f"recipe {plan.recipe.name} instead of {track.recipe}",
+        ),
+        (student != plan.recipe.student, "student", f"student {student}"),
+        (
+            tested != plan.dataset.test_size,
+            "test-images",
+            f"{tested} test images instead of {plan.dataset.test_size}",
+        ),
+    ]
+    reasons = [Reason(code, text) for differs, code, text in checks if differs]
+    inherited = [reason for reason in making.deviations if reason not in reasons]
+    return [*inherited, *reasons]
+
+
+def with_scores(
+    record: Record,
+    plan: ScoringPlan,
+    results: Mapping[str, Sequence[SeedResult]],
+    runtime: ScoringRuntime,
+) -> Record:
+    """Add the accuracies of the first student, and those of the others beside them."""
+    first, *others = (list(results.get(student.name, ())) for student in plan.students)
+    if not first:
+        return record
+    score = Score.of(first)
+    mean, std, interval = stats.summary(score.accuracies)
+    every = [result for student in (first, *others) for result in student]
+    names = [student.name for student in plan.students[1:]]
+    return replace(
+        record,
+        seeds=list(plan.seeds[: len(first)]),
+        accuracies=score.accuracies,
+        accuracy_mean=mean,
+        accuracy_std=std,
+        accuracy_ci95=interval,
+        confusion=score.confusion,
+        other_students={
+            name: [result.accuracy for result in student]
+            for name, student in zip(names, others, strict=True)
+        },
+        seconds=replace(record.seconds, evaluate=sum(result.seconds for result in every)),
+        device=record.device or runtime.device,
+        scoring=runtime,
+    )
+
+
+def invalid(record: Record, message: str) -> Record:
+    """Return the record of a set in which a check found errors."""
+    status = Reason("status", "status invalid")
+    return replace(
+        record,
+        status="invalid",
+        message=one_line(redact_paths(message), MAX_MESSAGE),
+        failed_stage="checking",
+        comparable=False,
+        not_comparable_because=[*_without_status(record), status],
+    )
+
+
+def unscored(record: Record, problem: str, finished: int, interrupted: bool) -> Record:
+    """Return the record of a set whose scoring ended early; the images and seeds are kept."""
+    after = f" after {finished} seeds" if finished else ""
+    return replace(
+        record,
+        status="error",
+        message=f"scoring failed{after}, the images are kept: {redact_paths(one_line(problem))}",
+        failed_stage="scoring",
+        interrupted=interrupted,
+        comparable=False,
+        not_comparable_because=[Reason("status", "status error")],
+    )
+
+
+def _without_status(record: Record) -> list[Reason]:
+    return [reason for reason in record.not_comparable_because if reason.code != "status"]
+
+
+def manifest(record: Record, description: dict[str, object]) -> bytes:
+    """Return the content of ``manifest.json``: the images' description and how they were made."""
+    content = {
+        **description,
+        "method": record.method,
+        "options": record.options,
+        "model": record.model,
+        "seed": record.seed,
+    }
+    return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"

@@ -1,0 +1,92 @@
+"""A distilled set that a method makes now, under the time limit."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from benchmark_adapters.execution import devices, progress, supervisor
+from benchmark_adapters.execution.messages import MethodJob
+from benchmark_adapters.execution.process_tree import signals_blocked
+from benchmark_adapters.execution.supervisor import Outcome, ProcessJob
+from benchmark_adapters.runs.request import SamplingPlan
+from benchmark_adapters.runs.sources.production import Making, Production, collected
+from leaderboard.records.record import Origin
+
+
+@dataclass(frozen=True)
+class MethodSource:
+    """A method that samples images under the track's time limit.
+
+    ``reruns`` is the id of the run that this one repeats, if any.
+    """
+
+    plan: SamplingPlan
+    reruns: str | None = None
+    is_untrusted: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.plan.method.name
+
+    def produce(self, folder: Path) -> Production:
+        plan = self.plan
+        title = f"{plan.track.name} / {plan.dataset.name} / {plan.method.name}"
+        with progress.sampling(title, plan.ipc, plan.time_limit) as report:
+            outcome = supervisor.supervise(
+                jobs(plan),
+                plan.time_limit,
+                folder,
+                lambda outcome: report(outcome.ipc * plan.processes),
+            )
+        with signals_blocked():
+            production = collected(self._making(outcome), outcome, plan.dataset, plan.ipc, folder)
+            shutil.rmtree(folder / "batches", ignore_errors=True)
+        return production
+
+    def _making(self, outcome: Outcome) -> Making:
+        plan = self.plan
+        return Making(
+            method=plan.method.name,
+            seed=plan.seed,
+            ipc_requested=plan.ipc,
+            time_limit=plan.time_limit,
+            options=plan.options,
+            explicit_options=plan.explicit_options,
+            processes=plan.processes,
+            shard=plan.shard,
+            load=outcome.load,
+            generate=outcome.generate,
+            sampled=outcome.sampled,
+            used_real_data=outcome.used_real_data,
+            report=outcome.report,
+            origin=Origin(reruns=self.reruns),
+        )
+
+
+def jobs(plan: SamplingPlan) -> list[ProcessJob]:
+    """Return the job of each process of a run.
+
+    Process r of shard I of N makes part r * N + I, so that shards take turns as processes do.
+    """
+    shard, shards = plan.shard
+    job = MethodJob(
+        method=plan.method.name,
+        track=plan.track.name,
+        dataset=plan.dataset.name,
+        seed=plan.seed,
+        device=plan.device,
+        ipc=plan.ipc,
+        options=dict(plan.options),
+        data=str(plan.data.absolute()) if plan.data else None,
+        bundled=plan.track.bundled_data,
+        real_data=plan.track.real_data,
+        parts=shards * plan.processes,
+    )
+    return [
+        ProcessJob(msgspec.structs.replace(job, part=rank * shards + shard), environment)
+        for rank, environment in enumerate(devices.environments(plan.device, plan.processes))
+    ]

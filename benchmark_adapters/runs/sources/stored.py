@@ -1,0 +1,120 @@
+"""Distilled sets that exist already: files that others sent, and the images of runs."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from benchmark_adapters.execution import sandbox
+from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
+from benchmark_adapters.formats import native
+from benchmark_adapters.runs.sources.production import Making, Production, report_of
+from benchmark_adapters.types import Dataset, UserError
+from leaderboard.records.record import Origin, Record
+
+# Deviations that a new score of a run's images decides anew.
+OF_SCORING = ("status", "time-limit", "ipc", "repeats", "recipe", "student", "test-images")
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A file or folder that others sent, in a format; ``name`` is the team's."""
+
+    name: str
+    path: Path
+    format: str
+    dataset: Dataset
+    seed: int
+    time_limit: float
+    limits: Limits
+    is_untrusted: bool = True
+
+    def produce(self, folder: Path) -> Production:
+        making = Making(
+            method=self.name,
+            seed=self.seed,
+            time_limit=self.time_limit,
+            limit_enforced=False,
+            origin=Origin("file", file=self.path.name, format=self.format),
+        )
+        return _decoded(making, self, self.dataset, self.limits, folder)
+
+
+@dataclass(frozen=True)
+class RunSource:
+    """The images of an existing run, to be scored again."""
+
+    path: Path
+    record: Record
+    dataset: Dataset
+    limits: Limits
+    format: str = "native"
+
+    @property
+    def name(self) -> str:
+        return self.record.method
+
+    @property
+    def is_untrusted(self) -> bool:
+        """A method may make what it likes; a set from a file stays one."""
+        return not self.record.limit_enforced
+
+    def produce(self, folder: Path) -> Production:
+        record = self.record
+        origin = replace(record.origin, kind="run", run_id=record.run_id, reruns=None)
+        deviations = [
+            reason for reason in record.not_comparable_because if reason.code not in OF_SCORING
+        ]
+        making = Making(
+            method=record.method,
+            seed=record.seed,
+            ipc_requested=record.ipc_asked,
+            time_limit=record.seconds.limit,
+            limit_enforced=record.limit_enforced,
+            options=record.options,
+            explicit_options=tuple(record.explicit_options),
+            load=record.seconds.load or 0.0,
+            generate=record.seconds.generate or 0.0,
+            sampled=record.sampled,
+            used_real_data=record.uses_real_data,
+            report=report_of(record),
+            origin=origin,
+            deviations=tuple(deviations),
+        )
+        production = _decoded(making, self, self.dataset, self.limits, folder)
+        is_late = record.status == "timeout" and production.end == "done"
+        return replace(production, end="limit") if is_late else production
+
+
+class _Stored(Protocol):
+    """A set that exists already."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def format(self) -> str: ...
+
+
+def _decoded(
+    making: Making, stored: _Stored, dataset: Dataset, limits: Limits, folder: Path
+) -> Production:
+    """Decode a set in a process of its own, into a folder of its own."""
+    log = f"read from {stored.path.name}\n"
+    (folder / "log.txt").write_text(log, encoding="utf-8", errors="replace")
+    decoded = folder / "decoded"
+    decoded.mkdir()
+    try:
+        sandbox.decode(stored.path, stored.format, dataset.name, decoded, limits)
+        distilled = native.read(decoded, dataset)
+        (decoded / native.IMAGES).rename(folder / native.IMAGES)
+    except UserError as error:
+        message = str(error).replace(f"{decoded}/", "").replace(f"{stored.path.parent}/", "")
+        return Production(making, None, "invalid", message, "reading")
+    except SandboxFailed as error:
+        return Production(making, None, "error", f"reading failed: {error}", "reading")
+    finally:
+        shutil.rmtree(decoded, ignore_errors=True)
+    return Production(making, distilled, "done", stage="reading")

@@ -1,0 +1,30 @@
+"""Images without a model, and a long sleep."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+CLASSES = 10
+
+
+def fall_asleep():
+    """Longer than any test waits; ASLEEP names a file by which a test knows of it."""
+    if "ASLEEP" in os.environ:
+        Path(os.environ["ASLEEP"]).touch()
+    time.sleep(3600)
+
+
+def images(per_class=1, value=100):
+    labels = np.tile(np.arange(CLASSES), per_class)
+    return np.full((len(labels), 1, 28, 28), value, np.uint8), labels
+
+
+def images_of(task):
+    yield from (images(value=index) for index in range(task.ipc))
+
+
+def noise(source, label=None):
+    labels = np.arange(CLASSES) if label is None else np.array([label])
+    return source.integers(0, 256, (len(labels), 1, 28, 28), dtype=np.uint8), labels

@@ -1,0 +1,45 @@
+"""The harness's clock, which tests put forward."""
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from benchmark_adapters.execution import channel, supervisor
+
+
+class Clock:
+    """A clock that reaches the limit at a known batch on every machine, so that nobody waits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        self.go()
+        self._take = supervisor._Run.take
+        fake = SimpleNamespace(monotonic=lambda: time.monotonic() + self.ahead)
+        monkeypatch.setattr(supervisor, "time", fake)
+        monkeypatch.setattr(channel, "time", fake)
+        clock = self
+
+        def take(run, worker, event):
+            clock._take(run, worker, event)
+            if clock._condition(run.workers):
+                clock.ahead += 1e6
+
+        monkeypatch.setattr(supervisor._Run, "take", take)
+
+    def go(self) -> None:
+        """Stop jumping: from now on it is an ordinary clock."""
+        self._condition: Callable[[list[supervisor.Worker]], bool] = lambda workers: False
+
+    def jump_after(self, rounds: int) -> None:
+        """Jump past the limit of each run once a process of it has yielded so many batches."""
+        self.jump_when(lambda workers: any(has_yielded(worker, rounds) for worker in workers))
+
+    def jump_when(self, condition: Callable[[list[supervisor.Worker]], bool]) -> None:
+        """Jump once ``condition`` holds for the run's processes, after one of their events."""
+        self._condition = condition
+
+
+def has_yielded(worker: supervisor.Worker, batches: int) -> bool:
+    return len(worker.outcome.batches) == batches

@@ -1,0 +1,64 @@
+"""Work of child processes, done in this process: importing torch takes longer than most of it."""
+
+import contextlib
+import time
+from pathlib import Path
+
+import msgspec
+
+from benchmark_adapters.execution import child, decoder, messages, sandbox, scorer, supervisor, worker
+
+WORK = {sandbox.DECODER: decoder.decode, sandbox.SCORER: scorer.score}
+
+
+def run(module, job, limits, on_event):
+    """Stand for `sandbox.run`, without limits. Jobs and events still go through JSON."""
+    failures = []
+
+    def send(event):
+        event = msgspec.json.decode(msgspec.json.encode(event), type=messages.SandboxEvent)
+        if isinstance(event, messages.Failed):
+            failures.append(event)
+        else:
+            on_event(event)
+
+    work = child.guarded(WORK[module])
+    work(msgspec.json.decode(msgspec.json.encode(job), type=type(job)), send)
+    for failure in failures:
+        if failure.cause == "user":
+            raise sandbox.UserError(failure.text)
+        raise sandbox.SandboxFailed(failure.cause, f"its process broke down with {failure.text}")
+
+
+class Stopped(BaseException):
+    """Stop a method; it is no Exception, so the worker doesn't report it as the method's error."""
+
+
+def supervise(jobs, limit, folder, on_batch=lambda outcome: None):
+    """Stand for `supervisor.supervise`, one job after another, without a limit."""
+    (folder / "batches").mkdir()
+    outcomes, began = [], time.monotonic()
+    for one in jobs:
+        outcomes.append(supervisor.Outcome())
+        job = msgspec.structs.replace(
+            one.job, batches=str(folder / "batches"), limit=limit, deadline=began + limit
+        )
+        with contextlib.suppress(Stopped):
+            _execute(job, outcomes[-1], began, folder / "batches", on_batch)
+    (folder / "log.txt").write_text("")
+    return supervisor.joined(outcomes, jobs[0].job.ipc is None)
+
+
+def _execute(job, outcome, began: float, batches: Path, on_batch) -> None:
+    def send(event):
+        event = msgspec.json.decode(msgspec.json.encode(event), type=messages.MethodEvent)
+        supervisor.record_event(outcome, event, time.monotonic() - began, batches)
+        try:
+            if isinstance(event, messages.BatchWritten):
+                on_batch(outcome)
+        except supervisor.StopSampling:
+            outcome.end = "done"
+            raise Stopped from None
+
+    worker.execute(job, send)
+    send(messages.Ended())

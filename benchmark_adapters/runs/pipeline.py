@@ -18,7 +18,7 @@ from benchmark_adapters.execution.supervisor import INTERRUPTED, Job, Outcome, s
 from benchmark_adapters.formats import native
 from benchmark_adapters.runs import progress
 from benchmark_adapters.runs.request import Plan
-from benchmark_adapters.scoring.seed_cache import Kept, Result, Score
+from benchmark_adapters.scoring.seed_cache import Score, SeedCache, SeedResult
 from benchmark_adapters.types import DistilledSet, UserError, one_line
 from leaderboard.analysis import stats
 from leaderboard.records import store
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from benchmark_adapters.types import Array
 
-Results = dict[str, list[Result]]  # by student; of each seed that is finished
+Results = dict[str, list[SeedResult]]  # by student; of each seed that is finished
 
 
 def run(todo: Plan) -> Path:
@@ -44,7 +44,7 @@ def run(todo: Plan) -> Path:
 def complete(todo: Plan, make: Callable[[Path], Outcome]) -> Path:
     """A run whose rounds ``make`` puts into the folder that it is given; raises as `run`."""
     test = datasets.load(todo.dataset, "test", todo.data, todo.track.bundled_data)
-    kept = Kept(todo.runs / ".unfinished")
+    kept = SeedCache(todo.runs / ".unfinished")
     try:
         with store.new_run(
             todo.runs, todo.track.name, todo.dataset.name, folder_name(todo.method.name)
@@ -73,7 +73,7 @@ def sampled(todo: Plan, folder: Path) -> Outcome:
 
 
 def _finished(
-    todo: Plan, folder: Path, outcome: Outcome, test: tuple[Array, Array], kept: Kept
+    todo: Plan, folder: Path, outcome: Outcome, test: tuple[Array, Array], kept: SeedCache
 ) -> Record:
     """The set and its score, from the rounds of ``outcome``; the images, and the score of each finished seed, are kept whatever happens."""
     record: Record | None = None
@@ -268,7 +268,7 @@ def _is_scored(record: Record, todo: Plan) -> bool:
 
 
 def _score(
-    todo: Plan, distilled: DistilledSet, test: tuple[Array, Array], kept: Kept, results: Results
+    todo: Plan, distilled: DistilledSet, test: tuple[Array, Array], kept: SeedCache, results: Results
 ) -> None:
     """Adds the result of each seed to those of its student."""
     from benchmark_adapters.scoring.evaluate import score  # imports torch

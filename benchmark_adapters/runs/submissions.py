@@ -151,7 +151,7 @@ def score(
         else {"file": one_line(one.path.name), "format": one.format}
     )
     if checkout:
-        official.script(checkout)
+        official.find_script(checkout)
         facts["official"] = _official(
             one, [todo.dataset for todo in plans], request, host, limits, checkout
         )
@@ -245,7 +245,8 @@ def _official(
         try:
             for dataset in chosen:
                 custody.ask(JUDGE, {**job, "dataset": dataset.name}, limits.seconds, limits.bytes())
-            return official.score(checkout, folders, limits.seconds) | {"datasets": list(truth)}
+            result = official.score(checkout, folders, limits.seconds)
+            return asdict(result) | {"datasets": list(truth)}
         except (custody.Ended, UserError) as error:
             return {"error": harness.without_folders(str(error)), "datasets": list(truth)}
 

@@ -14,7 +14,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from benchmark_adapters import recipe_hashes
 from benchmark_adapters.budget import Budget as Budget
+from benchmark_adapters.errors import UserError as UserError
+from benchmark_adapters.errors import one_line as one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,16 +31,6 @@ Split = Literal["train", "test"]
 # Mean and standard deviation per channel, for pixels in [0, 1].
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class UserError(Exception):
-    """Something the user can mend. The command line prints it as one line."""
-
-
-def one_line(text: object, most: int = 500) -> str:
-    """``text``, for example an exception, without line breaks and control characters, cut to ``most`` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    return line if len(line) <= most else f"{line[:most]} [...]"
 
 
 def resolve(target: F | str) -> F:
@@ -91,47 +84,66 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a student is trained and scored. Frozen: a changed recipe is a new version under a new name.
+    """How a student is trained before it is tested.
+
+    Recipes are frozen: a changed recipe is a new version under a new name.
 
     Attributes:
-        student: the network (`benchmark_adapters.scoring.evaluate.students.build`), ``width`` its channels, None its own default.
-        steps: optimizer steps, whatever the number of images; or None and
-        epochs: the epoch argument, of which ``schedule`` says how many epochs it means.
-        schedule: ``one-cycle`` (learning rate up to ``lr`` and down to 0 over all steps), ``rebuild-halfway``
-            (``epochs + 1`` epochs; after the epoch of index ``epochs // 2 + 1`` the rate is divided by 10 and
-            the optimizer built anew, so its momentum is lost) or ``step-halfway`` (``epochs`` epochs; after half of
-            them the rate is divided by 10).
-        augment: ``dsa`` (`benchmark_adapters.scoring.dsa.augment` on every batch), ``dsa-aligned`` (the same with
-            ``align_corners``), ``shift`` (by up to 2 pixels) or ``none``.
-        normalisation: (dataset, mean, std) where the recipe has other numbers than the dataset.
+        student: name of the network that the recipe trains by default.
+        batch_size: images per optimizer step.
+        lr: the highest learning rate.
+        schedule: ``one-cycle`` raises the learning rate to ``lr`` and lowers it to 0 over ``steps``
+            steps (Smith & Topin, arXiv 1708.07120). ``step`` trains for ``epochs`` epochs and
+            divides the learning rate by 10 once, after the epoch ``lr_drop_after``.
+        augment: applied to every batch: ``dsa`` (`benchmark_adapters.dsa.augment`), ``dsa-aligned``
+            (the same with ``align_corners``), ``shift`` (by up to 2 pixels) or ``none``.
+        width: channels of the student's layers; None: the student's default.
+        steps: one-cycle: optimizer steps, whatever the number of images.
+        epochs: step: epochs that are run.
+        lr_drop_after: step: index, from 0, of the last epoch at the full rate; None: no drop.
+        reset_optimizer: step: whether the drop builds a new optimizer, which loses the momentum.
+        momentum: of SGD.
+        weight_decay: of SGD.
+        normalisation: (dataset, mean, std) for each dataset that the recipe normalises differently
+            from the dataset's own mean and standard deviation.
+        summary: one line for ``ddbench list``.
     """
 
     name: str
     student: str
     batch_size: int
     lr: float
-    schedule: Literal["one-cycle", "rebuild-halfway", "step-halfway"]
+    schedule: Literal["one-cycle", "step"]
     augment: Literal["dsa", "dsa-aligned", "shift", "none"]
     width: int | None = None
     steps: int | None = None
     epochs: int | None = None
+    lr_drop_after: int | None = None
+    reset_optimizer: bool = False
     momentum: float = 0.9
     weight_decay: float = 5e-4
     normalisation: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...] = ()
     summary: str = ""
 
     def normalises(self, dataset: Dataset) -> Normalisation:
-        """Mean and standard deviation per channel with which students see ``dataset``."""
-        own = {name: (mean, std) for name, mean, std in self.normalisation}
-        return own.get(dataset.name, (dataset.mean, dataset.std))
+        """Return the mean and standard deviation per channel with which students see a dataset."""
+        overrides = {name: (mean, std) for name, mean, std in self.normalisation}
+        return overrides.get(dataset.name, (dataset.mean, dataset.std))
 
     @property
     def sha256(self) -> str:
         """Hash of everything that decides a score."""
         settings = {key: value for key, value in asdict(self).items() if key != "summary"}
-        if not self.normalisation:  # as in recipes that are older than this field
-            del settings["normalisation"]
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        # Hashes of recipes that don't use a newer field are older than the field.
+        for name, unset in (
+            ("normalisation", ()),
+            ("lr_drop_after", None),
+            ("reset_optimizer", False),
+        ):
+            if settings[name] == unset:
+                del settings[name]
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        return recipe_hashes.PUBLISHED.get(digest, digest)
 
 
 @dataclass(frozen=True)

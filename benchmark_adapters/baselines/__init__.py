@@ -1,1 +1,1 @@
-"""Methods that choose real training images."""
+"""Baseline methods, which choose real training images."""

@@ -1,4 +1,4 @@
-"""Methods that choose real training images: the floor of every track."""
+"""Coreset selection: methods that choose real training images."""
 
 from __future__ import annotations
 
@@ -6,111 +6,122 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from benchmark_adapters.budget import Budget
-from benchmark_adapters.types import Task, UserError
+from benchmark_adapters.errors import UserError
+from benchmark_adapters.types import Task
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array, Round
 
-Choose = Callable[
-    ["Array", int, int], "Array"
-]  # (features of a class [n, d], count, seed) -> indices [count]
+# (features of a class [n, d], count, seed) -> indices [count]
+Select = Callable[["Array", int, int], "Array"]
 
 
 def random_real(task: Task, budget: Budget) -> Iterator[Round]:
-    """Real training images, drawn without replacement."""
+    """Yield real training images that are drawn without replacement."""
     import numpy as np
 
     images, labels = task.training_images()
-    count = _count(task, labels)
+    count = _images_per_class(task, labels)
     task.ready()
     shuffled = np.random.default_rng(task.seed).permutation(len(labels))
-    yield _round(
-        images,
-        labels,
-        [shuffled[labels[shuffled] == label][:count] for label in range(task.dataset.num_classes)],
-    )
+    indices = [
+        shuffled[labels[shuffled] == label][:count] for label in range(task.dataset.num_classes)
+    ]
+    yield _batch(images, labels, indices)
 
 
 def herding(task: Task, budget: Budget) -> Iterator[Round]:
-    """Those whose mean in feature space stays nearest to that of their class, chosen one by one (Welling, ICML 2009)."""
-    yield _by_features(task, herd)
+    """Yield the images that keep the mean of their class in feature space (Welling, ICML 2009)."""
+    yield _select_by_features(task, herd)
 
 
 def kmeans(task: Task, budget: Budget) -> Iterator[Round]:
-    """Those nearest to the centres of k-means in feature space, with as many clusters as images are wanted."""
-    yield _by_features(task, centres)
+    """Yield the images nearest to the centres of k-means in feature space.
+
+    There are as many clusters in a class as images are wanted of it.
+    """
+    yield _select_by_features(task, nearest_to_centres)
 
 
 def herd(features: Array, count: int, seed: int = 0) -> Array:
-    """Indices [count] of rows of ``features`` [n, d] whose running mean stays nearest to the mean of all; the seed has no part in it."""
+    """Return indices [count] of rows whose running mean stays nearest to the mean of all rows.
+
+    ``features`` are float [n, d]. The choice is greedy and doesn't depend on the seed.
+    """
     import numpy as np
 
     products = features @ features.T
     squares, to_mean = products.diagonal(), products.mean(1)
-    chosen: list[int] = []
-    missing = np.zeros(
-        len(features), features.dtype
-    )  # products of each row with (number of chosen * mean - sum of the chosen)
-    free = np.ones(len(features), bool)
+    selected: list[int] = []
+    # Products of each row with (number of selected * mean - sum of the selected).
+    missing = np.zeros(len(features), features.dtype)
+    is_free = np.ones(len(features), bool)
     for _ in range(count):
         missing += to_mean
-        best = int(np.where(free, squares - 2 * missing, np.inf).argmin())
-        chosen.append(best)
-        free[best] = False
+        best = int(np.where(is_free, squares - 2 * missing, np.inf).argmin())
+        selected.append(best)
+        is_free[best] = False
         missing -= products[best]
-    return np.array(chosen)
+    return np.array(selected)
 
 
-def centres(features: Array, count: int, seed: int) -> Array:
-    """Indices [count]: of each of ``count`` clusters of the rows of ``features`` [n, d] the row nearest to its centre, large clusters first."""
+def nearest_to_centres(features: Array, count: int, seed: int) -> Array:
+    """Return indices [count]: of each k-means cluster the row nearest to its centre.
+
+    ``features`` are float [n, d]. Large clusters come first.
+    """
     import numpy as np
     from sklearn.cluster import KMeans
 
-    found = KMeans(count, n_init=1, random_state=seed % 2**32).fit(features)
-    distances = ((features - found.cluster_centers_[found.labels_]) ** 2).sum(1)
-    members = [np.flatnonzero(found.labels_ == cluster) for cluster in range(count)]
+    clustering = KMeans(count, n_init=1, random_state=seed % 2**32).fit(features)
+    centres = clustering.cluster_centers_[clustering.labels_]
+    distances = ((features - centres) ** 2).sum(1)
+    members = [np.flatnonzero(clustering.labels_ == cluster) for cluster in range(count)]
     members.sort(key=len, reverse=True)
     nearest = [rows[distances[rows].argmin()] for rows in members if len(rows)]
-    spare = np.setdiff1d(
-        np.arange(len(features)), nearest
-    )  # where images repeat, clusters may be empty
+    # Where images repeat, clusters may be empty.
+    spare = np.setdiff1d(np.arange(len(features)), nearest)
     return np.concatenate([nearest, spare])[:count].astype(int)
 
 
-def _by_features(task: Task, choose: Choose) -> Round:
-    """The images that ``choose`` takes of each class, by features of a student that was trained on all of them."""
+def _select_by_features(task: Task, select: Select) -> Round:
+    """Return the images that ``select`` chooses of each class.
+
+    The features are those of a student that was trained on all real training images.
+    """
     import numpy as np
 
     from benchmark_adapters.scoring import features
 
     images, labels = task.training_images()
-    count = _count(task, labels)
-    net = features.learn(images, labels, task.dataset, task.seed, task.device)
+    count = _images_per_class(task, labels)
+    net = features.train_network(images, labels, task.dataset, task.seed, task.device)
     task.ready(features=features.NAME)
-    rows = []
+    indices = []
     for label in range(task.dataset.num_classes):
         members = np.flatnonzero(labels == label)
-        rows.append(
-            members[choose(features.of(net, images[members], task.dataset), count, task.seed)]
-        )
-    return _round(images, labels, rows)
+        class_features = features.extract(net, images[members], task.dataset)
+        indices.append(members[select(class_features, count, task.seed)])
+    return _batch(images, labels, indices)
 
 
-def _round(images: Array, labels: Array, rows: list[Array]) -> Round:
+def _batch(images: Array, labels: Array, indices: list[Array]) -> Round:
     import numpy as np
 
-    chosen = np.concatenate(rows)
-    return images[chosen], labels[chosen], np.zeros(len(chosen), bool)  # none was generated
+    rows = np.concatenate(indices)
+    is_generated = np.zeros(len(rows), bool)
+    return images[rows], labels[rows], is_generated
 
 
-def _count(task: Task, labels: Array) -> int:
-    """Images of each class that are wanted; all of them for ``--ipc max``."""
+def _images_per_class(task: Task, labels: Array) -> int:
+    """Return how many images of each class are wanted; all of them for ``--ipc max``."""
     import numpy as np
 
-    fewest = int(np.bincount(labels, minlength=task.dataset.num_classes).min())
-    count = fewest if task.ipc is None else task.ipc
-    if count > fewest:
+    available = int(np.bincount(labels, minlength=task.dataset.num_classes).min())
+    wanted = available if task.ipc is None else task.ipc
+    if wanted > available:
         raise UserError(
-            f"{count} images per class wanted, but the training images of {task.dataset.name} at hand are {fewest} per class; ask for fewer with --ipc"
+            f"{wanted} images per class wanted, but only {available} training images per class of "
+            f"{task.dataset.name} are available; ask for fewer with --ipc"
         )
-    return count
+    return wanted

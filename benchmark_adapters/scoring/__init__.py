@@ -1,1 +1,1 @@
-"""Training students on distilled sets, and testing them on real images."""
+"""Train students on distilled sets and test them on real images."""

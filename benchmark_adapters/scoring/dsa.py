@@ -1,7 +1,8 @@
-"""Differentiable Siamese Augmentation (Zhao & Bilen, arXiv 2102.08259), as the ECCV 2024 evaluator applies it.
+"""Differentiable Siamese Augmentation (Zhao & Bilen, arXiv 2102.08259).
 
-Images are float32 [n, C, H, W], normalised; the result has the same shape. Every draw comes from torch's global CPU
-generator, in the evaluator's order, so equal random states give equal images on every device.
+It is applied as in the ECCV 2024 evaluator. Images are float32 [n, C, H, W], normalised; the result
+has the same shape. Every draw comes from torch's global CPU generator, in the evaluator's order, so
+equal random states give equal images on every device.
 """
 
 import math
@@ -15,7 +16,10 @@ STRATEGY = "color_crop_cutout_flip_scale_rotate"
 
 
 def augment(images: Tensor, strategy: str = STRATEGY, align_corners: bool = False) -> Tensor:
-    """One whole draw: a family out of ``strategy``, names joined by ``_``, then its parameters for each image.
+    """Draw a family, then its parameters for each image, and return the augmented images.
+
+    ``strategy`` holds the names of the families, joined by ``_``. ``align_corners`` applies to
+    scale and rotate.
 
     Raises:
         ValueError: the strategy names an unknown family.
@@ -31,9 +35,10 @@ def augment(images: Tensor, strategy: str = STRATEGY, align_corners: bool = Fals
 
 
 def color(images: Tensor) -> Tensor:
-    """Brightness x + (u - .5), saturation (x - m_c) * 2u + m_c, contrast (x - m) * (u + .5) + m, each with its own u.
+    """Change brightness, saturation and contrast, each with a uniform u in [0, 1) of its own.
 
-    m_c is the mean over channels at each pixel, m the mean of the image.
+    Brightness is x + (u - 0.5), saturation (x - m_c) * 2u + m_c, contrast (x - m) * (u + 0.5) + m.
+    Here m_c is the mean over channels at each pixel and m the mean of the image.
     """
     images = images + (_uniform(images) - 0.5)
     grey = images.mean(1, keepdim=True)
@@ -43,65 +48,71 @@ def color(images: Tensor) -> Tensor:
 
 
 def crop(images: Tensor, ratio: float = 0.125) -> Tensor:
-    """Shifts by up to ``ratio`` of each side, filled with zeros."""
+    """Shift images by up to ``ratio`` of each side and fill with zeros."""
     height, width = images.shape[2:]
     down, right = int(height * ratio + 0.5), int(width * ratio + 0.5)
-    shift_y = _beside(images, torch.randint(-down, down + 1, (len(images), 1, 1)))
-    shift_x = _beside(images, torch.randint(-right, right + 1, (len(images), 1, 1)))
+    shift_y = _on_device_of(images, torch.randint(-down, down + 1, (len(images), 1, 1)))
+    shift_x = _on_device_of(images, torch.randint(-right, right + 1, (len(images), 1, 1)))
     padded = F.pad(images, (right, right, down, down))
     rows = torch.arange(height, device=images.device)[None, :, None] + shift_y + down
     columns = torch.arange(width, device=images.device)[None, None, :] + shift_x + right
-    which = torch.arange(len(images), device=images.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2)
+    each = torch.arange(len(images), device=images.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[each, rows, columns].permute(0, 3, 1, 2)
 
 
 def cutout(images: Tensor, ratio: float = 0.5) -> Tensor:
-    """Sets a rectangle of ``ratio`` of each side to 0; its centre lies anywhere, so it may stick out."""
+    """Set a rectangle of ``ratio`` of each side to 0.
+
+    Its centre lies anywhere in the image, so the rectangle may be cut.
+    """
     inside = []
     for size in images.shape[2:]:
         length = int(size * ratio + 0.5)
-        centre = _beside(images, torch.randint(size + (1 - length % 2), (len(images), 1)))
+        centre = _on_device_of(images, torch.randint(size + (1 - length % 2), (len(images), 1)))
         position = torch.arange(size, device=images.device)[None, :] - (centre - length // 2)
         inside.append((position >= 0) & (position < length))
     return images * ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])
 
 
 def flip(images: Tensor) -> Tensor:
-    """Mirrors left and right with probability .5."""
+    """Mirror left and right with probability 0.5."""
     return torch.where(_uniform(images) < 0.5, images.flip(3), images)
 
 
 def scale(images: Tensor, ratio: float = 1.2, align_corners: bool = False) -> Tensor:
-    """Samples at coordinates times a factor of 1 / ``ratio`` to ``ratio``, drawn for x and y."""
+    """Sample at coordinates times a factor from 1 / ``ratio`` to ``ratio``, drawn for x and y."""
     x, y = (torch.rand(len(images)) * (ratio - 1 / ratio) + 1 / ratio for _ in range(2))
     zero = torch.zeros_like(x)
     return _affine(images, torch.stack([x, zero, zero, zero, y, zero], 1), align_corners)
 
 
 def rotate(images: Tensor, degrees: float = 15.0, align_corners: bool = False) -> Tensor:
-    """Turns by up to ``degrees``."""
+    """Rotate by up to ``degrees`` in either direction."""
     angle = (torch.rand(len(images)) - 0.5) * 2 * degrees / 180 * math.pi
     zero, sin, cos = torch.zeros_like(angle), angle.sin(), angle.cos()
     return _affine(images, torch.stack([cos, -sin, zero, sin, cos, zero], 1), align_corners)
 
 
 def _affine(images: Tensor, matrices: Tensor, align_corners: bool) -> Tensor:
-    """Bilinear sampling with zeros outside; ``matrices`` [n, 6]."""
+    """Sample bilinearly, with zeros outside of the images; ``matrices`` are [n, 6]."""
     grid = F.affine_grid(
-        _beside(images, matrices.view(-1, 2, 3)), list(images.shape), align_corners=align_corners
+        _on_device_of(images, matrices.view(-1, 2, 3)),
+        list(images.shape),
+        align_corners=align_corners,
     )
     return F.grid_sample(images, grid, align_corners=align_corners)
 
 
 def _uniform(images: Tensor) -> Tensor:
-    return _beside(images, torch.rand(len(images), 1, 1, 1))
+    return _on_device_of(images, torch.rand(len(images), 1, 1, 1))
 
 
-def _beside(images: Tensor, drawn: Tensor) -> Tensor:
-    """``drawn`` on the device of ``images``; on CUDA from pinned memory, so that nobody waits for the copy."""
+def _on_device_of(images: Tensor, values: Tensor) -> Tensor:
+    """Return ``values`` on the device of ``images``."""
+    # Pinned memory is copied without waiting for the GPU.
     if images.device.type == "cuda":
-        return drawn.pin_memory().to(images.device, non_blocking=True)
-    return drawn.to(images.device)
+        return values.pin_memory().to(images.device, non_blocking=True)
+    return values.to(images.device)
 
 
 FAMILIES: dict[str, Callable[..., Tensor]] = {

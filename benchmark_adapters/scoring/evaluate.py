@@ -1,4 +1,4 @@
-"""The score of a distilled set: fixed students trained on it, tested on all real test images."""
+"""Score a distilled set: train students on it and test them on all real test images."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmark_adapters import datasets
 from benchmark_adapters.scoring import training
-from benchmark_adapters.scoring.seed_cache import Kept, Result
+from benchmark_adapters.scoring.backend_names import Backend
+from benchmark_adapters.scoring.images import Images, Normalised, images_of
+from benchmark_adapters.scoring.seed_cache import SeedCache, SeedResult
 from benchmark_adapters.types import Dataset, DistilledSet, Recipe, Student
 
 if TYPE_CHECKING:
@@ -30,47 +33,62 @@ def score(
     seeds: Sequence[int],
     device: str,
     report: Callable[[int, int, int], None],
-    kept: Kept | None = None,
-) -> Iterator[Result]:
-    """Trains a new student for each seed and tests it after its last epoch.
+    cache: SeedCache | None = None,
+    backend: Backend = "auto",
+) -> Iterator[SeedResult]:
+    """Train and test a new student for each seed; yield the results in the order of the seeds.
 
-    ``report`` hears (index of the seed, done, total).
+    Args:
+        distilled: the set to score.
+        test: real test images uint8 [N, C, H, W] and their labels int64 [N].
+        dataset: the dataset of both.
+        recipe: how the students are trained.
+        student: the network. Its width is the recipe's if it is the recipe's own student, else
+            the student's default.
+        seeds: of the initial weights, the order of the images and the augmentation.
+        device: a torch device name.
+        report: called with (index of the seed, done, total), in the recipe's steps or epochs.
+        cache: finished seeds are read from it and stored in it.
+        backend: how the students are trained and tested.
+
+    Yields:
+        A result for each seed.
     """
-    images, labels = (
-        training.images_of(distilled, recipe.normalises(dataset)),
-        torch.from_numpy(distilled.labels),
-    )
-    test_images = training.Normalised.of(test[0], *recipe.normalises(dataset))
+    normalisation = recipe.normalises(dataset)
+    images, labels = images_of(distilled, normalisation), torch.from_numpy(distilled.labels)
+    test_images = Normalised.of(test[0], *normalisation)
     width = recipe.width if student.name == recipe.student else None
-    decides = [
-        distilled.sha256,
-        datasets.digest(*test),
-        recipe.sha256,
-        student.name,
-        device,
-        torch.__version__,
-        torch.get_num_threads(),
-    ]
+    hashes = [distilled.sha256, datasets.digest(*test), recipe.sha256, student.name]
     for index, seed in enumerate(seeds):
-        key = hashlib.sha256(json.dumps([*decides, seed]).encode()).hexdigest()
-        result = kept.get(key) if kept else None
+        started = time.monotonic()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            net = student.build(dataset.num_classes, dataset.image_size, dataset.channels, width)
+        plan = training.plan_backend(net, len(labels), recipe, device, backend)
+        key = _cache_key(*hashes, device, seed, plan.planned, backend == "reference")
+        result = cache.get(key) if cache else None
         if result is None:
-            started = time.monotonic()
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
-                net = student.build(
-                    dataset.num_classes, dataset.image_size, dataset.channels, width
-                )
-            training.train(net, images, labels, recipe, seed, device, report=partial(report, index))
-            accuracy, confusion = _tested(
-                training.predict(net, test_images).numpy(), test[1], dataset.num_classes
-            )
-            result = Result(accuracy, confusion, time.monotonic() - started)
-            if kept:
-                kept.put(key, result)
+            progress = partial(report, index)
+            training.train(net, images, labels, recipe, seed, device, report=progress, backend=plan)
+            accuracy, confusion = _test(net, test_images, test[1], dataset.num_classes, backend)
+            seconds = time.monotonic() - started
+            result = SeedResult(accuracy, confusion, seconds, plan.used, plan.fallback, key)
+            if cache:
+                cache.put(result)
         yield result
 
 
-def _tested(predicted: Array, labels: Array, classes: int) -> tuple[float, list[list[int]]]:
-    counts = np.bincount(labels * classes + predicted, minlength=classes * classes)
-    return float((predicted == labels).mean()), counts.reshape(classes, classes).tolist()
+def _cache_key(*parts: str | int | bool) -> str:
+    """Hash everything that decides a result: ``parts``, and how torch computes."""
+    environment = [torch.__version__, torch.get_num_threads()]
+    return hashlib.sha256(json.dumps([*parts, *environment]).encode()).hexdigest()
+
+
+def _test(
+    net: nn.Module, images: Images, labels: Array, num_classes: int, backend: Backend
+) -> tuple[float, list[list[int]]]:
+    """Return accuracy and confusion counts."""
+    predicted = training.predict(net, images, backend).numpy()
+    counts = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
+    confusion = counts.reshape(num_classes, num_classes).tolist()
+    return float((predicted == labels).mean()), confusion

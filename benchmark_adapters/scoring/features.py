@@ -1,4 +1,7 @@
-"""What a student that was trained on real images sees in an image: for choosing among images, and for telling classes apart."""
+"""Features of images, from a student that was trained on real images.
+
+They serve to choose among images and to tell classes apart.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark_adapters.scoring import students, training
-from benchmark_adapters.scoring.cpu import fused as fast
+from benchmark_adapters.scoring import backends, students, training
+from benchmark_adapters.scoring.images import Normalised
 from benchmark_adapters.scoring.recipes import QUICKSTART
 from benchmark_adapters.types import Dataset
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 NAME = f"{QUICKSTART.student} at width {QUICKSTART.width}, trained by {QUICKSTART.name}"
 
 
-def learn(
+def train_network(
     images: Array,
     labels: Array,
     dataset: Dataset,
@@ -26,22 +29,28 @@ def learn(
     device: str = "cpu",
     steps: int | None = None,
 ) -> students.ConvNet:
-    """The student of quickstart/1, trained by it or for another number of steps; ``images`` uint8 [N, C, H, W], ``labels`` int64 [N]."""
+    """Train the student of quickstart/1 on real images.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        labels: int64 [N].
+        dataset: the dataset of the images.
+        seed: of the initial weights and the order of the images.
+        device: a torch device name.
+        steps: optimizer steps; None: the recipe's.
+
+    Returns:
+        The network, on ``device``.
+    """
     recipe = replace(QUICKSTART, steps=steps or QUICKSTART.steps)
-    net = untrained(dataset, seed)
-    training.train(
-        net,
-        training.Normalised.of(images, dataset.mean, dataset.std),
-        torch.from_numpy(labels),
-        recipe,
-        seed,
-        device,
-    )
+    net = untrained_network(dataset, seed)
+    pixels = Normalised.of(images, dataset.mean, dataset.std)
+    training.train(net, pixels, torch.from_numpy(labels), recipe, seed, device)
     return net
 
 
-def untrained(dataset: Dataset, seed: int = 0) -> students.ConvNet:
-    """The student of quickstart/1 as it begins."""
+def untrained_network(dataset: Dataset, seed: int = 0) -> students.ConvNet:
+    """Return the student of quickstart/1 with its initial weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = students.build(
@@ -56,15 +65,17 @@ def untrained(dataset: Dataset, seed: int = 0) -> students.ConvNet:
 
 
 @torch.inference_mode()
-def of(net: students.ConvNet, images: Array, dataset: Dataset) -> Array:
-    """Features float32 [N, d] of ``images`` uint8 [N, C, H, W]: what the last layer of `learn`'s network gets."""
+def extract(net: students.ConvNet, images: Array, dataset: Dataset) -> Array:
+    """Return the inputs of the network's last layer, float32 [N, d].
+
+    ``images`` are uint8 [N, C, H, W].
+    """
     net.eval()
     device = next(net.parameters()).device
-    seen = training.Normalised.of(images, dataset.mean, dataset.std)
-    size = fast.piece(net, device) or training.TEST_BATCH
-    return torch.cat(
-        [
-            net.features(seen[start : start + size].to(device)).flatten(1).cpu()
-            for start in range(0, len(images), size)
-        ]
-    ).numpy()
+    pixels = Normalised.of(images, dataset.mean, dataset.std)
+    size = backends.inference_batch_size(net, device, "auto")
+    batches = [
+        net.features(pixels[start : start + size].to(device)).flatten(1).cpu()
+        for start in range(0, len(images), size)
+    ]
+    return torch.cat(batches).numpy()

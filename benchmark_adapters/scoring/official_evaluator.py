@@ -1,4 +1,4 @@
-"""The ECCV 2024 challenge's own evaluator, in a checkout that the user has, run on files that we wrote."""
+"""Run the ECCV 2024 challenge's own evaluator, from a checkout of the user, on files of ours."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from benchmark_adapters.errors import UserError, one_line
 from benchmark_adapters.execution.process_tree import MARK, adopt_orphans, end
-from benchmark_adapters.types import UserError, one_line
 
 FORMAT = "eccv2024"
 SCRIPT, SCORES = "evaluate.py", "scores.txt"
+MAX_SCORES_CHARS = 10_000
 
 
 @dataclass(frozen=True)
 class Folders:
-    """What the evaluator reads and where it writes."""
+    """The folders that the evaluator reads and writes."""
 
     submission: Path
     truth: Path
@@ -30,69 +30,87 @@ class Folders:
 
     @classmethod
     def under(cls, root: Path) -> Folders:
+        """Create the folders in ``root``."""
         folders = cls(root / "submission", root / "truth", root / "output")
         for folder in (folders.submission, folders.truth, folders.output):
             folder.mkdir()
         return folders
 
 
-def script(checkout: Path) -> Path:
-    """The evaluator in a checkout; raises `UserError` where there is none."""
+@dataclass(frozen=True)
+class OfficialScore:
+    """The evaluator's result: ``correct`` as it wrote it, and the seconds that it took."""
+
+    correct: float
+    seconds: float
+
+
+def find_script(checkout: Path) -> Path:
+    """Return the evaluator's script in a checkout.
+
+    Raises:
+        UserError: there is none.
+    """
     if not (checkout / SCRIPT).is_file():
         raise UserError(f"--native {checkout}: no {SCRIPT} there")
     return checkout / SCRIPT
 
 
-def score(checkout: Path, folders: Folders, seconds: float) -> dict[str, Any]:
-    """Runs ``evaluate.py`` and returns its ``correct``, as it wrote it, and the ``seconds`` that it took.
+def score(checkout: Path, folders: Folders, time_limit: float) -> OfficialScore:
+    """Run the evaluator for at most ``time_limit`` seconds.
 
     Raises:
         UserError: the checkout has no such script, or it failed, took too long or wrote no score.
     """
-    evaluator = script(checkout)
-    places = [
+    began = time.monotonic()
+    log = folders.output / "log.txt"
+    exit_code = _run(find_script(checkout), folders, log, time_limit)
+    if exit_code:
+        lines = log.read_text(errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "")
+        problem = one_line(last.replace(str(checkout.absolute()), ""))
+        raise UserError(f"{SCRIPT} failed with exit code {exit_code}: {problem}")
+    return OfficialScore(_read_correct(folders.output / SCORES), time.monotonic() - began)
+
+
+def _run(script: Path, folders: Folders, log: Path, time_limit: float) -> int:
+    """Run the script with all that it starts; return its exit code."""
+    arguments = [
         "--submit_dir",
         str(folders.submission),
+        # The evaluator appends file names without a slash.
         "--truth_dir",
         f"{folders.truth}/",
         "--output_dir",
         str(folders.output),
-    ]  # it joins without a slash
-    began = time.monotonic()
-    log = folders.output / "log.txt"
+    ]
     mark, others = uuid.uuid4().hex, adopt_orphans()
-    with log.open("wb") as out:
+    with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, evaluator.name, *places],
-            cwd=checkout.absolute(),
+            [sys.executable, script.name, *arguments],
+            cwd=script.parent.absolute(),
             stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
             env={**os.environ, MARK: mark},
         )
         try:
-            code = process.wait(seconds)
+            return process.wait(time_limit)
         except subprocess.TimeoutExpired:
-            raise UserError(f"{SCRIPT} took longer than {seconds:g} s") from None
+            raise UserError(f"{SCRIPT} took longer than {time_limit:g} s") from None
         finally:
             end([process], mark, others)
-    if code:
-        said = log.read_text(errors="replace").split("\n")
-        last = next((line for line in reversed(said) if line.strip()), "")
-        raise UserError(
-            f"{SCRIPT} failed with exit code {code}: {one_line(last.replace(str(checkout.absolute()), ''))}"
-        )
-    return {"correct": _correct(folders.output / SCORES), "seconds": time.monotonic() - began}
 
 
-def _correct(path: Path) -> float:
-    text = path.read_text(errors="replace")[:10_000] if path.is_file() else ""
-    found = re.search(r"^correct:\s*(\S+)\s*$", text, re.MULTILINE)
+def _read_correct(path: Path) -> float:
+    """Return the number of the line ``correct: NUMBER``."""
+    text = path.read_text(errors="replace")[:MAX_SCORES_CHARS] if path.is_file() else ""
+    line = re.search(r"^correct:\s*(\S+)\s*$", text, re.MULTILINE)
     try:
-        value = float(found[1]) if found else math.nan
+        correct = float(line[1]) if line else math.nan
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+        correct = math.nan
+    if not math.isfinite(correct):
         raise UserError(f"{SCRIPT} wrote no line `correct: NUMBER` to {SCORES}")
-    return value
+    return correct

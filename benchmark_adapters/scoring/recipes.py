@@ -1,4 +1,7 @@
-"""The recipes that ship. Each is frozen: whoever wants another setting adds a recipe under a new name."""
+"""The recipes that ship.
+
+They are frozen: a setting that differs needs a recipe with a new name.
+"""
 
 from dataclasses import replace
 
@@ -19,9 +22,11 @@ ECCV2024 = Recipe(
     name="eccv2024/1",
     student="convnet3",
     batch_size=256,
-    epochs=1000,
     lr=0.01,
-    schedule="rebuild-halfway",
+    schedule="step",
+    epochs=1001,
+    lr_drop_after=501,
+    reset_optimizer=True,
     augment="dsa",
     summary="the ECCV 2024 challenge's evaluator: 1001 epochs with DSA",
 )
@@ -29,7 +34,8 @@ DSA = replace(ECCV2024, name="dsa/1", summary="DC-BENCH with DSA: 1001 epochs")
 DCBENCH = replace(
     DSA,
     name="dcbench/1",
-    epochs=300,
+    epochs=301,
+    lr_drop_after=151,
     augment="none",
     summary="DC-BENCH without augmentation: 301 epochs",
 )
@@ -37,12 +43,14 @@ DDRANKING_HARD = replace(
     ECCV2024,
     name="ddranking-hard/1",
     batch_size=128,
-    schedule="step-halfway",
+    epochs=1000,
+    lr_drop_after=499,
+    reset_optimizer=False,
     augment="dsa-aligned",
-    normalisation=(
-        ("cifar100", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-    ),  # CIFAR-10's, as in DD-Ranking
-    summary="DD-Ranking's training with hard labels: 1000 epochs with its DSA; final accuracy instead of the best on test images",
+    # CIFAR-10's mean and standard deviation, as in DD-Ranking.
+    normalisation=(("cifar100", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),),
+    summary="DD-Ranking's training with hard labels: 1000 epochs with its DSA; "
+    "final accuracy instead of the best on test images",
 )
 DDRANKING_PLAIN = replace(
     DDRANKING_HARD,

@@ -1,32 +1,46 @@
-"""The results of scoring: of a seed, over the seeds, and kept on disk until their record is written."""
+"""Results of scoring, and their cache on disk: an interrupted score goes on at the next seed."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 
-@dataclass(frozen=True)
-class Result:
-    """Of one seed: final accuracy, a fraction; ``confusion`` counts [true][predicted]; seconds that it took."""
+from benchmark_adapters.scoring.backend_names import BackendName
+
+
+class SeedResult(msgspec.Struct, frozen=True):
+    """The result of one evaluation seed.
+
+    Attributes:
+        accuracy: after the last epoch, a fraction.
+        confusion: counts of test images, [true class][predicted class].
+        seconds: for training and testing.
+        backend: what trained the student.
+        fallback: why a slower backend was used than planned; None: it was the planned one.
+        cache_key: hash of everything that decides the result.
+    """
 
     accuracy: float
     confusion: list[list[int]]
     seconds: float
+    backend: BackendName
+    fallback: str | None
+    cache_key: str
 
 
-@dataclass(frozen=True)
-class Score:
-    """Final accuracies, one for each seed; ``confusion`` is summed over them."""
+class Score(msgspec.Struct, frozen=True):
+    """The results of all seeds: an accuracy for each, and the sum of their confusion counts."""
 
     accuracies: list[float]
     confusion: list[list[int]]
 
     @classmethod
-    def of(cls, results: Sequence[Result]) -> Score:
+    def of(cls, results: Sequence[SeedResult]) -> Score:
+        """Collect the results of at least one seed."""
         confusion = [
             [sum(cells) for cells in zip(*rows, strict=True)]
             for rows in zip(*(result.confusion for result in results), strict=True)
@@ -34,28 +48,37 @@ class Score:
         return cls([result.accuracy for result in results], confusion)
 
 
-class Kept:
-    """Results in a folder, a file for each, named by what decides them: a score that was killed goes on at the next seed."""
+class SeedCache:
+    """Results in a folder, each in a file that is named by the result's cache key."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files: list[Path] = []
+        self._used: set[Path] = set()
 
-    def get(self, key: str) -> Result | None:
-        """What was kept under ``key``, if anything that can be read."""
-        self._files.append(self.folder / f"{key}.json")
+    def get(self, cache_key: str) -> SeedResult | None:
+        """Return the stored result; None where there is none, or it is damaged."""
+        path = self._path(cache_key)
         try:
-            return Result(**json.loads(self._files[-1].read_text()))
-        except (OSError, ValueError, TypeError):
+            result = msgspec.json.decode(path.read_bytes(), type=SeedResult)
+        except (OSError, msgspec.MsgspecError):
             return None
+        return result if result.cache_key == cache_key else None
 
-    def put(self, key: str, result: Result) -> None:
+    def put(self, result: SeedResult) -> None:
+        """Store a result; the file appears as a whole."""
+        path = self._path(result.cache_key)
         self.folder.mkdir(parents=True, exist_ok=True)
-        whole, part = self.folder / f"{key}.json", self.folder / f".{key}.{os.getpid()}"
-        part.write_text(json.dumps(asdict(result)))
-        part.rename(whole)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        partial.write_bytes(msgspec.json.encode(result))
+        partial.replace(path)
 
     def forget(self) -> None:
-        """Removes what this score has kept or found."""
-        for file in self._files:
-            file.unlink(missing_ok=True)
+        """Remove the results that were read or stored through this object."""
+        for path in self._used:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+    def _path(self, cache_key: str) -> Path:
+        path = self.folder / f"{cache_key}.json"
+        self._used.add(path)
+        return path

@@ -1,62 +1,38 @@
-"""The fixed networks that are trained on distilled sets: float32 [n, channels, image_size, image_size] to logits [n, classes].
+"""The networks that are trained on distilled sets.
 
-All take small images; those of one channel get a border of 2 pixels in the first layer, so that 28 pixels become 32.
+They take float32 [n, channels, image_size, image_size] and return logits [n, num_classes]. All are
+for small images. Images of one channel get a border of 2 more pixels in the first layer, so that 28
+pixels become 32. `benchmark_adapters.scoring.student_registry` names them.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import nn
 
-WIDTH = 128
-Build = Callable[[int, int, int, int | None], nn.Module]
+from benchmark_adapters.scoring.student_registry import STUDENTS
+
+DEFAULT_WIDTH = 128
 
 
 def build(
     name: str, num_classes: int, image_size: int, channels: int, width: int | None = None
 ) -> nn.Module:
-    """An initialised student (torch's global generator): float32 [n, channels, image_size, image_size] to logits.
+    """Return a shipped student, initialised with torch's global generator.
+
+    Args:
+        name: of the student.
+        num_classes: number of logits.
+        image_size: height and width of the images in pixels.
+        channels: of the images.
+        width: channels of the layers, or neurons of the mlp; None: the student's default.
 
     Raises:
-        ValueError: no student has this name, or its width can't be chosen.
+        ValueError: no student has this name, or it has no width to choose.
     """
     if name not in STUDENTS:
         raise ValueError(f"unknown student {name!r}; known: {', '.join(STUDENTS)}")
-    return STUDENTS[name](num_classes, image_size, channels, width)
-
-
-def _convnet(
-    depth: int,
-    norm: Callable[[int], nn.Module],
-    num_classes: int,
-    image_size: int,
-    channels: int,
-    width: int | None = None,
-) -> nn.Module:
-    """``depth`` blocks of convolution, normalisation, ReLU and pooling; with depth 3 the ECCV 2024 evaluator's."""
-    width = width or WIDTH
-    layers: list[nn.Module] = []
-    inputs, size = channels, image_size
-    for block in range(depth):
-        padding = _padding(channels, 1) if block == 0 else 1
-        size = (size + 2 * padding - 2) // 2
-        layers += [
-            nn.Conv2d(inputs, width, 3, padding=padding),
-            norm(width),
-            nn.ReLU(),
-            nn.AvgPool2d(2),
-        ]
-        inputs = width
-    return ConvNet(nn.Sequential(*layers), nn.Linear(width * size * size, num_classes))
-
-
-def _padding(channels: int, usual: int) -> int:
-    return usual + 2 if channels == 1 else usual
-
-
-def _instance_norm(width: int) -> nn.Module:
-    return nn.GroupNorm(width, width)
+    return STUDENTS[name].build(num_classes, image_size, channels, width)
 
 
 class ConvNet(nn.Module):
@@ -71,57 +47,75 @@ class ConvNet(nn.Module):
         return self.classifier(self.features(images).flatten(1))
 
 
-def _resnet18(
+def convnet3(
     num_classes: int, image_size: int, channels: int, width: int | None = None
 ) -> nn.Module:
-    """Torchvision's ResNet-18 with the stem for small images: one 3x3 convolution of stride 1, no pooling."""
-    from torchvision.models import resnet18
+    """Return the ECCV 2024 evaluator's network: 3 blocks with instance norm."""
+    return _convnet(3, _instance_norm, num_classes, image_size, channels, width)
 
-    _check_width("resnet18", width)
-    net = resnet18(num_classes=num_classes)
+
+def convnet4(
+    num_classes: int, image_size: int, channels: int, width: int | None = None
+) -> nn.Module:
+    """Return convnet3 with a block more."""
+    return _convnet(4, _instance_norm, num_classes, image_size, channels, width)
+
+
+def convnet3_bn(
+    num_classes: int, image_size: int, channels: int, width: int | None = None
+) -> nn.Module:
+    """Return convnet3 with batch norm."""
+    return _convnet(3, nn.BatchNorm2d, num_classes, image_size, channels, width)
+
+
+def resnet18(
+    num_classes: int, image_size: int, channels: int, width: int | None = None
+) -> nn.Module:
+    """Return torchvision's ResNet-18 with the stem for small images: one 3x3 convolution."""
+    from torchvision import models
+
+    _refuse_width("resnet18", width)
+    net = models.resnet18(num_classes=num_classes)
     net.conv1 = nn.Conv2d(channels, 64, 3, padding=_padding(channels, 1), bias=False)
     net.maxpool = nn.Identity()
     return net
 
 
-def _alexnet(
+def alexnet(
     num_classes: int, image_size: int, channels: int, width: int | None = None
 ) -> nn.Module:
-    """The small AlexNet of the dataset condensation papers (Zhao et al., arXiv 2006.05929): five convolutions, three poolings, one linear layer."""
-    _check_width("alexnet", width)
+    """Return the AlexNet of the dataset condensation papers (Zhao et al., arXiv 2006.05929).
+
+    It has five convolutions, three poolings and one linear layer.
+    """
+    _refuse_width("alexnet", width)
     layers: list[nn.Module] = []
     inputs = channels
-    for block, (outputs, kernel, pooled) in enumerate(
-        ((128, 5, True), (192, 5, True), (256, 3, False), (192, 3, False), (192, 3, True))
-    ):
+    blocks = ((128, 5, True), (192, 5, True), (256, 3, False), (192, 3, False), (192, 3, True))
+    for block, (outputs, kernel, is_pooled) in enumerate(blocks):
         padding = _padding(channels, kernel // 2) if block == 0 else kernel // 2
-        layers += [
-            nn.Conv2d(inputs, outputs, kernel, padding=padding),
-            nn.ReLU(),
-            *([nn.MaxPool2d(2)] if pooled else []),
-        ]
+        layers += [nn.Conv2d(inputs, outputs, kernel, padding=padding), nn.ReLU()]
+        if is_pooled:
+            layers.append(nn.MaxPool2d(2))
         inputs = outputs
-    return ConvNet(
-        nn.Sequential(*layers),
-        nn.Linear(inputs * (_inner(image_size, channels) // 8) ** 2, num_classes),
-    )
+    size = _size_after_first_layer(image_size, channels) // 8
+    return ConvNet(nn.Sequential(*layers), nn.Linear(inputs * size**2, num_classes))
 
 
-def _vgg11(num_classes: int, image_size: int, channels: int, width: int | None = None) -> nn.Module:
-    """Torchvision's VGG-11 with batch normalisation, and one linear layer for a classifier, as small images have."""
+def vgg11(num_classes: int, image_size: int, channels: int, width: int | None = None) -> nn.Module:
+    """Return torchvision's VGG-11 with batch norm, and one linear layer as its classifier."""
     from torchvision.models import vgg11_bn
 
-    _check_width("vgg11", width)
+    _refuse_width("vgg11", width)
     features = vgg11_bn().features
     features[0] = nn.Conv2d(channels, 64, 3, padding=_padding(channels, 1))
-    return ConvNet(
-        features, nn.Linear(512 * (_inner(image_size, channels) // 32) ** 2, num_classes)
-    )
+    size = _size_after_first_layer(image_size, channels) // 32
+    return ConvNet(features, nn.Linear(512 * size**2, num_classes))
 
 
-def _mlp(num_classes: int, image_size: int, channels: int, width: int | None = None) -> nn.Module:
-    """Two hidden layers of ``width``."""
-    width = width or WIDTH
+def mlp(num_classes: int, image_size: int, channels: int, width: int | None = None) -> nn.Module:
+    """Return a network of two hidden layers of ``width`` neurons."""
+    width = width or DEFAULT_WIDTH
     hidden = nn.Sequential(
         nn.Flatten(),
         nn.Linear(channels * image_size**2, width),
@@ -132,23 +126,39 @@ def _mlp(num_classes: int, image_size: int, channels: int, width: int | None = N
     return ConvNet(hidden, nn.Linear(width, num_classes))
 
 
-def _inner(image_size: int, channels: int) -> int:
-    """Side after the first convolution."""
+def _convnet(
+    depth: int,
+    norm: Callable[[int], nn.Module],
+    num_classes: int,
+    image_size: int,
+    channels: int,
+    width: int | None,
+) -> nn.Module:
+    """Return a network of ``depth`` blocks of convolution, normalisation, ReLU and pooling."""
+    width = width or DEFAULT_WIDTH
+    layers: list[nn.Module] = []
+    inputs, size = channels, image_size
+    for block in range(depth):
+        padding = _padding(channels, 1) if block == 0 else 1
+        size = (size + 2 * padding - 2) // 2
+        convolution = nn.Conv2d(inputs, width, 3, padding=padding)
+        layers += [convolution, norm(width), nn.ReLU(), nn.AvgPool2d(2)]
+        inputs = width
+    return ConvNet(nn.Sequential(*layers), nn.Linear(width * size * size, num_classes))
+
+
+def _instance_norm(width: int) -> nn.Module:
+    return nn.GroupNorm(width, width)
+
+
+def _padding(channels: int, usual: int) -> int:
+    return usual + 2 if channels == 1 else usual
+
+
+def _size_after_first_layer(image_size: int, channels: int) -> int:
     return image_size + 4 if channels == 1 else image_size
 
 
-def _check_width(name: str, width: int | None) -> None:
+def _refuse_width(name: str, width: int | None) -> None:
     if width is not None:
         raise ValueError(f"student {name} has no width to choose")
-
-
-convnet3: Build = partial(_convnet, 3, _instance_norm)
-STUDENTS: dict[str, Build] = {
-    "convnet3": convnet3,
-    "convnet4": partial(_convnet, 4, _instance_norm),
-    "convnet3-bn": partial(_convnet, 3, nn.BatchNorm2d),
-    "resnet18": _resnet18,
-    "alexnet": _alexnet,
-    "vgg11": _vgg11,
-    "mlp": _mlp,
-}

@@ -1,7 +1,8 @@
-"""Network, DSA and training against numbers of the official ECCV 2024 evaluator (tests/golden/eccv2024).
+"""Network, DSA and training against numbers of the official ECCV 2024 evaluator.
 
-In float64 both agree to about 1e-12 on every processor, so 1e-9 leaves no room for another formula or another order of
-random draws. In float32 processors differ, so there the bounds only tell a wrong draw from rounding.
+The numbers are in tests/golden/eccv2024. In float64 both agree to about 1e-12 on every processor,
+so 1e-9 leaves no room for another formula or another order of random draws. In float32 processors
+differ, so there the bounds only tell a wrong draw from rounding.
 """
 
 import json
@@ -106,7 +107,10 @@ def test_dsa_draws_the_same_in_float32(case):
 
 
 def trajectory(train, augment, dtype, monkeypatch):
-    """Losses and last weights of the golden run, which seeds before every epoch of one full batch and takes the images in order."""
+    """Losses and last weights of the golden run.
+
+    It seeds before every epoch of one full batch and takes the images in order.
+    """
     net = students.build("convnet3", 10, 32, 3, width=8).to(dtype)
     net.load_state_dict(weights(TRAJECTORY))
     calls = iter(range(100))

@@ -1,4 +1,4 @@
-"""Convolutions by fewer multiplications, against direct ones in float64."""
+"""Winograd convolutions against direct ones in float64."""
 
 import pytest
 import torch
@@ -6,8 +6,10 @@ from torch import nn
 
 from benchmark_adapters import datasets
 from benchmark_adapters.datasets import FASHION_MNIST
-from benchmark_adapters.scoring import training
+from benchmark_adapters.scoring import students
 from benchmark_adapters.scoring.cpu import winograd
+from benchmark_adapters.scoring.images import normalise
+from benchmark_adapters.scoring.student_registry import STUDENTS
 
 PAD = {"padding": 1}
 
@@ -34,7 +36,7 @@ def agrees(layer, images):
 
 
 def with_gradients(layer, images, convolve):
-    images = images.clone().requires_grad_(images.shape[1] >= winograd.FEW)
+    images = images.clone().requires_grad_(images.shape[1] >= winograd.MIN_CHANNELS)
     result = convolve(layer, images)
     sources = [layer.weight, *([images] if images.requires_grad else [])]
     direction = torch.randn(result.shape, generator=torch.Generator().manual_seed(0)).to(result)
@@ -55,7 +57,7 @@ def test_pictures(channels, padding):
     """Real clothes, in grey and in false colours."""
     images, _ = datasets.load(FASHION_MNIST, "test", bundled=True)
     torch.manual_seed(0)
-    pictures = training.normalise(images[:12], FASHION_MNIST).reshape(-1, channels, 28, 28)
+    pictures = normalise(images[:12], FASHION_MNIST).reshape(-1, channels, 28, 28)
     agrees(nn.Conv2d(channels, 16, 3, padding=padding), pictures)
 
 
@@ -84,19 +86,23 @@ def test_other_borders_are_the_layers_own():
     assert torch.equal(winograd.convolve(wide, images), wide(images))
 
 
-def test_a_compiled_student_takes_this_way(monkeypatch):
-    """Else the tests of compiled training would say nothing of it."""
-    from benchmark_adapters.scoring import students
-    from benchmark_adapters.scoring.cpu import fused as fast
+def test_logits_are_those_of_the_student(monkeypatch):
+    layers = []
 
-    seen = []
-    monkeypatch.setattr(
-        winograd, "convolve", lambda layer, images: (seen.append(layer), layer(images))[1]
-    )
-    student, images, labels = (
-        students.build("convnet3", 10, 28, 1, width=8),
-        torch.randn(4, 1, 28, 28),
-        torch.arange(4),
-    )
-    assert fast._fused_loss(student, images, labels) == fast._loss(student, images, labels)
-    assert seen == [student.features[0], student.features[4], student.features[8]]
+    def convolve(layer, images):
+        layers.append(layer)
+        return layer(images)
+
+    monkeypatch.setattr(winograd, "convolve", convolve)
+    torch.manual_seed(0)
+    student, images = students.build("convnet3", 10, 28, 1, width=8), torch.randn(4, 1, 28, 28)
+    assert torch.equal(winograd.logits(student, images), student(images))
+    assert layers == [student.features[0], student.features[4], student.features[8]]
+
+
+def test_it_is_faster_for_stacks_with_convolutions():
+    networks = {name: students.build(name, 10, 32, 3) for name in STUDENTS}
+    assert {name for name, net in networks.items() if not winograd.is_faster(net)} == {
+        "resnet18",
+        "mlp",
+    }

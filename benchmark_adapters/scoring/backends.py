@@ -1,0 +1,154 @@
+"""Training backends: the evaluators' plain loop, and faster ways equal to it up to rounding."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmark_adapters.scoring.backend_names import Backend, BackendName
+from benchmark_adapters.scoring.cpu import fused, memory, winograd
+from benchmark_adapters.scoring.students import ConvNet
+
+# Images that pass through the student in a training. Compiling takes 20 to 50 s and saves 1 to
+# 1.4 ms for each.
+MIN_COMPILED_PASSES = 50_000
+# Images that are tested at once where microbatches don't pay.
+TEST_BATCH_SIZE = 1000
+
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+class TrainingBackend:
+    """Computes the gradients of one training.
+
+    Attributes:
+        planned: the backend that the training starts with.
+        used: the backend that it ended with.
+        fallback: why ``used`` is slower than ``planned`` or than what was asked for; else None.
+        memory_format: of the student's weights.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        device: torch.device,
+        batch_size: int,
+        passes: int,
+        requested: Backend = "auto",
+    ) -> None:
+        """Choose the backend.
+
+        Args:
+            student: the network that will be trained.
+            device: where it will be trained.
+            batch_size: the largest number of images in a batch.
+            passes: images that the training shows to the student in all.
+            requested: ``auto`` compiles from `MIN_COMPILED_PASSES` passes on.
+        """
+        self.planned = _plan(student, device, passes, requested)
+        self.used = self.planned
+        self.fallback: str | None = None
+        if requested == "fast" and device.type == "mps":
+            self.fallback = "torch.compile is not used on MPS"
+        is_reference = requested == "reference"
+        self.memory_format = torch.contiguous_format if is_reference else torch.channels_last
+        self._microbatch_size: int | None = None
+        if not is_reference and device.type == "cpu":
+            memory.keep_freed_memory()
+            if fused.is_faster(student):
+                self._microbatch_size = (
+                    fused.MICROBATCH_SIZE
+                    if self.planned == "fused"
+                    else fused.compiled_microbatch_size(batch_size)
+                )
+        self._loss = _loss_of(self.planned)
+
+    def add_gradients(self, student: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Add the gradients of a batch's mean cross-entropy to the student's, and return the mean.
+
+        Args:
+            student: the network that the backend was chosen for.
+            images: float32 [n, C, H, W].
+            labels: int64 [n].
+        """
+        total = torch.zeros((), device=images.device)
+        size = self._microbatch_size or len(labels)
+        for part, classes in fused.microbatches(images, labels, size):
+            loss = self._compute_loss(student, part, classes) / len(labels)
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    def _compute_loss(self, student: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        if self._loss is _eager_loss:
+            return _eager_loss(student, images, labels)
+        try:
+            return self._loss(student, images, labels)
+        # Compilers fail in many ways, and after each of them the eager loss still works.
+        except Exception as error:
+            self.used = "fused" if self._microbatch_size else "plain"
+            self.fallback = f"torch.compile failed: {type(error).__name__}"
+            warnings.warn(
+                f"training without torch.compile, which failed: {type(error).__name__}",
+                stacklevel=2,
+            )
+            self._loss = _eager_loss
+            return _eager_loss(student, images, labels)
+
+
+def _plan(student: nn.Module, device: torch.device, passes: int, requested: Backend) -> BackendName:
+    if requested == "reference":
+        return "plain"
+    on_cpu = device.type == "cpu"
+    compiles = requested == "fast" or passes >= MIN_COMPILED_PASSES
+    if compiles and device.type != "mps":
+        return "winograd" if on_cpu and winograd.is_faster(student) else "compiled"
+    return "fused" if on_cpu and fused.is_faster(student) else "plain"
+
+
+def inference_batch_size(student: nn.Module, device: torch.device, backend: Backend) -> int:
+    """Return how many images go through the student at once when it is tested."""
+    uses_microbatches = backend != "reference" and device.type == "cpu" and fused.is_faster(student)
+    return fused.MICROBATCH_SIZE if uses_microbatches else TEST_BATCH_SIZE
+
+
+def deterministic_convolutions() -> AbstractContextManager[None]:
+    """On CUDA, compute convolutions in float32 without TF32, equal in every run."""
+    return torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+
+
+def _loss_of(backend: BackendName) -> Loss:
+    if backend == "winograd":
+        return _compiled(_winograd_loss)
+    return _compiled(_eager_loss) if backend == "compiled" else _eager_loss
+
+
+def _eager_loss(student: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return _summed_cross_entropy(student(images), labels)
+
+
+def _winograd_loss(student: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    assert isinstance(student, ConvNet)
+    return _summed_cross_entropy(winograd.logits(student, images), labels)
+
+
+def _summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits, labels, reduction="sum", ignore_index=fused.IGNORED_LABEL)
+
+
+@functools.cache
+def _compiled(loss: Loss) -> Loss:
+    """Return the compiled loss, one for all seeds and students: each shape is compiled once."""
+    # It warns of a missing CUDA on every CPU.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    torch._dynamo.config.recompile_limit = 64
+    return torch.compile(loss, dynamic=False)

@@ -1,0 +1,49 @@
+"""Recipe hashes stay those of the records that name them."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmark_adapters.scoring.recipes import RECIPES
+from benchmark_adapters.types import Recipe
+
+PUBLISHED = {
+    "quickstart/1": "d55d5b352a19190f58cde6afc0e1515ef6a7bd9e4febf0adb0312cdd059fc0b2",
+    "eccv2024/1": "6ffd612d245c99edf3ce6fce6dad4f047b70ac20cacba548d87fd4c84af1a272",
+    "dsa/1": "f4389f16cc68eec5f04ca9c2a0ba6f8a858c96abb0234274b9ed2ff7bb30fa76",
+    "dcbench/1": "cac55fe2c7535de04e9004985ca8491628101a913d1993f7d5f5324dfacf2066",
+    "ddranking-hard/1": "89352636b0f6566e1130d5985b78b339d6b854e91a99b1dc85bcf302507d825a",
+    "ddranking-plain/1": "d3f348ce4d545bbdcd6c4ab77f1a07e539db9c049ceb9dfbca0861ed180f3ebb",
+}
+
+
+def test_hashes_of_shipped_recipes_do_not_change():
+    """A recipe that differs needs a new name: its scores can't be compared with the old ones."""
+    assert {name: recipe.sha256 for name, recipe in RECIPES.items()} == PUBLISHED
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize(
+    "change", [{"lr": 0.02}, {"lr_drop_after": 7}, {"name": "mine/1"}, {"epochs": 5}, {"steps": 5}]
+)
+def test_a_changed_recipe_has_another_hash(recipe, change):
+    assert replace(recipe, **change).sha256 not in PUBLISHED.values()
+
+
+def test_a_summary_changes_no_hash():
+    recipe = RECIPES["eccv2024/1"]
+    assert replace(recipe, summary="other words").sha256 == recipe.sha256
+
+
+def test_plugins_one_cycle_recipes_keep_the_hash_of_older_versions():
+    recipe = Recipe(
+        "few/1",
+        student="convnet3",
+        width=8,
+        steps=4,
+        batch_size=20,
+        lr=0.05,
+        schedule="one-cycle",
+        augment="dsa",
+    )
+    assert recipe.sha256 == "7a5ccb63ed68522a5e314a594d21f7f45d0f793ff135c57a34c05b4d102873b0"

@@ -74,7 +74,6 @@ def run_command(
 
     Exit code 0: status ok; 1: the run ended otherwise and its record says why; 2: wrong usage.
     """
-    from benchmark_adapters.execution.supervisor import INTERRUPTED
     from benchmark_adapters.runs import pipeline as harness
     from benchmark_adapters.runs import request as plan
 
@@ -91,7 +90,7 @@ def run_command(
         record = store.read(folder)
         records.append(record)
         shared.tell(record, folder)
-        if INTERRUPTED in record.message:
+        if record.interrupted:
             break
     shared.conclude(context, records, asked["runs"], as_json)
 
@@ -145,11 +144,11 @@ def rerun_command(
     shared.tell(new, made)
     later, agreement = repeating.used(record, new), repeating.compare(record, new)
     _say("warning", later)
-    if new.status == "error" != record.status and record.given:
+    if new.status == "error" != record.status and record.explicit_options:
         _say(
             "note",
             [
-                f"records keep the last name of a path: if one of {', '.join(record.given)} was a path, give it again by --option KEY=PATH"
+                f"records keep the last name of a path: if one of {', '.join(record.explicit_options)} was a path, give it again by --option KEY=PATH"
             ],
         )
     if as_json:

@@ -59,7 +59,7 @@ def host_of_plugins() -> host.Host:
 def tell(record: Any, folder: Path) -> None:
     """How a run ended and where it lies, on stderr."""
     click.echo(f"run: {one_line(folder)}", err=True)
-    if licence := record.facts.get("model_licence"):
+    if licence := record.model_licence:
         click.echo(one_line(f"licence of the model {record.model}: {licence}"), err=True)
     if record.status != "ok":
         click.echo(f"error: status {record.status}: {one_line(record.message, 5000)}", err=True)

@@ -163,7 +163,6 @@ def score_command(
     PATH is a file or folder of a FORMAT, or a folder with such a folder for each team. A RUN is scored again, for example with
     other --students or another --recipe. Exit code 0: all were scored; 1: some were not, and their records say why; 2: wrong usage.
     """
-    from benchmark_adapters.execution.supervisor import INTERRUPTED
     from benchmark_adapters.runs import request as plan
     from benchmark_adapters.runs import submissions
 
@@ -184,7 +183,7 @@ def score_command(
             for folder in submissions.score(one, request, parts, limits, checkout, seed):
                 records.append(store.read(folder))
                 shared.tell(records[-1], folder)
-        if INTERRUPTED in records[-1].message:
+        if records[-1].interrupted:
             break
     shared.conclude(context, records, asked["runs"], as_json)
 

@@ -48,8 +48,8 @@ def merge(folders: Sequence[Path], host: Host, request: Request) -> Path:
             dataset=first.dataset,
             ipc=first.ipc_asked or "max",
             seed=first.seed,
-            time_limit=first.seconds["limit"],
-            options=first.given,
+            time_limit=first.seconds.limit,
+            options=first.explicit_options,
         ),
         host,
     )
@@ -79,10 +79,12 @@ def _read(folders: Sequence[Path]) -> tuple[Shards, int]:
             differing += [
                 name
                 for name in ALIKE
-                if record.ipc and other.ipc and record.facts.get(name) != other.facts.get(name)
+                if record.ipc
+                and other.ipc
+                and record.metadata.get(name) != other.metadata.get(name)
             ]
             differing += ["number of shards"] * (of != count) + ["time limit"] * (
-                record.seconds["limit"] != other.seconds["limit"]
+                record.seconds.limit != other.seconds.limit
             )
             if differing:
                 raise UserError(
@@ -106,7 +108,8 @@ def _joined(shards: Shards, count: int, todo: Plan, folder: Path) -> Outcome:
         for number in range(count)
     ]
     load, generate = (
-        max(record.seconds.get(key) or 0.0 for record in records) for key in ("load", "generate")
+        max(getattr(record.seconds, key) or 0.0 for record in records)
+        for key in ("load", "generate")
     )
     late = any(record.status == "timeout" for record in records)
     (folder / "log.txt").write_text(

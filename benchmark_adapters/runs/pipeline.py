@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from benchmark_adapters import datasets
 from benchmark_adapters import environment as provenance
 from benchmark_adapters.execution import devices
@@ -21,8 +23,8 @@ from benchmark_adapters.runs.request import Plan
 from benchmark_adapters.scoring.seed_cache import Kept, Result, Score
 from benchmark_adapters.types import DistilledSet, UserError, one_line
 from leaderboard.analysis import stats
-from leaderboard.records import store
-from leaderboard.records.record import Record
+from leaderboard.records import migrations, store
+from leaderboard.records.record import SCHEMA, Reason, Record, ScoringRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,7 +173,8 @@ def _record(
     facts: dict[str, Any] = {key: _told(fact) for key, fact in outcome.facts.items()}
     commit, dirty = provenance.commit()
     reasons = _deviations(todo, status, distilled.ipc, len(test[0]))
-    return Record(
+    values = dict(
+        schema=2,
         run_id=store.run_id(folder),
         status=status,
         message=one_line(without_folders(message), 5000),
@@ -223,6 +226,7 @@ def _record(
         commit=commit,
         dirty=dirty,
     )
+    return msgspec.convert(migrations.upgrade(values, SCHEMA), Record)
 
 
 def _deviations(todo: Plan, status: str, ipc: int, tested: int) -> list[str]:
@@ -307,19 +311,16 @@ def _with_scores(record: Record, todo: Plan, results: Results) -> Record:
         accuracy_std=spread,
         accuracy_ci95=interval,
         confusion=score.confusion,
-        cross={
+        other_students={
             student.name: Score.of(found).accuracies
             for student, found in zip(todo.students[1:], others, strict=True)
         },
-        seconds={
-            **record.seconds,
-            "evaluate": sum(result.seconds for found in results.values() for result in found),
-        },
+        seconds=replace(
+            record.seconds,
+            evaluate=sum(result.seconds for found in results.values() for result in found),
+        ),
         device=record.device or device,
-        facts={
-            **record.facts,
-            "scored_on": {"device": device, "threads": torch.get_num_threads()},
-        },  # the set may come from elsewhere
+        scoring=ScoringRuntime(str(device), torch.get_num_threads()),
     )
 
 
@@ -338,15 +339,20 @@ def _unscored(record: Record, error: BaseException, done: int) -> Record:
         status="error",
         message=message,
         comparable=False,
-        not_comparable_because=["status error"],
+        not_comparable_because=[Reason("status", "status error")],
+        failed_stage="scoring",
+        interrupted=isinstance(error, KeyboardInterrupt),
     )
 
 
 def facts_of(record: Record) -> dict[str, Any]:
     """What the process that made a run's images had reported."""
     names = ("model", "model_sha256", "model_trained_on", "batch", "threads", "device")
-    reported = {name: fact for name, fact in record.facts.items() if name != "scored_on"}
-    return {**reported, **{name: getattr(record, name) for name in names}}
+    origin: dict[str, Any] = {"file": record.origin.file, "format": record.origin.format}
+    origin |= {"model_licence": record.model_licence}
+    origin |= {"shards": [msgspec.to_builtins(shard) for shard in record.origin.shards] or None}
+    known: dict[str, Any] = {name: value for name, value in origin.items() if value is not None}
+    return {**record.metadata, **known, **{name: getattr(record, name) for name in names}}
 
 
 def folder_name(name: str) -> str:

@@ -85,7 +85,7 @@ def prepare(folder: Path, record: Record, request: Request, host: Host) -> Repet
         recipe=record.recipe,
         seed=record.seed,
         repeats=record.repeats,
-        students=(record.student, *record.cross),
+        students=(record.student, *record.other_students),
     )
     if _was_scored(record):
         return _scoring(folder, asked, host)
@@ -122,7 +122,7 @@ def used(record: Record, new: Record) -> list[str]:
 
 
 def compare(record: Record, new: Record) -> Agreement:
-    scored = [(one.seeds, one.accuracies, one.cross) for one in (record, new)]
+    scored = [(one.seeds, one.accuracies, one.other_students) for one in (record, new)]
     accuracies = scored[0] == scored[1] if record.accuracies or new.accuracies else None
     return Agreement(
         record.status == new.status, record.images_sha256 == new.images_sha256, accuracies
@@ -159,13 +159,13 @@ def _sampling(record: Record, asked: Request, host: Host) -> Repetition:
     shards = int(record.shard.split("/")[1]) if record.shard else 1
     as_fit = record.ipc * shards if record.ipc_asked is None else 0
     options = {
-        text.partition("=")[0]: text for text in (*record.given, *asked.options)
+        text.partition("=")[0]: text for text in (*record.explicit_options, *asked.options)
     }  # what is given now wins
     (todo,) = plan(
         replace(
             asked,
             ipc=record.ipc_asked or as_fit or "max",
-            time_limit=record.seconds.get("limit"),
+            time_limit=record.seconds.limit,
             options=tuple(options.values()),
             processes=record.processes,
             shard=record.shard,
@@ -200,7 +200,7 @@ def _decided(record: Record, todo: Plan) -> dict[str, Any]:
         said = (
             record.batch
             if option.name == "batch"
-            else record.facts.get(option.name)
+            else record.metadata.get(option.name)
             if option.default == "auto"
             else None
         )
@@ -239,26 +239,20 @@ def _scoring(folder: Path, asked: Request, host: Host) -> Repetition:
 
 def _was_scored(record: Record) -> bool:
     """Whether `ddbench score` made it, of files or of a run."""
-    return "scored_run" in record.facts or not record.limit_enforced
+    return record.origin.kind in ("run", "file")
 
 
 def _shards(record: Record) -> list[str]:
     """The ids of the runs whose sets were joined to this one."""
-    found = record.facts.get("shards")
-    return (
-        [str(shard["run_id"]) for shard in found if isinstance(shard, dict) and "run_id" in shard]
-        if isinstance(found, list)
-        else []
-    )
+    return [shard.run_id for shard in record.origin.shards]
 
 
 def _scored_on(record: Record) -> Mapping[str, Any]:
-    found = record.facts.get("scored_on")
-    return found if isinstance(found, dict) else {}
+    return vars(record.scoring) if record.scoring else {}
 
 
 def _by_seed(record: Record) -> dict[tuple[str, int], float]:
-    every = {record.student: record.accuracies, **record.cross}
+    every = {record.student: record.accuracies, **record.other_students}
     first = (record.seeds or [record.seed])[0]
     return {
         (student, seed): accuracy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -114,7 +113,7 @@ def of_run(folder: Path) -> Entry:
             f"{folder} is shard {record.shard} of a set; join it with the others by `ddbench merge`"
         )
     if record.status == "invalid" or (
-        record.status == "error" and not record.message.startswith("scoring failed")
+        record.status == "error" and record.failed_stage != "scoring"
     ):
         raise UserError(
             f"{folder} is not fit for use, its status is {record.status}: {record.message}"
@@ -189,20 +188,20 @@ def _origin(record: Record | None, facts: dict[str, Any], seed: int | None) -> d
     """What is known of the making of the set: for the plan, for the outcome, and the facts that were reported."""
     if record is None:
         return {"plan": {}, "outcome": {}, "facts": facts, "late": False}
-    load, generate = (record.seconds.get(key) or 0.0 for key in ("load", "generate"))
-    of_scoring = re.compile(
-        r"\d+ repeats instead|recipe |student |\d+ test images|status (ok|error)|limit |IPC "
-    )  # said anew of the new score
+    load, generate = (getattr(record.seconds, key) or 0.0 for key in ("load", "generate"))
+    kept = ("shard", "merged", "unknown", "status")
     known = {
         "options": record.options,
-        "given": record.given,
+        "given": record.explicit_options,
         "limit_enforced": record.limit_enforced,
-        "time_limit": record.seconds.get("limit"),
+        "time_limit": record.seconds.limit,
         "ipc": record.ipc_asked,
         "seed": record.seed,
         "first_seed": seed if seed is not None else (record.seeds or [record.seed])[0],
         "inherited": [
-            reason for reason in record.not_comparable_because if not of_scoring.match(reason)
+            reason.text
+            for reason in record.not_comparable_because
+            if reason.code in kept and reason.text not in ("status ok", "status error")
         ],
     }
     return {

@@ -13,26 +13,33 @@ from leaderboard.analysis.ranking import FIELDS
 from leaderboard.analysis.stats import Difference
 from leaderboard.records.record import Record
 from leaderboard.render import report
-from leaderboard.render.tables import line
+from leaderboard.text import one_line as line
 
 RESULTS = {
     "run_id",
     "created",
     "message",
-    "given",
+    "explicit_options",
     "sampled",
     "accuracies",
     "accuracy_mean",
     "accuracy_std",
     "accuracy_ci95",
-    "cross",
+    "other_students",
     "seconds",
     "confusion",
 }
 RESULTS |= {
     "images_per_second",
     "not_comparable_because",
-    "facts",
+    "metadata",
+    "failed_stage",
+    "interrupted",
+    "origin",
+    "scoring",
+    "checks",
+    "official",
+    "model_licence",
     "schema",
 }  # what a run found or is called, instead of how it was made
 GROUPED = ("options", "hardware", "versions")  # compared entry by entry
@@ -83,7 +90,7 @@ def _settings(runs: Sequence[Record]) -> dict[str, list[Any]]:
     for group in GROUPED:
         for name in dict.fromkeys(key for run in runs for key in getattr(run, group)):
             values[f"{group}.{name}"] = [getattr(run, group).get(name) for run in runs]
-    values["seconds.limit"] = [run.seconds.get("limit") for run in runs]
+    values["seconds.limit"] = [run.seconds.limit for run in runs]
     return {name: found for name, found in values.items() if any(one != found[0] for one in found)}
 
 
@@ -146,7 +153,7 @@ def scores(found: Comparison) -> list[dict[str, str]]:
         {
             "": label,
             "run": run.run_id,
-            "method": " ".join([run.method, *run.given]),
+            "method": " ".join([run.method, *run.explicit_options]),
             "score": report.accuracy(run),
             "against the first": words,
         }

@@ -27,7 +27,7 @@ def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
             r.track,
             r.dataset,
             not r.limit_enforced,
-            r.division,
+            r.category,
             -_mean_or_less(r.accuracy_mean),
             r.created,
         ),
@@ -56,20 +56,20 @@ def means(table: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[R
         who = (
             row["track"],
             row["method"],
-            tuple(row["given"]),
+            tuple(row["explicit_options"]),
             row["model"],
             row["seed"],
             row["limit_enforced"],
-            row["division"],
+            row["category"],
         )
         names = (
             "track",
             "method",
-            "given",
+            "explicit_options",
             "model",
             "seed",
             "limit_enforced",
-            "division",
+            "category",
             "created",
         )
         entrant = entrants.setdefault(
@@ -92,7 +92,7 @@ def means(table: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[R
         key=lambda row: (
             row["track"],
             not row["limit_enforced"],
-            row["division"],
+            row["category"],
             -_mean_or_less(row["accuracy_mean"]),
             row["created"],
         )
@@ -136,7 +136,7 @@ def _rank(chosen: Iterable[Row]) -> None:
     groups: dict[tuple[str, str, str, bool], list[Row]] = {}
     for row in chosen:
         groups.setdefault(
-            (row["track"], row["dataset"], row["division"], row["limit_enforced"]), []
+            (row["track"], row["dataset"], row["category"], row["limit_enforced"]), []
         ).append(row)
     for group in groups.values():
         for row, rank in zip(group, stats.ranks([row["accuracies"] for row in group]), strict=True):

@@ -1,24 +1,145 @@
-"""The record of one run: what was asked, what came out, with what it can be repeated and checked."""
+"""The record of one run: its settings, its result, and what it takes to repeat and check it."""
 
 from __future__ import annotations
 
-import builtins
-import dataclasses
-import functools
 import json
 import re
-import types
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn
+
+import msgspec
+from msgspec import Meta
 
 from leaderboard.analysis import stats
+from leaderboard.records import migrations
 
-SCHEMA = 2
-LARGEST = 2**63  # no whole number of a record is that large
-MOST_DEPTH, MOST_REPORTED = 20, 1e300  # nesting and size of what a method reports
-NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
-STATUSES = ("ok", "timeout", "invalid", "error")
+SCHEMA = 3
+LARGEST = 2**63 - 1  # of all numbers but those that a method reports
+MAX_DEPTH, MAX_REPORTED = 20, 1e300  # nesting and size of what a method reports
+
+Integer = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+Number = Annotated[float, Meta(ge=-float(LARGEST), le=float(LARGEST))]
+Amount = Annotated[float, Meta(ge=0, le=float(LARGEST))]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Text = Annotated[str, Meta(pattern=r"\S")]
+FileName = Annotated[str, Meta(pattern=r"(?a)^\w[\w.-]{0,99}\Z")]  # of a run's folder, of a hash
+Shard = Annotated[str, Meta(pattern=r"(?a)^\d{1,6}/\d{1,6}\Z")]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a run is not comparable.
+
+    Attributes:
+        code: for programs: ``status``, ``time-limit``, ``ipc``, ``repeats``, ``recipe``,
+            ``student``, ``test-images``, ``shard``, ``merged``, ``backend`` or ``unknown``.
+        text: for people.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of a content check of a distilled set.
+
+    Attributes:
+        level: ``error``: a score would mean nothing, so none is made; ``warning``: to be looked
+            at; ``note``: what was checked or could not be.
+        code: for programs.
+        text: for people.
+    """
+
+    level: Literal["error", "warning", "note"]
+    code: str = "unknown"
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class ShardOrigin:
+    """The run that made one shard of a merged set, and where it ran."""
+
+    run_id: str
+    hardware: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    dirty: bool | None = None
+    images_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the images of a run came from.
+
+    Attributes:
+        kind: ``method``: sampled in this run; ``file``: read from a submission; ``run``: those of
+            another run, scored again; ``shards``: merged from several runs.
+        file, format: name of the submission, and the format it was read in.
+        run_id: the run whose images were scored again.
+        shards: the merged runs.
+        reruns: the run that this one repeats (`ddbench rerun`).
+    """
+
+    kind: Literal["method", "file", "run", "shards"] = "method"
+    file: str | None = None
+    format: str | None = None
+    run_id: str | None = None
+    shards: list[ShardOrigin] = field(default_factory=list)
+    reruns: str | None = None
+
+
+@dataclass(frozen=True)
+class ScoringRuntime:
+    """How the students were trained.
+
+    Attributes:
+        device: as torch names it.
+        threads: CPU threads of torch.
+        backend: implementation of a training step: ``plain``, ``fused``, ``compiled`` or
+            ``winograd``.
+        fallback: why a faster backend was not used.
+    """
+
+    device: str
+    threads: Count
+    backend: str | None = None
+    fallback: str | None = None
+
+
+@dataclass(frozen=True)
+class OfficialScore:
+    """The score by the challenge's own evaluator.
+
+    Attributes:
+        datasets: names of the datasets it covers.
+        correct: the fraction it reports; None where it failed.
+        seconds: how long it took.
+        error: why there is no score.
+    """
+
+    datasets: list[str] = field(default_factory=list)
+    correct: Number | None = None
+    seconds: Amount | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Times of a run in seconds; None where unknown.
+
+    Attributes:
+        load: until the method was ready.
+        generate: from then until its last complete batch.
+        evaluate: training and testing of all students.
+        limit: the time limit, for loading and generating together.
+    """
+
+    load: Amount | None = None
+    generate: Amount | None = None
+    evaluate: Amount | None = None
+    limit: Amount | None = None
 
 
 @dataclass(frozen=True)
@@ -26,250 +147,174 @@ class Record:
     """One finished, failed or late run.
 
     Attributes:
-        status: ``ok``; ``timeout``: fewer images than asked for by the limit; ``invalid``: the method broke the
-            contract; ``error``: it failed. ``message`` says why.
-        options: the method's, with the defaults filled in; ``given``: those that the user gave, as KEY=VALUE.
-        seed: of the sampling and the first of the evaluation seeds ``seeds``.
-        ipc: images per class of the distilled set; ``ipc_asked`` None: as many as fit.
-        repeats: evaluation seeds that were asked for; ``accuracies`` has fewer where scoring ended early.
+        status: ``ok``; ``timeout``: fewer images than asked for by the limit; ``invalid``: the
+            method or file broke its contract; ``error``: something failed.
+        message: for people: why the status is not ``ok``, or what was lost.
+        failed_stage: for programs: where a run with status ``invalid`` or ``error`` failed.
+        interrupted: a user or the system stopped the run.
+        options: all options of the method, with defaults filled in.
+        explicit_options: the options that the user set, as KEY=VALUE.
+        seed: random seed for sampling; ``seeds`` are those of the evaluation.
+        ipc: images per class of the distilled set.
+        ipc_asked: images per class that were asked for; None: as many as fit into the limit.
+        repeats: evaluation seeds that were asked for; ``accuracies`` has fewer where scoring ended
+            early.
         processes: how many made the set together.
-        shard: ``I/N``, which part of a set this is; `ddbench merge` joins them.
-        sampled: images that were freshly sampled by the limit, trimmed ones counted.
-        division: what runs of a track must share to be ranked together, for example ``IPC 10``.
-        generated_per_class: how many of ``ipc`` are no augmented copies.
-        accuracies: fractions, one for each seed; empty when nothing was scored. ``cross`` holds those of further students.
-        accuracy_ci95: 95 % t interval of the mean over the seeds.
-        seconds: ``load`` until the method was ready, ``generate`` until its last round, ``evaluate``, ``limit``.
-        images_per_second: sampled images over ``generate``.
+        shard: ``I/N``: this set is part I of N; `ddbench merge` joins the parts.
+        sampled: images sampled by the limit, including those trimmed for class balance.
+        category: what runs of a track must share to be ranked together, for example ``IPC 10``.
+        generated_per_class: how many of ``ipc`` were sampled; the others are augmented copies.
+        accuracies: fractions of test images, one per evaluation seed; empty: not scored.
+        accuracy_std: sample standard deviation (n - 1).
+        accuracy_ci95: 95 % t interval of the mean over the seeds, [low, high].
+        other_students: accuracies of further students, by name.
+        images_per_second: ``sampled`` over ``seconds.generate``.
         comparable: the run kept to every rule of its track.
-        limit_enforced: the time was measured and limited here, not declared.
-        confusion: [true class][predicted class], counts over all seeds.
-        facts: what else the method reported.
+        limit_enforced: the time was measured and limited here; False: it was only declared.
+        device: of the sampling; ``scoring`` has that of the evaluation.
+        metadata: what the method reported beyond the other fields.
+        confusion: counts over all seeds, [true class][predicted class].
     """
 
-    run_id: str
-    status: str
+    run_id: FileName
+    status: Literal["ok", "timeout", "invalid", "error"]
     message: str
-    track: str
-    dataset: str
-    method: str
+    track: Text
+    dataset: Text
+    method: Text
     options: dict[str, Any]
-    seed: int
+    seed: Integer
     recipe: str
-    recipe_sha256: str
+    recipe_sha256: FileName
     student: str
     created: str
-    given: list[str] = field(default_factory=list)
-    ipc: int = 0
-    ipc_asked: int | None = None
-    repeats: int = 0
-    processes: int = 1
-    shard: str | None = None
-    sampled: int = 0
-    division: str = ""
-    generated_per_class: float = 0
-    seeds: list[int] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
-    accuracy_mean: float | None = None
-    accuracy_std: float | None = None
-    accuracy_ci95: list[float] | None = None
-    cross: dict[str, list[float]] = field(default_factory=dict)
-    seconds: dict[str, float | None] = field(default_factory=dict)
-    images_per_second: float | None = None
+    failed_stage: Literal["sampling", "reading", "scoring"] | None = None
+    interrupted: bool = False
+    explicit_options: list[str] = field(default_factory=list)
+    ipc: Count = 0
+    ipc_asked: Integer | None = None
+    repeats: Count = 0
+    processes: Count = 1
+    shard: Shard | None = None
+    sampled: Count = 0
+    category: str = ""
+    generated_per_class: Amount = 0.0
+    seeds: list[Integer] = field(default_factory=list)
+    accuracies: list[Fraction] = field(default_factory=list)
+    accuracy_mean: Number | None = None
+    accuracy_std: Number | None = None
+    accuracy_ci95: list[Number] | None = None
+    other_students: dict[str, list[Fraction]] = field(default_factory=dict)
+    seconds: Seconds = field(default_factory=Seconds)
+    images_per_second: Amount | None = None
     model: str | None = None
-    model_sha256: str | None = None
+    model_sha256: str | None = None  # as the method says, unlike the other hashes
     model_trained_on: str | None = None
-    images_sha256: str | None = None
-    data_sha256: str | None = None
+    model_licence: str | None = None
+    images_sha256: FileName | None = None
+    data_sha256: FileName | None = None
     uses_real_data: bool = False
     comparable: bool = False
-    not_comparable_because: list[str] = field(default_factory=list)
+    not_comparable_because: list[Reason] = field(default_factory=list)
     limit_enforced: bool = True
-    batch: int | None = None
-    threads: int | None = None
+    origin: Origin = field(default_factory=Origin)
+    scoring: ScoringRuntime | None = None
+    checks: list[Finding] = field(default_factory=list)
+    official: OfficialScore | None = None
+    batch: Count | None = None
+    threads: Integer | None = None
     device: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    confusion: list[list[int]] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    confusion: list[list[Count]] | None = None
     hardware: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     dirty: bool | None = None
-    schema: int = SCHEMA
+    schema: Count = SCHEMA
 
     @property
     def n(self) -> int:
+        """Return the number of scored evaluation seeds."""
         return len(self.accuracies)
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n"
+        """Return the record as indented JSON with field names as keys, and a line break.
+
+        Raises:
+            ValueError: a number is NaN or infinite.
+        """
+        return json.dumps(msgspec.to_builtins(self), indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Record:
-        """The record in ``text``, also of an older schema; fields that this version doesn't know are left out.
+        """Return the record in ``text``, also of an older schema; unknown fields are left out.
 
         Raises:
-            ValueError: no JSON object, a newer schema, a missing field or one of the wrong type.
+            ValueError: ``text`` is not a record, has a newer schema, lacks a field, or has one of
+                the wrong type, size or form; the message names the field.
         """
-        values = json.loads(text, parse_constant=_refuse)
-        if re.search(r"\\u[dD][89a-fA-F]", text):
-            values = json.loads(
-                json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")
-            )  # halves of characters could be written nowhere
-        if (
-            not isinstance(values, dict)
-            or not _fits(values.get("schema"), int)
-            or values["schema"] < 1
-        ):
-            raise ValueError(
-                "no record: an object with a field schema, a number from 1, is expected"
-            )
-        if values["schema"] > SCHEMA:
-            raise ValueError(
-                f"schema {values['schema']} is newer than {SCHEMA}, which this version reads; upgrade ddbench"
-            )
-        for older in range(values["schema"], SCHEMA):
-            values = _UPGRADES[older](values)
-        known = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
-        required = [
-            f.name
-            for f in dataclasses.fields(cls)
-            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        ]
-        missing = [name for name in required if name not in known]
-        if missing:
-            raise ValueError(f"fields are missing: {', '.join(missing)}")
-        for name, hint in _hints().items():
-            if name in known and not _fits(known[name], hint):
-                raise ValueError(
-                    f"field {name} is {json.dumps(known[name])[:60]}, expected {hint if get_args(hint) else hint.__name__}"
-                )
-        record = cls(**known)
-        record._check()
+        record = msgspec.convert(_upgraded(_parse(text)), cls, strict=True)
+        _check_reported(record)
+        _check_scores(record)
         return record
 
-    def _check_numbers(self) -> None:
-        if not all(
-            0 <= accuracy <= 1
-            for values in (self.accuracies, *self.cross.values())
-            for accuracy in values
-        ):
-            raise ValueError("accuracies are not fractions")
-        if self.confusion and any(len(row) != len(self.confusion) for row in self.confusion):
-            raise ValueError("confusion is not square")
-        counts = {
-            name: getattr(self, name) or 0
-            for name in (
-                "ipc",
-                "sampled",
-                "generated_per_class",
-                "images_per_second",
-                "processes",
-                "repeats",
-                "batch",
-            )
-        }
-        counts |= {f"seconds.{name}": value or 0 for name, value in self.seconds.items()}
-        counts["confusion"] = min((min(row) for row in self.confusion or [] if row), default=0)
-        for name, value in counts.items():
-            if value < 0:
-                raise ValueError(f"{name} is less than 0")
 
-    def _check(self) -> None:
-        """What the tables rely on beyond types."""
-        if not NAME.fullmatch(self.run_id):
-            raise ValueError(f"run_id {self.run_id[:60]!r} is no name of a folder")
-        for name in (
-            "images_sha256",
-            "recipe_sha256",
-            "data_sha256",
-        ):  # the model's is what the method says
-            if not NAME.fullmatch(getattr(self, name) or "none"):
-                raise ValueError(f"{name} is no hash")
-        if not all(name.strip() for name in (self.track, self.dataset, self.method)):
-            raise ValueError("track, dataset or method has no name")
-        if self.shard is not None and not re.fullmatch(r"\d{1,6}/\d{1,6}", self.shard):
-            raise ValueError(f"shard {self.shard[:60]!r} is not I/N")
-        self._check_numbers()
-        if self.status not in STATUSES:
-            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
-        if len(self.seeds) != len(self.accuracies):
-            raise ValueError(f"{len(self.seeds)} seeds for {len(self.accuracies)} accuracies")
-        mean, _, interval = stats.summary(self.accuracies)
-        for name, said, computed in (
-            ("mean", [self.accuracy_mean], [mean]),
-            ("ci95", self.accuracy_ci95, interval),
-        ):
-            if [None if x is None else round(x, 6) for x in said or []] != [
-                None if x is None else round(x, 6) for x in computed or []
-            ]:
-                raise ValueError(f"accuracy_{name} is not that of the accuracies")
+def _parse(text: str) -> Any:
+    """Return the JSON in ``text``; halves of characters, which can't be written, become ``?``."""
+    values = json.loads(text, parse_constant=_refuse)
+    if re.search(r"\\u[dD][89a-fA-F]", text):
+        whole = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")
+        values = json.loads(whole)
+    return values
 
 
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no number")
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number")
 
 
-@functools.cache
-def _hints() -> dict[str, Any]:
-    return get_type_hints(Record)
-
-
-def _from_1(values: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 did not say how many repeats were asked for, and processes among the facts."""
-    accuracies, facts = values.get("accuracies"), values.get("facts")
-    processes = facts.get("processes", 1) if isinstance(facts, dict) else 1
-    facts = (
-        {name: fact for name, fact in facts.items() if name != "processes"}
-        if isinstance(facts, dict)
-        else facts
-    )
-    return {
-        **values,
-        "facts": facts,
-        "schema": 2,
-        "repeats": len(accuracies) if isinstance(accuracies, list) else 0,
-        "processes": processes,
-    }
-
-
-_UPGRADES = {1: _from_1}  # by the schema that they read; each gives the next
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value out of JSON is of the type that a field's annotation names."""
-    return _test(hint)(value)
-
-
-@functools.cache
-def _test(hint: Any) -> Callable[[Any], bool]:
-    """`_fits` for one annotation: a leaderboard asks it of thousands of records."""
-    arguments = [_test(one) for one in get_args(hint)]
-    match get_origin(hint) or hint:
-        case types.UnionType:
-            return lambda value: any(fits(value) for fits in arguments)
-        case builtins.list if get_args(hint) == (int,):  # a confusion has thousands
-            return lambda value: (
-                isinstance(value, list)
-                and set(map(type, value)) <= {int}
-                and max(map(abs, value), default=0) < LARGEST
-            )
-        case builtins.list:
-            return lambda value: isinstance(value, list) and all(map(arguments[0], value))
-        case builtins.dict:
-            return lambda value: isinstance(value, dict) and all(map(arguments[1], value.values()))
-        case builtins.float:
-            return lambda value: type(value) in (int, float) and abs(value) < LARGEST
-        case builtins.int:
-            return lambda value: type(value) is int and abs(value) < LARGEST
-        case _:
-            return is_plain if hint is Any else lambda value: isinstance(value, hint)
-
-
-def is_plain(value: Any, depth: int = MOST_DEPTH) -> bool:
-    """Whether what a method reported can be shown and written: no number without end, nothing nested deeply."""
-    if isinstance(value, dict | list):
-        return depth > 0 and all(
-            is_plain(one, depth - 1)
-            for one in (value.values() if isinstance(value, dict) else value)
+def _upgraded(values: Any) -> dict[str, Any]:
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if type(schema) is not int or schema < 1:
+        raise ValueError("not a record: an object with a field schema, a number from 1, is needed")
+    if schema > SCHEMA:
+        raise ValueError(
+            f"schema {schema} is newer than {SCHEMA}, which this version reads; upgrade ddbench"
         )
-    return not isinstance(value, int | float) or abs(value) < MOST_REPORTED
+    return migrations.upgrade(values, SCHEMA)
+
+
+def is_plain(value: Any, depth: int = MAX_DEPTH) -> bool:
+    """Return whether a reported value can be shown and written.
+
+    It has no number beyond `MAX_REPORTED` and is not nested deeper than ``depth``.
+    """
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return depth > 0 and all(is_plain(item, depth - 1) for item in value)
+    return not isinstance(value, int | float) or abs(value) < MAX_REPORTED
+
+
+def _check_reported(record: Record) -> None:
+    reported = {name: getattr(record, name) for name in ("options", "metadata", "hardware")}
+    reported["origin.shards"] = [shard.hardware for shard in record.origin.shards]
+    for name, value in reported.items():
+        if not is_plain(value):
+            raise ValueError(f"{name} is nested too deeply or has too large a number")
+
+
+def _check_scores(record: Record) -> None:
+    """Check what tables rely on beyond types: the summary is that of the accuracies."""
+    if any(len(row) != len(record.confusion or []) for row in record.confusion or []):
+        raise ValueError("confusion is not square")
+    if len(record.seeds) != len(record.accuracies):
+        raise ValueError(f"{len(record.seeds)} seeds for {len(record.accuracies)} accuracies")
+    mean, _, interval = stats.summary(record.accuracies)
+    if _rounded([record.accuracy_mean]) != _rounded([mean]):
+        raise ValueError("accuracy_mean is not that of the accuracies")
+    if _rounded(record.accuracy_ci95) != _rounded(interval):
+        raise ValueError("accuracy_ci95 is not that of the accuracies")
+
+
+def _rounded(values: list[float] | list[float | None] | None) -> list[float | None]:
+    return [None if value is None else round(value, 6) for value in values or []]

@@ -7,24 +7,26 @@ import fcntl
 import os
 import secrets
 import shutil
-import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from leaderboard import files
 from leaderboard.records.record import Record
+from leaderboard.text import one_line
 
-ABANDONED = 3600.0  # seconds
-LARGEST = (
-    32 * 2**20
-)  # bytes of a record; that of a dataset with 1,000 classes has 10 MB of confusion
+RECORD = "record.json"
+ABANDONED_AFTER = 3600.0  # seconds
+# The record of a dataset with 1,000 classes has 10 MB of confusion.
+MAX_BYTES = 32 * 2**20
 
 
 @contextlib.contextmanager
 def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]:
-    """A folder under a hidden name, which becomes a run when the block ends and vanishes when it raises.
+    """Yield a hidden folder that becomes a run when the block ends well and is removed otherwise.
 
-    Its name is ``.<run-id>``; `run_id` gives the id, `final` the folder that it will be. What killed processes left beside it is removed.
+    Its name is ``.<run-id>``; `run_id` returns the id, `final` the folder that it becomes. What
+    killed processes left next to it is removed.
 
     Raises:
         OSError: the folder can't be made.
@@ -44,7 +46,10 @@ def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """A lock on ``folder`` that ends with the process, however that ends; False where another process has it, or there are no locks."""
+    """Lock ``folder`` until the block or the process ends, however that ends.
+
+    Yields False where another process has the lock, or the file system has none.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,10 +63,14 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Hidden folders that are an hour old, so that their process had its time to lock them, and that nobody has locked."""
+    """Remove hidden folders that no process has locked.
+
+    They must be an hour old: a process needs a moment to lock its new folder.
+    """
     for folder in parent.glob(".[0-9]*-*"):
-        with contextlib.suppress(OSError):  # gone meanwhile
-            if time.time() - folder.stat().st_mtime < ABANDONED:
+        # Another process may remove it first.
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime < ABANDONED_AFTER:
                 continue
             with _locked(folder) as locked:
                 if locked:
@@ -69,85 +78,66 @@ def _remove_abandoned(parent: Path) -> None:
 
 
 def run_id(folder: Path) -> str:
+    """Return the id of the run in ``folder``, finished or not."""
     return folder.name.removeprefix(".")
 
 
 def final(folder: Path) -> Path:
+    """Return the folder that the run in ``folder`` has once it is finished."""
     return folder.with_name(run_id(folder))
 
 
 def runs_in(roots: Iterable[Path]) -> Iterator[Path]:
-    """The folders of all finished runs, oldest first."""
-    found = (path.parent for root in roots for path in root.glob("*/*/*/*/record.json"))
+    """Yield the folders of all finished runs, oldest first."""
+    folders = (path.parent for root in roots for path in root.glob(f"*/*/*/*/{RECORD}"))
     yield from sorted(
-        (folder for folder in found if not folder.name.startswith(".")),
+        (folder for folder in folders if not folder.name.startswith(".")),
         key=lambda folder: (folder.name, str(folder)),
     )
 
 
 def read(folder: Path) -> Record:
-    """The record of the run in ``folder``.
+    """Return the record of the run in ``folder``.
 
     Raises:
-        ValueError: it is missing, damaged, newer than this version or far too large; the message names the file.
+        ValueError: the record is missing, damaged, newer than this version or far too large; the
+            message names the file.
     """
-    path = folder / "record.json"
+    path = folder / RECORD
     try:
-        return Record.from_json(content(path, LARGEST).decode())
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
-
-
-def content(path: Path, most: int) -> bytes:
-    """All of a file that may be a stranger's.
-
-    Raises:
-        OSError: it can't be read.
-        ValueError: it is no ordinary file, as a pipe, which would never end; or has more than ``most`` bytes.
-    """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("no ordinary file")
-    with path.open("rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise ValueError(f"larger than {most / 2**20:.0f} MiB")
-    return data
+        return Record.from_json(files.read_bounded(path, MAX_BYTES).decode())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {one_line(error)}") from None
 
 
 def entries(roots: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
-    """The folders and records of all runs, oldest first, and a line about each that can't be read."""
-    good, problems = [], []
+    """Return the folders and records of all runs, oldest first, and a line per unreadable one."""
+    readable, problems = [], []
     for folder in runs_in(roots):
         try:
-            good.append((folder, read(folder)))
+            readable.append((folder, read(folder)))
         except ValueError as error:
             problems.append(f"skipped {error}")
-    return good, problems
+    return readable, problems
 
 
 def find(run: str, roots: Iterable[Path]) -> Path:
-    """The folder of ``run``: a folder, or the id of a run below ``roots``, or the beginning of just one, which may lie in several of them.
+    """Return the folder of ``run``: a folder, or the id of a run below ``roots``, or its beginning.
+
+    Copies of one run in several stores count as one.
 
     Raises:
-        ValueError: there is none, or more than one.
+        ValueError: there is no such run, or more than one.
     """
-    if (Path(run) / "record.json").is_file():
+    if (Path(run) / RECORD).is_file():
         return Path(run)
     roots = list(roots)
-    found = [folder for folder in runs_in(roots) if folder.name.startswith(run)] if run else []
-    matches = (
-        list(
-            {
-                (folder.name, (folder / "record.json").read_bytes()): folder
-                for folder in reversed(found)
-            }.values()
-        )
-        if len(found) > 1
-        else found
-    )
+    matches = [folder for folder in runs_in(roots) if folder.name.startswith(run)] if run else []
+    if len(matches) > 1:
+        copies = {(folder.name, (folder / RECORD).read_bytes()): folder for folder in matches[::-1]}
+        matches = list(copies.values())
     if len(matches) != 1:
+        count = f"{len(matches)} runs" if matches else "no run"
         places = ", ".join(map(str, roots))
-        raise ValueError(
-            f"{'no run' if not matches else f'{len(matches)} runs'} {run!r} in {places}; `ddbench leaderboard` lists run ids"
-        )
+        raise ValueError(f"{count} {run!r} in {places}; `ddbench leaderboard` lists run ids")
     return matches[0]

@@ -21,10 +21,11 @@ from leaderboard.analysis.comparison import Comparison
 from leaderboard.analysis.ranking import Row
 from leaderboard.analysis.sections import Section
 from leaderboard.analysis.stats import within
+from leaderboard.files import read_bounded
 from leaderboard.records.record import Record
-from leaderboard.records.store import LARGEST, content
 from leaderboard.render import plots, report
 from leaderboard.render import tables as table
+from leaderboard.text import one_line
 
 HERE = Path(__file__).parent / "templates"
 STATIC = ("style.css", "sort.js")
@@ -37,6 +38,7 @@ PARTS = {
     LEADERBOARD: {INDEX, *STATIC, "runs", "plots", "grids", "confusion"},
     COMPARISON: {INDEX, *STATIC, "grids"},
 }
+LARGEST_INDEX = 32 * 2**20  # bytes
 LARGEST_GRID = 20 * 2**20  # bytes
 MOST_PIXELS = 40 * 10**6  # of a grid; a small file can hold very many
 MOST_CELLS = 30  # classes of a confusion matrix with numbers; larger ones are a picture
@@ -135,7 +137,8 @@ def _is_ours(folder: Path, generator: str) -> bool:
     try:
         return (
             not parts
-            or f'content="{generator}"'.encode() in content(folder / INDEX, LARGEST)[:4096]
+            or f'content="{generator}"'.encode()
+            in read_bounded(folder / INDEX, LARGEST_INDEX)[:4096]
         )
     except (OSError, ValueError):
         return False
@@ -263,7 +266,7 @@ def _table(title: str, rows: Sequence[Row], cells: Sequence[dict[str, str]]) -> 
             if _ends(row) and high > low
             else None
         )
-        begins = " begins" if at and rows and row["division"] != rows[at - 1]["division"] else ""
+        begins = " begins" if at and rows and row["category"] != rows[at - 1]["category"] else ""
         state = (
             "ranked"
             if row.get("rank")
@@ -335,16 +338,14 @@ def run_page(folder: Path, record: Record, row: Row, output: Path) -> str:
     return _template("run.html").render(
         root="../",
         generator=LEADERBOARD,
-        title=f"{table.name(row)} on {table.line(record.dataset)}",
+        title=f"{table.name(row)} on {one_line(record.dataset)}",
         interval=_interval(row),
         record=record,
         rank=row["rank"],
         facts=report.facts(record),
         command=report.command(record),
         options=record.options,
-        reported=[
-            (key, value) for key, value in record.facts.items() if key not in ("official", "checks")
-        ],
+        reported=list(record.metadata.items()),
         classes=report.per_class(record, names),
         matrix=[] if picture else _heat(matrix),
         matrix_picture=files["matrix_picture"] if picture else None,
@@ -357,7 +358,7 @@ def _grid(folder: Path, target: Path) -> bool:
     """Takes over the run's pictures: only a file, only a PNG, only of a bounded size; links could lead to other files of the organiser."""
     source = folder / "grid.png"
     try:
-        data = b"" if source.is_symlink() else content(source, LARGEST_GRID)
+        data = b"" if source.is_symlink() else read_bounded(source, LARGEST_GRID)
     except (OSError, ValueError):
         return False
     width, height = (

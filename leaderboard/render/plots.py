@@ -70,7 +70,7 @@ def accuracy(rows: Sequence[Row], against: str, published: Sequence[Reference] =
         _published(axes, published)
     limits = [
         limit
-        for limit in {row["seconds"].get("limit") or 0.0 for row, _ in drawn}
+        for limit in {row["seconds"].limit or 0.0 for row, _ in drawn}
         if limit and against == "seconds"
     ]
     for limit in limits:

@@ -7,13 +7,12 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from leaderboard.analysis.stats import within
-from leaderboard.records.record import Record
-from leaderboard.records.store import content
+from leaderboard.files import read_bounded
+from leaderboard.records.record import OfficialScore, Record
 from leaderboard.render import tables as table
-from leaderboard.render.tables import line
+from leaderboard.text import one_line as line
 
 LARGEST_MANIFEST = 10 * 2**20  # bytes
 
@@ -47,7 +46,7 @@ def describe(record: Record, folder: Path) -> str:
 def facts(record: Record) -> dict[str, dict[str, str]]:
     """What is told of a run, in groups; empty where it isn't known."""
     seconds = ", ".join(
-        f"{key} {value:.1f}" for key, value in record.seconds.items() if value is not None
+        f"{key} {value:.1f}" for key, value in vars(record.seconds).items() if value is not None
     )
     return {
         "result": {
@@ -56,14 +55,14 @@ def facts(record: Record) -> dict[str, dict[str, str]]:
             "accuracy": accuracy(record),
             "ranked": "yes"
             if record.comparable
-            else f"no: {'; '.join(record.not_comparable_because)}",
+            else f"no: {'; '.join(reason.text for reason in record.not_comparable_because)}",
             "other students": _cross(record),
-            "official evaluator": _official(record.facts.get("official")),
-            "checks": "; ".join(map(str, _listed(record.facts.get("checks")))),
+            "official evaluator": _official(record.official),
+            "checks": "; ".join(f"{check.level}: {check.text}" for check in record.checks),
         },
         "settings": {
             "track": f"{record.track} on {record.dataset}, recipe {record.recipe}, student {record.student}",
-            "method": " ".join([record.method, *record.given]),
+            "method": " ".join([record.method, *record.explicit_options]),
             "images": f"{record.ipc} per class, {record.generated_per_class:g} of them sampled",
             "seed": str(record.seed),
             "time limit": "enforced" if record.limit_enforced else "declared",
@@ -93,9 +92,9 @@ def command(record: Record) -> str:
         "--track",
         record.track,
     ]
-    if "scored_run" in record.facts:
+    if record.origin.kind == "run":
         words = ["ddbench", "score", *evaluation]
-    elif not record.limit_enforced:
+    elif record.origin.kind == "file":
         words = [
             "ddbench",
             "score",
@@ -103,12 +102,12 @@ def command(record: Record) -> str:
             "--dataset",
             record.dataset,
             "--format",
-            str(record.facts.get("format")),
+            str(record.origin.format),
             "--name",
             record.method,
         ]
-    elif "shards" in record.facts:
-        return f"ddbench merge RUN ... of {len(_listed(record.facts['shards']))} shards"
+    elif record.origin.kind == "shards":
+        return f"ddbench merge RUN ... of {len(record.origin.shards)} shards"
     else:
         words = [
             "ddbench",
@@ -126,15 +125,15 @@ def command(record: Record) -> str:
             "--seed",
             str(record.seed),
             "--time-limit",
-            f"{record.seconds.get('limit') or 0:g}",
+            f"{record.seconds.limit or 0:g}",
         ]
-        words += [word for text in record.given for word in ("--option", text)]
+        words += [word for text in record.explicit_options for word in ("--option", text)]
         words += ["--processes", str(record.processes)] if record.processes > 1 else []
         words += ["--shard", record.shard] if record.shard else []
-    students = [record.student, *record.cross]
+    students = [record.student, *record.other_students]
     words += ["--repeats", str(record.repeats), "--students", ",".join(students)]
-    scored = record.facts.get("scored_run") or (
-        None if record.limit_enforced else record.facts.get("file", "FILE")
+    scored = {"run": record.origin.run_id, "file": record.origin.file or "FILE"}.get(
+        record.origin.kind
     )
     return shlex.join(line(word) for word in [*words, *(["--", str(scored)] if scored else [])])
 
@@ -143,7 +142,7 @@ def class_names(record: Record, folder: Path) -> list[str]:
     """Of the set in ``folder``, or numbers where nothing tells them."""
     count = len(record.confusion or [])
     try:
-        names = json.loads(content(folder / "manifest.json", LARGEST_MANIFEST))["class_names"]
+        names = json.loads(read_bounded(folder / "manifest.json", LARGEST_MANIFEST))["class_names"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         names = []
     good = isinstance(names, list) and len(names) == count
@@ -181,24 +180,16 @@ def _cross(record: Record) -> str:
     """Mean accuracies of the further students."""
     return ", ".join(
         f"{name} {100 * fmean(values):.2f} % (n = {len(values)})"
-        for name, values in record.cross.items()
+        for name, values in record.other_students.items()
         if values
     )
 
 
-def _official(found: Any) -> str:
+def _official(score: OfficialScore | None) -> str:
     """What the challenge's own evaluator said."""
-    if not isinstance(found, dict):
+    if score is None:
         return ""
-    on = f" on {', '.join(map(str, _listed(found.get('datasets'))))}"
-    correct = found.get("correct")
-    return (
-        f"{100 * correct:.2f} %{on}"
-        if isinstance(correct, int | float)
-        else f"no score{on}: {found.get('error')}"
-    )
-
-
-def _listed(value: Any) -> list[Any]:
-    """What a record of another tool may have put there."""
-    return value if isinstance(value, list) else []
+    on = f" on {', '.join(score.datasets)}"
+    if score.correct is None:
+        return f"no score{on}: {score.error}"
+    return f"{100 * score.correct:.2f} %{on}"

@@ -7,10 +7,13 @@ import io
 import json
 from collections.abc import Sequence
 
+import msgspec
+
 from leaderboard.analysis.published import Reference
 from leaderboard.analysis.ranking import Row
 from leaderboard.analysis.sections import Section
 from leaderboard.analysis.stats import within
+from leaderboard.text import one_line as line
 
 FORMATS = ("github", "plain", "csv", "latex", "json")
 PLAIN = (
@@ -31,7 +34,6 @@ STYLES = {
     "plain": ("", "simple"),
     "latex": ("% ", "latex_booktabs"),
 }  # mark of a title, tabulate's name
-LONGEST = 500  # characters of a cell
 EMPTY = "no runs yet; make one with `ddbench run --method generative-turbo`"
 
 
@@ -42,7 +44,7 @@ def render(sections: Sequence[Section], style: str = "github") -> str:
     """
     rows = [row for section in sections for row in section.rows]
     if style == "json":
-        return json.dumps(rows, indent=1)
+        return json.dumps(msgspec.to_builtins(rows), indent=1)
     if style == "csv":
         return _csv(
             [
@@ -122,7 +124,7 @@ def cells(row: Row) -> dict[str, str]:
         **_score(row),
         "images/s": number(row["images_per_second"], 1, 1),
         "time s": number(made(row), 1, 1),
-        "limit s": number(row["seconds"].get("limit"), 1, 0)
+        "limit s": number(row["seconds"].limit, 1, 0)
         + ("" if row["limit_enforced"] else " (declared)"),
         "model": row["model"] or "",
         "hardware": _hardware(row),
@@ -176,13 +178,13 @@ def reference_cells(one: Reference) -> dict[str, str]:
 
 def name(row: Row) -> str:
     """The method with the options that were given, or the team."""
-    return line(" ".join([row["method"], *row["given"]]))
+    return line(" ".join([row["method"], *row["explicit_options"]]))
 
 
 def made(row: Row) -> float | None:
     """Seconds that making the set took, model loading included; None where nobody saw it."""
-    load = row["seconds"].get("load")
-    return None if load is None else float(load + (row["seconds"].get("generate") or 0))
+    load = row["seconds"].load
+    return None if load is None else float(load + (row["seconds"].generate or 0))
 
 
 def _score(row: Row) -> dict[str, str]:
@@ -217,20 +219,13 @@ def _status(row: Row) -> str:
     """The status, and why a run that went well is not ranked."""
     if row["status"] != "ok" or row["comparable"]:
         return str(row["status"])
-    return f"ok, not comparable: {'; '.join(row['not_comparable_because'])}"
+    return (
+        f"ok, not comparable: {'; '.join(reason.text for reason in row['not_comparable_because'])}"
+    )
 
 
 def number(value: float | None, factor: float, digits: int) -> str:
     return "" if value is None else f"{factor * value:.{digits}f}"
-
-
-def line(value: object) -> str:
-    """``value`` on one line, no longer than a table can bear, and without control characters, which would write on a reader's terminal."""
-    text = str(value)[: 2 * LONGEST]
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " for c in text)
-    text = " ".join(text.split())
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _no_formula(text: str) -> str:

@@ -5,7 +5,7 @@ import dataclasses
 from leaderboard.analysis import sections as board
 from leaderboard.analysis import stats
 from leaderboard.records import store
-from leaderboard.records.record import Record
+from leaderboard.records.record import Record, Seconds
 from leaderboard.render import tables as table
 
 
@@ -32,7 +32,7 @@ def record(**values):
         "accuracy_mean": mean,
         "accuracy_std": spread,
         "accuracy_ci95": interval,
-        "seconds": {"load": 5.0, "generate": 1.0, "evaluate": 30.0, "limit": 60.0},
+        "seconds": Seconds(load=5.0, generate=1.0, evaluate=30.0, limit=60.0),
         "images_sha256": values.get("run_id", "aaaaaa"),
         "comparable": True,
     }

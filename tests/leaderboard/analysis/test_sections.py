@@ -12,6 +12,7 @@ from leaderboard.analysis import published as references
 from leaderboard.analysis import ranking, stats
 from leaderboard.analysis import sections as board
 from leaderboard.analysis.published import Reference
+from leaderboard.records.record import Reason, Seconds
 from leaderboard.render import tables as table
 
 GOLDEN = TESTS / "golden" / "tables"
@@ -35,7 +36,7 @@ def on(dataset, run_id, method="one", **values):
         dataset=dataset,
         method=method,
         ipc=10,
-        division="IPC 10",
+        category="IPC 10",
         **values,
     )
 
@@ -62,7 +63,7 @@ RUNS = [
         "b-1",
         method="two|<b>[x](y)",
         accuracies=[0.40, 0.41, 0.42],
-        given=["preset=published"],
+        explicit_options=["preset=published"],
     ),
     on(
         "tiny-imagenet",
@@ -87,14 +88,17 @@ RUNS = [
         "d-1",
         method="Team 100% & $x_1$",
         limit_enforced=False,
-        seconds={"load": None, "generate": None, "evaluate": 9.0, "limit": 600.0},
+        seconds=Seconds(evaluate=9.0, limit=600.0),
     ),
     record(
         run_id="e-1",
         track="quickstart",
         accuracies=[0.5],
         comparable=False,
-        not_comparable_because=["1 repeats instead of 3", "student mlp"],
+        not_comparable_because=[
+            Reason("repeats", "1 repeats instead of 3"),
+            Reason("student", "student mlp"),
+        ],
     ),
 ]
 

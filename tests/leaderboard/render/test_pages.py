@@ -16,6 +16,7 @@ from project import ROOT
 from leaderboard.analysis import comparison
 from leaderboard.analysis import sections as board
 from leaderboard.records import store
+from leaderboard.records.record import Finding, OfficialScore, Origin, Seconds
 from leaderboard.render import pages as page
 from leaderboard.render import plots, report
 
@@ -104,14 +105,14 @@ def runs(tmp_path_factory):
     """The committed runs, with real pictures, and those of strangers."""
     runs = tmp_path_factory.mktemp("page") / "runs"
     shutil.copytree(ROOT / "docs" / "runs", runs)
-    mean = {"track": "eccv2024-fixed", "ipc": 10, "division": "IPC 10", "limit_enforced": False}
+    mean = {"track": "eccv2024-fixed", "ipc": 10, "category": "IPC 10", "limit_enforced": False}
     strangers = [
         {
             "method": HOSTILE,
             "dataset": "cifar100",
             "accuracies": [0.3, 0.31, 0.32],
             "confusion": [[5] * 100] * 100,
-            "facts": {"checks": [HOSTILE]},
+            "checks": [Finding("error", text=HOSTILE)],
             **mean,
         },
         {"method": HOSTILE, "dataset": "tiny-imagenet", "accuracies": [0.1, 0.12, 0.11], **mean},
@@ -348,26 +349,15 @@ def test_a_page_needs_a_folder(ddbench):
 
 
 ODD = [
-    {"facts": {"checks": 5, "official": {}, "shards": 3}},
-    {
-        "facts": {
-            "official": {"correct": "x", "datasets": [1]},
-            "checks": None,
-            "scored_run": "--native=/x",
-            "file": {"a": [1]},
-        }
-    },
-    {
-        "facts": {
-            "official": {"correct": 0.5},
-            "shards": [{"run_id": 5}],
-            "prompts": {"a": [None, {"b": 1.5}]},
-        }
-    },
-    {"seconds": {"load": 5.0, "generate": 1.0, "limit": 0.0}},
-    {"seconds": {}},
-    {"seconds": {"load": 0.0, "generate": None, "limit": None}, "ipc": 0},
-    {"method": "a\x01b\x00\u202e\nrm", "given": ["x=\x1b[31m"], "model": "\u6d4b\u8bd5"},
+    {"checks": [Finding("error", text="<b>\x1b[0m")], "official": OfficialScore()},
+    {"official": OfficialScore([], 0.5), "metadata": {"prompts": {"a": [None, {"b": 1.5}]}}},
+    {"origin": Origin("run", run_id="--native=/x")},
+    {"origin": Origin("file")},
+    {"origin": Origin("shards")},
+    {"seconds": Seconds(load=5.0, generate=1.0, limit=0.0)},
+    {"seconds": Seconds()},
+    {"seconds": Seconds(load=0.0), "ipc": 0},
+    {"method": "a\x01b\x00\u202e\nrm", "explicit_options": ["x=\x1b[31m"], "model": "\u6d4b\u8bd5"},
     {"method": "_hidden", "confusion": [[0] * 31] * 31},
     {"method": 100_000 * "long "},
     {
@@ -519,27 +509,26 @@ def test_settings_of_a_like_beginning_are_shown_to_their_end():
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"),
+    ("origin", "words"),
     [
         (
-            {},
+            Origin(),
             "ddbench run --method one --track quickstart --dataset fashion-mnist --ipc max --seed 0 --time-limit 60 --repeats 0 --students convnet3",
         ),
         (
-            {"scored_run": "abc", "file": "x.pt"},
+            Origin("run", run_id="abc", file="x.pt"),
             "ddbench score --recipe quickstart/1 --seed 4 --track quickstart --repeats 0 --students convnet3 -- abc",
         ),
         (
-            {"file": "x y.pt", "format": "mtt"},
+            Origin("file", file="x y.pt", format="mtt"),
             "--track quickstart --dataset fashion-mnist --format mtt --name one --repeats 0 --students convnet3 -- 'x y.pt'",
         ),
     ],
 )
-def test_a_page_tells_the_command(facts, words):
-    seeds = [4, 5, 6] if "scored_run" in facts else [0, 1, 2]
-    assert report.command(
-        record(facts=facts, seeds=seeds, limit_enforced="format" not in facts)
-    ).endswith(words)
+def test_a_page_tells_the_command(origin, words):
+    seeds = [4, 5, 6] if origin.kind == "run" else [0, 1, 2]
+    made = record(origin=origin, seeds=seeds, limit_enforced=origin.kind != "file")
+    assert report.command(made).endswith(words)
 
 
 def test_one_run_is_no_comparison(ddbench):

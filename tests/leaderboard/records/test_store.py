@@ -1,0 +1,125 @@
+"""The store: runs appear whole, and whatever lies in it, the others are read."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_records import record, save
+from project import TESTS
+
+from leaderboard.records import store
+
+
+def test_a_run_appears_whole_or_not_at_all(tmp_path):
+    with store.new_run(tmp_path, "t", "d", "m") as folder:
+        (folder / "record.json").write_text(record().to_json())
+        assert list(store.runs_in([tmp_path])) == []
+    assert list(store.runs_in([tmp_path])) == [store.final(folder)]
+    with pytest.raises(RuntimeError), store.new_run(tmp_path, "t", "d", "m") as folder:
+        raise RuntimeError
+    assert len(list((tmp_path / "t" / "d" / "m").iterdir())) == 1
+
+
+def test_what_a_killed_process_left_is_removed_and_a_living_ones_is_not(tmp_path):
+    code = "import sys, time; from pathlib import Path; from leaderboard.records import store\n"
+    code += "with store.new_run(Path(sys.argv[1]), 't', 'd', 'm') as folder: print(folder, flush=True); time.sleep(100)"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    try:
+        killed, living = (Path(process.stdout.readline().strip()) for process in both)
+        both[0].kill()
+        both[0].wait()
+        with store.new_run(tmp_path, "t", "d", "m"):
+            assert killed.is_dir()  # it may be of a process that has not locked it yet
+        for folder in (killed, living):
+            os.utime(folder, (0, 0))
+        with store.new_run(tmp_path, "t", "d", "m") as folder:
+            assert living.is_dir()
+            assert folder.is_dir()
+            assert not killed.exists()
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
+
+
+def test_a_reader_never_sees_half_a_record(tmp_path):
+    """Beside four processes that write runs at once."""
+    code = """
+import sys, time
+from pathlib import Path
+from leaderboard.records import store
+from made_records import record
+for number in range(25):
+    with store.new_run(Path(sys.argv[1]), "t", "d", "m") as folder:
+        text = record(run_id=store.run_id(folder), confusion=[[9] * 100] * 100).to_json()
+        with (folder / "record.json").open("w") as file:
+            for start in range(0, len(text), 5000):
+                file.write(text[start : start + 5000])
+                file.flush()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(TESTS / "support")}
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment)
+        for _ in range(4)
+    ]
+    seen = []
+    while any(writer.poll() is None for writer in writers):
+        entries, problems = store.entries([tmp_path])
+        assert problems == []
+        seen.append(len(entries))
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert len(store.entries([tmp_path])[0]) == 100
+    assert len(set(seen)) > 3  # it did read while they wrote
+    assert seen == sorted(seen)
+
+
+def test_an_enormous_record_is_not_read(tmp_path):
+    folder = save(tmp_path, record())
+    with (folder / "record.json").open("r+b") as file:
+        file.truncate(2**40)
+    assert "larger than 32 MiB" in store.entries([tmp_path])[1][0]
+
+
+def test_damaged_records_are_named_and_the_others_read(tmp_path):
+    good, bad = save(tmp_path, record()), save(tmp_path, record(method="two"))
+    (bad / "record.json").write_text("[" * 100_000)
+    entries, problems = store.entries([tmp_path])
+    assert [folder for folder, _ in entries] == [good]
+    assert len(problems) == 1
+    assert str(bad / "record.json") in problems[0]
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    folder = save(tmp_path, record())
+    (folder / "record.json").unlink()
+    os.mkfifo(folder / "record.json")
+    assert "not an ordinary file" in store.entries([tmp_path])[1][0]
+
+
+def test_a_run_in_two_stores_is_found_as_one(tmp_path):
+    first = save(tmp_path / "a", record())
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert store.find(first.name, [tmp_path / "a", tmp_path / "b"]) == first
+    (tmp_path / "b" / first.relative_to(tmp_path / "a") / "record.json").write_text("changed")
+    with pytest.raises(ValueError, match="2 runs"):
+        store.find(first.name, [tmp_path / "a", tmp_path / "b"])
+
+
+def test_runs_are_found_by_folder_id_or_beginning(tmp_path):
+    first = save(tmp_path, record())
+    save(tmp_path, record())
+    assert store.find(str(first), []) == first
+    assert store.find(first.name, [tmp_path]) == first
+    with pytest.raises(ValueError, match="2 runs '20'"):
+        store.find("20", [tmp_path])
+    for unknown in ("nothing", ""):
+        with pytest.raises(ValueError, match="no run"):
+            store.find(unknown, [tmp_path])

@@ -1,0 +1,70 @@
+"""Files and folders that appear whole or not at all, and reading within bounds."""
+
+import os
+
+import pytest
+
+from leaderboard.files import new_folder, read_bounded, replacing
+
+
+def test_a_file_is_read_within_bounds(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_bounded(path, 5) == b"12345"
+    with pytest.raises(ValueError, match="larger than"):
+        read_bounded(path, 4)
+    os.mkfifo(tmp_path / "pipe")
+    for other in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(ValueError, match="not an ordinary file"):
+            read_bounded(other, 5)
+    with pytest.raises(OSError, match="No such file"):
+        read_bounded(tmp_path / "none", 5)
+
+
+def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
+    path = tmp_path / "new" / "file.png"
+    for text in ("one", "two"):
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+            assert (temporary.parent, temporary.suffix) == (path.parent, ".png")
+            assert temporary.name.startswith(".")
+        assert path.read_text() == text
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_stays_when_the_block_raises(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    with pytest.raises(FileNotFoundError), replacing(path):
+        pass
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_when_the_block_ends_well(tmp_path):
+    path = tmp_path / "above" / "folder"
+    with new_folder(path) as scratch:
+        (scratch / "file").write_text("text")
+        assert not path.exists()
+    assert [file.name for file in path.iterdir()] == ["file"]
+    (tmp_path / "empty").mkdir()
+    with new_folder(tmp_path / "empty") as scratch:
+        (scratch / "file").write_text("text")
+    assert (tmp_path / "empty" / "file").read_text() == "text"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["above", "empty"]
+
+
+def test_no_folder_appears_when_the_block_raises_and_none_is_overwritten(tmp_path):
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "folder") as scratch:
+        (scratch / "file").write_text("text")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("text")
+    for path in (tmp_path / "full", tmp_path / "full" / "file"):
+        with pytest.raises(FileExistsError), new_folder(path):
+            pass
+    assert [file.name for file in tmp_path.iterdir()] == ["full"]

@@ -39,7 +39,7 @@ def resolve(target: F | str) -> F:
     Raises:
         ImportError, AttributeError, ValueError: there is nothing at the path.
     """
-    return pkgutil.resolve_name(target) if isinstance(target, str) else target  # type: ignore[no-any-return]
+    return pkgutil.resolve_name(target) if isinstance(target, str) else target
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import msgspec
 from benchmark_adapters.execution.messages import MAX_EVENT
 from benchmark_adapters.execution.process_tree import ProcessTree
 
+STDERR = 2
 # Seconds between two looks at whether a child is still alive.
 POLL = 0.1
 
@@ -84,7 +85,7 @@ def start(
             [sys.executable, "-P", "-m", module, str(write_end)],
             environment={**(environment or {}), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.PIPE,
-            stdout=sys.__stderr__.fileno() if output is None else output,
+            stdout=STDERR if output is None else output,
             stderr=None if output is None else subprocess.STDOUT,
             pass_fds=[write_end],
         )

@@ -37,7 +37,9 @@ def environments(name: str, processes: int) -> list[dict[str, str]]:
     if processes == 1:
         return [{}]
     if resolve(name) != "cuda":
-        return [{"OMP_NUM_THREADS": str(max(1, environment.usable_cores() // processes))}] * processes
+        return [
+            {"OMP_NUM_THREADS": str(max(1, environment.usable_cores() // processes))}
+        ] * processes
     import torch
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")

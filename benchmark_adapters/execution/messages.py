@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from benchmark_adapters.scoring.backend_names import Backend, BackendName
 from leaderboard.records.record import Finding
 
 # Bytes of one event; the confusion matrix of a dataset with 1,000 classes takes 7 MB.
@@ -70,7 +71,7 @@ class ScoreJob(msgspec.Struct, frozen=True):
     students: list[str]
     seeds: list[int]
     device: str
-    backend: str
+    backend: Backend
     cache: str | None
     is_untrusted: bool
     probes_order: bool
@@ -127,23 +128,23 @@ class Event(msgspec.Struct, frozen=True, tag_field="type"):
     """Base of all events."""
 
 
-class Ready(Event, tag="ready"):
+class Ready(Event, frozen=True, tag="ready"):
     """The method's model is loaded."""
 
     report: Report
 
 
-class Reported(Event, tag="reported"):
+class Reported(Event, frozen=True, tag="reported"):
     """The method told more of its work."""
 
     report: Report
 
 
-class RealDataUsed(Event, tag="real-data"):
+class RealDataUsed(Event, frozen=True, tag="real-data"):
     """The method asked for real training images."""
 
 
-class BatchWritten(Event, tag="batch"):
+class BatchWritten(Event, frozen=True, tag="batch"):
     """A batch of ``images``, ``generated`` of them freshly sampled, is on disk; ``ipc`` so far."""
 
     file: str
@@ -152,13 +153,13 @@ class BatchWritten(Event, tag="batch"):
     ipc: int
 
 
-class BrokeContract(Event, tag="invalid"):
+class BrokeContract(Event, frozen=True, tag="invalid"):
     """The method yielded something else than images and labels of its dataset."""
 
     text: str
 
 
-class Failed(Event, tag="failed"):
+class Failed(Event, frozen=True, tag="failed"):
     """The work failed.
 
     ``cause`` is ``user`` for what the user can mend, ``memory``, or ``exception`` for others.
@@ -168,18 +169,18 @@ class Failed(Event, tag="failed"):
     text: str
 
 
-class Ended(Event, tag="end"):
+class Ended(Event, frozen=True, tag="end"):
     """The process has nothing more to tell."""
 
 
-class ScoringStarted(Event, tag="scoring"):
+class ScoringStarted(Event, frozen=True, tag="scoring"):
     """Students are trained on ``device`` with so many CPU ``threads``."""
 
     device: str
     threads: int
 
 
-class Checked(Event, tag="checked"):
+class Checked(Event, frozen=True, tag="checked"):
     """The checks of a set are done."""
 
     findings: list[Finding]
@@ -188,14 +189,14 @@ class Checked(Event, tag="checked"):
     pixels: str
 
 
-class SeedScored(Event, tag="seed"):
+class SeedScored(Event, frozen=True, tag="seed"):
     """A student was trained and tested with one seed (`scoring.seed_cache.SeedResult`)."""
 
     student: str
     accuracy: float
     confusion: list[list[int]]
     seconds: float
-    backend: str
+    backend: BackendName
     fallback: str | None
     cache_key: str
 

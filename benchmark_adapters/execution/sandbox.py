@@ -140,8 +140,7 @@ class _Listener:
         if self.failure:
             if self.failure.cause == "user":
                 raise UserError(self.failure.text)
-            cause = "memory" if self.failure.cause == "memory" else "exception"
-            raise _broke_down(cause, self.failure.text, memory)
+            raise _broke_down(self.failure.cause, self.failure.text, memory)
         if not child.is_done:
             raise SandboxFailed("time", f"it took longer than {limits.seconds:g} s")
         if not self.has_ended:

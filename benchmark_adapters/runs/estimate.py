@@ -168,9 +168,15 @@ def save(folder: Path, name: str, cost: Cost, traces: Sequence[Trace]) -> Path:
             for number, total in enumerate(totals, 1)
         ]
         (line,) = axes.plot(totals, fitted, label=f"fitted, batch {trace.batch}")
-        style = {"color": line.get_color(), "alpha": 0.4, "markersize": 4}
-        label = f"measured, batch {trace.batch}"
-        axes.plot(totals, trace.seconds, marker, label=label, **style)
+        axes.plot(
+            totals,
+            trace.seconds,
+            marker,
+            label=f"measured, batch {trace.batch}",
+            color=line.get_color(),
+            alpha=0.4,
+            markersize=4,
+        )
     axes.set(xlabel="sampled images", ylabel="seconds", title=name)
     axes.legend()
     path = folder / f"{name}.svg"

@@ -12,7 +12,6 @@ from benchmark_adapters.runs.read import read_record
 from benchmark_adapters.runs.request import Request, plan_runs
 from benchmark_adapters.runs.sources.shards import ShardsSource
 from benchmark_adapters.types import UserError
-
 from leaderboard.records.record import Record
 
 # Fields that are equal in all shards of a set.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -23,6 +23,7 @@ from leaderboard.records.record import Reason, Record, ScoringRuntime, Seconds
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
+Status = Literal["ok", "timeout", "invalid", "error"]
 MAX_MESSAGE = 5000
 
 
@@ -112,10 +113,10 @@ def _rate(making: Making) -> float | None:
     return making.sampled / making.generate if making.sampled and making.generate else None
 
 
-def _verdict(production: Production, ipc: int) -> tuple[str, str]:
+def _verdict(production: Production, ipc: int) -> tuple[Status, str]:
     """Return status and message."""
     making, end, message = production.making, production.end, production.message
-    if end in ("invalid", "error"):
+    if end == "invalid" or end == "error":
         return end, message
     if production.stage == "reading" and end == "done":  # the checks judge it
         return "ok", ""

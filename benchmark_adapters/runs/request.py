@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from benchmark_adapters import datasets
 from benchmark_adapters.execution import devices
 from benchmark_adapters.execution.sandbox import Limits
 from benchmark_adapters.plugins import Plugins
+from benchmark_adapters.scoring.backend_names import Backend
 from benchmark_adapters.types import Dataset, Method, Option, Recipe, Student, Track, UserError
 
 DAY = 86_400.0
@@ -22,7 +23,6 @@ MAX_REPEATS = 1000
 MAX_PROCESSES = 1024
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
-Backend = Literal["auto", "reference", "fast"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
@@ -54,7 +54,7 @@ class Request:
     recipe: str | None = None
     data: Path | None = None
     runs: Path = Path("runs")
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from benchmark_adapters.runs.request import (
     plan_scoring,
 )
 from benchmark_adapters.runs.sources.method import MethodSource
+from benchmark_adapters.scoring.backend_names import Backend
 from benchmark_adapters.types import Dataset, UserError
 from leaderboard.records.record import Record
 
@@ -110,9 +111,9 @@ def device_of(record: Record) -> str:
     return kind if kind in ("cpu", "cuda", "mps") else "auto"
 
 
-def _backend(record: Record) -> Any:
+def _backend(record: Record) -> Backend:
     requested = record.scoring.requested if record.scoring else None
-    return requested if requested in BACKENDS else "auto"
+    return next((backend for backend in BACKENDS if backend == requested), "auto")
 
 
 def environment_diff(record: Record) -> list[str]:

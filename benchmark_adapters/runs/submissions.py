@@ -13,13 +13,12 @@ from benchmark_adapters.execution.messages import Checked, SandboxEvent, ScoreJo
 from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
-from benchmark_adapters.runs import pipeline
+from benchmark_adapters.runs import official_evaluator, pipeline
 from benchmark_adapters.runs.read import read_record
 from benchmark_adapters.runs.redaction import redact_paths
 from benchmark_adapters.runs.request import Request, ScoringPlan, plan_scoring
 from benchmark_adapters.runs.sources.production import Source
 from benchmark_adapters.runs.sources.stored import FileSource, RunSource
-from benchmark_adapters.scoring import official_evaluator
 from benchmark_adapters.types import Dataset, Format, UserError, one_line, resolve
 from leaderboard.records.record import Finding, OfficialScore, Record
 
@@ -169,7 +168,7 @@ def score(
     plans = plan_scoring(replace(request, dataset=dataset, seed=first_seed), plugins)
     official = None
     if checkout:
-        official_evaluator.script(checkout)
+        official_evaluator.find_script(checkout)
         official = _official(submission, plans, plugins, checkout)
     for plan in plans:
         yield pipeline.complete(plan, _source(submission, plan, first_seed), official)

@@ -18,7 +18,7 @@ from benchmark_adapters.scoring import training
 from benchmark_adapters.scoring.backend_names import Backend
 from benchmark_adapters.scoring.images import Images, Normalised, images_of
 from benchmark_adapters.scoring.seed_cache import SeedCache, SeedResult
-from benchmark_adapters.types import Dataset, DistilledSet, Recipe, Student
+from benchmark_adapters.types import Dataset, DistilledSet, Recipe, Student, resolve
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -63,7 +63,9 @@ def score(
         started = time.monotonic()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            net = student.build(dataset.num_classes, dataset.image_size, dataset.channels, width)
+            net = resolve(student.build)(
+                dataset.num_classes, dataset.image_size, dataset.channels, width
+            )
         plan = training.plan_backend(net, len(labels), recipe, device, backend)
         key = _cache_key(*hashes, device, seed, plan.planned, backend == "reference")
         result = cache.get(key) if cache else None

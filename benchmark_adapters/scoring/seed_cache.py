@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -53,7 +52,6 @@ class SeedCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._used: set[Path] = set()
 
     def get(self, cache_key: str) -> SeedResult | None:
         """Return the stored result; None where there is none, or it is damaged."""
@@ -72,13 +70,10 @@ class SeedCache:
         partial.write_bytes(msgspec.json.encode(result))
         partial.replace(path)
 
-    def forget(self) -> None:
-        """Remove the results that were read or stored through this object."""
-        for path in self._used:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+    def forget(self, cache_keys: Iterable[str]) -> None:
+        """Remove results."""
+        for cache_key in cache_keys:
+            self._path(cache_key).unlink(missing_ok=True)
 
     def _path(self, cache_key: str) -> Path:
-        path = self.folder / f"{cache_key}.json"
-        self._used.add(path)
-        return path
+        return self.folder / f"{cache_key}.json"

@@ -97,14 +97,16 @@ class ScoringRuntime:
     Attributes:
         device: as torch names it.
         threads: CPU threads of torch.
-        backend: implementation of a training step: ``plain``, ``fused``, ``compiled`` or
-            ``winograd``.
+        requested: the backend that was asked for: ``auto``, ``reference`` or ``fast``.
+        backends: for each student the implementation of its training steps: ``plain``, ``fused``,
+            ``compiled`` or ``winograd``.
         fallback: why a faster backend was not used.
     """
 
     device: str
     threads: Count
-    backend: str | None = None
+    requested: str | None = None
+    backends: dict[str, str] = field(default_factory=dict)
     fallback: str | None = None
 
 
@@ -188,7 +190,7 @@ class Record:
     recipe_sha256: FileName
     student: str
     created: str
-    failed_stage: Literal["sampling", "reading", "scoring"] | None = None
+    failed_stage: Literal["sampling", "reading", "checking", "scoring"] | None = None
     interrupted: bool = False
     explicit_options: list[str] = field(default_factory=list)
     ipc: Count = 0

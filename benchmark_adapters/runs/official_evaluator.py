@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import subprocess
 import sys
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark_adapters.errors import UserError, one_line
-from benchmark_adapters.execution.process_tree import MARK, adopt_orphans, end
+from benchmark_adapters.execution.process_tree import process_tree
 
 FORMAT = "eccv2024"
 SCRIPT, SCORES = "evaluate.py", "scores.txt"
@@ -52,12 +50,12 @@ def find_script(checkout: Path) -> Path:
         UserError: there is none.
     """
     if not (checkout / SCRIPT).is_file():
-        raise UserError(f"--native {checkout}: no {SCRIPT} there")
+        raise UserError(f"--official {checkout}: no {SCRIPT} there")
     return checkout / SCRIPT
 
 
-def score(checkout: Path, folders: Folders, time_limit: float) -> OfficialScore:
-    """Run the evaluator for at most ``time_limit`` seconds.
+def score(checkout: Path, folders: Folders, time_limit: float | None) -> OfficialScore:
+    """Run the evaluator for at most ``time_limit`` seconds; None: without limit.
 
     Raises:
         UserError: the checkout has no such script, or it failed, took too long or wrote no score.
@@ -73,7 +71,7 @@ def score(checkout: Path, folders: Folders, time_limit: float) -> OfficialScore:
     return OfficialScore(_read_correct(folders.output / SCORES), time.monotonic() - began)
 
 
-def _run(script: Path, folders: Folders, log: Path, time_limit: float) -> int:
+def _run(script: Path, folders: Folders, log: Path, time_limit: float | None) -> int:
     """Run the script with all that it starts; return its exit code."""
     arguments = [
         "--submit_dir",
@@ -84,23 +82,13 @@ def _run(script: Path, folders: Folders, log: Path, time_limit: float) -> int:
         "--output_dir",
         str(folders.output),
     ]
-    mark, others = uuid.uuid4().hex, adopt_orphans()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, script.name, *arguments],
-            cwd=script.parent.absolute(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            env={**os.environ, MARK: mark},
-        )
+    with log.open("wb") as output, process_tree() as tree:
+        command = [sys.executable, script.name, *arguments]
+        process = tree.start(command, cwd=script.parent.absolute(), stdout=output, stderr=output)
         try:
             return process.wait(time_limit)
         except subprocess.TimeoutExpired:
             raise UserError(f"{SCRIPT} took longer than {time_limit:g} s") from None
-        finally:
-            end([process], mark, others)
 
 
 def _read_correct(path: Path) -> float:

@@ -92,11 +92,11 @@ def conclude(context: click.Context, records: list[Any], runs: Path, as_json: bo
     else:
         with contextlib.redirect_stdout(sys.stderr):
             datasets = {name: track.datasets for name, track in host.build().tracks.items()}
-        sections = board.sections(
-            [record for _, record in all_entries([runs])], records[0].track, datasets, known=()
+        sections = board.build(
+            [record for _, record in all_entries([runs])], records[0].track, datasets, published=()
         )
         click.echo(table.render(sections, "plain"))
-        shown = {row["run_id"] for section in sections for row in section.rows}
+        shown = {row.record.run_id for section in sections for row in section.rows}
         for record in records:
             if record.run_id not in shown:
                 click.echo(

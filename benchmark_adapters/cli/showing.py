@@ -153,7 +153,7 @@ def leaderboard_command(
     if style == "html":
         _page(entries, track, datasets, output)
         return
-    text = table.render(board.sections([record for _, record in entries], track, datasets), style)
+    text = table.render(board.build([record for _, record in entries], track, datasets), style)
     if output is None:
         click.echo(text)
         return
@@ -186,8 +186,8 @@ def compare_command(
     Each is compared with the first. A difference of scores is called one only where Welch's test finds it.
     """
     from leaderboard.analysis import comparison
+    from leaderboard.render import comparison_tables, report
     from leaderboard.render import pages as page
-    from leaderboard.render import report
 
     folders = [shared.find(run, roots) for run in runs]
     try:
@@ -204,7 +204,7 @@ def compare_command(
         raise UserError(str(error)) from None
     except OSError as error:
         raise UserError(f"{output} can't be written: {error.strerror or error}") from None
-    click.echo(comparison.to_json(found) if as_json else comparison.describe(found))
+    click.echo(comparison.to_json(found) if as_json else comparison_tables.describe(found))
     if written:
         click.echo(written, err=True)
 

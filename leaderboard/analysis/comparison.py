@@ -1,24 +1,23 @@
-"""Runs beside each other: in what they were made differently, whether one scored better, and on which classes."""
+"""Runs next to each other: how they were made differently, and whether one scored better."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from leaderboard.analysis import stats
-from leaderboard.analysis.ranking import FIELDS
 from leaderboard.analysis.stats import Difference
 from leaderboard.records.record import Record
-from leaderboard.render import report
-from leaderboard.text import one_line as line
 
-RESULTS = {
+# What a run found, or what it is called, in contrast to how it was made.
+RESULT_FIELDS = {
     "run_id",
     "created",
     "message",
+    "failed_stage",
+    "interrupted",
     "explicit_options",
     "sampled",
     "accuracies",
@@ -27,36 +26,33 @@ RESULTS = {
     "accuracy_ci95",
     "other_students",
     "seconds",
-    "confusion",
-}
-RESULTS |= {
     "images_per_second",
+    "model_licence",
     "not_comparable_because",
-    "metadata",
-    "failed_stage",
-    "interrupted",
     "origin",
     "scoring",
     "checks",
     "official",
-    "model_licence",
+    "metadata",
+    "confusion",
     "schema",
-}  # what a run found or is called, instead of how it was made
-GROUPED = ("options", "hardware", "versions")  # compared entry by entry
-SAME = (
-    "dataset",
-    "recipe_sha256",
-    "student",
-    "data_sha256",
-)  # without these a difference of scores says nothing about the sets
+}
+GROUPED_FIELDS = ("options", "hardware", "versions")  # compared entry by entry
+# Where these differ, a difference of the scores says nothing about the sets.
+REQUIRED_EQUAL = ("dataset", "recipe_sha256", "student", "data_sha256")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of runs with the first of them.
+    """Several runs compared with the first of them.
 
-    ``settings``: the values of each run, by name, where they are not all equal. ``differences``: of each other run's score less the first's;
-    text: why there is none. ``classes``: a row for each class with its accuracy in each run, empty where the classes are not the same.
+    Attributes:
+        runs: two or more.
+        settings: the values of all runs, by name of the setting, where they are not all equal.
+        differences: of the score of each other run, less that of the first; or text that says why
+            there is none.
+        classes: name of each class, with its accuracy in each run; empty where the runs do not
+            have the same classes.
     """
 
     runs: list[Record]
@@ -66,10 +62,10 @@ class Comparison:
 
 
 def compare(runs: Sequence[Record], names: Sequence[Sequence[str]]) -> Comparison:
-    """``names``: of the classes of each run (`report.class_names`).
+    """Return the comparison of ``runs``, where ``names`` are the class names of each.
 
     Raises:
-        ValueError: fewer than two runs.
+        ValueError: there are fewer than two runs.
     """
     if len(runs) < 2:
         raise ValueError("a comparison needs two runs or more")
@@ -82,26 +78,24 @@ def compare(runs: Sequence[Record], names: Sequence[Sequence[str]]) -> Compariso
 
 
 def _settings(runs: Sequence[Record]) -> dict[str, list[Any]]:
-    values = {
-        name: [getattr(run, name) for run in runs]
-        for name in FIELDS
-        if name not in RESULTS and name not in GROUPED
-    }
-    for group in GROUPED:
-        for name in dict.fromkeys(key for run in runs for key in getattr(run, group)):
-            values[f"{group}.{name}"] = [getattr(run, group).get(name) for run in runs]
+    left_out = RESULT_FIELDS.union(GROUPED_FIELDS)
+    names = [field.name for field in fields(Record) if field.name not in left_out]
+    values = {name: [getattr(run, name) for run in runs] for name in names}
+    for group in GROUPED_FIELDS:
+        for key in dict.fromkeys(key for run in runs for key in getattr(run, group)):
+            values[f"{group}.{key}"] = [getattr(run, group).get(key) for run in runs]
     values["seconds.limit"] = [run.seconds.limit for run in runs]
-    return {name: found for name, found in values.items() if any(one != found[0] for one in found)}
+    return {name: each for name, each in values.items() if any(value != each[0] for value in each)}
 
 
 def _difference(first: Record, other: Record) -> Difference | str:
-    apart = [
+    differing = [
         name.removesuffix("_sha256")
-        for name in SAME
+        for name in REQUIRED_EQUAL
         if getattr(first, name) != getattr(other, name)
     ]
-    if apart:
-        return f"not comparable with the first: another {' and another '.join(apart)}"
+    if differing:
+        return f"not comparable with the first: another {' and another '.join(differing)}"
     if not (first.accuracies and other.accuracies):
         return "not scored"
     return stats.difference(first.accuracies, other.accuracies, first.seeds == other.seeds)
@@ -110,114 +104,34 @@ def _difference(first: Record, other: Record) -> Difference | str:
 def _classes(
     runs: Sequence[Record], names: Sequence[Sequence[str]]
 ) -> list[tuple[str, list[float]]]:
-    if any(
-        run.dataset != runs[0].dataset
-        or not run.confusion
-        or len(run.confusion) != len(runs[0].confusion or [])
-        for run in runs
-    ):
+    first = runs[0]
+    if any(run.dataset != first.dataset for run in runs) or not first.confusion:
+        return []
+    if any(len(run.confusion or []) != len(first.confusion) for run in runs):
         return []
     if any(list(of_run) != list(names[0]) for of_run in names):
         return []
-    return [(name, [_share(run, label) for run in runs]) for label, name in enumerate(names[0])]
+    return [(name, [_accuracy(run, label) for run in runs]) for label, name in enumerate(names[0])]
 
 
-def _share(run: Record, label: int) -> float:
-    row = (run.confusion or [])[label]
-    return row[label] / max(sum(row), 1)
+def _accuracy(run: Record, label: int) -> float:
+    counts = (run.confusion or [])[label]
+    return counts[label] / max(sum(counts), 1)
 
 
-def verdict(difference: Difference | str) -> str:
-    """In words, accuracies in percentage points."""
-    if isinstance(difference, str):
-        return difference
-    if difference.ci95 is None or difference.p is None:
-        return f"{100 * difference.mean:+.2f} points; too few or too equal values for a test"
-    low, high = (100 * end for end in difference.ci95)
-    paired = "" if difference.paired is None else f", paired {_p(difference.paired)}"
-    said = "better" if difference.mean > 0 else "worse"
-    found = (
-        f"{said} by Welch's test" if difference.is_one else "no difference found by Welch's test"
-    )
-    return f"{100 * difference.mean:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}: {found}, {_p(difference.p)}{paired}"
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
-
-
-def scores(found: Comparison) -> list[dict[str, str]]:
-    """A row for each run."""
-    against = ["the others are compared with this one", *map(verdict, found.differences)]
-    return [
-        {
-            "": label,
-            "run": run.run_id,
-            "method": " ".join([run.method, *run.explicit_options]),
-            "score": report.accuracy(run),
-            "against the first": words,
-        }
-        for label, run, words in zip(labels(found), found.runs, against, strict=True)
-    ]
-
-
-def settings(found: Comparison) -> list[dict[str, str]]:
-    return [
-        {"setting": name, **dict(zip(labels(found), map(_text, values), strict=True))}
-        for name, values in found.settings.items()
-    ]
-
-
-def classes(found: Comparison) -> list[dict[str, str]]:
-    """Accuracies in per cent, and what each run gains over the first in points; largest change of the second run first."""
-    head, *others = labels(found)
-    rows = []
-    for name, shares in sorted(found.classes, key=lambda row: -abs(row[1][1] - row[1][0])):
-        row = {"class": name, f"{head} %": f"{100 * shares[0]:.1f}"}
-        for label, share in zip(others, shares[1:], strict=True):
-            row |= {
-                f"{label} %": f"{100 * share:.1f}",
-                f"{label} - {head}": f"{100 * (share - shares[0]):+.1f}",
-            }
-        rows.append(row)
-    return rows
-
-
-def labels(found: Comparison) -> list[str]:
-    """A, B, C ...; numbers where letters don't suffice."""
-    return [
-        chr(ord("A") + number) if len(found.runs) <= 26 else str(number + 1)
-        for number in range(len(found.runs))
-    ]
-
-
-def describe(found: Comparison) -> str:
-    """The comparison as text."""
-    from tabulate import tabulate
-
-    tables = [scores(found), settings(found), classes(found)]
-    safe = [[{key: line(value) for key, value in row.items()} for row in rows] for rows in tables]
-    return "\n\n".join(
-        tabulate(rows, headers="keys", disable_numparse=True) for rows in safe if rows
-    )
-
-
-def to_json(found: Comparison) -> str:
+def to_json(comparison: Comparison) -> str:
+    """Return the comparison as JSON."""
     differences = [
-        {"reason": one} if isinstance(one, str) else {**asdict(one), "differs": one.is_one}
-        for one in found.differences
+        {"reason": difference}
+        if isinstance(difference, str)
+        else {**asdict(difference), "differs": difference.is_significant}
+        for difference in comparison.differences
     ]
     document = {
-        "runs": [run.run_id for run in found.runs],
-        "settings": found.settings,
-        "accuracies": [run.accuracies for run in found.runs],
+        "runs": [run.run_id for run in comparison.runs],
+        "settings": comparison.settings,
+        "accuracies": [run.accuracies for run in comparison.runs],
         "against_first": differences,
-        "classes": [{"class": name, "accuracies": shares} for name, shares in found.classes],
+        "classes": [{"class": name, "accuracies": values} for name, values in comparison.classes],
     }
     return json.dumps(document, indent=1)
-
-
-def _text(value: Any) -> str:
-    """Hashes are cut, since their beginning tells them apart."""
-    text = "" if value is None else str(value)
-    return f"{text[:12]}..." if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) else text

@@ -1,7 +1,8 @@
-"""DD-Ranking's metrics: how much of a distilled set's worth is left without the tricks of its evaluation (Li et al., 2025).
+"""DD-Ranking's metrics: the worth of a distilled set without the tricks of its evaluation.
 
-Accuracies are fractions throughout. ARS is .27 where a set is as good as random real images; LRS is .27 where a set gains as
-much over those as it lacks beside the whole training set.
+Source: Li et al., DD-Ranking, 2025. All accuracies are fractions. ARS is 0.27 where a set is as
+good as random real images. LRS is 0.27 where a set gains as much over those as it lacks compared
+with the whole training set.
 """
 
 from __future__ import annotations
@@ -10,14 +11,25 @@ from math import e, exp
 
 from leaderboard.records.record import Record
 
+EQUAL_FIELDS = ("dataset", "student", "ipc", "recipe_sha256")
+BASELINE = "random-real"
+
 
 def lrs(
     real_hard: float, syn_hard: float, syn_any: float, random_any: float, w: float = 0.5
 ) -> float:
-    """Label robust score.
+    """Return the label robust score, in [0, 1].
 
-    ``w * IOR - (1 - w) * HLR``, mapped from [-1, 1] to [0, 1] by `_share`, with hard label recovery HLR = ``real_hard`` - ``syn_hard``
-    and improvement over random IOR = ``syn_any`` - ``random_any``. "any" is the set's own kind of evaluation.
+    ``w * IOR - (1 - w) * HLR``, mapped from [-1, 1] to [0, 1] by `_share`.
+
+    Args:
+        real_hard: accuracy with the whole training set and hard labels.
+        syn_hard: accuracy with the distilled set and hard labels; hard label recovery HLR is
+            ``real_hard - syn_hard``.
+        syn_any: accuracy with the distilled set in its own kind of evaluation.
+        random_any: the same with random real images; improvement over random IOR is
+            ``syn_any - random_any``.
+        w: weight of IOR.
     """
     return _share(w * (syn_any - random_any) - (1 - w) * (real_hard - syn_hard))
 
@@ -29,45 +41,58 @@ def ars(
     random_plain: float,
     g: float = 0.5,
 ) -> float:
-    """Augmentation robust score: ``g`` times the improvement over random with augmentation and ``1 - g`` times that without, mapped by `_share`."""
+    """Return the augmentation robust score, in [0, 1].
+
+    Args:
+        syn_augmented: accuracy with the distilled set and augmentation.
+        random_augmented: the same with random real images.
+        syn_plain: accuracy with the distilled set without augmentation.
+        random_plain: the same with random real images.
+        g: weight of the improvement over random with augmentation.
+    """
     return _share(g * (syn_augmented - random_augmented) + (1 - g) * (syn_plain - random_plain))
 
 
 def _share(a: float) -> float:
-    """(e^a - e^-1) / (e - e^-1)."""
+    """Return (e^a - e^-1) / (e - e^-1)."""
     return (exp(a) - exp(-1)) / (e - exp(-1))
 
 
-SAME = ("dataset", "student", "ipc", "recipe_sha256")
-BASELINE = "random-real"
+def accuracy(record: Record, reference: Record, role: str, other: str | None = None) -> float:
+    """Return the mean accuracy of ``record``, after checking that it compares with ``reference``.
 
-
-def accuracy(record: Record, beside: Record, what: str, other: str | None = None) -> float:
-    """The mean accuracy of ``record``, which stands for ``what`` in a comparison with the run ``beside``; only its ``other`` may differ.
+    Args:
+        record: the run.
+        reference: the run it is compared with.
+        role: what ``record`` stands for, for messages.
+        other: the only one of `EQUAL_FIELDS` that may differ.
 
     Raises:
-        ValueError: it has no score, or another dataset, student, IPC or recipe.
+        ValueError: the run has no score, or another dataset, student, IPC or recipe.
     """
     if record.accuracy_mean is None or record.status != "ok":
-        raise ValueError(f"{what} {record.run_id} has no score")
+        raise ValueError(f"{role} {record.run_id} has no score")
     differing = [
-        name for name in SAME if name != other and getattr(record, name) != getattr(beside, name)
+        name
+        for name in EQUAL_FIELDS
+        if name != other and getattr(record, name) != getattr(reference, name)
     ]
     if differing:
         raise ValueError(
-            f"{what} {record.run_id} can't be compared with {beside.run_id}: {', '.join(differing)} differ"
+            f"{role} {record.run_id} can't be compared with {reference.run_id}: "
+            f"{', '.join(differing)} differ"
         )
     return record.accuracy_mean
 
 
-def baseline(record: Record, beside: Record, what: str, other: str | None = None) -> float:
-    """As `accuracy`, of real images drawn at random.
+def baseline(record: Record, reference: Record, role: str, other: str | None = None) -> float:
+    """Return what `accuracy` returns, for a run of random real images.
 
     Raises:
-        ValueError: the run is of another method.
+        ValueError: the run is of another method, or as `accuracy`.
     """
     if record.method != BASELINE:
         raise ValueError(
-            f"{what} {record.run_id} is of {record.method}, expected a run of {BASELINE}"
+            f"{role} {record.run_id} is of {record.method}, expected a run of {BASELINE}"
         )
-    return accuracy(record, beside, what, other)
+    return accuracy(record, reference, role, other)

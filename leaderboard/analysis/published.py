@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 FILE = Path(__file__).with_name("published.toml")
 
 
 @dataclass(frozen=True)
-class Reference:
+class PublishedResult:
     """A published accuracy.
 
-    ``ipc`` None: the whole training set. ``accuracy`` is a fraction. ``tracks``: those whose evaluation it followed, as its source says;
-    empty: another one, which ``protocol`` describes. ``verified``: somebody read it in the source itself.
+    Attributes:
+        ipc: images per class; None: the whole training set.
+        accuracy: a fraction.
+        protocol: how the students were trained.
+        verified: somebody has read the figure in its source.
+        tracks: the tracks whose evaluation it followed, as its source says; empty: another
+            evaluation, which ``protocol`` describes.
     """
 
     dataset: str
@@ -33,39 +39,51 @@ class Reference:
 
 
 @cache
-def load(path: Path = FILE) -> tuple[Reference, ...]:
-    """All published results in ``path``, a TOML file of tables by source and dataset."""
-    found = []
-    for entry in tomllib.loads(path.read_text(encoding="utf-8"))["published"]:
-        common = {
-            key: entry.get(key, default) for key, default in (("url", ""), ("verified", False))
-        }
-        common |= {key: entry[key] for key in ("dataset", "student", "protocol", "source")} | {
-            "tracks": tuple(entry.get("tracks", ()))
-        }
-        for method, values in entry["percent"].items():
-            for ipc, value in zip(entry["ipc"], values, strict=True):
-                if not math.isnan(value):
-                    found.append(
-                        Reference(method=method, ipc=ipc or None, accuracy=value / 100, **common)
-                    )
-    return tuple(found)
+def load(path: Path = FILE) -> tuple[PublishedResult, ...]:
+    """Return all published results in ``path``, a TOML file of tables by source and dataset."""
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))["published"]
+    return tuple(result for table in tables for result in _results(table))
 
 
-def beside(
-    track: str, dataset: str, ipcs: Iterable[int], known: Iterable[Reference] | None = None
-) -> list[Reference]:
-    """The results that belong beside runs of ``track`` on ``dataset`` with one of ``ipcs`` images per class; best first for each IPC.
+def _results(table: dict[str, Any]) -> Iterator[PublishedResult]:
+    for method, percents in table["percent"].items():
+        for ipc, percent in zip(table["ipc"], percents, strict=True):
+            if math.isnan(percent):
+                continue
+            yield PublishedResult(
+                dataset=table["dataset"],
+                method=method,
+                ipc=ipc or None,
+                accuracy=percent / 100,
+                student=table["student"],
+                protocol=table["protocol"],
+                source=table["source"],
+                url=table.get("url", ""),
+                verified=table.get("verified", False),
+                tracks=tuple(table.get("tracks", ())),
+            )
 
-    With the whole training set's, where there are others.
+
+def matching(
+    track: str,
+    dataset: str,
+    ipcs: Iterable[int],
+    results: Iterable[PublishedResult] | None = None,
+) -> list[PublishedResult]:
+    """Return the results to show next to runs of ``track`` on ``dataset``; best first for each IPC.
+
+    They have one of ``ipcs`` images per class. The result of the whole training set is added where
+    there are others. ``results`` defaults to those of this package.
     """
     wanted = set(ipcs)
     of_dataset = [
-        one
-        for one in (load() if known is None else known)
-        if one.dataset == dataset and (not one.tracks or track in one.tracks)
+        result
+        for result in (load() if results is None else results)
+        if result.dataset == dataset and (not result.tracks or track in result.tracks)
     ]
-    if not any(one.ipc in wanted for one in of_dataset):
+    if not any(result.ipc in wanted for result in of_dataset):
         return []
-    chosen = [one for one in of_dataset if one.ipc is None or one.ipc in wanted]
-    return sorted(chosen, key=lambda one: (one.ipc or math.inf, -one.accuracy, one.method))
+    return sorted(
+        (result for result in of_dataset if result.ipc is None or result.ipc in wanted),
+        key=lambda result: (result.ipc or math.inf, -result.accuracy, result.method),
+    )

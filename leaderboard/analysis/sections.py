@@ -1,59 +1,79 @@
-"""All that is known of a track at one place, for tables and pages alike."""
+"""Everything known of a track in one place, for tables and pages alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from leaderboard.analysis import published as references
+from leaderboard.analysis import published as published_results
 from leaderboard.analysis import ranking
-from leaderboard.analysis.published import Reference
-from leaderboard.analysis.ranking import Row
+from leaderboard.analysis.published import PublishedResult
+from leaderboard.analysis.ranking import MeanRow, Row, grouped
 from leaderboard.records.record import Record
 
 
 @dataclass(frozen=True)
 class Section:
-    """Of one track: its runs and the mean scores over several datasets, those with an enforced limit apart from the others; published results by dataset."""
+    """One track of the leaderboard.
+
+    Attributes:
+        rows: its runs, as `ranking.rows` sorts them.
+        means: the scores over its datasets, where they are several.
+        published: published results by dataset, never ranked.
+    """
 
     track: str
-    means: dict[bool, list[Row]] = field(default_factory=dict)
-    tables: dict[tuple[str, bool], list[Row]] = field(default_factory=dict)
-    published: dict[str, list[Reference]] = field(default_factory=dict)
+    rows: list[Row]
+    means: list[MeanRow] = field(default_factory=list)
+    published: dict[str, list[PublishedResult]] = field(default_factory=dict)
 
     @property
-    def rows(self) -> list[Row]:
-        return [row for rows in self.tables.values() for row in rows]
+    def by_dataset(self) -> dict[str, list[Row]]:
+        """Return the runs by dataset."""
+        return grouped(self.rows, lambda row: row.record.dataset)
 
     @property
-    def datasets(self) -> dict[str, list[Row]]:
-        """The runs by dataset."""
-        found: dict[str, list[Row]] = {}
-        for (dataset, _), rows in self.tables.items():
-            found.setdefault(dataset, []).extend(rows)
-        return found
+    def tables(self) -> dict[tuple[str, bool], list[Row]]:
+        """Return the runs by dataset and by whether their time limit was enforced."""
+        return grouped(self.rows, lambda row: (row.record.dataset, row.record.limit_enforced))
+
+    @property
+    def mean_tables(self) -> dict[bool, list[MeanRow]]:
+        """Return the means by whether the time limit was enforced."""
+        return grouped(self.means, lambda row: row.record.limit_enforced)
 
 
-def sections(
+def build(
     records: Iterable[Record],
     track: str | None = None,
     datasets: Mapping[str, Sequence[str]] | None = None,
-    known: Iterable[Reference] | None = None,
+    published: Iterable[PublishedResult] | None = None,
 ) -> list[Section]:
-    """One for each track that has runs, or the only one asked for.
+    """Return a section for each track that has runs, or for ``track`` alone.
 
-    ``datasets`` of each track: where they are several, its score is the mean over them. ``known``: published results, None: those of this package.
+    Args:
+        records: of all runs.
+        track: the only track to be shown.
+        datasets: those of each track; where they are several, its score is the mean over them.
+        published: published results to show next to the runs; None: those of this package.
     """
     rows = ranking.rows(records, track)
-    found: dict[str, Section] = {}
-    for row in rows:
-        section = found.setdefault(row["track"], Section(row["track"]))
-        section.tables.setdefault((row["dataset"], row["limit_enforced"]), []).append(row)
-    for row in ranking.means(rows, datasets or {}):
-        found[row["track"]].means.setdefault(row["limit_enforced"], []).append(row)
-    for section in found.values():
-        for dataset, runs in section.datasets.items():
-            beside = references.beside(section.track, dataset, {row["ipc"] for row in runs}, known)
-            if beside:
-                section.published[dataset] = beside
-    return list(found.values())
+    means = grouped(ranking.means(rows, datasets or {}), lambda row: row.record.track)
+    results = published_results.load() if published is None else tuple(published)
+    return [
+        Section(name, of_track, means.get(name, []), _published(name, of_track, results))
+        for name, of_track in grouped(rows, lambda row: row.record.track).items()
+    ]
+
+
+def _published(
+    track: str, rows: Sequence[Row], results: Sequence[PublishedResult]
+) -> dict[str, list[PublishedResult]]:
+    """Return the published results that match the runs of a track, by dataset."""
+    matching = {
+        dataset: published_results.matching(
+            track, dataset, {row.record.ipc for row in of_dataset}, results
+        )
+        for dataset, of_dataset in grouped(rows, lambda row: row.record.dataset).items()
+    }
+    return {dataset: found for dataset, found in matching.items() if found}

@@ -9,38 +9,43 @@ from statistics import fmean, stdev
 from typing import Any
 
 LEVEL = 0.05
-EQUAL = 1e-9  # what rounding makes of equal means
-NEVER, SURELY = (
-    1.959,
-    12.71,
-)  # quantiles of Student's t at that level for infinitely many degrees of freedom and for one
+EQUAL = 1e-9  # means that differ by less are equal up to rounding
+# Quantiles of Student's t at that level for infinitely many degrees of freedom and for one: a
+# statistic below the first is never significant, one above the second always.
+NEVER_BELOW, ALWAYS_ABOVE = 1.959, 12.71
 
 
 def summary(values: Sequence[float]) -> tuple[float | None, float | None, list[float] | None]:
-    """Mean, sample standard deviation (n - 1) and 95 % t interval of the mean; None for what ``values`` are too few for."""
+    """Return mean, sample standard deviation (n - 1) and 95 % t interval of the mean.
+
+    Each is None where ``values`` are too few for it.
+    """
     if not values:
         return None, None, None
     if len(values) == 1:
         return values[0], None, None
-    from scipy.special import (
-        stdtrit,  # Student's t quantile; scipy.stats takes half a second to import
-    )
+    # scipy.stats takes half a second to import.
+    from scipy.special import stdtrit
 
     mean, spread = fmean(values), stdev(values)
     half = float(stdtrit(len(values) - 1, 0.975)) * spread / len(values) ** 0.5
     return mean, spread, [mean - half, mean + half]
 
 
-def within(interval: Sequence[float] | None) -> tuple[float, float] | None:
-    """An interval of an accuracy, cut to where accuracies can be."""
+def clipped(interval: Sequence[float] | None) -> tuple[float, float] | None:
+    """Return the interval of an accuracy, cut to [0, 1]."""
     return (max(interval[0], 0.0), min(interval[1], 1.0)) if interval else None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two means, the second less the first: with its 95 % interval and p-value; None for what the values are too few or too equal for.
+    """The difference of two means, the second less the first.
 
-    By Welch's t-test. ``paired``: the p-value of the paired test, where both have the same seeds.
+    Attributes:
+        mean: the difference itself.
+        ci95: its 95 % interval by Welch; None where the values are too few or too equal.
+        p: of Welch's t-test, two-sided; None likewise.
+        paired: p-value of the paired t-test, where both have the same seeds.
     """
 
     mean: float
@@ -49,14 +54,19 @@ class Difference:
     paired: float | None = None
 
     @property
-    def is_one(self) -> bool:
+    def is_significant(self) -> bool:
+        """Return whether Welch's test finds a difference at the 5 % level."""
         return self.p is not None and self.p < LEVEL
 
 
 def difference(
     first: Sequence[float], second: Sequence[float], same_seeds: bool = False
 ) -> Difference:
-    """Raises `ValueError` where one has no values."""
+    """Return how the mean of ``second`` differs from that of ``first``.
+
+    Raises:
+        ValueError: one has no values.
+    """
     if not (first and second):
         raise ValueError("no accuracies to compare")
     mean = fmean(second) - fmean(first)
@@ -65,15 +75,13 @@ def difference(
     from scipy.stats import ttest_ind, ttest_rel
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of values that are all equal
+        # Values that are all equal cause them.
+        warnings.simplefilter("ignore", RuntimeWarning)
         welch = ttest_ind(second, first, equal_var=False)
         interval = welch.confidence_interval(0.95)
-        paired = (
-            float(ttest_rel(second, first).pvalue)
-            if same_seeds and len(first) == len(second)
-            else None
-        )
-    if welch.pvalue != welch.pvalue:  # no spread at all
+        is_paired = same_seeds and len(first) == len(second)
+        paired = float(ttest_rel(second, first).pvalue) if is_paired else None
+    if welch.pvalue != welch.pvalue:  # NaN: no spread at all
         return Difference(mean)
     return Difference(
         mean,
@@ -84,9 +92,11 @@ def difference(
 
 
 def ranks(groups: Sequence[Sequence[float]]) -> list[str]:
-    """The rank of each group of accuracies as text: "1", or "1-2" where Welch's t-test (two-sided, 5 %) doesn't tell it from a neighbour.
+    """Return the rank of each group of accuracies as text, best ``1``.
 
-    A group of fewer than two values differs from none. There is no correction for the number of comparisons.
+    It is a range, for example ``1-2``, where Welch's t-test (two-sided, 5 %) does not tell the
+    group from its neighbours. A group of fewer than two values differs from none. There is no
+    correction for the number of comparisons.
     """
     if not groups:
         return []
@@ -94,9 +104,10 @@ def ranks(groups: Sequence[Sequence[float]]) -> list[str]:
 
     means = np.array([fmean(values) for values in groups])
     counts = np.array([len(values) for values in groups])
+    # Squared standard errors of the means.
     squares = np.array(
         [stdev(values) ** 2 / len(values) if len(values) > 1 else 0.0 for values in groups]
-    )  # of the means' standard errors
+    )
     texts = []
     for own in range(len(groups)):
         differs = _welch(means[own] - means, squares[own], squares, counts[own], counts)
@@ -107,21 +118,29 @@ def ranks(groups: Sequence[Sequence[float]]) -> list[str]:
 
 
 def _welch(gap: Any, own: float, others: Any, n: int, ns: Any) -> Any:
-    """Whether one mean differs from each of the others, bool; ``own`` and ``others`` are squared standard errors.
+    """Return whether one mean differs from each of the others, a bool array.
 
-    Thousands of runs make millions of pairs, so the p-value (Welch, 1947) is computed only where a bound does not decide.
+    Thousands of runs make millions of pairs, so the p-value (Welch, 1947) is computed only where
+    a bound does not decide.
+
+    Args:
+        gap: the mean less the others, an array.
+        own: squared standard error of the mean.
+        others: squared standard errors of the others, an array.
+        n: number of values of the mean.
+        ns: numbers of values of the others, an array.
     """
     import numpy as np
-    from scipy.special import (
-        stdtr,  # distribution of Student's t; scipy.stats takes half a second to import
-    )
+
+    # scipy.stats takes half a second to import.
+    from scipy.special import stdtr
 
     enough = (n > 1) & (ns > 1) & (np.abs(gap) > EQUAL)
     square = own + others
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(gap) / np.sqrt(square)
         freedom = square**2 / (own**2 / max(n - 1, 1) + others**2 / np.maximum(ns - 1, 1))
-    found = enough & ((t > SURELY) | (square == 0))
-    open_ = enough & (square > 0) & (t > NEVER) & (t <= SURELY)
-    found[open_] = 2 * stdtr(freedom[open_], -t[open_]) < LEVEL
-    return found
+    differs = enough & ((t > ALWAYS_ABOVE) | (square == 0))
+    undecided = enough & (square > 0) & (t > NEVER_BELOW) & (t <= ALWAYS_ABOVE)
+    differs[undecided] = 2 * stdtr(freedom[undecided], -t[undecided]) < LEVEL
+    return differs

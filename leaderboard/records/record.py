@@ -143,6 +143,11 @@ class Seconds:
     evaluate: Amount | None = None
     limit: Amount | None = None
 
+    @property
+    def sampling(self) -> float | None:
+        """Return how long the set took, model loading included; None where nobody measured it."""
+        return None if self.load is None else self.load + (self.generate or 0.0)
+
 
 @dataclass(frozen=True)
 class Record:
@@ -239,13 +244,17 @@ class Record:
         """Return the number of scored evaluation seeds."""
         return len(self.accuracies)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain dicts and lists, with field names as keys."""
+        return msgspec.to_builtins(self)
+
     def to_json(self) -> str:
         """Return the record as indented JSON with field names as keys, and a line break.
 
         Raises:
             ValueError: a number is NaN or infinite.
         """
-        return json.dumps(msgspec.to_builtins(self), indent=1, allow_nan=False) + "\n"
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Record:

@@ -1,60 +1,69 @@
-"""The leaderboard as a folder of HTML pages, complete in itself: no network, and no script needed to read it.
+"""The leaderboard and comparisons as folders of HTML pages, complete in themselves.
 
-Names, messages and pictures come from strangers' records: the templates escape every text, and of a run's folder nothing but a PNG file is taken over.
+They need no network, and no script to be read. Names, messages and pictures come from untrusted
+records: the templates escape every text, and of a run's folder only a PNG file is taken over.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from leaderboard.analysis import comparison
-from leaderboard.analysis import sections as board
+from leaderboard.analysis import sections
 from leaderboard.analysis.comparison import Comparison
 from leaderboard.analysis.ranking import Row
 from leaderboard.analysis.sections import Section
-from leaderboard.analysis.stats import within
-from leaderboard.files import read_bounded
 from leaderboard.records.record import Record
-from leaderboard.render import plots, report
-from leaderboard.render import tables as table
+from leaderboard.render import (
+    columns,
+    comparison_tables,
+    html_tables,
+    page_folder,
+    pictures,
+    plots,
+    report,
+    tables,
+)
+from leaderboard.render.html_tables import HtmlTable
+from leaderboard.render.page_folder import INDEX, TEMPLATES, Layout
 from leaderboard.text import one_line
 
-HERE = Path(__file__).parent / "templates"
-STATIC = ("style.css", "sort.js")
-INDEX = "index.html"
-LEADERBOARD, COMPARISON = (
-    "ddbench leaderboard",
-    "ddbench compare",
-)  # generators, by which a folder is known as one of ours
-PARTS = {
-    LEADERBOARD: {INDEX, *STATIC, "runs", "plots", "grids", "confusion"},
-    COMPARISON: {INDEX, *STATIC, "grids"},
-}
-LARGEST_INDEX = 32 * 2**20  # bytes
-LARGEST_GRID = 20 * 2**20  # bytes
-MOST_PIXELS = 40 * 10**6  # of a grid; a small file can hold very many
-MOST_CELLS = 30  # classes of a confusion matrix with numbers; larger ones are a picture
-PNG = b"\x89PNG\r\n\x1a\n"
-NUMERIC = ("rank", "IPC", "accuracy %", "mean %", "n", "images/s", "time s", "limit s")
-WHOLE = ("95 % interval", "hardware", "date", "model")
-LONG = ("status", "source", "protocol", "missing")
-SECONDARY = (
-    "images/s",
-    "limit s",
-    "model",
-    "hardware",
-    "date",
-    "student",
-    "protocol",
-)  # not on a phone
+LEADERBOARD = Layout("ddbench leaderboard", ("runs", "plots", "grids", "confusion"))
+COMPARISON = Layout("ddbench compare", ("grids",))
+MAX_NUMBERS = 30  # classes of a confusion matrix with numbers; larger ones are a picture
+Names = Mapping[Row, str]  # of the files of a run
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot: its file, and what is to be seen in it, in words."""
+
+    file: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The images of a compared run; no file where there are none."""
+
+    name: str
+    file: str | None
+
+
+@dataclass(frozen=True)
+class SectionView:
+    """A track as the template of the index wants it."""
+
+    track: str
+    id: str
+    tables: list[HtmlTable]
+    published: list[HtmlTable]
+    plots: list[Plot]
 
 
 def write(
@@ -63,339 +72,165 @@ def write(
     track: str | None = None,
     datasets: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
-    """Writes the pages of ``entries`` (`store.entries`) into ``output``, new or made by this before; returns its index.html.
+    """Write the pages of ``entries`` (`store.entries`) and return their index.html.
+
+    Args:
+        entries: folders and records of runs.
+        output: a new folder, or one that this function wrote before.
+        track: the only track to be shown.
+        datasets: those of each track.
 
     Raises:
         ValueError: ``output`` is a folder of something else.
         OSError: it can't be written.
     """
-    with _replaced(output, LEADERBOARD) as beside:
-        _write(entries, beside, track, datasets)
+    shown = sections.build([record for _, record in entries], track, datasets)
+    rows = [row for section in shown for row in section.rows]
+    folders = {id(record): folder for folder, record in entries}
+    names = _names(rows)
+    with page_folder.replaced(output, LEADERBOARD) as folder:
+        views = [_section(section, index, names, folder) for index, section in enumerate(shown)]
+        _write(folder / INDEX, LEADERBOARD, title="Leaderboard", sections=views)
+        for row in rows:
+            write_run(row, folders[id(row.record)], names[row], folder)
     return output / INDEX
 
 
-def write_comparison(found: Comparison, folders: Sequence[Path], output: Path) -> Path:
-    """Writes the page of a comparison of the runs in ``folders``; as `write`."""
-    with _replaced(output, COMPARISON) as beside:
-        grids = []
-        for label, run, folder in zip(comparison.labels(found), found.runs, folders, strict=True):
-            file = f"grids/{label}.png"
-            grids.append(
-                {
-                    "name": f"{label}: {run.method}, {run.run_id}",
-                    "file": file if _grid(folder, beside / file) else None,
-                }
-            )
-        tables = {
-            "scores": comparison.scores(found),
-            "settings": comparison.settings(found),
-            "classes": comparison.classes(found),
-        }
-        text = _template("compare.html").render(
-            root="",
-            generator=COMPARISON,
-            title=f"Comparison on {found.runs[0].dataset}",
+def write_comparison(comparison: Comparison, folders: Sequence[Path], output: Path) -> Path:
+    """Write the page of a comparison of the runs in ``folders``; raises as `write`."""
+    labels = comparison_tables.labels(comparison)
+    classes = comparison_tables.classes(comparison)
+    settings = comparison_tables.settings(comparison)
+    with page_folder.replaced(output, COMPARISON) as folder:
+        grids = [
+            _compared_grid(label, run, source, folder)
+            for label, run, source in zip(labels, comparison.runs, folders, strict=True)
+        ]
+        _write(
+            folder / INDEX,
+            COMPARISON,
+            title=f"Comparison on {comparison.runs[0].dataset}",
+            template="compare.html",
             grids=grids,
-            **tables,
+            scores=html_tables.plain(comparison_tables.scores(comparison)),
+            settings=html_tables.plain(settings) if settings.rows else None,
+            classes=html_tables.plain(classes) if classes.rows else None,
         )
-        (beside / INDEX).write_text(text, encoding="utf-8")
     return output / INDEX
 
 
-@contextmanager
-def _replaced(output: Path, generator: str) -> Iterator[Path]:
-    """A new folder, with style and script, which takes the place of ``output`` when all is written."""
-    if output.exists() and not _is_ours(output, generator):
-        raise ValueError(
-            f"{output} holds something else than pages of `{generator}`; nothing is overwritten, choose a new folder"
-        )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
-        beside, old = Path(scratch, "new"), Path(scratch, "old")
-        for folder in (beside, *(beside / part for part in PARTS[generator] if "." not in part)):
-            folder.mkdir()
-        for name in STATIC:
-            shutil.copyfile(HERE / name, beside / name)
-        yield beside
-        if output.exists():
-            output.rename(old)
-        try:
-            beside.rename(output)
-        except OSError:
-            if old.exists() and not output.exists():
-                old.rename(output)
-            raise
+def _compared_grid(label: str, run: Record, source: Path, output: Path) -> Grid:
+    file = f"grids/{label}.png"
+    copied = pictures.copy_grid(source, output / file)
+    return Grid(f"{label}: {run.method}, {run.run_id}", file if copied else None)
 
 
-def _is_ours(folder: Path, generator: str) -> bool:
-    """Empty, or with nothing but our own parts, and an index that names its generator."""
-    if not folder.is_dir():
-        return False
-    parts = {part.name for part in folder.iterdir()}
-    if not parts <= PARTS[generator]:
-        return False
-    try:
-        return (
-            not parts
-            or f'content="{generator}"'.encode()
-            in read_bounded(folder / INDEX, LARGEST_INDEX)[:4096]
-        )
-    except (OSError, ValueError):
-        return False
+def write_run(row: Row, source: Path, name: str, output: Path) -> None:
+    """Write the page of a run with its pictures.
 
-
-def _write(
-    entries: Sequence[tuple[Path, Record]],
-    output: Path,
-    track: str | None,
-    datasets: Mapping[str, Sequence[str]] | None,
-) -> None:
-    sections = board.sections([record for _, record in entries], track, datasets)
-    _name_pages(sections)
-    shown = [_shown(section, number, output) for number, section in enumerate(sections)]
-    (output / INDEX).write_text(
-        _template(INDEX).render(
-            sections=shown, root="", generator=LEADERBOARD, title="Leaderboard"
-        ),
-        encoding="utf-8",
-    )
-    places = {_identity(vars(record)): (folder, record) for folder, record in reversed(entries)}
-    for section in sections:
-        for row in section.rows:
-            folder, record = places[_identity(row)]
-            (output / "runs" / f"{row['page']}.html").write_text(
-                run_page(folder, record, row, output), encoding="utf-8"
-            )
-
-
-def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells two runs apart, also where strangers gave them the same id."""
-    return tuple(
-        row[name]
-        for name in (
-            "run_id",
-            "track",
-            "dataset",
-            "method",
-            "student",
-            "recipe_sha256",
-            "created",
-            "images_sha256",
-        )
+    Args:
+        row: of the leaderboard.
+        source: the run's folder.
+        name: of the files.
+        output: the folder of all pages.
+    """
+    record = row.record
+    matrix = record.confusion or []
+    names = report.class_names(record, source)
+    classes = report.class_table(record, names)
+    grid, picture = f"grids/{name}.png", f"confusion/{name}.png"
+    has_numbers = len(matrix) <= MAX_NUMBERS
+    if not has_numbers:
+        pictures.draw_matrix(matrix, output / picture)
+    _write(
+        output / "runs" / f"{name}.html",
+        LEADERBOARD,
+        title=f"{columns.method_name(record)} on {one_line(record.dataset)}",
+        template="run.html",
+        root="../",
+        record=record,
+        rank=row.rank,
+        interval=columns.interval(row.accuracy_ci95),
+        details=report.details(record),
+        command=report.command(record),
+        classes=html_tables.plain(classes) if classes.rows else None,
+        matrix=pictures.heat(matrix) if has_numbers else [],
+        matrix_picture=None if has_numbers else picture,
+        names=names,
+        grid=grid if pictures.copy_grid(source, output / grid) else None,
     )
 
 
-def _name_pages(sections: Iterable[Section]) -> None:
-    """Gives each row a ``page``, the name of its files: its id, which a number follows where another has it too. Small letters: not all disks know capitals."""
+def _names(rows: Iterable[Row]) -> Names:
+    """Return the name of each row's files: its run's id, with a number where another has it too.
+
+    They are in small letters, since some file systems ignore case.
+    """
+    names: dict[Row, str] = {}
     used: set[str] = set()
-    for row in (row for section in sections for row in section.rows):
-        names = (f"{row['run_id']}{f'-{number}' if number else ''}".lower() for number in count())
-        row["page"] = next(name for name in names if name not in used)
-        used.add(row["page"])
+    for row in rows:
+        run_id = row.record.run_id.lower()
+        candidates = (f"{run_id}-{number}" if number else run_id for number in count())
+        names[row] = next(name for name in candidates if name not in used)
+        used.add(names[row])
+    return names
 
 
-@dataclass(frozen=True)
-class Column:
-    """Of a table: whether it holds numbers, whether a phone has room for it, and how it may be broken into lines."""
-
-    name: str
-
-    @property
-    def numeric(self) -> bool:
-        return self.name in NUMERIC or self.name.endswith("%")
-
-    @property
-    def secondary(self) -> bool:
-        return self.name in SECONDARY
-
-    @property
-    def kind(self) -> str:
-        return (
-            "name"
-            if self.name == "method"
-            else "whole"
-            if self.name in WHOLE
-            else "text"
-            if self.name in LONG
-            else ""
-        )
+def _section(section: Section, index: int, names: Names, output: Path) -> SectionView:
+    """Return a track for the template; write its plots."""
+    pages = {row: f"runs/{names[row]}.html" for row in section.rows}
+    means = [html_tables.ranked(table, {}) for table in tables.means(section)]
+    runs = [html_tables.ranked(table, pages) for table in tables.runs(section)]
+    return SectionView(
+        track=section.track,
+        id=f"track-{index}",
+        tables=means + runs,
+        published=[html_tables.published(table) for table in tables.published(section)],
+        plots=_plots(section, index, output),
+    )
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table for the template: of each row the texts, with the address of a run's page, the interval's place in the range of all, and what stands out."""
-
-    title: str
-    columns: list[Column]
-    rows: list[dict[str, Any]]
-
-
-def _shown(section: Section, number: int, output: Path) -> dict[str, Any]:
-    """A track as its template wants it; writes its plots."""
-    rows = [*section.means.values(), *section.tables.values()]
-    tables = [
-        _table(title, of_table, texts)
-        for of_table, (title, texts) in zip(rows, table.texts(section), strict=True)
-    ]
-    published = [
-        {
-            "table": _table(
-                table.published_title(dataset), [], [table.reference_cells(one) for one in found]
-            ),
-            "urls": [one.url for one in found],
-        }
-        for dataset, found in section.published.items()
-    ]
-    return {
-        "track": section.track,
-        "id": f"track-{number}",
-        "tables": tables,
-        "published": published,
-        "plots": _plots(section, number, output),
-    }
-
-
-def _table(title: str, rows: Sequence[Row], cells: Sequence[dict[str, str]]) -> Table:
-    names = [name for name in cells[0] if name != "run"]
-    low, high = _span(rows)
-    shown = []
-    for at, texts in enumerate(cells):
-        row = rows[at] if rows else {}
-        bar = (
-            [round(100 * (end - low) / (high - low), 1) for end in _ends(row)]
-            if _ends(row) and high > low
-            else None
-        )
-        begins = " begins" if at and rows and row["category"] != rows[at - 1]["category"] else ""
-        state = (
-            "ranked"
-            if row.get("rank")
-            else "apart"
-            if row.get("status", "ok") == "ok"
-            else "failed"
-        )
-        shown.append(
-            {
-                "texts": texts,
-                "page": row.get("page"),
-                "bar": bar,
-                "state": (state if rows else "published") + begins,
-            }
-        )
-    return Table(title, [Column(name) for name in names], shown)
-
-
-def _ends(row: Row) -> list[float]:
-    """Low end of the interval, mean, high end; without an interval the mean alone."""
-    mean, interval = row.get("accuracy_mean"), within(row.get("accuracy_ci95"))
-    if mean is None:
-        return []
-    return [interval[0], mean, interval[1]] if interval else [mean, mean, mean]
-
-
-def _span(rows: Iterable[Row]) -> tuple[float, float]:
-    ends = [end for row in rows for end in _ends(row)]
-    return (min(ends), max(ends)) if ends else (0.0, 0.0)
-
-
-def _plots(section: Section, number: int, output: Path) -> list[dict[str, str]]:
-    """Files of the plots, one of each kind for each dataset, and what is to be seen in them in words."""
-    found = []
-    for index, (dataset, rows) in enumerate(section.datasets.items()):
-        for against, words in (
-            ("ipc", "images per class"),
-            ("seconds", "the seconds that making the set took"),
-        ):
-            svg = plots.accuracy(rows, against, section.published.get(dataset, ()))
-            if svg:
-                file = f"plots/{number}-{index}-{against}.svg"
-                (output / file).write_text(svg, encoding="utf-8")
-                found.append(
-                    {
-                        "file": file,
-                        "caption": f"{dataset}: accuracy and 95 % interval against {words}",
-                        "alt": _in_words(plots.shown(rows, against), dataset, words),
-                    }
-                )
-    return found
+def _plots(section: Section, number: int, output: Path) -> list[Plot]:
+    """Write the plots of a track, one against each axis for each dataset, and return them."""
+    written = []
+    for index, (dataset, rows) in enumerate(section.by_dataset.items()):
+        for axis in (plots.IPC, plots.SECONDS):
+            svg = plots.accuracy(rows, axis, section.published.get(dataset, ()))
+            if svg is None:
+                continue
+            file = f"plots/{number}-{index}-{axis.name}.svg"
+            (output / file).write_text(svg, encoding="utf-8")
+            caption = f"{dataset}: accuracy and 95 % interval against {axis.words}"
+            alt = _in_words(plots.plotted(rows, axis), dataset, axis.words)
+            written.append(Plot(file, caption, alt))
+    return written
 
 
 def _in_words(rows: Sequence[Row], dataset: str, against: str) -> str:
-    best = max(rows, key=lambda row: row["accuracy_mean"])
+    best = max(rows, key=lambda row: row.accuracy_mean or 0.0)
     runs = f"{len(rows)} run{'s' if len(rows) > 1 else ''}"
-    return f"Accuracy on {dataset} against {against}, {runs}; the highest is {100 * best['accuracy_mean']:.2f} % by {table.name(best)}. The table has all values."
-
-
-def run_page(folder: Path, record: Record, row: Row, output: Path) -> str:
-    """HTML of a run's page; puts its pictures into ``output``."""
-    names = report.class_names(record, folder)
-    files = {"grid": f"grids/{row['page']}.png", "matrix_picture": f"confusion/{row['page']}.png"}
-    grid = _grid(folder, output / files["grid"])
-    matrix = record.confusion or []
-    picture = len(matrix) > MOST_CELLS
-    if picture:
-        _matrix_picture(matrix, output / files["matrix_picture"])
-    return _template("run.html").render(
-        root="../",
-        generator=LEADERBOARD,
-        title=f"{table.name(row)} on {one_line(record.dataset)}",
-        interval=_interval(row),
-        record=record,
-        rank=row["rank"],
-        facts=report.facts(record),
-        command=report.command(record),
-        options=record.options,
-        reported=list(record.metadata.items()),
-        classes=report.per_class(record, names),
-        matrix=[] if picture else _heat(matrix),
-        matrix_picture=files["matrix_picture"] if picture else None,
-        names=names,
-        grid=files["grid"] if grid else None,
+    highest = f"{columns.percent(best.accuracy_mean)} % by {columns.method_name(best.record)}"
+    return (
+        f"Accuracy on {dataset} against {against}, {runs}; the highest is {highest}. "
+        "The table has all values."
     )
 
 
-def _grid(folder: Path, target: Path) -> bool:
-    """Takes over the run's pictures: only a file, only a PNG, only of a bounded size; links could lead to other files of the organiser."""
-    source = folder / "grid.png"
-    try:
-        data = b"" if source.is_symlink() else read_bounded(source, LARGEST_GRID)
-    except (OSError, ValueError):
-        return False
-    width, height = (
-        int.from_bytes(data[start : start + 4], "big") for start in (16, 20)
-    )  # of the first chunk, IHDR
-    if not data.startswith(PNG) or not 0 < width * height <= MOST_PIXELS:
-        return False
-    target.write_bytes(data)
-    return True
+def _write(
+    path: Path, layout: Layout, title: str, template: str = INDEX, root: str = "", **values: Any
+) -> None:
+    """Write a page.
 
-
-def _interval(row: Row) -> str:
-    bounds = within(row["accuracy_ci95"])
-    return table.interval(bounds) if bounds else ""
-
-
-def _heat(matrix: Sequence[Sequence[int]]) -> list[list[tuple[str, int]]]:
-    """Share of a true class's images in per cent, and a step of 0 to 9 for its colour."""
-    shares = [[count / max(sum(row), 1) for count in row] for row in matrix]
-    return [[(f"{100 * share:.0f}", min(9, int(10 * share))) for share in row] for row in shares]
-
-
-def _matrix_picture(matrix: Sequence[Sequence[int]], target: Path) -> None:
-    """A PNG in which each cell's darkness is its share of the true class."""
-    from PIL import Image
-
-    totals = [max(sum(row), 1) for row in matrix]
-    shares = bytes(
-        255 - round(255 * count / total)
-        for row, total in zip(matrix, totals, strict=True)
-        for count in row
-    )
-    scale = max(1, 600 // len(matrix))
-    size = len(matrix) * scale
-    Image.frombytes("L", (len(matrix), len(matrix)), shares).resize(
-        (size, size), Image.Resampling.NEAREST
-    ).save(target)
+    Args:
+        path: the file.
+        layout: of its folder.
+        title: of the page.
+        template: name of its template.
+        root: the address of the folder of all pages, from the page.
+        values: further values for the template.
+    """
+    text = _template(template).render(generator=layout.generator, title=title, root=root, **values)
+    path.write_text(text, encoding="utf-8")
 
 
 @cache
@@ -403,7 +238,7 @@ def _template(name: str) -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(HERE),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

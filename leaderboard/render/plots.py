@@ -5,44 +5,83 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from leaderboard.analysis.published import Reference
+from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import Row
-from leaderboard.analysis.stats import within
-from leaderboard.render import tables as table
+from leaderboard.analysis.stats import clipped
+from leaderboard.records.record import Record
+from leaderboard.render.columns import method_name
 
-COLOURS = (
-    "#3b82c4",
-    "#d9730d",
-    "#2f9e62",
-    "#c2477f",
-    "#8a6fd1",
-    "#b58900",
-    "#1fa3a3",
-    "#a0522d",
-)  # readable on white and near-black; more can't be told apart
-MOST_MARKS = 8  # of numbers on an axis
-INK, GRID, OTHERS = (
-    "#010203",
-    "#040506",
-    "#8a8f98",
-)  # the first two are replaced by what the theme says
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Readable on white and on near-black; more can't be told apart.
+COLOURS = ("#3b82c4", "#d9730d", "#2f9e62", "#c2477f", "#8a6fd1", "#b58900", "#1fa3a3", "#a0522d")
+OTHERS = "#8a8f98"
+INK, GRID = "#010203", "#040506"  # replaced by what the theme says
+MAX_TICKS = 8
+MAX_LABEL = 40  # characters of a method's name
 STYLE = """<style>
 :root { --ink: #22262c; --grid: #dfe2e6 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e6ea; --grid: #3a3f47 } }
 @media print { :root { --ink: #22262c; --grid: #dfe2e6 } }
 </style>"""
+Point = tuple[Row, float]  # a run and its place on the horizontal axis
 
 
-def accuracy(rows: Sequence[Row], against: str, published: Sequence[Reference] = ()) -> str | None:
-    """SVG of accuracies with their 95 % intervals against ``ipc`` or the ``seconds`` that the set took; None where there is nothing to draw.
+@dataclass(frozen=True)
+class Axis:
+    """What accuracies are plotted against.
 
-    Filled marks are comparable runs, hollow ones are not; with images per class, published results are grey diamonds.
+    Attributes:
+        name: in names of files.
+        words: in a sentence.
+        label: at the axis.
+        value: returns the place of a run; None or 0: it has none.
+        limit: returns a limit to draw at this axis.
+        published: returns the place of a published result.
+        whole: the values are few whole numbers that get a tick each.
     """
-    drawn = [(row, _x(row, against) or 0.0) for row in shown(rows, against)]
-    if not drawn:
+
+    name: str
+    words: str
+    label: str
+    value: Callable[[Record], float | None]
+    limit: Callable[[Record], float | None] = lambda record: None
+    published: Callable[[PublishedResult], float | None] = lambda result: None
+    whole: bool = False
+
+
+IPC = Axis(
+    name="ipc",
+    words="images per class",
+    label="images per class",
+    value=lambda record: float(record.ipc),
+    published=lambda result: result.ipc and float(result.ipc),
+    whole=True,
+)
+SECONDS = Axis(
+    name="seconds",
+    words="the seconds that making the set took",
+    label="seconds to make the set, model loading included",
+    value=lambda record: record.seconds.sampling,
+    limit=lambda record: record.seconds.limit,
+)
+
+
+def accuracy(
+    rows: Sequence[Row], against: Axis, published: Sequence[PublishedResult] = ()
+) -> str | None:
+    """Return an SVG of accuracies with their 95 % intervals; None where there is nothing to draw.
+
+    Filled marks are comparable runs, hollow ones are not; published results are grey diamonds.
+    """
+    points = [(row, against.value(row.record) or 0.0) for row in plotted(rows, against)]
+    if not points:
         return None
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -50,114 +89,114 @@ def accuracy(rows: Sequence[Row], against: str, published: Sequence[Reference] =
     figure = Figure(figsize=(5.2, 4.2), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
-    scored = sorted(
-        (row for row in rows if row["accuracy_mean"] is not None),
-        key=lambda row: -row["accuracy_mean"],
-    )
-    names = list(
-        dict.fromkeys(map(table.name, scored))
-    )  # also of those that aren't drawn, for one colour in all plots
-    coloured = dict(zip(names, COLOURS, strict=False))
-    _marks(
-        axes,
-        [(row, x) for row, x in drawn if table.name(row) not in coloured],
-        "other methods",
-        OTHERS,
-    )
-    for name, colour in reversed(coloured.items()):  # the best on top
-        _marks(axes, [(row, x) for row, x in drawn if table.name(row) == name], name, colour)
-    if against == "ipc":
-        _published(axes, published)
-    limits = [
-        limit
-        for limit in {row["seconds"].limit or 0.0 for row, _ in drawn}
-        if limit and against == "seconds"
+    _draw_runs(axes, points, _colours(rows))
+    results = [
+        (place, result) for result in published if (place := against.published(result)) is not None
     ]
-    for limit in limits:
-        axes.axvline(
-            limit,
-            color=INK,
-            linestyle=":",
-            linewidth=1,
-            label="time limit" if len(limits) == 1 else None,
-        )
-    elsewhere = [float(one.ipc) for one in published if one.ipc] if against == "ipc" else limits
-    _scale(axes, [*(x for _, x in drawn), *elsewhere], against == "ipc")
-    _dress(
-        figure,
-        axes,
-        "images per class"
-        if against == "ipc"
-        else "seconds to make the set, model loading included",
-    )
+    _draw_published(axes, results)
+    limits = _draw_limits(axes, [row for row, _ in points], against)
+    elsewhere = [place for place, _ in results] + limits
+    _scale(axes, [*(place for _, place in points), *elsewhere], against.whole)
+    _dress(figure, axes, against.label)
     return _svg(figure)
 
 
-def shown(rows: Sequence[Row], against: str) -> list[Row]:
-    """Those that have a place in the plot."""
-    return [row for row in rows if row["accuracy_mean"] is not None and _x(row, against)]
+def plotted(rows: Sequence[Row], against: Axis) -> list[Row]:
+    """Return the rows that have a place in the plot."""
+    return [row for row in rows if row.accuracy_mean is not None and against.value(row.record)]
 
 
-def _x(row: Row, against: str) -> float | None:
-    return float(row["ipc"]) if against == "ipc" else table.made(row)
+def _colours(rows: Sequence[Row]) -> dict[str, str]:
+    """Return a colour for each of the best methods, also those that have no place in this plot.
+
+    So a method has one colour in all plots of a dataset.
+    """
+    scored = [row for row in rows if row.accuracy_mean is not None]
+    best_first = sorted(scored, key=lambda row: -(row.accuracy_mean or 0.0))
+    names = dict.fromkeys(method_name(row.record) for row in best_first)
+    return dict(zip(names, COLOURS, strict=False))
 
 
-def _marks(axes: Any, drawn: Sequence[tuple[Row, float]], name: str, colour: str) -> None:
-    """A method's runs. Names come from strangers: no part of them is taken for a formula, and they are cut."""
-    label: str | None = (
-        f" {name[:39]}…" if len(name) > 40 else f" {name}"
-    )  # matplotlib hides what begins with _
+def _draw_runs(axes: Axes, points: Sequence[Point], colours: dict[str, str]) -> None:
+    """Draw all runs, those of the best method on top."""
+    named = [(method_name(row.record), (row, place)) for row, place in points]
+    others = [point for name, point in named if name not in colours]
+    _draw_method(axes, others, "other methods", OTHERS)
+    for method, colour in reversed(colours.items()):
+        _draw_method(axes, [point for name, point in named if name == method], method, colour)
+
+
+def _draw_method(axes: Axes, points: Sequence[Point], name: str, colour: str) -> None:
+    """Draw the runs of a method, the comparable ones filled, with one label."""
+    # matplotlib hides labels that begin with _; an untrusted name may be long.
+    label: str | None = f" {name[: MAX_LABEL - 1]}…" if len(name) > MAX_LABEL else f" {name}"
+    for filled in (True, False):
+        some = [point for point in points if point[0].is_comparable == filled]
+        if some:
+            _draw_marks(axes, some, colour, filled, label)
+            label = None
+
+
+def _draw_marks(
+    axes: Axes, points: Sequence[Point], colour: str, filled: bool, label: str | None
+) -> None:
+    """Draw means with their intervals.
+
+    Args:
+        axes: to draw on.
+        points: runs and their places.
+        colour: of marks and intervals.
+        filled: whether the marks are.
+        label: for the legend.
+    """
     import numpy as np
 
-    for ranked in (True, False):
-        some = [
-            (row, x) for row, x in drawn if (row["comparable"] and row["status"] == "ok") == ranked
-        ]
-        if not some:
-            continue
-        means = [100 * row["accuracy_mean"] for row, _ in some]
-        ends = [
-            within(row["accuracy_ci95"]) or (math.nan, math.nan) for row, _ in some
-        ]  # of one seed nothing is known
-        errors = [
-            (np.maximum(0, mean - 100 * low), np.maximum(0, 100 * high - mean))
-            for mean, (low, high) in zip(means, ends, strict=True)
-        ]  # rounding may make them less
-        style = {
-            "color": colour,
-            "markerfacecolor": colour if ranked else "none",
-            "markersize": 5.5,
-            "capsize": 3,
-            "linewidth": 1.3,
-        }
-        axes.errorbar(
-            [x for _, x in some],
-            means,
-            list(zip(*errors, strict=True)),
-            fmt="o",
-            label=label,
-            **style,
-        )
-        label = None
+    means = [100 * (row.accuracy_mean or 0.0) for row, _ in points]
+    # A run of one seed has no interval.
+    ends = [clipped(row.accuracy_ci95) or (math.nan, math.nan) for row, _ in points]
+    # Rounding may put an end on the other side of the mean.
+    errors = [
+        (np.maximum(0, mean - 100 * low), np.maximum(0, 100 * high - mean))
+        for mean, (low, high) in zip(means, ends, strict=True)
+    ]
+    axes.errorbar(
+        [place for _, place in points],
+        means,
+        list(zip(*errors, strict=True)),
+        fmt="o",
+        label=label,
+        color=colour,
+        markerfacecolor=colour if filled else "none",
+        markersize=5.5,
+        capsize=3,
+        linewidth=1.3,
+    )
 
 
-def _published(axes: Any, published: Sequence[Reference]) -> None:
-    known = [one for one in published if one.ipc]
-    if known:
-        label = "published, other evaluation"
+def _draw_published(axes: Axes, results: Sequence[tuple[float, PublishedResult]]) -> None:
+    if results:
         axes.plot(
-            [one.ipc for one in known],
-            [100 * one.accuracy for one in known],
+            [place for place, _ in results],
+            [100 * result.accuracy for _, result in results],
             "D",
             color=OTHERS,
             markerfacecolor="none",
             markersize=5,
-            label=label,
+            label="published, other evaluation",
         )
 
 
+def _draw_limits(axes: Axes, rows: Sequence[Row], against: Axis) -> list[float]:
+    """Draw the limits of the runs as lines and return them."""
+    limits = [limit for limit in {against.limit(row.record) for row in rows} if limit]
+    for limit in limits:
+        label = "time limit" if len(limits) == 1 else None
+        axes.axvline(limit, color=INK, linestyle=":", linewidth=1, label=label)
+    return limits
+
+
 def _scale(axes: Any, values: Sequence[float], whole: bool) -> None:
-    """Room at both sides; a logarithmic axis for values far apart, with a mark at each where they are few numbers of images."""
+    """Leave room at both sides; values far apart get a logarithmic axis, few whole ones a tick."""
     low, high = min(values), max(values)
     if high / low > 10:
         axes.set_xscale("log")
@@ -165,14 +204,15 @@ def _scale(axes: Any, values: Sequence[float], whole: bool) -> None:
     else:
         margin = 0.15 * (high - low) or 0.5 * high
         axes.set_xlim(max(0, low - margin), high + margin)
-    if whole and len(set(values)) <= MOST_MARKS:
-        axes.set_xticks(sorted(set(values)), [f"{value:g}" for value in sorted(set(values))])
+    ticks = sorted(set(values))
+    if whole and len(ticks) <= MAX_TICKS:
+        axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
         axes.minorticks_off()
     elif high / low > 10:
         axes.xaxis.set_major_formatter("{x:g}")
 
 
-def _dress(figure: Any, axes: Any, xlabel: str) -> None:
+def _dress(figure: Figure, axes: Axes, xlabel: str) -> None:
     axes.set_xlabel(xlabel, color=INK)
     axes.set_ylabel("accuracy %", color=INK)
     axes.grid(color=GRID, linewidth=0.7)
@@ -189,17 +229,19 @@ def _dress(figure: Any, axes: Any, xlabel: str) -> None:
         ncols=2,
         reverse=True,
     )
+    # No part of an untrusted name is a formula.
     for text in legend.get_texts():
         text.set_parse_math(False)
 
 
-def _svg(figure: Any) -> str:
+def _svg(figure: Figure) -> str:
     import matplotlib as mpl
 
     out = io.StringIO()
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "ddbench", "font.family": "sans-serif"}
     with mpl.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's font draws the text
+        # The reader's font draws the text.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "var(--ink)").replace(GRID, "var(--grid)")

@@ -1,195 +1,229 @@
-"""One run as text."""
+"""One run as text: what it found, how it was made, and the command that makes it again."""
 
 from __future__ import annotations
 
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from leaderboard.analysis.stats import within
 from leaderboard.files import read_bounded
-from leaderboard.records.record import OfficialScore, Record
-from leaderboard.render import tables as table
-from leaderboard.text import one_line as line
+from leaderboard.records.record import OfficialScore, Record, ScoringRuntime
+from leaderboard.render import columns, tables
+from leaderboard.render.columns import Column, Table, percent
+from leaderboard.text import one_line
 
-LARGEST_MANIFEST = 10 * 2**20  # bytes
+MAX_MANIFEST_BYTES = 10 * 2**20
+MAX_CLASS_NAME = 100  # characters
+
+
+@dataclass(frozen=True)
+class Details:
+    """What a reader wants to know of a run: labels and texts, empty where something is unknown."""
+
+    result: dict[str, str]
+    settings: dict[str, str]
+    provenance: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ClassAccuracy:
+    """The result for one class over all seeds.
+
+    Attributes:
+        accuracy: the fraction of its test images that were recognised.
+        confused_with: the class that the others were most often taken for, with how many.
+    """
+
+    name: str
+    accuracy: float
+    confused_with: str
+
+
+CLASS: tuple[Column[ClassAccuracy], ...] = (
+    Column("class", lambda row: row.name),
+    Column("accuracy %", lambda row: percent(row.accuracy, 1), "number"),
+    Column("most often taken for", lambda row: row.confused_with),
+)
 
 
 def describe(record: Record, folder: Path) -> str:
-    """What a reader wants to know of a run, line by line; ``folder`` is its folder."""
+    """Return the details of a run line by line, and its classes; ``folder`` is the run's."""
     from tabulate import tabulate
 
-    pictures = str(folder / "grid.png") if (folder / "grid.png").is_file() else ""
-    told = {key: value for group in facts(record).values() for key, value in group.items()} | {
-        "pictures": pictures
-    }
-    text = tabulate(
-        [(key, line(value)) for key, value in told.items() if value],
-        tablefmt="plain",
-        disable_numparse=True,
-    )
-    classes = per_class(record, class_names(record, folder))
-    return text + (
-        "\n\n"
-        + tabulate(
-            [{key: line(value) for key, value in row.items()} for row in classes],
-            headers="keys",
-            disable_numparse=True,
-        )
-        if classes
-        else ""
-    )
+    parts = details(record)
+    grid = folder / "grid.png"
+    lines = parts.result | parts.settings | parts.provenance
+    lines |= {"pictures": str(grid) if grid.is_file() else ""}
+    shown = [(label, one_line(text)) for label, text in lines.items() if text]
+    text = tabulate(shown, tablefmt="plain", disable_numparse=True)
+    classes = class_table(record, class_names(record, folder))
+    return f"{text}\n\n{tables.text(classes)}" if classes.rows else text
 
 
-def facts(record: Record) -> dict[str, dict[str, str]]:
-    """What is told of a run, in groups; empty where it isn't known."""
-    seconds = ", ".join(
-        f"{key} {value:.1f}" for key, value in vars(record.seconds).items() if value is not None
-    )
+def details(record: Record) -> Details:
+    """Return the details of a run in groups."""
+    return Details(_result(record), _settings(record), _provenance(record))
+
+
+def _result(record: Record) -> dict[str, str]:
     return {
-        "result": {
-            "run": record.run_id,
-            "status": f"{record.status}: {record.message}" if record.message else record.status,
-            "accuracy": accuracy(record),
-            "ranked": "yes"
-            if record.comparable
-            else f"no: {'; '.join(reason.text for reason in record.not_comparable_because)}",
-            "other students": _cross(record),
-            "official evaluator": _official(record.official),
-            "checks": "; ".join(f"{check.level}: {check.text}" for check in record.checks),
-        },
-        "settings": {
-            "track": f"{record.track} on {record.dataset}, recipe {record.recipe}, student {record.student}",
-            "method": " ".join([record.method, *record.explicit_options]),
-            "images": f"{record.ipc} per class, {record.generated_per_class:g} of them sampled",
-            "seed": str(record.seed),
-            "time limit": "enforced" if record.limit_enforced else "declared",
-            "seconds": seconds,
-            "images/s": f"{record.images_per_second:.1f}" if record.images_per_second else "",
-            "uses real images": "yes" if record.uses_real_data else "no",
-        },
-        "provenance": {
-            "model": f"{record.model}, trained on {record.model_trained_on}"
-            if record.model
-            else "",
-            "images sha256": record.images_sha256 or "",
-            "made with": ", ".join(
-                f"{key} {value}" for key, value in (record.hardware | record.versions).items()
-            ),
-        },
+        "run": record.run_id,
+        "status": f"{record.status}: {record.message}" if record.message else record.status,
+        "accuracy": accuracy(record),
+        "ranked": "yes" if record.comparable else f"no: {columns.reasons(record)}",
+        "other students": _other_students(record),
+        "official evaluator": _official(record.official),
+        "checks": "; ".join(f"{check.level}: {check.text}" for check in record.checks),
     }
+
+
+def _settings(record: Record) -> dict[str, str]:
+    times = vars(record.seconds).items()
+    track = f"{record.track} on {record.dataset}"
+    sampled = f"{record.generated_per_class:g} of them sampled"
+    speed = record.images_per_second
+    return {
+        "track": f"{track}, recipe {record.recipe}, student {record.student}",
+        "method": " ".join([record.method, *record.explicit_options]),
+        "images": f"{record.ipc} per class, {sampled}",
+        "seed": str(record.seed),
+        "time limit": "enforced" if record.limit_enforced else "declared",
+        "seconds": ", ".join(f"{key} {value:.1f}" for key, value in times if value is not None),
+        "images/s": f"{speed:.1f}" if speed else "",
+        "uses real images": "yes" if record.uses_real_data else "no",
+    }
+
+
+def _provenance(record: Record) -> dict[str, str]:
+    machine = (record.hardware | record.versions).items()
+    trained = f"{record.model}, trained on {record.model_trained_on}"
+    return {
+        "images from": _source(record),
+        "model": trained if record.model else "",
+        "model licence": record.model_licence or "",
+        "images sha256": record.images_sha256 or "",
+        "made with": ", ".join(f"{key} {value}" for key, value in machine),
+        "scored on": _runtime(record.scoring),
+    }
+
+
+def _source(record: Record) -> str:
+    """Return where the images came from, unless the method sampled them in this very run."""
+    origin = record.origin
+    match origin.kind:
+        case "file":
+            form = f", format {origin.format}" if origin.format else ""
+            return f"file {origin.file}{form}" if origin.file else ""
+        case "run":
+            return f"run {origin.run_id}"
+        case "shards":
+            return f"shards {', '.join(shard.run_id for shard in origin.shards)}"
+        case "method":
+            return f"run {origin.reruns}, made again" if origin.reruns else ""
+
+
+def _runtime(scoring: ScoringRuntime | None) -> str:
+    if scoring is None:
+        return ""
+    parts = [scoring.device, f"{scoring.threads} threads", scoring.backend, scoring.fallback]
+    return ", ".join(part for part in parts if part)
 
 
 def command(record: Record) -> str:
-    """What was typed to make the run, as far as the record tells: it holds of a path the last name alone."""
-    evaluation = [
-        "--recipe",
-        record.recipe,
-        "--seed",
-        str((record.seeds or [record.seed])[0]),
-        "--track",
-        record.track,
-    ]
-    if record.origin.kind == "run":
-        words = ["ddbench", "score", *evaluation]
-    elif record.origin.kind == "file":
-        words = [
-            "ddbench",
-            "score",
-            *evaluation,
-            "--dataset",
-            record.dataset,
-            "--format",
-            str(record.origin.format),
-            "--name",
-            record.method,
-        ]
-    elif record.origin.kind == "shards":
-        return f"ddbench merge RUN ... of {len(record.origin.shards)} shards"
-    else:
-        words = [
-            "ddbench",
-            "run",
-            "--method",
-            record.method,
-            "--track",
-            record.track,
-            "--dataset",
-            record.dataset,
-        ]
-        words += [
-            "--ipc",
-            str(record.ipc_asked or "max"),
-            "--seed",
-            str(record.seed),
-            "--time-limit",
-            f"{record.seconds.limit or 0:g}",
-        ]
-        words += [word for text in record.explicit_options for word in ("--option", text)]
-        words += ["--processes", str(record.processes)] if record.processes > 1 else []
-        words += ["--shard", record.shard] if record.shard else []
-    students = [record.student, *record.other_students]
-    words += ["--repeats", str(record.repeats), "--students", ",".join(students)]
-    scored = {"run": record.origin.run_id, "file": record.origin.file or "FILE"}.get(
-        record.origin.kind
-    )
-    return shlex.join(line(word) for word in [*words, *(["--", str(scored)] if scored else [])])
+    """Return the command that made the run, as far as the record tells.
+
+    A record has only the last name of a path.
+    """
+    match record.origin.kind:
+        case "method":
+            words = ["ddbench", "run", *_sampling(record), *_evaluation(record)]
+        case "run":
+            words = ["ddbench", "score", *_scoring(record), *_evaluation(record)]
+            words += ["--", str(record.origin.run_id)]
+        case "file":
+            words = ["ddbench", "score", *_scoring(record), "--dataset", record.dataset]
+            words += ["--format", str(record.origin.format), "--name", record.method]
+            words += [*_evaluation(record), "--", record.origin.file or "FILE"]
+        case "shards":
+            return f"ddbench merge RUN ... of {len(record.origin.shards)} shards"
+    return shlex.join(one_line(word) for word in words)
+
+
+def _sampling(record: Record) -> list[str]:
+    limit = f"{record.seconds.limit or 0:g}"
+    words = ["--method", record.method, "--track", record.track, "--dataset", record.dataset]
+    words += ["--ipc", str(record.ipc_asked or "max"), "--seed", str(record.seed)]
+    words += ["--time-limit", limit]
+    words += [word for text in record.explicit_options for word in ("--option", text)]
+    words += ["--processes", str(record.processes)] if record.processes > 1 else []
+    return words + (["--shard", record.shard] if record.shard else [])
+
+
+def _scoring(record: Record) -> list[str]:
+    first_seed = record.seeds[0] if record.seeds else record.seed
+    return ["--recipe", record.recipe, "--seed", str(first_seed), "--track", record.track]
+
+
+def _evaluation(record: Record) -> list[str]:
+    students = ",".join([record.student, *record.other_students])
+    return ["--repeats", str(record.repeats), "--students", students]
 
 
 def class_names(record: Record, folder: Path) -> list[str]:
-    """Of the set in ``folder``, or numbers where nothing tells them."""
+    """Return the names of the classes of the set in ``folder``; numbers where it does not tell."""
     count = len(record.confusion or [])
     try:
-        names = json.loads(read_bounded(folder / "manifest.json", LARGEST_MANIFEST))["class_names"]
+        text = read_bounded(folder / "manifest.json", MAX_MANIFEST_BYTES)
+        names = json.loads(text)["class_names"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         names = []
-    good = isinstance(names, list) and len(names) == count
-    return [line(name)[:100] for name in names] if good else [str(label) for label in range(count)]
+    if isinstance(names, list) and len(names) == count:
+        return [one_line(name)[:MAX_CLASS_NAME] for name in names]
+    return [str(label) for label in range(count)]
 
 
-def per_class(record: Record, names: Sequence[str]) -> list[dict[str, str]]:
-    """The accuracy of each class over all seeds, and what it was most often taken for."""
-    rows = []
-    for label, counts in enumerate(record.confusion or []):
-        most, other = max(
-            ((count, other) for other, count in enumerate(counts) if other != label), default=(0, 0)
-        )
-        accuracy = f"{100 * counts[label] / max(sum(counts), 1):.1f}"
-        rows.append(
-            {
-                "class": names[label],
-                "accuracy %": accuracy,
-                "most often taken for": f"{names[other]} ({most})" if most else "",
-            }
-        )
-    return rows
+def class_table(record: Record, names: Sequence[str]) -> Table[ClassAccuracy]:
+    """Return the accuracy of each class; no rows where nothing was scored."""
+    confusion = record.confusion or []
+    rows = [_class(label, counts, names) for label, counts in enumerate(confusion)]
+    return Table("Accuracy of each class over all seeds", CLASS, rows)
+
+
+def _class(label: int, counts: Sequence[int], names: Sequence[str]) -> ClassAccuracy:
+    others = ((count, other) for other, count in enumerate(counts) if other != label)
+    most, other = max(others, default=(0, 0))
+    return ClassAccuracy(
+        names[label],
+        counts[label] / max(sum(counts), 1),
+        f"{names[other]} ({most})" if most else "",
+    )
 
 
 def accuracy(record: Record) -> str:
+    """Return the score with its interval and the accuracy of each seed."""
     if record.accuracy_mean is None:
         return "not scored"
-    each = " ".join(f"{100 * value:.2f}" for value in record.accuracies)
-    interval = within(record.accuracy_ci95)
-    bounds = f", 95 % interval {table.interval(interval)}" if interval else ""
-    return f"{100 * record.accuracy_mean:.2f} %{bounds}, n = {record.n} ({each})"
+    each = " ".join(percent(value) for value in record.accuracies)
+    bounds = columns.interval(record.accuracy_ci95)
+    interval = f", 95 % interval {bounds}" if bounds else ""
+    return f"{percent(record.accuracy_mean)} %{interval}, n = {record.n} ({each})"
 
 
-def _cross(record: Record) -> str:
-    """Mean accuracies of the further students."""
+def _other_students(record: Record) -> str:
     return ", ".join(
-        f"{name} {100 * fmean(values):.2f} % (n = {len(values)})"
+        f"{name} {percent(fmean(values))} % (n = {len(values)})"
         for name, values in record.other_students.items()
         if values
     )
 
 
 def _official(score: OfficialScore | None) -> str:
-    """What the challenge's own evaluator said."""
     if score is None:
         return ""
-    on = f" on {', '.join(score.datasets)}"
+    datasets = ", ".join(score.datasets)
     if score.correct is None:
-        return f"no score{on}: {score.error}"
-    return f"{100 * score.correct:.2f} %{on}"
+        return f"no score on {datasets}: {score.error}"
+    return f"{percent(score.correct)} % on {datasets}"

@@ -1,4 +1,4 @@
-"""How many images a forward pass takes, and several passes at once."""
+"""How many images a forward pass takes, and several passes at the same time."""
 
 from __future__ import annotations
 
@@ -14,94 +14,122 @@ from benchmark_adapters.budget import Budget
 
 T = TypeVar("T")
 R = TypeVar("R")
-SMALL = (
-    100e6  # parameters of a UNet whose single operations are too small to keep several cores busy
-)
-SMALL_BATCH, CPU_BATCH, GPU_START, GPU_MOST = 128, 4, 4, 256
-GAIN = 1.05  # what twice the images per pass must bring, per image, to be worth it
-TRIES = 2
+# Parameters of a UNet whose single operations are too small to keep several cores busy.
+SMALL_MODEL = 100e6
+SMALL_MODEL_BATCH, CPU_BATCH, FIRST_GPU_BATCH, MAX_GPU_BATCH = 128, 4, 4, 256
+MIN_SPEEDUP = 1.05  # per image, for which a batch is doubled once more
+TRIALS_PER_SIZE = 2
 
 
-class BatchSize:
-    """The size of the next batch: fixed, or doubled while that makes images faster; smaller where time or memory is short.
+class BatchSizer:
+    """Chooses the size of the next batch.
 
-    On a CPU the default is fixed, so that a seed gives the same pixels in every run of as many images on as many cores.
+    The size is fixed, or doubles while that makes images faster; it shrinks where time or memory is
+    short. On a CPU the default is fixed, so that a seed gives the same pixels in every run of as
+    many images on as many cores.
+
+    Attributes:
+        size: of a batch while there is time enough.
+        growing: whether larger sizes are still being tried.
+        seconds_per_image: in the last batch; 0 before it.
     """
 
     def __init__(
-        self, asked: int | None, device: str, parameters: float, most: int = SMALL_BATCH
+        self,
+        size: int | None,
+        device: str,
+        parameters: float,
+        max_default: int = SMALL_MODEL_BATCH,
     ) -> None:
-        """``parameters`` of the UNet; on a CPU no lane's share of the images is more than ``most``."""
-        self.size = asked or (
-            GPU_START
-            if device != "cpu"
-            else min(most, SMALL_BATCH)
-            if parameters < SMALL
-            else CPU_BATCH
-        )
-        self.growing = asked is None and device != "cpu"
-        self.per_image = 0.0  # seconds
+        """Begin with ``size``, or with a default.
+
+        Args:
+            size: images per batch; None: the default for the device and the model.
+            device: torch device.
+            parameters: number of the UNet's parameters.
+            max_default: the default on a CPU is no larger.
+        """
+        self.size = size or _default_size(device, parameters, max_default)
+        self.growing = size is None and device != "cpu"
+        self.seconds_per_image = 0.0
         self._best: dict[int, float] = {}
-        self._tries = 0
+        self._trials = 0
 
     def next(self, remaining: float) -> int:
-        """The size of the next batch, which ends in ``remaining`` seconds even when another one is before it."""
-        if self.per_image and remaining < 2 * self.size * self.per_image:
-            return max(1, int(remaining / (2 * self.per_image)))
+        """Return the next batch's size, for which ``remaining`` seconds suffice twice."""
+        seconds = 2 * self.seconds_per_image
+        if seconds and remaining < self.size * seconds:
+            return max(1, int(remaining / seconds))
         return self.size
 
-    def took(self, count: int, seconds: float) -> None:
-        """Hears of a batch; while growing, decides on the next size."""
-        # The fastest of a size counts: the others had to share the machine or were the first of their kind.
+    def record(self, count: int, seconds: float) -> None:
+        """Note that a batch of ``count`` took ``seconds``; while growing, decide on a new size."""
+        self.seconds_per_image = seconds / count
+        # The fastest batch counts: others shared the machine, or were the first of their size.
         self._best[count] = min(self._best.get(count, seconds / count), seconds / count)
-        self.per_image = seconds / count
         if not self.growing or count != self.size:
             return
-        self._tries += 1
-        if self._tries < TRIES:
+        self._trials += 1
+        if self._trials < TRIALS_PER_SIZE:
             return
-        self._tries, half = 0, self._best.get(count // 2)
-        if half and half < GAIN * self._best[count]:
+        self._trials, half = 0, self._best.get(count // 2)
+        if half and half < MIN_SPEEDUP * self._best[count]:
             self.size, self.growing = (count if half > self._best[count] else count // 2), False
-        elif 2 * count > GPU_MOST:
+        elif 2 * count > MAX_GPU_BATCH:
             self.growing = False
         else:
             self.size = 2 * count
 
-    def out_of_memory(self, count: int) -> None:
-        """Hears that a batch of ``count`` did not fit."""
+    def shrink(self, count: int) -> None:
+        """Note that there was no memory for a batch of ``count``."""
         self.size, self.growing = max(1, min(self.size, count // 2)), False
 
 
-def batches(items: Iterator[T], size: BatchSize, budget: Budget) -> Iterator[list[T]]:
-    """``items`` in lists as long as ``size`` says at the time."""
-    while batch := list(itertools.islice(items, size.next(budget.remaining()))):
+def _default_size(device: str, parameters: float, max_size: int) -> int:
+    if device != "cpu":
+        return FIRST_GPU_BATCH
+    return min(max_size, SMALL_MODEL_BATCH) if parameters < SMALL_MODEL else CPU_BATCH
+
+
+def batches(items: Iterator[T], sizer: BatchSizer, budget: Budget) -> Iterator[list[T]]:
+    """Yield ``items`` in lists as long as ``sizer`` says at the time."""
+    while batch := list(itertools.islice(items, sizer.next(budget.remaining()))):
         yield batch
 
 
-def lanes(device: str, parameters: float, threads: int) -> int:
-    """How many batches are made at once.
+def num_workers(device: str, parameters: float, threads: int) -> int:
+    """Return how many batches to make at the same time.
 
-    On a CUDA GPU two, so that one is prepared or stored while the other is computed. On a CPU a small model's operations are so
-    short that a core with a batch of its own does more than all cores on one batch; a large one's keep all of them busy.
+    Two on a CUDA GPU, so that one is prepared or stored while the other is computed. On a CPU a
+    small model's operations are so short that each core does more with a batch of its own; a large
+    model's operations keep all cores busy.
     """
     if device == "cpu":
-        return threads if parameters < SMALL else 1
+        return threads if parameters < SMALL_MODEL else 1
     return 2 if device.startswith("cuda") else 1
 
 
-def in_lanes(make: Callable[[T], R], items: Iterator[T], count: int, cores: int) -> Iterator[R]:
-    """``make`` of each item, in order, ``count`` at once in threads that share ``cores`` evenly, and one more waiting."""
-    waiting: deque[Future[Any]] = deque()
+def parallel_map(
+    function: Callable[[T], R], items: Iterator[T], workers: int, threads: int
+) -> Iterator[R]:
+    """Yield ``function`` of each item, in order.
+
+    Args:
+        function: is called in threads.
+        items: are taken one by one, one more than there are workers at most.
+        workers: calls at the same time.
+        threads: of torch, which the workers share evenly.
+    """
+    pending: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(
-        count, initializer=torch.set_num_threads, initargs=(max(1, cores // count),)
+        workers, initializer=torch.set_num_threads, initargs=(max(1, threads // workers),)
     ) as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(make, item))
-                if len(waiting) > count:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:  # whoever stops listening waits for no more than what runs
+                pending.append(pool.submit(function, item))
+                if len(pending) > workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:  # a caller that stops early waits only for calls that have begun
             pool.shutdown(cancel_futures=True)

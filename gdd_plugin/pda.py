@@ -13,10 +13,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Policy:
-    """Operations in this order, each with its probability; the ranges are symmetric.
+    """Operations in this order, each with its probability.
 
-    ``tone``: contrast factor 1 +- ``tone_range``, brightness +- ``tone_range`` of the maximum. ``rotate``: degrees,
-    bilinear, border reflected. ``gamma``: exponent 1 +- ``gamma_range``. ``copies`` is the default number of copies.
+    Attributes:
+        copies: default number of copies.
+        flip, flip_vertical: probability of mirroring left-right, top-bottom.
+        tone: probability of another contrast and brightness.
+        tone_range: contrast factor 1 +- this, brightness +- this share of the maximum.
+        rotate: probability of a rotation, bilinear with reflected border.
+        degrees: angle +- this.
+        gamma: probability of another gamma.
+        gamma_range: exponent 1 +- this.
     """
 
     copies: int
@@ -32,7 +39,7 @@ class Policy:
 
 POLICIES = {
     "none": Policy(copies=0),
-    # What the published code does, but for its random crop, which crops to the size that the image has already.
+    # What the published code does, without its random crop, which crops images to their own size.
     "published": Policy(
         4,
         flip=0.8,
@@ -44,11 +51,12 @@ POLICIES = {
         gamma=0.5,
         gamma_range=0.2,
     ),
-    # Pictures that could show the same thing: upright, slightly turned and lit. No mirroring: where it makes sense
-    # (photos), recipes with DSA mirror anyway; where it doesn't (shoes that all point left), it costs accuracy.
+    # Pictures that could show the same thing: upright, slightly rotated and lit. No mirroring:
+    # where it makes sense (photos), recipes with DSA mirror anyway; where it doesn't (shoes that
+    # all point left), it costs accuracy.
     "default": Policy(1, tone=1, tone_range=0.1, rotate=1, degrees=10),
 }
-DRAWS = 9  # uniform numbers for each copy: whether and how, brightness apart
+DRAWS = 9  # uniform numbers for each copy: whether and how much, brightness apart
 
 
 def augment(
@@ -57,13 +65,14 @@ def augment(
     policy: str | Policy,
     generator: torch.Generator | Sequence[torch.Generator],
 ) -> Tensor:
-    """Augmented copies of each image, every copy with parameters of its own.
+    """Return augmented copies of each image, every copy with parameters of its own.
 
     Args:
         images: uint8 [n, C, H, W].
-        copies: how many of each image.
+        copies: number of copies of each image.
         policy: a `Policy` or a key of `POLICIES`.
-        generator: of the CPU; one for all, or one for each image, which makes its copies independent of the batch.
+        generator: of the CPU; one for all, or one for each image, which makes its copies
+            independent of the batch.
 
     Returns:
         uint8 [n * copies, C, H, W]; the copies of image i begin at i * copies.
@@ -82,26 +91,31 @@ def augment(
     draws = _uniform(len(images), copies * DRAWS, generator).view(-1, DRAWS).to(images.device)
     draw = iter(draws.unbind(1))
 
-    def chosen(probability: float) -> Tensor:
+    def with_probability(probability: float) -> Tensor:
         return (next(draw) < probability)[:, None, None, None]
 
-    def between(extent: float) -> Tensor:
+    def within(extent: float) -> Tensor:
         return ((2 * next(draw) - 1) * extent)[:, None, None, None]
 
     x = images.repeat_interleave(copies, 0).float()
-    x = torch.where(chosen(policy.flip), x.flip(3), x)
-    x = torch.where(chosen(policy.flip_vertical), x.flip(2), x)
-    toned = x * (1 + between(policy.tone_range)) + 255 * between(policy.tone_range)
-    x = torch.where(chosen(policy.tone), toned.clamp(0, 255), x)
-    x = torch.where(chosen(policy.rotate), _turned(x, between(policy.degrees)), x)
+    x = torch.where(with_probability(policy.flip), x.flip(3), x)
+    x = torch.where(with_probability(policy.flip_vertical), x.flip(2), x)
+    toned = x * (1 + within(policy.tone_range)) + 255 * within(policy.tone_range)
+    x = torch.where(with_probability(policy.tone), toned.clamp(0, 255), x)
+    x = torch.where(with_probability(policy.rotate), _rotate(x, within(policy.degrees)), x)
     x = torch.where(
-        chosen(policy.gamma), 255 * (x / 255).clamp(0, 1) ** (1 + between(policy.gamma_range)), x
+        with_probability(policy.gamma),
+        255 * (x / 255).clamp(0, 1) ** (1 + within(policy.gamma_range)),
+        x,
     )
     return x.round().clamp(0, 255).to(torch.uint8)
 
 
-def _turned(images: Tensor, degrees: Tensor) -> Tensor:
-    """Turned about the centre; ``align_corners`` makes the reflection start at the centre of the border pixels."""
+def _rotate(images: Tensor, degrees: Tensor) -> Tensor:
+    """Rotate about the centre.
+
+    ``align_corners`` makes the reflection start at the centre of the border pixels.
+    """
     angle = degrees.flatten() * math.pi / 180
     zero, sin, cos = torch.zeros_like(angle), angle.sin(), angle.cos()
     matrices = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
@@ -112,7 +126,7 @@ def _turned(images: Tensor, degrees: Tensor) -> Tensor:
 def _uniform(
     count: int, numbers: int, generator: torch.Generator | Sequence[torch.Generator]
 ) -> Tensor:
-    """[count, numbers] in [0, 1)."""
+    """Return [count, numbers] in [0, 1)."""
     if isinstance(generator, torch.Generator):
         return torch.rand(count, numbers, generator=generator)
     if len(generator) != count:

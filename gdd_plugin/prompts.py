@@ -1,130 +1,93 @@
-"""Class names to prompts: cleaned, disambiguated, put into templates."""
+"""Prompts from class names, by the templates and senses of ``class_prompts.toml``."""
 
+from __future__ import annotations
+
+import functools
 import re
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
 
-TEMPLATES: dict[str, tuple[str, ...]] = {
-    "name": ("{name}",),
-    "photo": ("a photo of a {name}",),
-    "centered": ("a photo of a single {name}, centered, plain background",),
-    "diverse": (
-        "a photo of a {name}",
-        "a close-up photo of a {name}",
-        "a photo of a {name} from far away",
-        "a bright photo of a {name}",
-        "a dark photo of a {name}",
-        "a photo of a {name} from the side",
-        "a blurry photo of a {name}",
-        "a photo of one {name} among others",
-    ),
-}
-
+BARE = "bare"  # the published method's style
 VOWELS = "aeiou"
 
-# What a class means where its bare name says something else to a text-to-image model. CIFAR-100's
-# meanings follow its superclasses, Tiny-ImageNet's the glosses of its WordNet ids.
-SENSES: dict[str, dict[str, str]] = {
-    "fashion-mnist": {"T-shirt/top": "T-shirt"},
-    "cifar100": {
-        "can": "tin can",
-        "cattle": "cow",
-        "cup": "drinking cup",
-        "keyboard": "computer keyboard",
-        "mouse": "mouse animal",
-        "orange": "orange fruit",
-        "plain": "grassland plain",
-        "plate": "dinner plate",
-        "poppy": "poppy flower",
-        "ray": "ray fish",
-        "rose": "rose flower",
-        "seal": "seal animal",
-        "shrew": "shrew animal",
-        "tank": "army tank",
-    },
-    "tiny-imagenet": {
-        "alp": "alpine mountain",
-        "beach wagon": "station wagon",
-        "beacon": "lighthouse",
-        "bighorn": "bighorn sheep",
-        "black widow": "black widow spider",
-        "brass": "memorial brass plaque",
-        "chain": "metal chain",
-        "chest": "wooden chest",
-        "confectionery": "candy store",
-        "convertible": "convertible car",
-        "crane": "construction crane",
-        "drumstick": "drum stick",
-        "espresso": "cup of espresso",
-        "fly": "fly insect",
-        "gondola": "gondola boat",
-        "ice lolly": "popsicle",
-        "jinrikisha": "rickshaw",
-        "lesser panda": "red panda",
-        "mantis": "praying mantis",
-        "monarch": "monarch butterfly",
-        "nail": "metal nail",
-        "orange": "orange fruit",
-        "organ": "pipe organ",
-        "plate": "plate of food",
-        "plunger": "toilet plunger",
-        "projectile": "missile",
-        "reel": "fishing reel",
-        "tabby": "tabby cat",
-        "teddy": "teddy bear",
-        "thatch": "thatched roof",
-        "torch": "burning torch",
-        "walking stick": "walking stick insect",
-    },
-}
+
+@dataclass(frozen=True)
+class ClassPrompts:
+    """The contents of ``class_prompts.toml``.
+
+    Attributes:
+        templates: by style.
+        senses: by dataset and class name, what the class means where its bare name says something
+            else to a text-to-image model.
+    """
+
+    templates: Mapping[str, tuple[str, ...]]
+    senses: Mapping[str, Mapping[str, str]]
 
 
-def clean(name: str) -> str:
-    """``name`` without underscores, quotes and doubled spaces."""
-    return " ".join(name.replace("_", " ").replace('"', " ").split())
+@functools.cache
+def class_prompts_data() -> ClassPrompts:
+    """Read ``class_prompts.toml``. Commands that need no prompts are spared this."""
+    text = resources.files("gdd_plugin").joinpath("class_prompts.toml").read_text("utf-8")
+    data = tomllib.loads(text)
+    templates = {style: tuple(texts) for style, texts in data["templates"].items()}
+    return ClassPrompts(templates, data["senses"])
+
+
+def styles() -> list[str]:
+    """Return the styles that have templates."""
+    return list(class_prompts_data().templates)
 
 
 def check_style(style: str) -> tuple[str, ...]:
-    """The templates of ``style``; none for ``bare``.
+    """Return the templates of ``style``; none for ``bare``.
 
     Raises:
         ValueError: the style is neither known nor a template.
     """
-    if style == "bare":
+    if style == BARE:
         return ()
-    if style in TEMPLATES:
-        return TEMPLATES[style]
+    if style in styles():
+        return class_prompts_data().templates[style]
     if "{name}" in style:
         return (style,)
-    raise ValueError(
-        f"expected {', '.join(['bare', *TEMPLATES])}, or a template with {{name}} in it"
-    )
+    raise ValueError(f"expected {', '.join([BARE, *styles()])}, or a template with {{name}} in it")
 
 
 def class_prompts(
     names: Sequence[str], dataset: str, style: str = "name", synonyms: Sequence[Sequence[str]] = ()
 ) -> list[list[str]]:
-    """The prompts of every class, in the order of ``names``.
+    """Return the prompts of every class, in the order of ``names``.
 
-    ``style`` is a key of `TEMPLATES`; a template of one's own that holds ``{name}``; or ``bare``, the
-    published method's prompt: the class name as the dataset gives it, synonyms after commas.
+    Args:
+        names: class names as the dataset gives them.
+        dataset: its name, which decides what the class names mean.
+        style: a name of `styles`; a template with ``{name}`` in it; or ``bare``, the published
+            method's prompt: the class name as it is, with synonyms after commas.
+        synonyms: of each class, the class name first.
 
     Raises:
         ValueError: the style is neither known nor a template.
     """
-    if style == "bare":
-        return [
-            [", ".join(map(clean, words))] for words in (synonyms or [[name] for name in names])
-        ]
+    if style == BARE:
+        synonyms = synonyms or [[name] for name in names]
+        return [[", ".join(map(clean, words))] for words in synonyms]
     templates = check_style(style)
-    senses = SENSES.get(dataset, {})
+    senses = class_prompts_data().senses.get(dataset, {})
     return [
-        [_filled(template, senses.get(name, clean(name))) for template in templates]
-        for name in names
+        [_fill(template, senses.get(name, clean(name))) for template in templates] for name in names
     ]
 
 
-def _filled(template: str, name: str) -> str:
-    """``name`` in ``template``, an article before it made to fit."""
+def clean(name: str) -> str:
+    """Remove underscores, quotes and doubled spaces from ``name``."""
+    return " ".join(name.replace("_", " ").replace('"', " ").split())
+
+
+def _fill(template: str, name: str) -> str:
+    """Put ``name`` into ``template``, and adapt an article before it."""
     if name[:1].lower() in VOWELS:
         template = re.sub(r"\b([Aa]) \{name\}", r"\1n {name}", template)
     return template.replace("{name}", name)

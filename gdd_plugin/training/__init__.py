@@ -1,1 +1,1 @@
-"""Training of one-step generators on a real dataset: turbo-mini from nothing, or an SDXL-Turbo-like model by LoRA."""
+"""Training of one-step generators: turbo-mini from random weights, or LoRA adapters of a model."""

@@ -3,138 +3,52 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmark_adapters import console
-from benchmark_adapters.plugins import build
-
-if TYPE_CHECKING:
-    from benchmark_adapters.types import Dataset
-
-EXISTING = click.Path(path_type=Path, file_okay=False, exists=True)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+from gdd_plugin.training.cli_options import (
+    DATA,
+    FOLDER,
+    TrainingOptions,
+    find_dataset,
+    training_options,
+)
+from gdd_plugin.training.settings import LoraSettings, TurboMiniSettings
 
 
 def main() -> None:
-    """The command ``ddbench-turbo``."""
+    """Run the command line."""
     console.run(commands)
 
 
 @click.group()
 def commands() -> None:
-    """Trains one-step models for generative-turbo."""
-
-
-def training_options(command: Any) -> Any:
-    for option in reversed(
-        [
-            click.option(
-                "--dataset", "name", required=True, help="A dataset of `ddbench list datasets`."
-            ),
-            click.option("--data", type=EXISTING, help="Folder that holds the dataset."),
-            click.option(
-                "--output",
-                type=FOLDER,
-                required=True,
-                help="Folder to write; the same command continues what lies there.",
-            ),
-            click.option("--seed", type=int, default=0, show_default=True),
-            click.option(
-                "--held-out",
-                type=click.IntRange(0),
-                default=5000,
-                show_default=True,
-                help="Training images left for choices, the last of each class.",
-            ),
-            click.option(
-                "--scale",
-                type=click.FloatRange(0.001, 100),
-                default=1.0,
-                show_default=True,
-                help="Multiplies all numbers of steps.",
-            ),
-            click.option(
-                "--save-every",
-                type=click.IntRange(1),
-                default=250,
-                show_default=True,
-                help="Steps between two checkpoints.",
-            ),
-            click.option(
-                "--matching",
-                type=click.FloatRange(0),
-                help="Weight of the energy distances.  [default: 1]",
-            ),
-            click.option(
-                "--adversarial",
-                type=click.FloatRange(0),
-                help="Weight of the adversarial loss.  [default: 0 in train, .1 in adapt]",
-            ),
-            click.option(
-                "--distillation",
-                type=click.FloatRange(0),
-                help="Weight of the distillation loss.  [default: .1 in adapt with a teacher, else 0]",
-            ),
-            click.option(
-                "--lr",
-                type=click.FloatRange(0, min_open=True),
-                help="The student's highest learning rate.  [default: .0005; .001 in adapt]",
-            ),
-            click.option(
-                "--classes",
-                type=click.IntRange(1),
-                help="Classes per step of the student.  [default: 4]",
-            ),
-            click.option(
-                "--generated",
-                type=click.IntRange(2),
-                help="Samples per class and step.  [default: 32]",
-            ),
-            click.option(
-                "--real",
-                type=click.IntRange(2),
-                help="Real images per class and step.  [default: 64]",
-            ),
-            console.DEBUG,
-        ]
-    ):
-        command = option(command)
-    return command
+    """Train one-step models for generative-turbo."""
 
 
 @commands.command("train")
 @training_options
 @click.option("--keep-checkpoints", is_flag=True, help="Leave the checkpoints in place at the end.")
-def train_command(
-    name: str,
-    data: Path | None,
-    output: Path,
-    seed: int,
-    held_out: int,
-    scale: float,
-    save_every: int,
-    keep_checkpoints: bool,
-    **student: Any,
-) -> None:
+def train_command(options: TrainingOptions, keep_checkpoints: bool) -> None:
     """Train turbo-mini from random weights on a dataset of 28 or 32 px."""
-    from gdd_plugin.training.train import Settings, train
+    from gdd_plugin.training.train_turbo_mini import train_turbo_mini
 
-    dataset = _dataset(name)
-    settings = Settings(dataset=name, seed=seed, held_out=held_out)
-    train(
-        output,
-        dataset,
-        data,
-        _scaled(_student(settings, student), scale),
-        save_every,
+    name = options.dataset.name
+    settings = TurboMiniSettings(dataset=name, seed=options.seed, held_out=options.held_out)
+    train_turbo_mini(
+        options.output,
+        options.dataset,
+        options.data,
+        options.apply(settings),
+        options.save_every,
         keep_checkpoints,
     )
     click.echo(
-        f"{output} holds the model; measure it with: ddbench-turbo evaluate {output} --dataset {name}"
+        f"{options.output} holds the model; measure it with: "
+        f"ddbench-turbo evaluate {options.output} --dataset {name}"
     )
 
 
@@ -145,7 +59,8 @@ def train_command(
 )
 @click.option(
     "--teacher",
-    help="Diffusion model of the same architecture, for the distillation loss: a folder or a hub id.",
+    help="Diffusion model of the same architecture, for the distillation loss: "
+    "a folder or a hub id.",
 )
 @click.option(
     "--rank",
@@ -156,38 +71,39 @@ def train_command(
 )
 @click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time.")
 def adapt_command(
-    name: str,
-    data: Path | None,
-    output: Path,
-    seed: int,
-    held_out: int,
-    scale: float,
-    save_every: int,
+    options: TrainingOptions,
     model: str,
     teacher: str | None,
     rank: int,
     gradient_checkpointing: bool,
-    **student: Any,
 ) -> None:
-    """Adapt a one-step model to a dataset by LoRA; use it with `ddbench run … --option model=MODEL --option lora=OUTPUT`."""
-    from gdd_plugin.training.adapt import Settings, adapt
+    """Adapt a one-step model to a dataset by LoRA.
 
-    dataset = _dataset(name)
-    settings = Settings(
-        dataset=name, model=model, teacher=teacher, seed=seed, held_out=held_out, rank=rank
+    Use it with `ddbench run … --option model=MODEL --option lora=OUTPUT`.
+    """
+    from gdd_plugin.training.train_lora import train_lora
+
+    settings = LoraSettings(
+        dataset=options.dataset.name,
+        model=model,
+        teacher=teacher,
+        seed=options.seed,
+        held_out=options.held_out,
+        rank=rank,
     )
-    if not teacher and student["distillation"] is None:
-        student["distillation"] = 0.0
-    adapt(
-        output,
-        dataset,
-        data,
-        _scaled(_student(settings, student), scale),
-        save_every,
+    if not teacher:
+        settings = replace(settings, student=replace(settings.student, distillation=0.0))
+    train_lora(
+        options.output,
+        options.dataset,
+        options.data,
+        options.apply(settings),
+        options.save_every,
         gradient_checkpointing,
     )
     click.echo(
-        f"{output} holds the adapter; use it with: ddbench run --method generative-turbo --option model={model} --option lora={output}"
+        f"{options.output} holds the adapter; use it with: ddbench run --method generative-turbo "
+        f"--option model={model} --option lora={options.output}"
     )
 
 
@@ -195,7 +111,7 @@ def adapt_command(
 @click.argument("model")
 @click.option("--lora", type=FOLDER, help="Folder of an adapter.")
 @click.option("--dataset", "name", default="fashion-mnist", show_default=True)
-@click.option("--data", type=EXISTING, help="Folder that holds the dataset.")
+@DATA
 @click.option(
     "--split",
     type=click.Choice(["held-out", "test"]),
@@ -223,45 +139,25 @@ def evaluate_command(
     device: str,
     card: bool,
 ) -> None:
-    """Measure a model, as JSON: what a student learns from 600 of its images per class beside 600 real ones; variety, copies, speed."""
-    from gdd_plugin.models import locate
-    from gdd_plugin.training import card as cards
+    """Measure a model, as JSON.
+
+    What a student learns from 600 of its images per class beside 600 real ones; variety, copies,
+    speed.
+    """
+    from gdd_plugin.models.loading import locate
+    from gdd_plugin.training import model_card
     from gdd_plugin.training.evaluate import evaluate
 
     if card and lora:
-        raise click.UsageError("a model card is of the model itself: give --card without --lora")
+        raise click.UsageError(
+            "a model card describes the model itself: give --card without --lora"
+        )
     if card:
-        cards.trained(locate(model).folder)  # before the minutes that follow
-    scores = evaluate(model, lora, _dataset(name), data, split, seeds, device)
-    click.echo(json.dumps(scores, indent=1))
+        model_card.read_metadata(locate(model).folder)  # before the minutes that follow
+    evaluation = evaluate(model, lora, find_dataset(name), data, split, seeds, device)
+    click.echo(json.dumps(asdict(evaluation), indent=1))
     if card:
-        cards.write(locate(model).folder, scores)
-
-
-def _dataset(name: str) -> Dataset:
-    found: Dataset = build().get("datasets", name)
-    return found
-
-
-def _student(settings: Any, given: dict[str, Any]) -> Any:
-    return replace(
-        settings,
-        student=replace(
-            settings.student, **{key: value for key, value in given.items() if value is not None}
-        ),
-    )
-
-
-def _scaled(settings: Any, scale: float) -> Any:
-    """All numbers of steps times ``scale``."""
-    stages = {name: stage for name, stage in vars(settings).items() if hasattr(stage, "steps")}
-    return replace(
-        settings,
-        **{
-            name: replace(stage, steps=max(4, round(stage.steps * scale)))
-            for name, stage in stages.items()
-        },
-    )
+        model_card.write(locate(model).folder, evaluation)
 
 
 if __name__ == "__main__":

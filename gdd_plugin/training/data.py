@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,49 +13,60 @@ from torch import Tensor
 from benchmark_adapters import datasets
 from benchmark_adapters.types import Dataset, UserError
 
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
 
-class Real:
-    """A dataset's training split without the last images of each class, which are for choices.
+
+class RealImages:
+    """A dataset's training split, without the last images of each class, which are held out.
 
     Attributes:
-        images: uint8 [N, C, S, S], and ``labels`` [N], on the CPU; pictures drawn from them go to ``device``.
-        unseen: the held-out images, uint8 [M, C, S, S], and their labels, int64 [M], as numpy arrays.
+        images: uint8 [N, C, S, S] on the CPU.
+        labels: int64 [N] on the CPU.
+        held_out: images uint8 [M, C, S, S] and labels int64 [M], as numpy arrays.
         trained_on: what the images are, in words.
+        sha256: hash of the whole training split.
+        device: where pictures go that are drawn.
         latents: scaled latents of the images [N, c, h, w], where the training has them.
     """
 
     def __init__(self, dataset: Dataset, data: Path | None, held_out: int, per_class: int) -> None:
-        """Reads the training split; of ``held_out`` images every class gives the same number.
+        """Read the training split.
+
+        Args:
+            dataset: its description.
+            data: folder that holds it; None: where `datasets.load` finds it.
+            held_out: images to hold out; each class gives the same number.
+            per_class: images that each class must have after that.
 
         Raises:
-            UserError: as `datasets.load`, or a class has fewer than ``per_class`` images.
+            UserError: the data can't be read, or a class has too few images.
         """
         images, labels = datasets.load(dataset, "train", data)
         self.dataset, self.device = dataset, torch.device("cpu")
         self.sha256 = datasets.digest(images, labels)
-        each = held_out // dataset.num_classes
-        held = np.zeros(len(labels), dtype=bool)
-        for label in range(
-            dataset.num_classes
-        ):  # class by class, since some datasets' files are sorted
-            members = np.flatnonzero(labels == label)
-            held[members[max(0, len(members) - each) :]] = True
-        self.unseen = images[held], labels[held]
-        self.trained_on = f"{dataset.name} train, without the last {each} images of each class"
-        self.images, self.labels = torch.from_numpy(images[~held]), torch.from_numpy(labels[~held])
-        counts = torch.bincount(self.labels, minlength=dataset.num_classes)
-        if counts.min() < per_class:
-            name, count = dataset.class_names[int(counts.argmin())], int(counts.min())
-            raise UserError(
-                f"{self.trained_on}, has {count} images of {name}; training needs {per_class} of each class"
-            )
+        last = held_out // dataset.num_classes
+        is_held_out = _last_of_each_class(labels, dataset.num_classes, last)
+        self.held_out = images[is_held_out], labels[is_held_out]
+        self.trained_on = f"{dataset.name} train, without the last {last} images of each class"
+        self.images = torch.from_numpy(images[~is_held_out])
+        self.labels = torch.from_numpy(labels[~is_held_out])
         self.members = [
             torch.where(self.labels == label)[0] for label in range(dataset.num_classes)
         ]
         self.latents: Tensor | None = None
+        self._check_counts(per_class)
+
+    def _check_counts(self, per_class: int) -> None:
+        for name, members in zip(self.dataset.class_names, self.members, strict=True):
+            if len(members) < per_class:
+                raise UserError(
+                    f"{self.trained_on}, has {len(members)} images of {name}; "
+                    f"training needs {per_class} of each class"
+                )
 
     def draw(self, classes: Sequence[int], count: int) -> Tensor:
-        """Indices of ``count`` images of each class, class by class."""
+        """Draw ``count`` images of each class; return their indices, class by class."""
         return torch.cat(
             [
                 self.members[label][torch.randint(len(self.members[label]), (count,))]
@@ -63,5 +75,14 @@ class Real:
         )
 
     def pictures(self, indices: Tensor) -> Tensor:
-        """float32 [n, C, S, S] in [-1, 1]."""
+        """Return images as float32 [n, C, S, S] in [-1, 1] on the device."""
         return self.images[indices].to(self.device).float() / 127.5 - 1
+
+
+def _last_of_each_class(labels: Array, num_classes: int, count: int) -> Array:
+    """Return bool [N]. Some datasets' files are sorted by class, so each class is looked at."""
+    is_last = np.zeros(len(labels), dtype=bool)
+    for label in range(num_classes):
+        members = np.flatnonzero(labels == label)
+        is_last[members[max(0, len(members) - count) :]] = True
+    return is_last

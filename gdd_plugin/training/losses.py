@@ -1,7 +1,8 @@
 """The terms of the student's and the discriminator's loss.
 
-ADD is Sauer et al., *Adversarial Diffusion Distillation* (arXiv 2311.17042). ``generated`` are the student's
-one-step samples; heads give one output per sample and place, [n, places], higher for what looks real.
+ADD is Sauer et al., *Adversarial Diffusion Distillation* (arXiv 2311.17042). ``generated`` are the
+student's one-step samples. Heads give an output for each sample and place, [n, places], higher for
+what looks real.
 """
 
 from collections.abc import Sequence
@@ -11,12 +12,19 @@ from torch import Tensor
 
 
 def hinge_generator(outputs: Sequence[Tensor]) -> Tensor:
-    """ADD eq. 2, the generator's adversarial loss: minus the mean of each head's outputs [n, places] on samples, summed over heads."""
+    """Return the generator's adversarial loss (ADD eq. 2).
+
+    It is minus the mean of each head's outputs [n, places] on samples, summed over heads.
+    """
     return torch.stack([-output.mean() for output in outputs]).sum()
 
 
 def hinge_discriminator(real: Sequence[Tensor], generated: Sequence[Tensor]) -> Tensor:
-    """ADD eq. 3 without its penalty: mean of max(0, 1 - D(real)) plus mean of max(0, 1 + D(generated)), summed over heads [n, places]."""
+    """Return the discriminator's loss (ADD eq. 3) without its penalty.
+
+    It is the mean of max(0, 1 - D(real)) plus the mean of max(0, 1 + D(generated)), summed over
+    heads, whose outputs are [n, places].
+    """
     return torch.stack(
         [
             (1 - x).relu().mean() + (1 + y).relu().mean()
@@ -26,10 +34,14 @@ def hinge_discriminator(real: Sequence[Tensor], generated: Sequence[Tensor]) -> 
 
 
 def r1_penalty(outputs: Sequence[Tensor], features: Sequence[Tensor]) -> Tensor:
-    """R1 (Mescheder et al. 2018, eq. 9) as ADD takes it: on each head's own input instead of the pixels.
+    """Return the R1 penalty (Mescheder et al. 2018, eq. 9) on each head's input, as in ADD.
 
-    Half of the squared norm of d(sum of a sample's outputs) / d(its features), mean over real samples, summed over heads;
-    ``outputs`` [n, places] were computed from ``features`` [n or more, ...], which need gradients.
+    It is half of the squared norm of d(sum of a sample's outputs) / d(its features), mean over real
+    samples, summed over heads.
+
+    Args:
+        outputs: [n, places] of each head.
+        features: [n or more, ...] that they were computed from; they need gradients.
     """
     penalties = []
     for output, feature in zip(outputs, features, strict=True):
@@ -39,28 +51,38 @@ def r1_penalty(outputs: Sequence[Tensor], features: Sequence[Tensor]) -> Tensor:
 
 
 def distillation(generated: Tensor, teacher: Tensor, alpha: Tensor) -> Tensor:
-    """ADD eq. 4: c(t) |student - stopgrad(teacher)|^2 with the exponential weight c(t) = alpha_t, mean over samples and elements.
+    """Return the distillation loss (ADD eq. 4).
+
+    It is c(t) |student - stopgrad(teacher)|^2 with the exponential weight c(t) = alpha_t, mean over
+    samples and elements.
 
     Args:
         generated: the student's latents [n, c, h, w].
-        teacher: the teacher's estimate of clean latents from the re-noised ``generated``.
-        alpha: the signal's share at the time that each was re-noised to, [n], in (0, 1].
+        teacher: the teacher's estimate of clean latents from ``generated`` with noise.
+        alpha: the signal's share after adding that noise, [n], in (0, 1].
     """
     return (alpha * (generated - teacher.detach()).square().flatten(1).mean(1)).mean()
 
 
 def energy_distance(generated: Tensor, real: Tensor) -> Tensor:
-    """2 E|x - y| - E|x - x'| - E|y - y'| for each group, over E|y - y'|, so that every feature weighs the same.
+    """Return the relative energy distance (Székely & Rizzo 2013, eq. 2.1) of each group.
 
-    The energy distance (Székely & Rizzo 2013, eq. 2.1) by means over different points, which are unbiased, from ``generated`` [k, g, d]
-    and ``real`` [k, r, d]; the result is [k]. It is 0 where the two distributions agree.
+    It is 2 E|x - y| - E|x - x'| - E|y - y'|, over E|y - y'|, so that every feature weighs the same,
+    and 0 where the distributions agree. Means over different points make it unbiased.
+
+    Args:
+        generated: [k, g, d].
+        real: [k, r, d].
+
+    Returns:
+        [k].
     """
     between = torch.cdist(generated, real).mean((1, 2))
     return (2 * between - spread(generated)) / spread(real).detach().clamp_min(1e-6) - 1
 
 
 def spread(points: Tensor) -> Tensor:
-    """Mean distance between two different points of each group: [k, n, d] to [k]."""
+    """Return the mean distance between two different points of each group, [k, n, d] to [k]."""
     count = points.shape[1]
     return (torch.cdist(points, points) * (1 - torch.eye(count, device=points.device))).sum(
         (1, 2)

@@ -1,43 +1,57 @@
-"""Training and adapting at a thousandth of their length, which several test files share; conftest.py has their fixtures.
+"""Trainings at a thousandth of their length, for several test files.
 
-As a program, for tests that need a process: ``small_training.py train DATA OUTPUT`` or ``small_training.py adapt DATA OUTPUT MODEL``.
+As a program, for tests that need a process: ``small_training.py train DATA OUTPUT`` or
+``small_training.py adapt DATA OUTPUT MODEL``.
 """
 
 import sys
 from pathlib import Path
 
 from benchmark_adapters.datasets import FASHION_MNIST
-from gdd_plugin.training import adapt, student, train
-from gdd_plugin.training.journal import Schedule
+from gdd_plugin.training.settings import (
+    LoraSettings,
+    StageSettings,
+    StudentSettings,
+    TurboMiniSettings,
+)
+from gdd_plugin.training.train_lora import train_lora
+from gdd_plugin.training.train_turbo_mini import train_turbo_mini
 
-SHORT = student.Settings(steps=4, classes=2, generated=4, real=8)
-SMALL = train.Settings(
+SHORT = StudentSettings(steps=4, classes=2, generated=4, real=8)
+SMALL = TurboMiniSettings(
     "fashion-mnist",
     seed=3,
     held_out=200,
-    features=Schedule(4, 16, 2e-3),
-    autoencoder=Schedule(4, 8, 2e-3),
-    teacher=Schedule(4, 16, 1e-3, ema=0.998),
+    features=StageSettings(4, 16, 2e-3),
+    autoencoder=StageSettings(4, 8, 2e-3),
+    teacher=StageSettings(4, 16, 1e-3, ema=0.998),
     student=SHORT,
 )
 
 
-def small_adapt(model, **other):
-    return adapt.Settings(
+def lora_settings(model):
+    return LoraSettings(
         "fashion-mnist",
         str(model),
         str(model),
         held_out=200,
         rank=2,
-        features=Schedule(4, 16, 2e-3),
+        features=StageSettings(4, 16, 2e-3),
         student=SHORT,
-        **other,
     )
 
 
+def train_small(output, data, save_every=1):
+    train_turbo_mini(output, FASHION_MNIST, data, SMALL, save_every)
+
+
+def adapt_small(output, data, model, save_every=1):
+    train_lora(output, FASHION_MNIST, data, lora_settings(model), save_every)
+
+
 if __name__ == "__main__":
-    what, data, output, *model = sys.argv[1:]
-    if what == "train":
-        train.train(Path(output), FASHION_MNIST, Path(data), SMALL, save_every=1)
+    kind, data, output, *model = sys.argv[1:]
+    if kind == "train":
+        train_small(Path(output), Path(data))
     else:
-        adapt.adapt(Path(output), FASHION_MNIST, Path(data), small_adapt(*model))
+        adapt_small(Path(output), Path(data), *model)

@@ -1,7 +1,7 @@
-"""The untrained ``turbo-mini``: SDXL's architecture, every part of it, at a size that two CPU cores can train.
+"""The architecture of turbo-mini: all of SDXL's, at a size that two CPU cores can train.
 
-The folder that ``pipeline.save_pretrained`` writes has the layout of ``stabilityai/sdxl-turbo``, so the
-same loading and sampling code runs on both. Tests make random models of that layout with `pipeline`.
+The folder that ``pipeline.save_pretrained`` writes has the layout of ``stabilityai/sdxl-turbo``, so
+the same code loads and samples both. Tests make random models of that layout with `pipeline`.
 """
 
 import json
@@ -25,7 +25,10 @@ SPECIAL_TOKENS = {"<|startoftext|>": 0, "<|endoftext|>": 1}
 
 
 def pipeline(corpus: Sequence[str]) -> StableDiffusionXLPipeline:
-    """A randomly initialised pipeline (torch's global generator) whose tokenizer knows the words of ``corpus``."""
+    """Return a pipeline with random weights whose tokenizer knows the words of ``corpus``.
+
+    The weights come from torch's global generator.
+    """
     words = tokenizer(corpus)
     return StableDiffusionXLPipeline(
         vae=autoencoder(),
@@ -41,11 +44,15 @@ def pipeline(corpus: Sequence[str]) -> StableDiffusionXLPipeline:
 
 
 def tokenizer(corpus: Sequence[str]) -> CLIPTokenizer:
-    """CLIP's byte-pair tokenizer with merges learned from ``corpus``; it can spell any other text."""
+    """Return CLIP's byte-pair tokenizer with merges learned from ``corpus``.
+
+    It can spell any other text.
+    """
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*SPECIAL_TOKENS, *letters, *(letter + "</w>" for letter in letters)]
     learner = CLIPTokenizer(vocab=dict(SPECIAL_TOKENS), merges=[]).backend_tokenizer
-    # The trainer breaks ties between merges by the order of letters, which is a chance order for those that it isn't told.
+    # The trainer breaks ties between merges by the order of letters, which is a chance order for
+    # those that it isn't told.
     learner.train_from_iterator(
         corpus,
         trainers.BpeTrainer(
@@ -117,7 +124,10 @@ def unet() -> UNet2DConditionModel:
 
 
 def scheduler() -> EulerAncestralDiscreteScheduler:
-    """SDXL-Turbo's scheduler. v-prediction keeps its single step, from sigma 14.6 to 0, well conditioned."""
+    """Return SDXL-Turbo's scheduler with v-prediction.
+
+    That keeps its single step, from sigma 14.6 to 0, well conditioned.
+    """
     return EulerAncestralDiscreteScheduler(
         beta_start=0.00085,
         beta_end=0.012,

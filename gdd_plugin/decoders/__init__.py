@@ -1,0 +1,1 @@
+"""Decoders from latents to images of the dataset's size and channels."""

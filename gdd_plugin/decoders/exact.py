@@ -1,0 +1,49 @@
+"""The model's own decoder, and whatever else is an autoencoder of diffusers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gdd_plugin.decoders.images import Decoder, OutputSpec, to_size
+
+CHUNK = 16  # images of 512 px; larger chunks crashed on GPUs, and don't fit a processor's cache
+
+
+def exact_decoder(pipe: Any, output: OutputSpec) -> Decoder:
+    """Return the pipeline's own decoder."""
+    return decoder_of(pipe.vae, output)
+
+
+def decoder_of(autoencoder: Any, output: OutputSpec) -> Decoder:
+    """Return a decoder of the pipeline's scaled latents by ``autoencoder``."""
+    config = autoencoder.config
+    mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
+
+    @torch.inference_mode()
+    def decode(latents: Tensor) -> Tensor:
+        images = []
+        for chunk in latents.split(_chunk_size(latents)):
+            z = chunk / config.scaling_factor
+            if mean and std:
+                z = z * z.new_tensor(std).view(1, -1, 1, 1) + z.new_tensor(mean).view(1, -1, 1, 1)
+            pixels = crop(autoencoder.decode(z.to(autoencoder.dtype)).sample, output.border).float()
+            images.append(
+                to_size((pixels * 127.5 + 127.5).clamp(0, 255), output.size, output.channels)
+            )
+        return torch.cat(images)
+
+    return decode
+
+
+def crop(images: Tensor, border: int) -> Tensor:
+    """Remove ``border`` pixels on each side of images [..., h, w]."""
+    height, width = images.shape[-2:]
+    return images[..., border : height - border, border : width - border]
+
+
+def _chunk_size(latents: Tensor) -> int:
+    """Return how many images to decode at once: fewer where they are larger than 512 px."""
+    return max(1, min(CHUNK, CHUNK * 64**2 // (latents.shape[-2] * latents.shape[-1])))

@@ -1,0 +1,57 @@
+"""What decoders give: float images in [0, 255] of the dataset's size and channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Latents [n, c, h, w] to pixels in [0, 255], float32 [n, channels, size, size].
+Decoder = Callable[[Tensor], Tensor]
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL converts colour to grey
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """The images to make.
+
+    Attributes:
+        size: height and width in pixels.
+        channels: 1 for grey, 3 for colour.
+        border: pixels on each side of the model's images that are cropped first.
+    """
+
+    size: int
+    channels: int
+    border: int = 0
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Round float images of any shape to uint8."""
+    return images.round().clamp(0, 255).to(torch.uint8)
+
+
+def to_size(images: Tensor, size: int, channels: int) -> Tensor:
+    """Convert float [n, 3, h, w] to [n, channels, size, size]; grey by ITU-R BT.601."""
+    if channels == 1:
+        images = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return resize(images, size)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Resize float [n, c, h, w] to [n, c, size, size] by antialiased bicubic interpolation."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, (size, size), mode="bicubic", antialias=True, align_corners=False)
+
+
+def psnr(images: Tensor, reference: Tensor) -> float:
+    """Return the peak signal-to-noise ratio in dB of images in [0, 255].
+
+    It is 10 log10(255^2 / mean squared error).
+    """
+    return 10 * math.log10(255**2 / max((images - reference).square().mean().item(), 1e-9))

@@ -1,0 +1,230 @@
+"""Prompts to labelled images and their augmented copies."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from benchmark_adapters.budget import Budget
+from benchmark_adapters.types import Task, UserError
+from gdd_plugin import batching, pda, prompts
+from gdd_plugin.decoders import choose
+from gdd_plugin.decoders.exact import CHUNK, exact_decoder
+from gdd_plugin.decoders.images import Decoder, OutputSpec, to_uint8
+from gdd_plugin.metadata import CompileMetadata, DecoderMetadata, SamplingMetadata, record_entries
+from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Round
+
+COMPILE_SECONDS = 90.0
+MAX_COMPILE_SHARE = 0.05  # of the remaining time
+# Class and index of a sampled image.
+ImageKey = tuple[int, int]
+
+
+class ImageGenerator:
+    """Sampler, decoder and augmentation of one run.
+
+    Attributes:
+        sizer: chooses the batches' sizes.
+        num_workers: batches to make at the same time.
+        compilation: for the record, what became of compiling.
+    """
+
+    def __init__(self, task: Task, settings: Settings, images: int | None) -> None:
+        """Load the model and encode all prompts.
+
+        Args:
+            task: the dataset, the seed and the device.
+            settings: the method's.
+            images: samples that this process will make; None: as many as fit into the time.
+
+        Raises:
+            UserError: the model can't be loaded.
+        """
+        self.task, self.settings, self.images = task, settings, images
+        self.turbo = TurboSampler(
+            settings.model,
+            task.device,
+            settings.lora,
+            settings.size,
+            getattr(torch, settings.dtype) if settings.dtype else None,
+        )
+        dataset = task.dataset
+        self.output = OutputSpec(dataset.image_size, dataset.channels, self.turbo.border)
+        self.decode: Decoder = exact_decoder(self.turbo.pipe, self.output)
+        self.decoder_metadata: DecoderMetadata | None = None
+        self.compilation = CompileMetadata()
+        self.prompts = prompts.class_prompts(
+            dataset.class_names, dataset.name, settings.prompts, dataset.synonyms
+        )
+        self.prompts_seconds = self._encode_prompts()
+        parameters = sum(weights.numel() for weights in self.turbo.pipe.unet.parameters())
+        self.num_workers = self._count_workers(parameters)
+        # No worker gets all the images.
+        share = batching.SMALL_MODEL_BATCH
+        if images is not None:
+            share = max(1, math.ceil(images / self.num_workers))
+        self.sizer = batching.BatchSizer(settings.batch, task.device, parameters, share)
+
+    def _encode_prompts(self) -> float:
+        """Encode all prompts and free the encoders; return the seconds that it took."""
+        start = time.monotonic()
+        self.turbo.encode([prompt for prompts in self.prompts for prompt in prompts])
+        self.turbo.free_encoders()
+        return time.monotonic() - start
+
+    def _count_workers(self, parameters: int) -> int:
+        if not self.turbo.is_direct:
+            return 1
+        return batching.num_workers(self.task.device, parameters, torch.get_num_threads())
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the entries for the record that are known before the first image."""
+        sampling = SamplingMetadata(
+            batch=self.sizer.size,
+            threads=torch.get_num_threads(),
+            lanes=self.num_workers,
+            prompts=self.settings.prompts,
+            prompts_encoded=len({prompt for prompts in self.prompts for prompt in prompts}),
+            prompts_seconds=round(self.prompts_seconds, 3),
+            pda=self.settings.pda,
+            copies=self.settings.copies,
+        )
+        decoder = [self.decoder_metadata] if self.decoder_metadata else []
+        return record_entries(self.turbo.metadata, sampling, *decoder)
+
+    def choose_decoder(self) -> None:
+        """Take the decoder that the settings name, or that suits the run.
+
+        Raises:
+            UserError: the tiny decoder can't be loaded.
+        """
+        start = time.monotonic()
+        context = choose.DecoderContext(
+            self.turbo.pipe,
+            self.output,
+            self.turbo.size,
+            self.task.device,
+            self._draw_latents,
+            self.images,
+            self.settings.tiny or self.turbo.backbone.tiny_decoder,
+        )
+        try:
+            choice = choose.choose(self.settings.decoder, context)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            self.decoder_metadata = DecoderMetadata("vae", "there was no memory to try others")
+            return
+        self.decode = choice.decoder
+        self.decoder_metadata = choice.metadata.after(time.monotonic() - start)
+
+    def _draw_latents(self, count: int) -> Tensor:
+        """Sample latents from prompts of all classes.
+
+        They are the same in every part of a run, and no part of the set.
+        """
+        first = [prompts[0] for prompts in self.prompts]
+        chosen = [first[index * len(first) // count % len(first)] for index in range(count)]
+        generators = [seeded_generator(self.task.seed, -1, index) for index in range(count)]
+        latents = []
+        for start in range(0, count, CHUNK):
+            part = slice(start, start + CHUNK)
+            latents.append(self.turbo.latents(chosen[part], generators[part]))
+        return torch.cat(latents)
+
+    def generate(self, keys: Sequence[ImageKey]) -> Round:
+        """Make the images of ``keys`` and their copies.
+
+        Where memory is short they are made in halves, and batches are smaller from then on.
+
+        Returns:
+            Images uint8 [n * (1 + copies), C, S, S], labels int64, and bool marks that are True for
+            sampled images and False for copies.
+
+        Raises:
+            UserError: there isn't even memory for one image.
+        """
+        start = time.perf_counter()
+        try:
+            batch = self._generate(keys)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(keys) == 1:
+                raise UserError(
+                    f"there is no memory for one image of {self.turbo.size} pixels; "
+                    "give a smaller one with --option size=256"
+                ) from None
+        else:
+            self.sizer.record(len(keys), time.perf_counter() - start)
+            return batch
+        # Outside of the handler: the exception would keep frames alive that hold on to memory.
+        self._free_memory(len(keys))
+        half = len(keys) // 2
+        first, second = self.generate(keys[:half]), self.generate(keys[half:])
+        return tuple(
+            torch.cat([torch.as_tensor(head), torch.as_tensor(tail)])
+            for head, tail in zip(first, second, strict=True)
+        )  # type: ignore[return-value]
+
+    def _free_memory(self, count: int) -> None:
+        """Prepare for smaller batches after there was no memory for one of ``count`` images."""
+        if self.task.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        if self.turbo.pad_to:
+            self.turbo.uncompile()
+            self.compilation = CompileMetadata("given up, memory was short")
+        self.sizer.shrink(count)
+
+    @torch.inference_mode()
+    def _generate(self, keys: Sequence[ImageKey]) -> Round:
+        generators = [seeded_generator(self.task.seed, label, index) for label, index in keys]
+        # The next image of a class takes its next prompt.
+        chosen = [self.prompts[label][index % len(self.prompts[label])] for label, index in keys]
+        images = to_uint8(self.decode(self.turbo.latents(chosen, generators)))
+        labels = torch.tensor([label for label, _ in keys])
+        return _add_copies(images, labels, self.settings, generators)
+
+    def compile(self, budget: Budget) -> None:
+        """Compile the UNet for the present size of batches, where that was asked for or pays."""
+        pays = (
+            self.task.device.startswith("cuda")
+            and self.task.ipc is None
+            and budget.remaining() * MAX_COMPILE_SHARE > COMPILE_SECONDS
+        )
+        if self.settings.compile == "no" or (self.settings.compile == "auto" and not pays):
+            return
+        start = time.monotonic()
+        failure = self.turbo.compile(self.sizer.size)
+        if not failure and self.task.device == "cpu":
+            self.num_workers = 1
+        self.compilation = CompileMetadata(failure or "yes", round(time.monotonic() - start, 2))
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether memory was short. Libraries below torch raise plain errors."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        text in str(error) for text in ("out of memory", "allocate memory", "ALLOC_FAILED")
+    )
+
+
+def _add_copies(
+    images: Tensor, labels: Tensor, settings: Settings, generators: Sequence[torch.Generator]
+) -> Round:
+    """Return each image followed by its copies, on the CPU, with labels and marks."""
+    count, per_image = len(images), 1 + settings.copies
+    copies = pda.augment(images, settings.copies, settings.pda, generators)
+    copies = copies.unflatten(0, (count, settings.copies))
+    together = torch.cat([images[:, None], copies], 1).flatten(0, 1).cpu()
+    is_sampled = torch.zeros(count, per_image, dtype=torch.bool)
+    is_sampled[:, 0] = True
+    return together, labels.repeat_interleave(per_image), is_sampled.flatten()

@@ -1,0 +1,1 @@
+"""One-step text-to-image models: known names, loading, sampling."""

@@ -1,0 +1,210 @@
+"""Find a model's files and load its pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from benchmark_adapters.types import UserError, one_line
+from gdd_plugin.models import registry
+from gdd_plugin.models.backbones import find_backbone
+from gdd_plugin.models.registry import BUNDLED, HubFile, ModelSpec
+from gdd_plugin.models.training_metadata import TrainingMetadata, read_training_metadata
+
+HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
+
+
+@dataclass(frozen=True)
+class LocatedModel:
+    """A model on this machine.
+
+    Attributes:
+        folder: of its pipeline.
+        unet: file with the weights of its UNet, where they are not the pipeline's own.
+        spec: what is known about it, if it is known by name.
+    """
+
+    name: str
+    folder: Path
+    unet: Path | None = None
+    spec: ModelSpec | None = None
+    training: TrainingMetadata = field(default_factory=TrainingMetadata)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the names and contents of the weight files that `load` reads.
+
+        Of each network these are the fp16 files where it has any.
+        """
+        total = hashlib.sha256()
+        for folder in sorted(path.parent for path in self.folder.glob("*/config.json")):
+            files = sorted(folder.glob("*.safetensors"))
+            files = [file for file in files if ".fp16." in file.name] or files
+            for file in [self.unet] if self.unet and folder.name == "unet" else files:
+                total.update(f"{file_sha256(file)}  {folder.name}/{file.name}\n".encode())
+        return total.hexdigest()
+
+    @property
+    def trained_on(self) -> str:
+        """The training images, in words."""
+        return self.training.trained_on or "not stated by the model"
+
+    @property
+    def licence(self) -> str:
+        """The licence, or where to find it."""
+        known = self.spec.licence if self.spec else "see the model's card"
+        return self.training.licence or known
+
+
+def locate(name: str) -> LocatedModel:
+    """Find the model ``name``: bundled, known by name, a folder, or a hub id.
+
+    Models that are none of these folders come from the hub's cache or the hub.
+
+    Raises:
+        UserError: there is no such model, or no backbone for its pipeline.
+    """
+    folder, unet = BUNDLED.get(name, Path(name).expanduser()), None
+    spec = registry.find_spec(name)
+    if not folder.is_dir():
+        if not spec and not re.fullmatch(HUB_ID, name):
+            raise UserError(
+                f"no model folder {name}; give a folder, a hub id such as stabilityai/sdxl-turbo, "
+                f"or {', '.join([*BUNDLED, *registry.KNOWN])}"
+            )
+        without = {"unet": None} if spec and spec.unet else {}
+        folder = _download_pipeline(spec.pipeline if spec else name, without)
+        unet = download_file(spec.unet) if spec and spec.unet else None
+    if not (folder / "model_index.json").is_file():
+        raise UserError(f"{folder} is no model folder: it has no model_index.json")
+    find_backbone(_pipeline_class(folder), name)
+    shown = name if name in BUNDLED or not Path(name).exists() else folder.resolve().name
+    return LocatedModel(shown, folder, unet, spec, read_training_metadata(folder))
+
+
+def load(model: LocatedModel, device: str, dtype: torch.dtype | None = None) -> Any:
+    """Load the pipeline of ``model`` on ``device``.
+
+    ``dtype`` defaults to float32 on a CPU and float16 elsewhere. A decoder that overflows in
+    float16 gets another dtype.
+
+    Raises:
+        UserError: the files are damaged.
+    """
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    dtype = dtype or (torch.float32 if device == "cpu" else torch.float16)
+    try:
+        pipe = _from_pretrained(model, dtype)
+    except Exception as error:  # a damaged folder raises errors of many kinds
+        raise UserError(f"model folder {model.folder} can't be loaded: {one_line(error)}") from None
+    scheduler = model.spec.scheduler if model.spec else registry.TURBO_SCHEDULER
+    if model.spec or pipe.scheduler.config.get("timestep_spacing") != "trailing":
+        kind = getattr(diffusers, scheduler.class_name)
+        pipe.scheduler = kind.from_config(pipe.scheduler.config, **scheduler.settings)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.to(device)
+    # Once, where the pipeline would recast its decoder at every call.
+    if dtype == torch.float16 and pipe.vae.config.force_upcast:
+        pipe.vae.to(_upcast_dtype(device))
+    return pipe
+
+
+def _from_pretrained(model: LocatedModel, dtype: torch.dtype) -> Any:
+    pipeline_class = _pipeline_class(model.folder)
+    options = dict(find_backbone(pipeline_class, model.name).load_options)
+    if model.unet:
+        options["unet"] = _load_unet(model.folder, model.unet, dtype)
+    return getattr(diffusers, pipeline_class).from_pretrained(
+        model.folder,
+        variant="fp16" if any(model.folder.glob("*/*.fp16.safetensors")) else None,
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
+        **options,
+    )
+
+
+def _load_unet(pipeline: Path, weights: Path, dtype: torch.dtype) -> Any:
+    """Load ``weights`` into a UNet of the architecture that the folder ``pipeline`` describes."""
+    kind = diffusers.UNet2DConditionModel
+    with torch.device("meta"):  # no random weights for what is loaded anyway
+        unet = kind.from_config(kind.load_config(pipeline / "unet"))
+    unet.load_state_dict(load_file(weights), assign=True)
+    return unet.to(dtype).eval()
+
+
+def _upcast_dtype(device: str) -> torch.dtype:
+    has_bfloat16 = device.startswith("cuda") and torch.cuda.is_bf16_supported(
+        including_emulation=False
+    )
+    return torch.bfloat16 if has_bfloat16 else torch.float32
+
+
+def _pipeline_class(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "model_index.json").read_text())["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{folder / 'model_index.json'} names no pipeline class; get the model again"
+        ) from None
+
+
+def download_file(file: HubFile) -> Path:
+    """Return the path of ``file`` in the hub's cache, where it is downloaded first if necessary.
+
+    Raises:
+        UserError: it can't be downloaded.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(file.repository, file.name))
+    except Exception as error:
+        wanted = f"{file.repository} {file.name}"
+        raise _download_error(file.repository, wanted, error) from None
+
+
+def _download_pipeline(repository: str, without: Mapping[str, None]) -> Path:
+    """Return the folder of a pipeline in the hub's cache, without the networks in ``without``."""
+    download = diffusers.DiffusionPipeline.download
+    try:
+        try:
+            return Path(download(repository, variant="fp16", use_safetensors=True, **without))
+        except ValueError:  # it has no such variant
+            return Path(download(repository, use_safetensors=True, **without))
+    except Exception as error:
+        raise _download_error(repository, repository, error) from None
+
+
+def _download_error(repository: str, wanted: str, error: Exception) -> UserError:
+    """No network, no such model, no permission: the libraries raise many kinds."""
+    return UserError(
+        f"model {repository} is neither a folder nor in the hub's cache, and could not be "
+        f"downloaded from the Hugging Face Hub ({type(error).__name__}); "
+        f"run `hf download {wanted}` where there is a network, "
+        "or give a folder with --option model=DIR"
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file.
+
+    In the hub's cache a weight file links to a blob that is named by its sha256, which saves
+    reading gigabytes.
+    """
+    blob = path.resolve().name
+    if path.is_symlink() and re.fullmatch("[0-9a-f]{64}", blob):
+        return blob
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

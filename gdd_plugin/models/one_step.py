@@ -1,0 +1,245 @@
+"""One-step sampling from text-to-image models, in batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark_adapters.types import UserError, one_line
+from gdd_plugin.decoders.exact import exact_decoder
+from gdd_plugin.decoders.images import OutputSpec, to_uint8
+from gdd_plugin.metadata import ModelMetadata
+from gdd_plugin.models import loading, lora, optimize
+from gdd_plugin.models.backbones import backbone_of
+
+ENCODE_BATCH = 32  # prompts
+# Prediction types of these schedulers whose step from sigma to 0 is computed here. Anything else is
+# left to the pipeline.
+DIRECT = {
+    "EulerAncestralDiscreteScheduler": ("epsilon", "v_prediction"),
+    "EulerDiscreteScheduler": ("epsilon", "v_prediction", "sample"),
+}
+
+
+class TurboSampler:
+    """Prompts to latents and images in one step, with guidance 0 and trailing timesteps.
+
+    Attributes:
+        pipe: the pipeline.
+        metadata: for the record.
+        border: pixels on each side of the model's images that don't belong to the picture.
+        size: height and width of the model's images in pixels.
+        pad_to: batches are filled up to this number of images if it isn't 0, so that a compiled
+            graph sees one shape.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        device: str = "cpu",
+        lora: str | None = None,
+        size: int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Load a model.
+
+        Args:
+            model: name, folder or hub id.
+            device: torch device.
+            lora: folder of an adapter for its UNet.
+            size: of its images in pixels; None: the model's own.
+            dtype: of its UNet; None: see `loading.load`.
+
+        Raises:
+            UserError: the model or the adapter can't be found or loaded, the adapter doesn't fit
+                the model, or the UNet can't work at ``size``.
+        """
+        located = loading.locate(model)
+        self.device, self.border, self.pad_to = device, located.training.border, 0
+        self.pipe = loading.load(located, device, dtype)
+        self.backbone = backbone_of(self.pipe)
+        self.size = size or self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor
+        self._check_size(located.name)
+        self.metadata = self._add_adapter(located, lora)
+        optimize.optimize(self.pipe)
+        self._timesteps = list(located.spec.timesteps) if located.spec else []
+        self._embeddings: dict[str, Sequence[Tensor]] = {}
+
+    def _add_adapter(self, located: loading.LocatedModel, folder: str | None) -> ModelMetadata:
+        adapter = lora.add_lora(self.pipe, folder) if folder else None
+        name, trained_on = located.name, located.trained_on
+        if adapter:
+            name = f"{name} + {adapter.name}"
+            trained_on = f"{trained_on}; its adapter: {adapter.trained_on}"
+        return ModelMetadata(
+            model=name,
+            model_sha256=located.weights_sha256,
+            model_trained_on=trained_on,
+            model_licence=located.licence,
+            dtype=str(self.pipe.unet.dtype).removeprefix("torch."),
+            size=self.size,
+            lora=adapter.name if adapter else None,
+            lora_sha256=adapter.sha256 if adapter else None,
+        )
+
+    @property
+    def channels(self) -> int:
+        """Channels of the latents."""
+        return int(self.pipe.unet.config.in_channels)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the step is computed here. Only one thread at a time can call the pipeline."""
+        return self._sigma() is not None
+
+    def compile(self, batch: int) -> str:
+        """Compile the UNet for batches of ``batch``; return why that failed, or an empty string."""
+        prompt = next(iter(self._embeddings))
+        self.pad_to = batch
+        try:
+            self.pipe.unet.compile(dynamic=False)
+            self.latents([prompt], [seeded_generator(0, -1, 0)])
+        except Exception as error:  # no compiler, or something that it can't translate
+            self.uncompile()
+            return f"failed: {one_line(error, 150)}"
+        return ""
+
+    def uncompile(self) -> None:
+        """Undo `compile`, so that batches may have any size again."""
+        self.pipe.unet._compiled_call_impl, self.pad_to = None, 0
+
+    @torch.inference_mode()
+    def encode(self, prompts: Sequence[str]) -> None:
+        """Compute and keep the embeddings of prompts that are new."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._embeddings]
+        if new and self.pipe.text_encoder is None:
+            raise RuntimeError(f"{new[0]} was not encoded before the encoders were freed")
+        for start in range(0, len(new), ENCODE_BATCH):
+            batch = new[start : start + ENCODE_BATCH]
+            # Each kind of embedding is followed by that of a negative prompt, which is None.
+            embeddings = self.pipe.encode_prompt(
+                batch,
+                device=self.device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=False,
+            )[::2]
+            by_prompt = zip(*(kind.split(1) for kind in embeddings), strict=True)
+            self._embeddings.update(zip(batch, by_prompt, strict=True))
+
+    def free_encoders(self) -> None:
+        """Free the text encoders' memory; then only encoded prompts can be sampled."""
+        for name in self.backbone.text_encoders:
+            setattr(self.pipe, name, None)
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def latents(self, prompts: Sequence[str], generators: Sequence[torch.Generator]) -> Tensor:
+        """Sample one batch of latents.
+
+        Each image's noise comes from its own CPU generator, so equal prompts and generators give
+        equal latents in other batches, up to rounding.
+
+        Returns:
+            float32 [n, c, h, w] on the device, as the pipeline's ``output_type="latent"``.
+        """
+        self.encode(prompts)
+        count, side = len(prompts), self.size // self.pipe.vae_scale_factor
+        padded = [prompts[min(index, count - 1)] for index in range(max(count, self.pad_to))]
+        shape = (self.channels, side, side)
+        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        noise = torch.cat([noise, noise[-1:].expand(len(padded) - count, -1, -1, -1)])
+        if self.device.startswith("cuda"):
+            noise = noise.pin_memory()
+        noise = noise.to(self.device, non_blocking=True)
+        by_prompt = (self._embeddings[prompt] for prompt in padded)
+        embeddings = [torch.cat(kind) for kind in zip(*by_prompt, strict=True)]
+        sigma = self._sigma()
+        if sigma is None:
+            return self._call_pipeline(noise, embeddings)[:count]
+        return self._step(noise, embeddings, sigma)[:count]
+
+    @torch.inference_mode()
+    def sample(
+        self, prompts: Sequence[str], generators: Sequence[torch.Generator], batch: int = 64
+    ) -> Tensor:
+        """Sample images and decode them exactly; uint8 [n, 3, S, S] on the CPU, without border."""
+        decode = exact_decoder(self.pipe, OutputSpec(self.size - 2 * self.border, 3, self.border))
+        images = []
+        for start in range(0, len(prompts), batch):
+            part = slice(start, start + batch)
+            images.append(to_uint8(decode(self.latents(prompts[part], generators[part]))).cpu())
+        return torch.cat(images)
+
+    def _sigma(self) -> float | None:
+        """Return the noise level of the single step, None if the pipeline has to compute it."""
+        scheduler = self.pipe.scheduler
+        predictions = DIRECT.get(type(scheduler).__name__, ())
+        if (
+            self._timesteps
+            or scheduler.config.prediction_type not in predictions
+            or self.pipe.unet.config.time_cond_proj_dim
+        ):
+            return None
+        if scheduler.num_inference_steps != 1:
+            scheduler.set_timesteps(1)
+        sigmas = scheduler.sigmas
+        return float(sigmas[0]) if len(sigmas) == 2 and sigmas[1] == 0 else None
+
+    def _step(self, noise: Tensor, embeddings: Sequence[Tensor], sigma: float) -> Tensor:
+        """Compute the Euler step from ``sigma`` to 0 (Karras et al. 2022, algorithm 1).
+
+        It gives the model's estimate of the clean latents.
+        """
+        unet, scheduler = self.pipe.unet, self.pipe.scheduler
+        noisy = noise * float(scheduler.init_noise_sigma)
+        scaled = (noisy / (sigma**2 + 1) ** 0.5).to(unet.dtype, memory_format=torch.channels_last)
+        output = unet(
+            scaled,
+            float(scheduler.timesteps[0]),
+            embeddings[0],
+            added_cond_kwargs=self.backbone.conditions(embeddings, self.size),
+        ).sample.float()
+        match scheduler.config.prediction_type:
+            case "epsilon":
+                return noisy - sigma * output
+            case "v_prediction":
+                return noisy / (sigma**2 + 1) - output * sigma / (sigma**2 + 1) ** 0.5
+            case _:
+                return output
+
+    def _call_pipeline(self, noise: Tensor, embeddings: Sequence[Tensor]) -> Tensor:
+        steps: dict[str, Any] = (
+            {"timesteps": self._timesteps} if self._timesteps else {"num_inference_steps": 1}
+        )
+        latents = self.pipe(
+            **dict(zip(self.backbone.embeddings, embeddings, strict=True)),
+            **steps,
+            latents=noise.to(self.pipe.unet.dtype),
+            height=self.size,
+            width=self.size,
+            guidance_scale=0.0,
+            output_type="latent",
+        ).images
+        return torch.as_tensor(latents).float()
+
+    def _check_size(self, name: str) -> None:
+        step = self.pipe.vae_scale_factor * 2 ** (len(self.pipe.unet.config.block_out_channels) - 1)
+        if self.size % step or self.size <= 2 * self.border:
+            raise UserError(
+                f"size {self.size}: model {name} makes images whose side is a multiple of "
+                f"{step} pixels"
+            )
+
+
+def seeded_generator(seed: int, label: int, index: int) -> torch.Generator:
+    """Return the source of all randomness for image ``index`` of class ``label``.
+
+    It doesn't depend on what else is sampled.
+    """
+    digest = hashlib.blake2b(f"{seed}/{label}/{index}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)

@@ -1,0 +1,78 @@
+"""The models that are known by name, as their cards describe them. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+BUNDLED = {"turbo-mini": Path(__file__).parent.parent / "turbo_mini"}
+
+
+@dataclass(frozen=True)
+class SchedulerSpec:
+    """A scheduler: name of diffusers' class, and the settings to change."""
+
+    class_name: str
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository on the Hugging Face Hub."""
+
+    repository: str
+    name: str
+
+
+TURBO_SCHEDULER = SchedulerSpec("EulerAncestralDiscreteScheduler", {"timestep_spacing": "trailing"})
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model that is known by name.
+
+    Attributes:
+        pipeline: hub id of the pipeline.
+        licence: as the model's card states it.
+        unet: weights that replace those of the pipeline's UNet.
+        scheduler: replaces the pipeline's own.
+        timesteps: timestep of the single step, where the scheduler would choose another.
+    """
+
+    pipeline: str
+    licence: str
+    unet: HubFile | None = None
+    scheduler: SchedulerSpec = TURBO_SCHEDULER
+    timesteps: tuple[int, ...] = ()
+
+
+_STABILITY = "non-commercial; commercial use needs an agreement with Stability AI"
+_SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
+
+KNOWN = {
+    "sdxl-turbo": ModelSpec("stabilityai/sdxl-turbo", _STABILITY),
+    "sd-turbo": ModelSpec("stabilityai/sd-turbo", _STABILITY),
+    "sdxl-lightning": ModelSpec(
+        _SDXL,
+        "CreativeML Open RAIL++-M",
+        unet=HubFile("ByteDance/SDXL-Lightning", "sdxl_lightning_1step_unet_x0.safetensors"),
+        scheduler=SchedulerSpec(
+            "EulerDiscreteScheduler",
+            {"timestep_spacing": "trailing", "prediction_type": "sample"},
+        ),
+    ),
+    "hyper-sd": ModelSpec(
+        _SDXL,
+        "see the card of ByteDance/Hyper-SD; its base model's: CreativeML Open RAIL++-M",
+        unet=HubFile("ByteDance/Hyper-SD", "Hyper-SDXL-1step-Unet.safetensors"),
+        scheduler=SchedulerSpec("LCMScheduler", {}),
+        timesteps=(800,),
+    ),
+}
+
+
+def find_spec(name: str) -> ModelSpec | None:
+    """Return the spec of the model with this name or hub id, None if there is none."""
+    by_hub_id = (spec for spec in KNOWN.values() if spec.pipeline == name and not spec.unet)
+    return KNOWN.get(name) or next(by_hub_id, None)

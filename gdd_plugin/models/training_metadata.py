@@ -1,0 +1,59 @@
+"""``training.json``, which training writes next to the weights of a model or an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmark_adapters.types import UserError
+
+FILE_NAME = "training.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingMetadata:
+    """How a model or an adapter was trained. Models from elsewhere have none of this.
+
+    Attributes:
+        trained_on: the images, in words; None: unknown.
+        images: how many there were.
+        border: pixels on each side of the model's images that don't belong to the picture.
+        adapts, adapts_sha256: the model that an adapter is for, and the hash of its weights.
+        settings: everything that decides the weights, with the hash of the data.
+        seconds: time of each stage.
+        commit, commit_has_changes: of the checkout that trained it.
+    """
+
+    trained_on: str | None = None
+    images: int | None = None
+    border: int = 0
+    licence: str | None = None
+    adapts: str | None = None
+    adapts_sha256: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    commit: str | None = None
+    commit_has_changes: bool | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    hardware: Mapping[str, str | int | float] = field(default_factory=dict)
+    threads: int | None = None
+    processes: int | None = None
+
+
+def read_training_metadata(folder: Path) -> TrainingMetadata:
+    """Read the training metadata of the model or adapter in ``folder``.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    file = folder / FILE_NAME
+    if not file.is_file():
+        return TrainingMetadata()
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=TrainingMetadata)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise UserError(f"{file} is damaged; get the model again, or remove the file") from None

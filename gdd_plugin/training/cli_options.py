@@ -1,0 +1,161 @@
+"""Options that the commands of `ddbench-turbo` share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from benchmark_adapters import console
+from benchmark_adapters.plugins import build
+from benchmark_adapters.types import Dataset
+from gdd_plugin.training.settings import LoraSettings, TurboMiniSettings
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+EXISTING_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+Settings = TypeVar("Settings", TurboMiniSettings, LoraSettings)
+Command = Callable[..., None]
+
+DATA = click.option("--data", type=EXISTING_FOLDER, help="Folder that holds the dataset.")
+RUN_OPTIONS = (
+    click.option("--dataset", "name", required=True, help="A dataset of `ddbench list datasets`."),
+    DATA,
+    click.option(
+        "--output",
+        type=FOLDER,
+        required=True,
+        help="Folder to write; the same command continues what lies there.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True),
+    click.option(
+        "--held-out",
+        type=click.IntRange(0),
+        default=5000,
+        show_default=True,
+        help="Training images left for choices, the last of each class.",
+    ),
+    click.option(
+        "--scale",
+        type=click.FloatRange(0.001, 100),
+        default=1.0,
+        show_default=True,
+        help="Multiplies all numbers of steps.",
+    ),
+    click.option(
+        "--save-every",
+        type=click.IntRange(1),
+        default=250,
+        show_default=True,
+        help="Steps between two checkpoints.",
+    ),
+)
+STUDENT_OPTIONS = (
+    click.option(
+        "--matching",
+        type=click.FloatRange(0),
+        help="Weight of the energy distances.  [default: 1]",
+    ),
+    click.option(
+        "--adversarial",
+        type=click.FloatRange(0),
+        help="Weight of the adversarial loss.  [default: 0 in train, 0.1 in adapt]",
+    ),
+    click.option(
+        "--distillation",
+        type=click.FloatRange(0),
+        help="Weight of the distillation loss.  [default: 0.1 in adapt with a teacher, else 0]",
+    ),
+    click.option(
+        "--lr",
+        type=click.FloatRange(0, min_open=True),
+        help="The student's highest learning rate.  [default: 0.0005; 0.001 in adapt]",
+    ),
+    click.option(
+        "--classes",
+        type=click.IntRange(1),
+        help="Classes per step of the student.  [default: 4]",
+    ),
+    click.option(
+        "--generated",
+        type=click.IntRange(2),
+        help="Samples per class and step.  [default: 32]",
+    ),
+    click.option(
+        "--real",
+        type=click.IntRange(2),
+        help="Real images per class and step.  [default: 64]",
+    ),
+)
+STUDENT_FIELDS = (
+    "matching",
+    "adversarial",
+    "distillation",
+    "lr",
+    "classes",
+    "generated",
+    "real",
+)
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Values of the options that every training has.
+
+    Attributes:
+        data: folder that holds the dataset; None: where it is found.
+        scale: multiplies all numbers of steps.
+        student: settings of the student that were given, by name.
+    """
+
+    dataset: Dataset
+    data: Path | None
+    output: Path
+    seed: int
+    held_out: int
+    scale: float
+    save_every: int
+    student: Mapping[str, Any]
+
+    def apply(self, settings: Settings) -> Settings:
+        """Return ``settings`` with the given settings of the student, and scaled."""
+        student = replace(settings.student, **self.student)
+        return replace(settings, student=student).scaled(self.scale)
+
+
+def training_options(command: Command) -> Command:
+    """Add the options of every training to ``command``, which gets a `TrainingOptions` first."""
+
+    @functools.wraps(command)
+    def parse(
+        name: str,
+        data: Path | None,
+        output: Path,
+        seed: int,
+        held_out: int,
+        scale: float,
+        save_every: int,
+        **others: Any,
+    ) -> None:
+        student = {field: others.pop(field) for field in STUDENT_FIELDS}
+        given = {field: value for field, value in student.items() if value is not None}
+        dataset = find_dataset(name)
+        options = TrainingOptions(dataset, data, output, seed, held_out, scale, save_every, given)
+        command(options, **others)
+
+    for option in reversed((*RUN_OPTIONS, *STUDENT_OPTIONS, console.DEBUG)):
+        parse = option(parse)
+    return parse
+
+
+def find_dataset(name: str) -> Dataset:
+    """Return the dataset called ``name``.
+
+    Raises:
+        UserError: there is none.
+    """
+    dataset: Dataset = build().get("datasets", name)
+    return dataset

@@ -1,0 +1,150 @@
+"""Measures of a model: what students learn from its images, their variety, copies, speed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmark_adapters.distilled import balanced
+from benchmark_adapters.scoring import students, training
+from benchmark_adapters.scoring.evaluate import score
+from benchmark_adapters.scoring.seed_cache import Score
+from benchmark_adapters.types import Dataset, DistilledSet, Recipe, Student
+from gdd_plugin.decoders.images import to_size, to_uint8
+from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.training.data import RealImages
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
+
+    LabelledImages = tuple[Array, Array]  # uint8 [N, C, S, S], int64 [N]
+
+RECIPE = Recipe(
+    name="model-card/1",
+    student="convnet3",
+    width=64,
+    batch_size=128,
+    steps=400,
+    lr=0.05,
+    schedule="one-cycle",
+    augment="shift",
+    summary="600 images per class, shifts by up to 2 pixels",
+)
+FEATURES_BATCH, DISTANCES_BATCH = 100, 500  # images
+
+
+def sample_images(
+    turbo: TurboSampler, dataset: Dataset, per_class: int, seed: int = 0
+) -> DistilledSet:
+    """Sample images of each class by its bare name."""
+    images = []
+    for label, name in enumerate(dataset.class_names):
+        generators = [seeded_generator(seed, label, index) for index in range(per_class)]
+        pixels = turbo.sample([name] * per_class, generators).float()
+        images.append(to_uint8(to_size(pixels, dataset.image_size, dataset.channels)))
+    labels = np.repeat(np.arange(dataset.num_classes), per_class)
+    return distilled_set(torch.cat(images).numpy(), labels, dataset, per_class)
+
+
+def draw_images(real: RealImages, per_class: int, seed: int = 0) -> DistilledSet:
+    """Draw real training images of each class."""
+    order = np.random.default_rng(seed).permutation(len(real.labels))
+    images, labels = real.images.numpy()[order], real.labels.numpy()[order]
+    return distilled_set(images, labels, real.dataset, per_class)
+
+
+def distilled_set(images: Array, labels: Array, dataset: Dataset, per_class: int) -> DistilledSet:
+    """Return the first ``per_class`` images of each class as a distilled set."""
+    return balanced(images, labels, np.ones(len(labels), bool), dataset, per_class)
+
+
+def student_accuracy(
+    images: DistilledSet,
+    test: LabelledImages,
+    dataset: Dataset,
+    seeds: int,
+    device: str = "cpu",
+) -> Score:
+    """Score students that learn from ``images`` by `RECIPE`.
+
+    Args:
+        images: to learn from.
+        test: images that the students are tested on.
+        dataset: that both belong to.
+        seeds: number of students.
+        device: torch device.
+    """
+    student = Student(RECIPE.student, students.convnet3)
+    results = score(images, test, dataset, RECIPE, student, range(seeds), device, lambda *_: None)
+    return Score.of(list(results))
+
+
+def recall_percent(scores: Score) -> list[float]:
+    """Return the recall of each class over all seeds."""
+    confusion = np.array(scores.confusion)
+    recall: list[float] = (100 * confusion.diagonal() / confusion.sum(1)).tolist()
+    return recall
+
+
+def train_reference_student(real: DistilledSet, dataset: Dataset, device: str = "cpu") -> Any:
+    """Train a student on real images, in whose features `variety` is measured."""
+    torch.manual_seed(0)
+    network = students.build(
+        RECIPE.student, dataset.num_classes, dataset.image_size, dataset.channels, RECIPE.width
+    )
+    images = training.normalise(real.images, dataset)
+    training.train(network, images, torch.from_numpy(real.labels), RECIPE, 0, device)
+    return network.cpu()
+
+
+@torch.inference_mode()
+def variety(network: Any, images: DistilledSet, dataset: Dataset) -> float:
+    """Return the mean distance between two images of a class, mean over the classes.
+
+    It is taken in the features that the last layer of ``network`` sees.
+    """
+    distances = []
+    for label in range(dataset.num_classes):
+        of_class = training.normalise(images.images[images.labels == label], dataset)
+        features = [network.features(batch) for batch in of_class.split(FEATURES_BATCH)]
+        distances.append(torch.pdist(torch.cat(features).flatten(1)).mean().item())
+    return statistics.mean(distances)
+
+
+def nearest_distance(images: Array, real: Array, percent: float = 1.0) -> float:
+    """Return a percentile, over ``images``, of the distance to the nearest of ``real``.
+
+    The distance is the root mean square over pixels, 0 to 255.
+    """
+    targets = torch.from_numpy(real).flatten(1).float()
+    queries = torch.from_numpy(images).flatten(1).float()
+    nearest = [
+        torch.cdist(batch, targets).min(1).values for batch in queries.split(DISTANCES_BATCH)
+    ]
+    return float(np.percentile(torch.cat(nearest).numpy() / targets.shape[1] ** 0.5, percent))
+
+
+@torch.inference_mode()
+def milliseconds_per_image(turbo: TurboSampler, batch: int, repeats: int = 9) -> float:
+    """Return the median time of UNet and decoder."""
+    pipe, unet = turbo.pipe, turbo.pipe.unet
+    side = unet.config.sample_size
+    noise = torch.randn(batch, unet.config.in_channels, side, side)
+    noise = noise.to(unet.device, unet.dtype)
+    # Each kind of embedding is followed by that of a negative prompt, which is None.
+    embeddings = [
+        kind.expand(batch, *kind.shape[1:])
+        for kind in pipe.encode_prompt("anything", do_classifier_free_guidance=False)[::2]
+    ]
+    conditions = turbo.backbone.conditions(embeddings, side * pipe.vae_scale_factor)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        latents = unet(noise, 999, embeddings[0], added_cond_kwargs=conditions).sample
+        pipe.vae.decode(latents).sample.cpu()
+        times.append((time.perf_counter() - start) / batch * 1000)
+    return statistics.median(times)

@@ -1,0 +1,65 @@
+"""The prompts that a model is taught."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark_adapters.types import Dataset
+from gdd_plugin import prompts
+
+Tokens = tuple[Tensor, Tensor]  # ids [k, length] of k prompts for SDXL's two text encoders
+BARE_NAME_SHARE = 1 / 3
+
+
+def training_prompts(dataset: Dataset) -> list[list[str]]:
+    """Return all prompts of each class: the bare class name, then the method's templates."""
+    by_style = [
+        prompts.class_prompts(dataset.class_names, dataset.name, style)
+        for style in prompts.styles()
+    ]
+    return [
+        list(dict.fromkeys([name, *(prompt for style in by_style for prompt in style[label])]))
+        for label, name in enumerate(dataset.class_names)
+    ]
+
+
+class PromptSampler:
+    """Prompts of each class as token ids of a pipeline's two text encoders.
+
+    Attributes:
+        by_class: the prompts; the first of each class is the bare class name.
+    """
+
+    def __init__(self, pipe: Any, by_class: Sequence[Sequence[str]], device: torch.device) -> None:
+        self.by_class, self.device = by_class, device
+        self.tokenizers = (pipe.tokenizer, pipe.tokenizer_2)
+
+    def draw(self, classes: Sequence[int]) -> Tokens:
+        """Draw a prompt for each of ``classes``.
+
+        The bare class name comes a third of the time, and among the others.
+        """
+        drawn = []
+        for label in classes:
+            is_bare = float(torch.rand(())) < BARE_NAME_SHARE
+            count = len(self.by_class[label])
+            drawn.append(self.by_class[label][0 if is_bare else int(torch.randint(count, ()))])
+        return self.tokens(drawn)
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Return the ids of ``texts``, filled up or cut to the encoders' length."""
+        first, second = (
+            tokenizer(
+                list(texts),
+                padding="max_length",
+                max_length=tokenizer.model_max_length,
+                truncation=True,
+                return_tensors="pt",
+            ).input_ids.to(self.device)
+            for tokenizer in self.tokenizers
+        )
+        return first, second

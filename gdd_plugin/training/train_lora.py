@@ -1,0 +1,153 @@
+"""Adapt a one-step model to a dataset: LoRA on the UNet's attention, under the same losses."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+from diffusers.utils import convert_state_dict_to_diffusers
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+
+from benchmark_adapters.types import Dataset, UserError
+from gdd_plugin.models import loading
+from gdd_plugin.models.loading import LocatedModel
+from gdd_plugin.training.data import RealImages
+from gdd_plugin.training.files import reporting_library_errors
+from gdd_plugin.training.metadata import training_metadata, write_training_metadata
+from gdd_plugin.training.networks import Denoiser, Generator
+from gdd_plugin.training.prompts import PromptSampler, training_prompts
+from gdd_plugin.training.run import TrainingRun
+from gdd_plugin.training.settings import LoraSettings
+from gdd_plugin.training.stages.features import train_features
+from gdd_plugin.training.stages.student import Supervision, train_student
+
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+MAX_SCALING_DIFFERENCE = 1e-3  # relative, of the latents of teacher and model
+
+
+def train_lora(
+    output: Path,
+    dataset: Dataset,
+    data: Path | None,
+    settings: LoraSettings,
+    save_every: int = 250,
+    gradient_checkpointing: bool = False,
+) -> None:
+    """Write an adapter as ``load_lora_weights`` reads it. The same call continues a training.
+
+    Args:
+        output: folder for the adapter, and for what `train_turbo_mini` writes.
+        dataset: whose training split is learned.
+        data: folder that holds it; None: where it is found.
+        settings: everything else that decides the adapter.
+        save_every: steps between two checkpoints.
+        gradient_checkpointing: save memory, spend time.
+
+    Raises:
+        UserError: as in `train_turbo_mini`; or the distillation loss lacks a teacher, or the
+            teacher has another architecture than the model.
+    """
+    models = _locate_models(settings)
+    images = RealImages(dataset, data, settings.held_out, settings.student.real)
+    hashes = [model.weights_sha256 for model in models]
+    run = TrainingRun(
+        output,
+        {**asdict(settings), "data_sha256": images.sha256, "weights_sha256": hashes},
+        save_every,
+    )
+    images.device = run.device
+    pipe = _load(models[0], run.device)
+    teacher = _load_teacher(models[1], pipe, run.device) if models[1:] else None
+    run.seed("features")
+    features = train_features(images, settings.features, run)
+    _add_adapter(pipe, settings.rank, run)
+    if gradient_checkpointing:
+        pipe.unet.enable_gradient_checkpointing()
+        pipe.vae.enable_gradient_checkpointing()
+    generator = Generator(
+        Denoiser(pipe),
+        pipe.vae,
+        dataset.channels,
+        dataset.image_size,
+        models[0].training.border,
+    )
+    prompts = PromptSampler(pipe, training_prompts(dataset), run.device)
+    supervision = Supervision(features, images, prompts, teacher)
+    train_student(generator, supervision, settings.student, run)
+    if run.is_main_process:
+        _save_adapter(pipe, output)
+        metadata = training_metadata(run, images, adapts=settings.model, adapts_sha256=hashes[0])
+        write_training_metadata(run, metadata)
+        run.clear()
+
+
+def _locate_models(settings: LoraSettings) -> list[LocatedModel]:
+    """Return the model, and the teacher where the distillation loss has a weight."""
+    names = [settings.model]
+    if settings.student.distillation:
+        if not settings.teacher:
+            raise UserError(
+                "the distillation loss needs a teacher; give --teacher, or --distillation 0"
+            )
+        names.append(settings.teacher)
+    return [loading.locate(name) for name in names]
+
+
+def _load(model: LocatedModel, device: torch.device) -> Any:
+    """Load a pipeline in float32, and check that `Denoiser` computes what it does.
+
+    `accelerate launch --mixed_precision` decides in which precision is computed.
+    """
+    pipe = loading.load(model, str(device), torch.float32)
+    is_sdxl = isinstance(pipe, StableDiffusionXLPipeline)
+    if not is_sdxl or pipe.scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
+        raise UserError(
+            f"{model.name} is no SDXL pipeline with epsilon or v prediction, "
+            "and only these can be adapted"
+        )
+    return pipe
+
+
+def _load_teacher(model: LocatedModel, pipe: Any, device: torch.device) -> Denoiser:
+    """Load a frozen teacher for ``pipe``.
+
+    It may have been trained at another size, as SDXL was in comparison with SDXL-Turbo.
+    """
+    teacher, name = _load(model, device), model.name
+    for part in ("in_channels", "cross_attention_dim", "projection_class_embeddings_input_dim"):
+        theirs, ours = teacher.unet.config[part], pipe.unet.config[part]
+        if theirs != ours:
+            raise UserError(
+                f"teacher {name} has another architecture than the model: "
+                f"{part} {theirs}, not {ours}"
+            )
+    if teacher.tokenizer.get_vocab() != pipe.tokenizer.get_vocab():
+        raise UserError(f"teacher {name} has another tokenizer than the model")
+    theirs, ours = teacher.vae.config.scaling_factor, pipe.vae.config.scaling_factor
+    if abs(theirs / ours - 1) > MAX_SCALING_DIFFERENCE:
+        raise UserError(
+            f"teacher {name} has other latents than the model: "
+            f"scaling factor {theirs:.4g}, not {ours:.4g}"
+        )
+    return Denoiser(teacher).eval().requires_grad_(False)
+
+
+def _add_adapter(pipe: Any, rank: int, run: TrainingRun) -> None:
+    """Freeze the whole pipeline, and add matrices to train to its UNet."""
+    for network in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
+        network.requires_grad_(False)
+    run.seed("lora")
+    config = LoraConfig(
+        r=rank, lora_alpha=rank, target_modules=list(ATTENTION), init_lora_weights="gaussian"
+    )
+    pipe.unet.add_adapter(config)
+
+
+def _save_adapter(pipe: Any, output: Path) -> None:
+    layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipe.unet))
+    with reporting_library_errors(output):
+        StableDiffusionXLPipeline.save_lora_weights(output, unet_lora_layers=layers)

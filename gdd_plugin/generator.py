@@ -21,7 +21,7 @@ from gdd_plugin.models.one_step import TurboSampler, seeded_generator
 from gdd_plugin.settings import Settings
 
 if TYPE_CHECKING:
-    from benchmark_adapters.types import Round
+    from benchmark_adapters.types import Batch
 
 COMPILE_SECONDS = 90.0
 MAX_COMPILE_SHARE = 0.05  # of the remaining time
@@ -141,7 +141,7 @@ class ImageGenerator:
             latents.append(self.turbo.latents(chosen[part], generators[part]))
         return torch.cat(latents)
 
-    def generate(self, keys: Sequence[ImageKey]) -> Round:
+    def generate(self, keys: Sequence[ImageKey]) -> Batch:
         """Make the images of ``keys`` and their copies.
 
         Where memory is short they are made in halves, and batches are smaller from then on.
@@ -186,7 +186,7 @@ class ImageGenerator:
         self.sizer.shrink(count)
 
     @torch.inference_mode()
-    def _generate(self, keys: Sequence[ImageKey]) -> Round:
+    def _generate(self, keys: Sequence[ImageKey]) -> Batch:
         generators = [seeded_generator(self.task.seed, label, index) for label, index in keys]
         # The next image of a class takes its next prompt.
         chosen = [self.prompts[label][index % len(self.prompts[label])] for label, index in keys]
@@ -219,7 +219,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 def _add_copies(
     images: Tensor, labels: Tensor, settings: Settings, generators: Sequence[torch.Generator]
-) -> Round:
+) -> Batch:
     """Return each image followed by its copies, on the CPU, with labels and marks."""
     count, per_image = len(images), 1 + settings.copies
     copies = pda.augment(images, settings.copies, settings.pda, generators)

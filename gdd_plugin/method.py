@@ -17,10 +17,10 @@ from gdd_plugin.metadata import record_entries
 from gdd_plugin.settings import parse_settings
 
 if TYPE_CHECKING:
-    from benchmark_adapters.types import Round
+    from benchmark_adapters.types import Batch
 
 
-def distill(task: Task, budget: Budget) -> Iterator[Round]:
+def distill(task: Task, budget: Budget) -> Iterator[Batch]:
     """Yield batches of sampled images and their copies, without end if ``task.ipc`` is None."""
     settings = parse_settings(task.options, task.dataset.name)
     per_class = None if task.ipc is None else math.ceil(task.ipc / (1 + settings.copies))
@@ -40,7 +40,7 @@ def distill(task: Task, budget: Budget) -> Iterator[Round]:
 
 def _grow_batches(
     generator: ImageGenerator, keys: Iterator[ImageKey], budget: Budget
-) -> Iterator[Round]:
+) -> Iterator[Batch]:
     """Yield batches one by one while the best size is sought. They are kept like all others."""
     while generator.sizer.growing and (
         batch := next(batching.batches(keys, generator.sizer, budget), None)
@@ -50,7 +50,7 @@ def _grow_batches(
 
 def _generate_all(
     task: Task, generator: ImageGenerator, keys: Iterator[ImageKey], budget: Budget
-) -> Iterator[Round]:
+) -> Iterator[Batch]:
     """Yield the remaining batches, several at the same time; report their size when it changes."""
     workers, reported = generator.num_workers, generator.sizer.size
     task.report(batch=reported, lanes=workers, **record_entries(generator.compilation))

@@ -11,7 +11,7 @@ from gdd_plugin.settings import OPTIONS
 
 if TYPE_CHECKING:
     from benchmark_adapters.budget import Budget
-    from benchmark_adapters.types import Round, Task
+    from benchmark_adapters.types import Batch, Task
 
 
 @hookimpl
@@ -29,7 +29,7 @@ def ddbench_methods() -> list[Method]:
     ]
 
 
-def distill(task: Task, budget: Budget) -> Iterator[Round]:
+def distill(task: Task, budget: Budget) -> Iterator[Batch]:
     """Generate a distilled set in batches."""
     from gdd_plugin import method  # imports torch
 

@@ -201,11 +201,11 @@ def random_turbo(tmp_path_factory):
     """A random model in the layout of SDXL-Turbo's folder, as ``save_pretrained`` writes it."""
     import torch
 
-    from gdd_plugin import architecture
+    from gdd_plugin.models import turbo_mini
 
     torch.manual_seed(0)
     target = tmp_path_factory.mktemp("models") / "random-turbo"
-    architecture.pipeline(["a photo of a cat", "dog"]).save_pretrained(target)
+    turbo_mini.pipeline(["a photo of a cat", "dog"]).save_pretrained(target)
     return target
 
 
@@ -254,19 +254,17 @@ def few(tmp_path_factory):
 def made(few, shared):
     """A model that the whole training made in small."""
     import torch
-    from small_training import SMALL
+    from small_training import train_small
 
-    from benchmark_adapters.datasets import FASHION_MNIST
-    from gdd_plugin.training import journal
-    from gdd_plugin.training.train import train
+    from gdd_plugin.training import loop
 
     folder = shared / "made"
     with FileLock(shared / "made.lock"), pytest.MonkeyPatch.context() as patch:
         if not folder.exists():
             threads = torch.get_num_threads()
             torch.set_num_threads(1)
-            patch.setattr(journal, "LOG_EVERY", 1)
-            train(folder, FASHION_MNIST, few, SMALL, save_every=2)
+            patch.setattr(loop, "LOG_EVERY", 1)
+            train_small(folder, few, save_every=2)
             torch.set_num_threads(threads)
     return folder
 

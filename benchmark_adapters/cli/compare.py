@@ -32,7 +32,7 @@ def compare_command(
     """
     from benchmark_adapters.runs.read import find_run, read_record
     from leaderboard.analysis import comparison
-    from leaderboard.render import pages, report
+    from leaderboard.render import comparison_tables, pages, report
 
     folders = [find_run(run, roots) for run in runs]
     records = [read_record(folder) for folder in folders]
@@ -46,6 +46,6 @@ def compare_command(
         raise UserError(str(error)) from None
     except OSError as error:
         raise UserError(f"{page_folder} can't be written: {error.strerror or error}") from None
-    click.echo(comparison.to_json(result) if as_json else comparison.describe(result))
+    click.echo(comparison.to_json(result) if as_json else comparison_tables.describe(result))
     if page:
         click.echo(page, err=True)

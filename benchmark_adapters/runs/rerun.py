@@ -220,6 +220,7 @@ def _decided(record: Record, plan: SamplingPlan) -> dict[str, Any]:
     given = {text.partition("=")[0] for text in plan.explicit_options}
     decided: dict[str, Any] = {}
     for option in plan.method.options:
+        value: Any
         if option.name == "batch":
             value = record.batch
         elif option.default == "auto":

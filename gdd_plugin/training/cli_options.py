@@ -157,5 +157,4 @@ def find_dataset(name: str) -> Dataset:
     Raises:
         UserError: there is none.
     """
-    dataset: Dataset = build().get("datasets", name)
-    return dataset
+    return build().datasets.require(name)

@@ -128,7 +128,8 @@ def _source(record: Record) -> str:
 def _runtime(scoring: ScoringRuntime | None) -> str:
     if scoring is None:
         return ""
-    parts = [scoring.device, f"{scoring.threads} threads", scoring.backend, scoring.fallback]
+    backends = ", ".join(f"{name}: {backend}" for name, backend in scoring.backends.items())
+    parts = [scoring.device, f"{scoring.threads} threads", backends, scoring.fallback]
     return ", ".join(part for part in parts if part)
 
 
@@ -169,7 +170,9 @@ def _scoring(record: Record) -> list[str]:
 
 def _evaluation(record: Record) -> list[str]:
     students = ",".join([record.student, *record.other_students])
-    return ["--repeats", str(record.repeats), "--students", students]
+    words = ["--repeats", str(record.repeats), "--students", students]
+    requested = record.scoring.requested if record.scoring else None
+    return words if requested in (None, "auto") else [*words, "--backend", requested]
 
 
 def class_names(record: Record, folder: Path) -> list[str]:

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 import pluggy
 import pytest
 
-from benchmark_adapters import hookimpl, hookspecs
-from benchmark_adapters import plugins
+from benchmark_adapters import hookimpl, hookspecs, plugins
 from benchmark_adapters.types import Method, UserError
 
 
@@ -63,7 +62,9 @@ def test_a_hook_that_exits_is_reported_and_skipped(distribution):
         "quitter",
         "import sys\nfrom benchmark_adapters import hookimpl\n@hookimpl\ndef ddbench_methods():\n    sys.exit(3)\n",
     )
-    assert [line for line in plugins.build().skipped if "quitter" in line and "SystemExit: 3" in line]
+    assert [
+        line for line in plugins.build().skipped if "quitter" in line and "SystemExit: 3" in line
+    ]
 
 
 def test_a_plugin_without_a_marked_hook_is_named(distribution):
@@ -88,7 +89,9 @@ def test_failing_hook_is_reported_and_skipped(distribution):
     )
     installed = plugins.build()
     assert "generative-turbo" in installed.methods
-    assert [line for line in installed.skipped if "bad-hook" in line and "ZeroDivisionError" in line]
+    assert [
+        line for line in installed.skipped if "bad-hook" in line and "ZeroDivisionError" in line
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from benchmark_adapters.runs.collect import write_round
 from diffusers import StableDiffusionXLPipeline
 
 from benchmark_adapters import plugins as host
@@ -17,7 +18,6 @@ from benchmark_adapters.budget import Budget
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.execution.supervisor import Enough, supervise
 from benchmark_adapters.runs import pipeline as harness
-from benchmark_adapters.runs.collect import write_round
 from benchmark_adapters.runs.request import Request, plan
 from benchmark_adapters.types import Task
 from gdd_plugin import batching, method, models

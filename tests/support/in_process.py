@@ -6,7 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from benchmark_adapters.execution import child, decoder, messages, sandbox, scorer, supervisor, worker
+from benchmark_adapters.execution import (
+    child,
+    decoder,
+    messages,
+    sandbox,
+    scorer,
+    supervisor,
+    worker,
+)
 
 WORK = {sandbox.DECODER: decoder.decode, sandbox.SCORER: scorer.score}
 

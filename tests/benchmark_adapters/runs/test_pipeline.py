@@ -15,8 +15,7 @@ import pytest
 from project import wait_for
 from safetensors.numpy import load_file
 
-from benchmark_adapters import datasets
-from benchmark_adapters import distilled
+from benchmark_adapters import datasets, distilled
 from benchmark_adapters.execution.process_tree import RUN_TAG_ENV
 from benchmark_adapters.execution.supervisor import Log
 from benchmark_adapters.runs import pipeline, redaction
@@ -112,7 +111,9 @@ def test_the_record_holds_every_promised_field(example_plugins, tmp_path):
 
 
 def test_equal_seeds_give_equal_images_and_accuracies(example_plugins, tmp_path):
-    first, second, other = (run(example_plugins, tmp_path, "good", seed=seed)[1] for seed in (3, 3, 4))
+    first, second, other = (
+        run(example_plugins, tmp_path, "good", seed=seed)[1] for seed in (3, 3, 4)
+    )
     assert first.images_sha256 == second.images_sha256 != other.images_sha256
     assert first.accuracies == second.accuracies
 
@@ -178,7 +179,9 @@ def test_signals_do_not_save_a_method_from_the_limit(example_plugins, tmp_path, 
         ("too-few", "invalid", r"ended after 1 of 2 images per class"),
     ],
 )
-def test_broken_methods_leave_a_record_and_no_score(example_plugins, tmp_path, method, status, message):
+def test_broken_methods_leave_a_record_and_no_score(
+    example_plugins, tmp_path, method, status, message
+):
     folder, record = run(example_plugins, tmp_path, method)
     assert record.status == status
     assert re.search(message, record.message)
@@ -316,9 +319,18 @@ def test_copies_are_counted_apart(example_plugins, tmp_path):
 
 def test_options_arrive_with_their_types(example_plugins, tmp_path):
     _, record = run(
-        example_plugins, tmp_path, "options", options=["number=7", "share=.25", "flag=yes"], repeats=0
+        example_plugins,
+        tmp_path,
+        "options",
+        options=["number=7", "share=.25", "flag=yes"],
+        repeats=0,
     )
-    assert record.metadata["seen"] == {"text": "'a'", "number": "7", "share": "0.25", "flag": "True"}
+    assert record.metadata["seen"] == {
+        "text": "'a'",
+        "number": "7",
+        "share": "0.25",
+        "flag": "True",
+    }
 
 
 def test_random_real_takes_real_training_images(example_plugins, tmp_path):
@@ -347,8 +359,12 @@ def test_more_real_images_than_there_are_is_one_clear_line(example_plugins, tmp_
     assert "ask for fewer with --ipc" in record.message
 
 
-def test_runs_of_different_ipc_are_ranked_apart_where_the_track_has_several(example_plugins, tmp_path):
-    one, two = (run(example_plugins, tmp_path, "good", track="few-sizes", ipc=ipc)[1] for ipc in (1, 2))
+def test_runs_of_different_ipc_are_ranked_apart_where_the_track_has_several(
+    example_plugins, tmp_path
+):
+    one, two = (
+        run(example_plugins, tmp_path, "good", track="few-sizes", ipc=ipc)[1] for ipc in (1, 2)
+    )
     assert (one.category, two.category, one.comparable, two.comparable) == (
         "IPC 1",
         "IPC 2",
@@ -417,7 +433,14 @@ def test_runs_folder_that_cannot_be_made(example_plugins, tmp_path):
 
 def test_missing_data_is_said_before_anything_begins(example_plugins, tmp_path):
     with pytest.raises(UserError, match=r"dataset cifar100 is not in .*--download"):
-        run(example_plugins, tmp_path, "good", track="eccv2024-fixed", dataset="cifar100", data=tmp_path)
+        run(
+            example_plugins,
+            tmp_path,
+            "good",
+            track="eccv2024-fixed",
+            dataset="cifar100",
+            data=tmp_path,
+        )
     here = tmp_path / "few"  # the track's first dataset
     shutil.copytree(datasets.FASHION_MNIST.bundled, here)
     with pytest.raises(UserError, match="dataset absent is not in"):
@@ -453,7 +476,10 @@ def test_a_failing_score_keeps_the_images(example_plugins, tmp_path, monkeypatch
     monkeypatch.setattr("benchmark_adapters.scoring.training.train", fail)
     folder, record = run(example_plugins, tmp_path, "good")
     assert (record.status, record.accuracies, record.comparable) == ("error", [], False)
-    assert record.message == "scoring failed, the images are kept: its process broke down with MemoryError"
+    assert (
+        record.message
+        == "scoring failed, the images are kept: its process broke down with MemoryError"
+    )
     assert len(load_file(folder / "images.safetensors")["labels"]) == 20
 
 
@@ -490,7 +516,9 @@ def test_a_killed_score_goes_on_at_the_next_seed(example_plugins, tmp_path, monk
         2,
     )
     assert not list((tmp_path / "runs" / ".unfinished").iterdir())
-    _, third = run(example_plugins, tmp_path, "good", **asked)  # nothing is taken over from a finished one
+    _, third = run(
+        example_plugins, tmp_path, "good", **asked
+    )  # nothing is taken over from a finished one
     assert trained[5:] == [4, 5, 4, 5]
     assert third.accuracies == second.accuracies
 

@@ -30,9 +30,7 @@ def checks(example_plugins, clock):
     def run(method, limit=600, cut=40):
         clock.jump_after(cut)
         (plan,) = plan_runs(
-            Request(
-                method, track="few", ipc=IPC, repeats=0, device="cpu", time_limit=limit
-            ),
+            Request(method, track="few", ipc=IPC, repeats=0, device="cpu", time_limit=limit),
             example_plugins,
         )
         return {check.name: check for check in plugin_check.check(plan.sampling)}

@@ -8,8 +8,7 @@ import pytest
 from project import installed
 
 from benchmark_adapters import plugins
-from benchmark_adapters.runs import pipeline
-from benchmark_adapters.runs import rerun
+from benchmark_adapters.runs import pipeline, rerun
 from benchmark_adapters.runs.request import Request, plan_runs
 from leaderboard.analysis import stats
 from leaderboard.records import store
@@ -82,7 +81,12 @@ def test_a_run_made_again_agrees(ddbench, example_folder, good, tmp_path):
         == f"status: the same (ok)\nimages: the same (sha256 {record.images_sha256[:12]})\naccuracies: the same, seeds: 2\n"
     )
     assert not any(f"warning: {name}" in done.stderr for name in ("torch", "cpu", "threads"))
-    assert (new.seeds, new.other_students, new.explicit_options, new.comparable) == ([3, 4], record.other_students, [], True)
+    assert (new.seeds, new.other_students, new.explicit_options, new.comparable) == (
+        [3, 4],
+        record.other_students,
+        [],
+        True,
+    )
     assert (new.origin.reruns, new.scoring) == (
         record.run_id,
         record.scoring,
@@ -90,10 +94,10 @@ def test_a_run_made_again_agrees(ddbench, example_folder, good, tmp_path):
 
 
 def test_real_images_agree(example_plugins, tmp_path):
-    record, new = again(example_plugins, tmp_path, run(example_plugins, tmp_path, "random-real", repeats=2))
-    assert rerun.compare(record, new) == rerun.Agreement(
-        status=True, images=True, accuracies=True
+    record, new = again(
+        example_plugins, tmp_path, run(example_plugins, tmp_path, "random-real", repeats=2)
     )
+    assert rerun.compare(record, new) == rerun.Agreement(status=True, images=True, accuracies=True)
     assert (new.uses_real_data, new.n) == (True, 2)
 
 
@@ -205,7 +209,8 @@ def test_a_scored_file_needs_no_method(example_plugins, edited):
         origin={"kind": "file", "file": "team", "format": "eccv2024"},
     )
     assert (
-        "not made again" in rerun.prepare(folder, store.read(folder), Request(""), example_plugins).note
+        "not made again"
+        in rerun.prepare(folder, store.read(folder), Request(""), example_plugins).note
     )
 
 
@@ -289,9 +294,7 @@ def test_a_path_is_given_again(ddbench, example_folder, example_plugins, tmp_pat
 def test_the_devices_of_records(good):
     record = store.read(good)
     names = {"cpu": "cpu", "cuda:1": "cuda", "mps": "mps", "abacus": "auto", None: "auto"}
-    assert [rerun.device_of(replace(record, device=name)) for name in names] == list(
-        names.values()
-    )
+    assert [rerun.device_of(replace(record, device=name)) for name in names] == list(names.values())
     scored = replace(
         record,
         device="cuda",

@@ -11,14 +11,14 @@ import pytest
 import small_training
 import torch
 from diffusers import StableDiffusionXLPipeline
+from gdd_plugin.training.adapt import Settings as AdaptSettings
+from gdd_plugin.training.adapt import adapt
 from small_training import SHORT, small_adapt
 
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.types import UserError
 from gdd_plugin import architecture
 from gdd_plugin.sampler import TurboSampler
-from gdd_plugin.training.adapt import Settings as AdaptSettings
-from gdd_plugin.training.adapt import adapt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

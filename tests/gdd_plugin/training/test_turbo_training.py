@@ -12,6 +12,10 @@ from dataclasses import replace
 import pytest
 import small_training
 import torch
+from gdd_plugin.training.denoiser import Denoiser, Prompts
+from gdd_plugin.training.features import Features
+from gdd_plugin.training.journal import Schedule
+from gdd_plugin.training.train import train
 from PIL import Image
 from project import wait_for
 from safetensors.torch import load_file
@@ -22,10 +26,6 @@ from benchmark_adapters.types import UserError
 from gdd_plugin import architecture
 from gdd_plugin.sampler import TurboSampler, generator
 from gdd_plugin.training import data, journal, manifest, student
-from gdd_plugin.training.denoiser import Denoiser, Prompts
-from gdd_plugin.training.features import Features
-from gdd_plugin.training.journal import Schedule
-from gdd_plugin.training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread", "_no_plots")
 

@@ -19,10 +19,11 @@ bench: setup  ## speed and memory beside what they are compared with (a quarter 
 bench-full-size: setup  ## the same for SDXL's shapes with random weights (16 GB of memory, a quarter of an hour)
 	$(BIN)/python -m pytest -m full_size tests/benchmarks
 
-lint: setup  ## style and types
+lint: setup  ## style, types and which part may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 setup: .venv/installed  ## .venv with everything in it
 

@@ -68,7 +68,7 @@ def restored(
 
 
 def _floats(distilled: DistilledSet, normalisation: Normalisation) -> torch.Tensor:
-    from benchmark_adapters.scoring.training import images_of
+    from benchmark_adapters.scoring.images import images_of
 
     return images_of(distilled, normalisation)[:]
 
@@ -115,7 +115,7 @@ def write_truth(tests: Mapping[str, tuple[Dataset, tuple[Array, Array]]], folder
     """The evaluator's real test images, ``NAME_test.pt``."""
     import torch
 
-    from benchmark_adapters.scoring.training import normalise
+    from benchmark_adapters.scoring.images import normalise
 
     for dataset, (images, labels) in tests.values():
         truth = {"images_val": normalise(images, dataset), "labels_val": torch.tensor(labels)}

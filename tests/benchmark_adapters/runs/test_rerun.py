@@ -12,6 +12,7 @@ from benchmark_adapters.runs import pipeline, rerun
 from benchmark_adapters.runs.request import Request, plan_runs
 from leaderboard.analysis import stats
 from leaderboard.records import store
+from leaderboard.records.record import Origin, ScoringRuntime
 
 pytestmark = pytest.mark.usefixtures("untrained_probe")
 
@@ -218,14 +219,14 @@ def test_a_scored_file_needs_no_method(example_plugins, edited):
     ("changes", "message"),
     [
         (
-            {"facts": {"shards": [{"run_id": "one"}, {"run_id": "two"}]}},
+            {"origin": {"kind": "shards", "shards": [{"run_id": "one"}, {"run_id": "two"}]}},
             "make each again by `ddbench rerun` and join those by `ddbench merge`: one two",
         ),
         ({"method": "absent"}, "unknown method 'absent'"),
         ({"track": "absent"}, "unknown track 'absent'"),
         ({"recipe": "few/2"}, "unknown recipe 'few/2'"),
         ({"recipe_sha256": "abc"}, "the record's abc"),
-        ({"given": ["size=3"]}, "good has no option 'size'"),
+        ({"explicit_options": ["size=3"]}, "good has no option 'size'"),
         ({"seeds": []}, "2 accuracies"),
     ],
 )
@@ -262,10 +263,10 @@ def test_parts_are_made_again_as_parts(example_plugins, tmp_path, clock, asked):
     folder = run(example_plugins, tmp_path, "divided", **asked)
     clock.go()
     record, new = again(example_plugins, tmp_path, folder)
-    assert (new.shard, new.processes, new.seconds["limit"]) == (
+    assert (new.shard, new.processes, new.seconds.limit) == (
         record.shard,
         record.processes,
-        record.seconds["limit"],
+        record.seconds.limit,
     )
     assert new.images_sha256 == record.images_sha256
     assert record.ipc > 0
@@ -281,11 +282,13 @@ def test_a_path_is_given_again(ddbench, example_folder, example_plugins, tmp_pat
     """Of which a record keeps the last name alone."""
     (tmp_path / "a").mkdir()
     folder = run(example_plugins, tmp_path, "forks", options=[f"pids={tmp_path}/a/pids"], ipc=1)
-    assert store.read(folder).given == ["pids=pids"]
+    assert store.read(folder).explicit_options == ["pids=pids"]
     _, new = again(example_plugins, tmp_path, folder, f"pids={tmp_path}/a/others")
-    assert (new.given, (tmp_path / "a" / "others").is_file()) == (["pids=others"], True)
+    assert (new.explicit_options, (tmp_path / "a" / "others").is_file()) == (["pids=others"], True)
     record = json.loads((folder / "record.json").read_text())
-    (folder / "record.json").write_text(json.dumps(record | {"given": [f"pids={tmp_path}/b/pids"]}))
+    (folder / "record.json").write_text(
+        json.dumps(record | {"explicit_options": [f"pids={tmp_path}/b/pids"]})
+    )
     failed = ddbench("rerun", folder, path=[example_folder])
     assert (failed.returncode, failed.stdout.splitlines()[0]) == (1, "status: ok then, error now")
     assert "give it again by --option KEY=PATH" in failed.stderr
@@ -298,7 +301,8 @@ def test_the_devices_of_records(good):
     scored = replace(
         record,
         device="cuda",
-        facts={"scored_run": "x", "scored_on": {"device": "cpu", "threads": 2}},
+        origin=Origin("run", run_id="x"),
+        scoring=ScoringRuntime("cpu", threads=2),
     )
     assert rerun.device_of(scored) == "cpu"  # its images may come from elsewhere
 
@@ -308,7 +312,7 @@ def test_generative_turbo_makes_its_batches_again(ddbench, methods_here, tmp_pat
     made = json.loads(ddbench("run", *common, "--option", "batch=7", "--json").stdout)
     path = next(store.runs_in([tmp_path / "runs"])) / "record.json"
     path.write_text(
-        json.dumps(made | {"given": [], "options": made["options"] | {"batch": None}})
+        json.dumps(made | {"explicit_options": [], "options": made["options"] | {"batch": None}})
     )  # as if it had chosen that by trying
     done = ddbench("rerun", made["run_id"], "--json")
     document = json.loads(done.stdout)
@@ -318,7 +322,12 @@ def test_generative_turbo_makes_its_batches_again(ddbench, methods_here, tmp_pat
         None,
     )
     new = document["record"]
-    assert (new["batch"], new["given"], new["options"]["batch"], new["facts"]["decoder"]) == (
+    assert (
+        new["batch"],
+        new["explicit_options"],
+        new["options"]["batch"],
+        new["metadata"]["decoder"],
+    ) == (
         7,
         [],
         None,

@@ -1,45 +1,21 @@
-"""Strangers' sets and the images of runs, through the command: checked, exported, scored.
+"""Files that others sent, and the images of runs, scored through the command.
 
-The process with limits in which that is done is tested in test_sandbox.py.
+The process with limits in which files are read is tested in execution/test_sandbox.py.
 """
 
 import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from attack import Attack
+from small_runs import only
 
-from benchmark_adapters import datasets
 from benchmark_adapters.datasets import FASHION_MNIST
-from benchmark_adapters.scoring import training
 from leaderboard.records import store
 
-EVALUATOR = """
-import argparse, os, torch
-parser = argparse.ArgumentParser()
-for name in ("--submit_dir", "--truth_dir", "--output_dir"):
-    parser.add_argument(name)
-where = parser.parse_args()
-share = 0.0
-for name in ("few", "fewtoo"):
-    images = torch.load(os.path.join(where.submit_dir, name + ".pt"))
-    truth = torch.load(where.truth_dir + name + "_test.pt")
-    assert images.shape == (20, 1, 28, 28) and truth["images_val"].shape == (300, 1, 28, 28) and len(truth["labels_val"]) == 300
-    share += images[0].mean().item() / 2
-with open(os.path.join(where.output_dir, "scores.txt"), "w") as file:
-    file.write(f"correct: {share}\\n")
-"""
-
-
 pytestmark = pytest.mark.usefixtures("untrained_probe")
-
-
-def only(runs, track):
-    (folder,) = [folder for folder in store.runs_in([runs]) if folder.parts[-4] == track]
-    return folder
 
 
 def records(runs):
@@ -72,7 +48,7 @@ def test_an_exported_set_scores_what_its_run_scored(
         False,
         True,
     )
-    assert (document["ipc"], document["seconds"]["limit"], document["facts"]["file"]) == (
+    assert (document["ipc"], document["seconds"]["limit"], document["origin"]["file"]) == (
         2,
         30,
         "team",
@@ -187,13 +163,13 @@ def test_a_run_is_scored_again_with_other_students(ddbench, example_folder, real
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["accuracies"][:2] == original.accuracies
-    assert (len(document["accuracies"]), len(document["cross"]["mlp"])) == (3, 3)
+    assert (len(document["accuracies"]), len(document["other_students"]["mlp"])) == (3, 3)
     assert (document["method"], document["uses_real_data"], document["limit_enforced"]) == (
         "random-real",
         True,
         True,
     )
-    assert document["facts"]["scored_run"] == original.run_id
+    assert document["origin"]["run_id"] == original.run_id
     other = ddbench(
         "score",
         only(real_runs, "few"),
@@ -206,11 +182,9 @@ def test_a_run_is_scored_again_with_other_students(ddbench, example_folder, real
         "--json",
         path=[example_folder],
     )
-    assert json.loads(other.stdout)["not_comparable_because"] == [
-        "0 repeats instead of 2",
-        "recipe dcbench/1 instead of few/1",
-        "student mlp",
-    ]
+    reasons = json.loads(other.stdout)["not_comparable_because"]
+    assert [reason["code"] for reason in reasons] == ["repeats", "recipe", "student"]
+    assert reasons[0]["text"] == "0 repeats instead of 2"
 
 
 def test_scoring_again_makes_no_run_better_than_it_was(ddbench, example_folder, clock):
@@ -232,7 +206,7 @@ def test_scoring_again_makes_no_run_better_than_it_was(ddbench, example_folder, 
     long = json.loads(ddbench("score", long["run_id"], *again, path=[example_folder]).stdout)
     assert (long["comparable"], long["not_comparable_because"], long["seconds"]["limit"]) == (
         False,
-        ["limit 60 s instead of 30 s"],
+        [{"code": "time-limit", "text": "limit 60 s instead of 30 s"}],
         60,
     )
     late = json.loads(ddbench("score", late["run_id"], *again, path=[example_folder]).stdout)
@@ -363,205 +337,3 @@ def test_records_of_scores_name_no_folders(ddbench, example_folder, submission, 
     )
     ddbench(*command, path=[example_folder])
     assert "secret" not in (only(tmp_path / "runs", "half") / "record.json").read_text()
-
-
-def test_the_challenges_own_evaluator_stands_beside_ours(
-    ddbench, example_folder, real_runs, tmp_path
-):
-    pair = [folder for folder in store.runs_in([real_runs]) if folder.parts[-4] == "pair"]
-    assert (
-        ddbench(
-            "export", *pair, "--format", "eccv2024", "--output", "team", path=[example_folder]
-        ).returncode
-        == 0
-    )
-    (tmp_path / "checkout").mkdir()
-    (tmp_path / "checkout" / "evaluate.py").write_text(EVALUATOR)
-    command = (
-        "score",
-        "team",
-        "--format",
-        "eccv2024",
-        "--track",
-        "pair",
-        "--name",
-        "T",
-        "--device",
-        "cpu",
-        "--native",
-        "checkout",
-        "--json",
-    )
-    done = ddbench(*command, path=[example_folder])
-    assert done.returncode == 0, done.stderr
-    expected = sum(
-        torch.load(tmp_path / "team" / f"{name}.pt")[0].mean().item() / 2
-        for name in ("few", "fewtoo")
-    )
-    for document in json.loads(done.stdout):
-        assert document["facts"]["official"]["correct"] == pytest.approx(expected)
-        assert document["facts"]["official"]["datasets"] == ["few", "few-too"]
-        assert len(document["accuracies"]) == 1
-    (tmp_path / "checkout" / "evaluate.py").write_text("raise SystemExit('no GPU')")
-    failed = json.loads(
-        ddbench(*command, "--dataset", "few", "--repeats", "0", path=[example_folder]).stdout
-    )["facts"]["official"]
-    assert failed["error"] == "evaluate.py failed with exit code 1: no GPU"
-    missing = ddbench(*command[:-2], "nowhere", path=[example_folder])
-    assert (missing.returncode, missing.stderr) == (
-        2,
-        "error: --native nowhere: no evaluate.py there\n",
-    )
-
-
-def test_check_tells_good_from_bad(ddbench, example_folder, submission):
-    good = ddbench(
-        "check", "team", "--format", "eccv2024", "--dataset", "few", "--json", path=[example_folder]
-    )
-    document = json.loads(good.stdout)
-    assert (
-        good.returncode,
-        document["ok"],
-        document["images"],
-        document["ipc"],
-        document["pixels"],
-    ) == (0, True, 20, 2, "uint8")
-    torch.save(torch.load(submission / "few.pt") * float("nan"), submission / "few.pt")
-    bad = ddbench(
-        "check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", path=[example_folder]
-    )
-    assert bad.returncode == 1
-    assert (
-        bad.stderr
-        == "error: 20 images have values that are NaN or infinite, the first is image 0\n"
-    )
-    (submission / "few.pt").write_text("junk")
-    unreadable = ddbench(
-        "check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", path=[example_folder]
-    )
-    assert unreadable.returncode == 1
-    assert unreadable.stderr.startswith("error: not readable: ")
-    assert unreadable.stderr.count("\n") == 1
-    document = json.loads(
-        ddbench(
-            "check",
-            "team/few.pt",
-            "--format",
-            "eccv2024",
-            "--dataset",
-            "few",
-            "--json",
-            path=[example_folder],
-        ).stdout
-    )
-    assert (document["ok"], document["images"], document["findings"][0]["level"]) == (
-        False,
-        0,
-        "error",
-    )
-
-
-def test_check_finds_a_shuffled_class_order_in_real_images(ddbench, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmark_adapters.distilled.class_order.MOST_STEPS", 50)
-    images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
-    order = [5, 8, 1, 9, 7, 3, 4, 0, 6, 2]
-    rows = np.concatenate([np.flatnonzero(labels == label)[:10] for label in order])
-    torch.save(training.normalise(images[rows], FASHION_MNIST), tmp_path / "set.pt")
-    done = ddbench("check", "set.pt", "--format", "eccv2024", "--dataset", "fashion-mnist")
-    assert done.returncode == 1
-    assert "in another order it finds" in done.stderr
-    assert "are likely Sandal, Bag, Trouser, Ankle boot, Sneaker" in done.stderr
-
-
-def test_check_needs_no_real_data(ddbench, tmp_path):
-    torch.save(
-        torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(0)), tmp_path / "set.pt"
-    )
-    done = ddbench(
-        "check",
-        "set.pt",
-        "--format",
-        "eccv2024",
-        "--dataset",
-        "cifar10",
-        HOME=str(tmp_path),
-        XDG_DATA_HOME=str(tmp_path),
-        DDBENCH_DATA="",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "note: class order not checked: dataset cifar10 is not in" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ["check", "absent.pt", "--format", "eccv2024", "--dataset", "cifar10"],
-            "absent.pt is missing",
-        ),
-        (["check", "team", "--format", "gif", "--dataset", "cifar10"], "unknown format 'gif'"),
-        (["score", "team", "--format", "eccv2024", "--name", "T"], "name the track"),
-        (["score", "team", "--format", "eccv2024", "--track", "few"], "say it with --name TEAM"),
-        (
-            ["score", "absent", "--format", "eccv2024", "--track", "few", "--name", "T"],
-            "absent is missing",
-        ),
-        (["score", "nothing"], "no run 'nothing'"),
-        (
-            [
-                "score",
-                "team",
-                "--format",
-                "eccv2024",
-                "--track",
-                "few",
-                "--name",
-                "T",
-                "--max-memory",
-                "-1",
-            ],
-            "--max-memory -1: expected GiB",
-        ),
-        (
-            [
-                "score",
-                "team",
-                "--format",
-                "eccv2024",
-                "--track",
-                "few",
-                "--name",
-                "T",
-                "--recipe",
-                "few/9",
-            ],
-            "unknown recipe",
-        ),
-        (["export", "nothing", "--format", "mtt", "--output", "out"], "no run 'nothing'"),
-    ],
-)
-def test_wrong_usage_is_one_line(ddbench, example_folder, submission, arguments, message):
-    done = ddbench(*arguments, path=[example_folder])
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-def test_export_overwrites_nothing_and_leaves_nothing_half_done(
-    ddbench, example_folder, real_runs, submission, tmp_path
-):
-    run = only(real_runs, "few")
-    again = ddbench("export", run, "--format", "mtt", "--output", "team", path=[example_folder])
-    assert (again.returncode, "team exists and is not empty" in again.stderr) == (2, True)
-    truth = ddbench(
-        "export", run, "--format", "mtt", "--output", "out", "--truth", path=[example_folder]
-    )
-    assert "format mtt has no files of real test images" in truth.stderr
-    twice = ddbench("export", run, run, "--format", "mtt", "--output", "out", path=[example_folder])
-    assert "another run of few is given already" in twice.stderr
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["team"]
-    whole = ddbench(
-        "export", run, "--format", "eccv2024", "--truth", "--output", "out", path=[example_folder]
-    )
-    assert whole.stdout.split() == ["out/few.pt", "out/few_test.pt"]

@@ -1,0 +1,91 @@
+"""The command ``check``."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark_adapters import datasets
+from benchmark_adapters.datasets import FASHION_MNIST
+from benchmark_adapters.scoring.images import normalise
+
+pytestmark = pytest.mark.usefixtures("untrained_probe")
+
+
+def test_check_tells_good_from_bad(ddbench, example_folder, submission):
+    good = ddbench(
+        "check", "team", "--format", "eccv2024", "--dataset", "few", "--json", path=[example_folder]
+    )
+    document = json.loads(good.stdout)
+    assert (
+        good.returncode,
+        document["ok"],
+        document["images"],
+        document["ipc"],
+        document["pixels"],
+    ) == (0, True, 20, 2, "uint8")
+    torch.save(torch.load(submission / "few.pt") * float("nan"), submission / "few.pt")
+    bad = ddbench(
+        "check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", path=[example_folder]
+    )
+    assert bad.returncode == 1
+    assert (
+        bad.stderr
+        == "error: 20 images have values that are NaN or infinite, the first is image 0\n"
+    )
+    (submission / "few.pt").write_text("junk")
+    unreadable = ddbench(
+        "check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", path=[example_folder]
+    )
+    assert unreadable.returncode == 1
+    assert unreadable.stderr.startswith("error: not readable: ")
+    assert unreadable.stderr.count("\n") == 1
+    document = json.loads(
+        ddbench(
+            "check",
+            "team/few.pt",
+            "--format",
+            "eccv2024",
+            "--dataset",
+            "few",
+            "--json",
+            path=[example_folder],
+        ).stdout
+    )
+    assert (document["ok"], document["images"], document["findings"][0]["level"]) == (
+        False,
+        0,
+        "error",
+    )
+
+
+def test_check_finds_a_shuffled_class_order_in_real_images(ddbench, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark_adapters.checks.class_order.MAX_STEPS", 50)
+    images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
+    order = [5, 8, 1, 9, 7, 3, 4, 0, 6, 2]
+    rows = np.concatenate([np.flatnonzero(labels == label)[:10] for label in order])
+    torch.save(normalise(images[rows], FASHION_MNIST), tmp_path / "set.pt")
+    done = ddbench("check", "set.pt", "--format", "eccv2024", "--dataset", "fashion-mnist")
+    assert done.returncode == 1
+    assert "in another order it finds" in done.stderr
+    assert "are likely Sandal, Bag, Trouser, Ankle boot, Sneaker" in done.stderr
+
+
+def test_check_needs_no_real_data(ddbench, tmp_path):
+    torch.save(
+        torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(0)), tmp_path / "set.pt"
+    )
+    done = ddbench(
+        "check",
+        "set.pt",
+        "--format",
+        "eccv2024",
+        "--dataset",
+        "cifar10",
+        HOME=str(tmp_path),
+        XDG_DATA_HOME=str(tmp_path),
+        DDBENCH_DATA="",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "note: class order not checked: dataset cifar10 is not in" in done.stdout

@@ -1,0 +1,59 @@
+"""Wrong usage of commands on sets that exist already."""
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["check", "absent.pt", "--format", "eccv2024", "--dataset", "cifar10"],
+            "absent.pt is missing",
+        ),
+        (["check", "team", "--format", "gif", "--dataset", "cifar10"], "unknown format 'gif'"),
+        (["score", "team", "--format", "eccv2024", "--name", "T"], "name the track"),
+        (["score", "team", "--format", "eccv2024", "--track", "few"], "name the team with --name"),
+        (
+            ["score", "absent", "--format", "eccv2024", "--track", "few", "--name", "T"],
+            "absent is missing",
+        ),
+        (["score", "nothing"], "no run 'nothing'"),
+        (
+            [
+                "score",
+                "team",
+                "--format",
+                "eccv2024",
+                "--track",
+                "few",
+                "--name",
+                "T",
+                "--max-memory",
+                "-1",
+            ],
+            "--max-memory -1: expected GiB",
+        ),
+        (
+            [
+                "score",
+                "team",
+                "--format",
+                "eccv2024",
+                "--track",
+                "few",
+                "--name",
+                "T",
+                "--recipe",
+                "few/9",
+            ],
+            "unknown recipe",
+        ),
+        (["export", "nothing", "--format", "mtt", "--output", "out"], "no run 'nothing'"),
+    ],
+)
+def test_wrong_usage_is_one_line(ddbench, example_folder, submission, arguments, message):
+    done = ddbench(*arguments, path=[example_folder])
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,268 @@
+"""The time limit, in real child processes, and every way in which a method can misbehave."""
+
+import os
+import re
+import signal
+import sys
+import uuid
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from project import wait_for
+from safetensors.numpy import load_file
+from small_runs import run
+
+from benchmark_adapters.execution.process_tree import RUN_TAG_ENV
+from benchmark_adapters.execution.supervisor import Log
+from leaderboard.records import store
+from leaderboard.records.record import Reason
+
+
+@pytest.fixture(autouse=True)
+def _this_test(monkeypatch):
+    """A mark that tells the processes of this test from those of others on the machine."""
+    monkeypatch.setenv("DDBENCH_TEST", uuid.uuid4().hex)
+
+
+def processes_of_runs():
+    """Living processes that a run of this test started."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            environment = process.environ()
+            if (
+                RUN_TAG_ENV in environment
+                and environment.get("DDBENCH_TEST") == os.environ["DDBENCH_TEST"]
+            ):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _no_stray_process(_this_test):
+    yield
+    assert processes_of_runs() == []
+
+
+def test_late_rounds_are_lost_and_those_in_time_are_kept(example_plugins, tmp_path, clock):
+    clock.jump_after(rounds=3)
+    folder, record = run(example_plugins, tmp_path, "good", ipc=50)
+    assert record.status == "timeout"
+    assert record.message == "3 of 50 images per class by the limit"
+    assert record.ipc == 3
+    assert len(load_file(folder / "images.safetensors")["labels"]) == 30
+    assert record.n == 2
+    assert record.comparable is False
+    assert record.seconds.load + record.seconds.generate <= 30
+
+
+def test_max_at_the_limit_is_ok_and_balanced(example_plugins, tmp_path, clock):
+    clock.jump_after(rounds=9)
+    folder, record = run(example_plugins, tmp_path, "unbalanced", ipc="max", repeats=0)
+    labels = load_file(folder / "images.safetensors")["labels"]
+    assert np.bincount(labels).tolist() == [4] * 10
+    assert (record.status, record.ipc, record.ipc_asked, record.accuracies) == ("ok", 4, None, [])
+    assert Reason("ipc", "IPC 4 instead of 2") in record.not_comparable_because
+
+
+def test_no_round_in_time_is_a_timeout_without_score(example_plugins, tmp_path):
+    folder, record = run(example_plugins, tmp_path, "hangs", time_limit=1)
+    assert (record.status, record.accuracies, record.ipc) == ("timeout", [], 0)
+    assert not (folder / "images.safetensors").exists()
+
+
+def test_signals_do_not_save_a_method_from_the_limit(example_plugins, tmp_path, clock):
+    """The fixture checks that its process is gone."""
+    clock.jump_after(rounds=1)
+    _, record = run(example_plugins, tmp_path, "ignores-sigterm")
+    assert (record.status, record.ipc) == ("timeout", 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "message"),
+    [
+        ("raises", "error", r"the method raised RuntimeError: the model exploded"),
+        ("exits", "error", r"the method raised SystemExit: enough"),
+        ("dies", "error", r"process was ended by SIGKILL"),
+        ("leaves", "error", r"process ended itself with exit code 7"),
+        ("wrong-shape", "invalid", r"shape \[10, 28, 28\], expected \[n, 1, 28, 28\]"),
+        ("wrong-size", "invalid", r"shape \[10, 1, 32, 32\], expected \[n, 1, 28, 28\]"),
+        ("wrong-dtype", "invalid", r"type float64, expected uint8"),
+        ("nan", "invalid", r"type float32, some of them NaN or infinite, expected uint8"),
+        ("label-range", "invalid", r"labels from 1 to 10, expected 0 to 9"),
+        ("label-dtype", "invalid", r"labels of type float64"),
+        ("label-count", "invalid", r"labels of type int64 and shape \[5\], expected int64 \[10\]"),
+        ("no-pair", "invalid", r"yielded ndarray, expected a tuple"),
+        ("nothing", "invalid", r"ended without 2 images per class"),
+        ("silenced-raises", "error", r"RuntimeError: nobody hears it"),
+        ("meddles", "invalid", r"wrote into the harness's own channel"),
+        ("deletes", "error", r"the batches on disk are not as they were written"),
+        ("no-generator", "invalid", r"distill returned NoneType, expected a generator"),
+        ("empty-rounds", "invalid", r"a batch of no images|a round of no images"),
+        ("many-lines", "error", r"^one two \[31m x{400,500}\.\.\.$"),
+        ("nan-fact", "error", r"Out of range float values"),
+        ("typed-fact", "error", r"task.ready\(batch='many'\): Expected `int"),
+        ("too-few", "invalid", r"ended after 1 of 2 images per class"),
+    ],
+)
+def test_broken_methods_leave_a_record_and_no_score(
+    example_plugins, tmp_path, method, status, message
+):
+    folder, record = run(example_plugins, tmp_path, method)
+    assert record.status == status
+    assert re.search(message, record.message)
+    assert "\n" not in record.message
+    assert (record.accuracies, record.comparable) == ([], False)
+    assert store.runs_in([tmp_path / "runs"]).__next__() == folder
+
+
+def test_images_of_a_method_that_fails_later_are_kept(example_plugins, tmp_path):
+    folder, record = run(example_plugins, tmp_path, "raises")
+    assert record.ipc == 1
+    assert len(load_file(folder / "images.safetensors")["labels"]) == 10
+    assert "exploded" in (folder / "log.txt").read_text()
+
+
+def test_a_talkative_method_is_cut_short_in_the_log_alone(example_plugins, tmp_path):
+    folder, record = run(example_plugins, tmp_path, "megabyte")
+    text = (folder / "log.txt").read_text()
+    assert record.status == "ok"
+    assert 50_000 < len(text) < 200_000
+    assert text.startswith("first words")
+    assert "last words" in text
+    assert "bytes left out" in text
+
+
+def test_log_keeps_both_ends():
+    log = Log()
+    for number in range(100_000):
+        log.write(b"%07d\n" % number)
+    lines = log.text().splitlines()
+    assert (lines[0], lines[-1]) == ("0000000", "0099999")
+    kept = len(log.head) + len(log.tail)
+    assert log.left_out + kept == 800_000
+
+
+def test_no_process_survives_even_in_a_session_of_its_own(example_plugins, tmp_path):
+    pids = tmp_path / "pids"
+    _, record = run(example_plugins, tmp_path, "forks", options=[f"pids={pids}"])
+    assert record.status == "ok"
+    assert living(pids) == []
+    assert record.options["pids"] == "pids"  # no folder of this machine
+
+
+def living(pids):
+    """Those of the three processes that a method wrote down that still run."""
+    numbers = [int(pid) for pid in pids.read_text().split()]
+    assert len(numbers) == 3
+    return [
+        pid
+        for pid in numbers
+        if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+UNLIKE_LINUX = """
+from benchmark_adapters import cli
+from benchmark_adapters.execution import process_tree
+process_tree.ADOPTS_ORPHANS = False
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("ending", [None, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_survives_where_orphans_are_not_adopted(started, tmp_path, ending):
+    """As on macOS: the method ends by itself, is ended by the harness, or loses it."""
+    pids = tmp_path / "pids"
+    options = [
+        "--method",
+        "forks",
+        "--track",
+        "few",
+        "--repeats",
+        "0",
+        "--option",
+        f"pids={pids}",
+        "--option",
+        f"asleep={ending is not None}",
+    ]
+    process = started(
+        "-c",
+        UNLIKE_LINUX,
+        "run",
+        *options,
+        "--device",
+        "cpu",
+        "--time-limit",
+        "3600",
+        program=sys.executable,
+    )
+    if ending:
+        wait_for((tmp_path / "asleep").exists)
+        process.send_signal(ending)
+    process.communicate(timeout=300)
+    wait_for(lambda: not living(pids))
+
+
+def test_a_method_has_no_stdin_and_no_way_to_wait_for_it(example_plugins, tmp_path):
+    assert run(example_plugins, tmp_path, "reads-stdin")[1].status == "ok"
+
+
+@pytest.mark.parametrize("method", ["silenced", "comes-back-twice"])
+def test_oddities_that_harm_nobody(example_plugins, tmp_path, method):
+    assert run(example_plugins, tmp_path, method, repeats=0)[1].status == "ok"
+
+
+def test_a_method_may_change_its_working_directory(example_plugins, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(example_plugins, tmp_path, "wanders", runs=Path("runs"))[1].status == "ok"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_leaves_its_images_and_no_process(started, tmp_path, number):
+    process = started(
+        "run",
+        "--method",
+        "slow",
+        "--track",
+        "few",
+        "--ipc",
+        "5",
+        "--device",
+        "cpu",
+        "--time-limit",
+        "3600",
+    )
+    wait_for((tmp_path / "asleep").exists)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 1
+    record = store.read(next(store.runs_in([tmp_path / "runs"])))
+    assert (record.status, record.message, record.ipc) == ("error", "interrupted", 4)
+    assert "status error: interrupted" in err
+
+
+def test_a_killed_harness_takes_its_method_along(started, tmp_path):
+    process = started(
+        "run",
+        "--method",
+        "slow",
+        "--track",
+        "few",
+        "--ipc",
+        "5",
+        "--device",
+        "cpu",
+        "--time-limit",
+        "3600",
+    )
+    wait_for((tmp_path / "asleep").exists)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not processes_of_runs())

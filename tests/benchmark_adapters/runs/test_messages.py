@@ -1,0 +1,127 @@
+"""No message is a protocol: whatever the texts of a record say, programs do the same."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from benchmark_adapters.runs import pipeline
+from benchmark_adapters.runs.request import Request, plan_runs
+from leaderboard.records import store
+from leaderboard.records.record import Finding, OfficialScore, Reason
+
+pytestmark = pytest.mark.usefixtures("untrained_probe")
+# What differs between two runs of the same settings.
+OF_THE_MOMENT = ("run_id", "created", "seconds", "images_per_second", "message", "checks")
+
+
+@pytest.fixture
+def runs(example_plugins, tmp_path, monkeypatch, clock):
+    """The folder of runs that ended in every way; the runs by how they ended."""
+    folder = tmp_path / "runs"
+
+    def make(method="good", **values):
+        settings = {"track": "few", "device": "cpu", "repeats": 1, "students": ("mlp",)}
+        request = Request(method, runs=folder, **settings | values)
+        (plan,) = plan_runs(request, example_plugins)
+        return pipeline.run(plan)
+
+    def interrupt(*arguments, **named):
+        raise KeyboardInterrupt
+
+    made = {
+        "ok": make(repeats=2, students=()),
+        "other limit": make(seed=1, time_limit=20),
+        "invalid": make("too-few"),
+        "broken": make("raises"),
+    }
+    clock.jump_after(rounds=3)
+    made["late"] = make("slow", ipc=5)
+    clock.go()
+    monkeypatch.setattr("benchmark_adapters.scoring.training.train", interrupt)
+    made["interrupted"] = make(seed=2)
+    monkeypatch.undo()
+    return folder, made
+
+
+def reworded(record):
+    """The record with other words in all its texts."""
+    reasons = [replace(reason, text="Lorem") for reason in record.not_comparable_because]
+    official = record.official and replace(record.official, error="Lorem")
+    scoring = record.scoring and replace(record.scoring, fallback="Lorem")
+    return replace(
+        record,
+        message="Lorem ipsum: dolor sit amet" if record.message else "",
+        not_comparable_because=reasons,
+        checks=[replace(finding, text="Lorem") for finding in record.checks],
+        official=official,
+        scoring=scoring,
+    )
+
+
+def reword_all(folder):
+    for run in store.runs_in([folder]):
+        (run / "record.json").write_text(reworded(store.read(run)).to_json())
+
+
+def without_texts(document):
+    """A record's document without texts and what differs from run to run."""
+    document = {key: value for key, value in document.items() if key not in OF_THE_MOMENT}
+    reasons = [reason["code"] for reason in document["not_comparable_because"]]
+    scoring = document["scoring"] and {**document["scoring"], "fallback": None}
+    return {**document, "not_comparable_because": reasons, "scoring": scoring}
+
+
+def behaviour(ddbench, example_folder, folder, made):
+    """What every command does with each of the runs, apart from texts."""
+
+    def call(*words):
+        return ddbench(*words, "--runs", folder, path=[example_folder])
+
+    table = json.loads(call("leaderboard", "--format", "json").stdout)
+    results = {"leaderboard": [(row["rank"], row["n"], without_texts(row)) for row in table]}
+    for name, run in made.items():
+        shown = call("show", run.name).stdout
+        results["show", name] = [line.split()[0] for line in shown.splitlines() if line.strip()]
+        scored = call("score", run.name, "--device", "cpu", "--repeats", "1", "--json")
+        document = without_texts(json.loads(scored.stdout)) if scored.stdout else None
+        results["score", name] = scored.returncode, document
+        again = call("rerun", run.name, "--json")
+        document = json.loads(again.stdout) if again.stdout else None
+        agreement = document and (document["agrees"], without_texts(document["record"]))
+        results["rerun", name] = again.returncode, agreement
+    return results
+
+
+def test_other_words_in_records_change_nothing(runs, ddbench, example_folder, tmp_path):
+    folder, made = runs
+    copy = tmp_path / "reworded"
+    shutil.copytree(folder, copy)
+    reword_all(copy)
+    before = behaviour(ddbench, example_folder, folder, made)
+    after = behaviour(ddbench, example_folder, copy, made)
+    assert before.keys() == after.keys()
+    for key, result in before.items():
+        assert after[key] == result, key
+    assert before["score", "interrupted"][0] == 0
+    assert before["score", "broken"][0] == before["score", "invalid"][0] == 2
+    assert before["score", "other limit"][1]["not_comparable_because"] == [
+        "time-limit",
+        "repeats",
+        "student",
+    ]
+
+
+def test_every_text_of_a_record_is_reworded(runs):
+    """A new text in the record must be a part of this test."""
+    _, made = runs
+    record = replace(
+        store.read(made["other limit"]),
+        message="some words",
+        checks=[Finding("note", "class-order", "some words")],
+        official=OfficialScore(["few"], error="some words"),
+        not_comparable_because=[Reason("ipc", "some words")],
+    )
+    record = replace(record, scoring=replace(record.scoring, fallback="some words"))
+    assert "some words" not in reworded(record).to_json()

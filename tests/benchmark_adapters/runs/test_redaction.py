@@ -1,0 +1,42 @@
+"""Records tell nothing of a machine's folders."""
+
+import pytest
+
+from benchmark_adapters.runs import redaction
+
+
+def test_options_that_only_look_like_paths_are_kept():
+    values = [
+        "a photo w/o a {name} /x/",
+        "stabilityai/sdxl-turbo",
+        "/home/alice/my models/turbo",
+        "./turbo",
+        "~/turbo",
+        3,
+        None,
+    ]
+    assert [redaction.option_value(value) for value in values] == [
+        values[0],
+        values[1],
+        "turbo",
+        "turbo",
+        "turbo",
+        3,
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model folder /home/x/models/mine is no folder", "model folder mine is no folder"),
+        ("see https://example.org/a/b", "see https://example.org/a/b"),
+        ("stabilityai/sdxl-turbo", "stabilityai/sdxl-turbo"),
+        ("~/models/mine", "mine"),
+        ("file:/home/al:ice/a and //srv/alice/x", "a and x"),
+        ("~alice/m, ../../home/alice/w", "m, w"),
+        ("either/or and 1/2", "either/or and 1/2"),
+    ],
+)
+def test_messages_in_records_name_no_folders(text, expected):
+    assert redaction.redact_paths(text) == expected

@@ -1,0 +1,66 @@
+"""Requests that make no sense are refused before anything begins."""
+
+import re
+import shutil
+
+import pytest
+from small_runs import run
+
+from benchmark_adapters import datasets
+from benchmark_adapters.runs.request import Request, plan_runs
+from benchmark_adapters.types import UserError
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"method": "godo"}, "did you mean good"),
+        ({"track": "quick"}, "did you mean quickstart"),
+        ({"dataset": "cifar11"}, "did you mean cifar"),
+        ({"dataset": "cifar10"}, "track few has no dataset cifar10"),
+        ({"students": ("convnet9",)}, "unknown student"),
+        ({"ipc": 0}, "--ipc 0: expected"),
+        ({"ipc": "-1"}, "--ipc -1: expected"),
+        ({"ipc": "many"}, "--ipc many: expected"),
+        ({"ipc": "1.5"}, "--ipc 1.5: expected"),
+        ({"ipc": 10**9}, "expected a number from 1 to"),
+        ({"time_limit": -1}, "--time-limit -1"),
+        ({"time_limit": 0}, "--time-limit 0"),
+        ({"time_limit": float("nan")}, "--time-limit nan"),
+        ({"time_limit": float("inf")}, "--time-limit inf"),
+        ({"time_limit": 86_401}, "--time-limit 86401"),
+        ({"seed": -1}, "--seed -1"),
+        ({"seed": 10**20}, "--seed 1000"),
+        ({"repeats": -1}, "--repeats -1"),
+        ({"options": ["nonsense"]}, "expected KEY=VALUE"),
+        ({"options": ["size=3"]}, "good has no option 'size'; it has: none"),
+        ({"method": "options", "options": ["number=x"]}, "number=x: expected int"),
+        ({"method": "options", "options": ["share=x"]}, "share=x: expected float"),
+        ({"method": "options", "options": ["share=nan"]}, "share=nan: expected a finite number"),
+        ({"method": "options", "options": ["flag=x"]}, "flag=x: expected true or false"),
+        ({"method": "options", "options": ["text=c"]}, "text=c: expected one of a, b"),
+    ],
+)
+def test_requests_that_make_no_sense_are_refused_before_anything_begins(
+    example_plugins, tmp_path, asked, message
+):
+    with pytest.raises(UserError, match=re.escape(message)):
+        run(example_plugins, tmp_path, **{"method": "good", **asked})
+    assert not (tmp_path / "runs").exists()
+
+
+def test_missing_data_is_said_before_anything_begins(example_plugins, tmp_path):
+    with pytest.raises(UserError, match=r"dataset cifar100 is not in .*--download"):
+        run(
+            example_plugins,
+            tmp_path,
+            "good",
+            track="eccv2024-fixed",
+            dataset="cifar100",
+            data=tmp_path,
+        )
+    here = tmp_path / "few"  # the track's first dataset
+    shutil.copytree(datasets.FASHION_MNIST.bundled, here)
+    with pytest.raises(UserError, match="dataset absent is not in"):
+        plan_runs(Request("good", track="half", data=tmp_path), example_plugins)
+    assert not (tmp_path / "runs").exists()

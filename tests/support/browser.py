@@ -7,15 +7,22 @@ from contextlib import contextmanager
 
 import pytest
 
-OPTIONS = """--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update
-    --disable-sync --disable-dev-shm-usage"""
+OPTIONS = """--headless=new --no-sandbox --disable-gpu --no-first-run --disable-sync
+    --disable-background-networking --disable-component-update --disable-dev-shm-usage"""
 
-
+# Returns the lowest contrast of a page's texts, by the formula of WCAG 2, and the element.
 CONTRAST = """
-const channel = (value) => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-const light = (colour) => colour.slice(0, 3).map(channel).reduce((sum, value, index) => sum + value * [0.2126, 0.7152, 0.0722][index], 0);
-const parse = (text) => { const all = text.match(/[\\d.]+/g).map(Number); return all.length < 4 ? [...all, 1] : all; };
-const over = (top, below) => top.slice(0, 3).map((value, index) => value * top[3] + below[index] * (1 - top[3]));
+const linear = (share) => share <= 0.03928 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+const luminance = (colour) => {
+  const [red, green, blue] = colour.map((value) => linear(value / 255));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+};
+const parse = (text) => {
+  const values = text.match(/[\\d.]+/g).map(Number);
+  return values.length < 4 ? [...values, 1] : values;
+};
+const over = ([red, green, blue, opacity], below) =>
+  [red, green, blue].map((value, index) => value * opacity + below[index] * (1 - opacity));
 const behind = (element) => {
   if (!element) return [255, 255, 255];
   const own = parse(getComputedStyle(element).backgroundColor);
@@ -23,8 +30,10 @@ const behind = (element) => {
 };
 let worst = [99, ""];
 for (const element of document.querySelectorAll("body *")) {
-  if (![...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()) || !element.getClientRects().length) continue;
-  const [a, b] = [light(parse(getComputedStyle(element).color)), light(behind(element))];
+  const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  if (!hasText || !element.getClientRects().length) continue;
+  const a = luminance(parse(getComputedStyle(element).color));
+  const b = luminance(behind(element));
   const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
   if (ratio < worst[0]) worst = [ratio, element.outerHTML.slice(0, 200)];
 }
@@ -39,7 +48,7 @@ class Browser:
         self.driver = driver
 
     def open(self, path, width=1300, scheme="light"):
-        """The page at ``path``, afresh; returns what it asked for beyond its folder, and what its console says."""
+        """Load the page at ``path``; return requests beyond its folder, and its console."""
         self.driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia",
             {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
@@ -51,15 +60,15 @@ class Browser:
         messages = [
             json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
         ]
-        asked = [
+        requested = [
             message["params"]["request"]["url"]
             for message in messages
             if message["method"] == "Network.requestWillBeSent"
         ]
-        assert path.as_uri() in asked
+        assert path.as_uri() in requested
         folder = path.parent.parent if path.parent.name == "runs" else path.parent
         return [
-            url for url in asked if not url.startswith((folder.as_uri() + "/", "data:"))
+            url for url in requested if not url.startswith((folder.as_uri() + "/", "data:"))
         ], self.driver.get_log("browser")
 
     def run(self, script):

@@ -107,6 +107,17 @@ TWO_DATASETS = [
     ),
 ]
 
+COMPARED = [
+    record(run_id="a", options={"pda": "none", "size": 1}, confusion=[[8, 2], [5, 5]]),
+    record(
+        run_id="b",
+        options={"pda": "default", "size": 1},
+        accuracies=[0.8, 0.81, 0.82],
+        confusion=[[9, 1], [2, 8]],
+        versions={"torch": "3"},
+    ),
+]  # two runs that differ in an option and a version
+
 
 def rendered(records, style="github"):
     """Return the tables of ``records`` without published results."""
@@ -118,9 +129,9 @@ def compared(*runs):
     return comparison.compare(runs, [["Bag", "Shirt"]] * len(runs))
 
 
-def save(runs, unsaved):
-    """Save a record as a new run and return its folder."""
-    with store.new_run(runs, unsaved.track, unsaved.dataset, unsaved.method) as folder:
+def save(runs, unsaved, name=None):
+    """Save a record as a new run and return its folder; ``name`` stands for the method's."""
+    with store.new_run(runs, unsaved.track, unsaved.dataset, name or unsaved.method) as folder:
         saved = dataclasses.replace(unsaved, run_id=store.run_id(folder))
         (folder / "record.json").write_text(saved.to_json())
     return store.final(folder)

@@ -31,11 +31,11 @@ def browser():
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The committed runs, with real pictures, and those of strangers."""
+    """Return a store with the committed runs, which have real pictures, and untrusted ones."""
     runs = tmp_path_factory.mktemp("page") / "runs"
     shutil.copytree(ROOT / "docs" / "runs", runs)
     mean = {"track": "eccv2024-fixed", "ipc": 10, "category": "IPC 10", "limit_enforced": False}
-    strangers = [
+    untrusted = [
         {
             "method": HOSTILE,
             "dataset": "cifar100",
@@ -57,18 +57,14 @@ def runs(tmp_path_factory):
         },
         {"method": "single", "dataset": "cifar100", "accuracies": [0.2], **mean},
     ]
-    for number, values in enumerate(strangers):
-        one = record(images_sha256=values.pop("images_sha256", str(number)), **values)
-        with store.new_run(runs, one.track, one.dataset, f"team-{number}") as folder:
-            (folder / "record.json").write_text(
-                dataclasses.replace(one, run_id=store.run_id(folder)).to_json()
-            )
+    for number, values in enumerate(untrusted):
+        save(runs, record(**{"images_sha256": str(number), **values}), f"team-{number}")
     return runs
 
 
 @pytest.fixture(scope="module")
 def pages(runs):
-    """The folder that the command writes."""
+    """Return the folder that the command writes."""
     output = runs.parent / "board"
     done = subprocess.run(
         [COMMAND, "leaderboard", "--runs", runs, "--format", "html", "--output", output],
@@ -86,7 +82,7 @@ def page_of(pages, word):
 
 
 def every(pages):
-    """The index, a real run's page, that of a hostile one, and that of one that failed."""
+    """Return the index, and the pages of a real run, a hostile one and one that failed."""
     return [
         pages / "index.html",
         page_of(pages, "turbo-mini"),
@@ -104,9 +100,11 @@ def test_pages_ask_for_nothing_beyond_their_folder_and_have_no_errors(browser, p
 def test_pictures_load_and_have_a_text_each(browser, pages):
     for path in every(pages):
         browser.open(path)
-        assert browser.run(
-            "return [...document.images].every((image) => image.naturalWidth > 0 && image.alt.length > 20)"
-        )
+        assert browser.run("""
+            return [...document.images].every(
+                (image) => image.naturalWidth > 0 && image.alt.length > 20
+            );
+        """)
     assert len(list((pages / "plots").iterdir())) == 8  # of two kinds, for four datasets
     assert len(list((pages / "confusion").iterdir())) == 1
 
@@ -114,13 +112,16 @@ def test_pictures_load_and_have_a_text_each(browser, pages):
 def test_tables_sort_with_blanks_last(browser, pages):
     browser.open(pages / "index.html")
     column = """
-        const table = [...document.querySelectorAll("table")].find((one) => one.caption.textContent.startsWith("cifar100"));
-        const head = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent === "accuracy %");
-        const cell = table.tHead.rows[0].cells[head];
-        const targets = [cell, cell.querySelector("button")];
-        const values = () => [...table.tBodies[0].rows].map((row) => row.cells[head].textContent);
+        const tables = [...document.querySelectorAll("table")];
+        const table = tables.find((table) => table.caption.textContent.startsWith("cifar100"));
+        const heads = [...table.tHead.rows[0].cells];
+        const index = heads.findIndex((head) => head.textContent === "accuracy %");
+        const values = () => [...table.tBodies[0].rows].map((row) => row.cells[index].textContent);
         const seen = [values()];
-        for (const target of targets) { target.click(); seen.push([...values(), table.tHead.rows[0].cells[head].getAttribute("aria-sort")]); }
+        for (const target of [heads[index], heads[index].querySelector("button")]) {
+          target.click();
+          seen.push([...values(), heads[index].getAttribute("aria-sort")]);
+        }
         return seen;
     """
     before, first, second = browser.run(column)
@@ -142,7 +143,7 @@ def test_no_page_scrolls_sideways(browser, pages, width):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out(browser, pages, scheme):
-    """By the contrast that WCAG 2 asks for at level AA, 4.5."""
+    """WCAG 2 asks for a contrast of 4.5 at level AA."""
     backgrounds = set()
     for path in every(pages):
         browser.open(path, scheme=scheme)
@@ -152,7 +153,7 @@ def test_text_stands_out(browser, pages, scheme):
     assert backgrounds == {"rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)"}
 
 
-def test_names_of_strangers_are_text(browser, pages):
+def test_untrusted_names_are_text(browser, pages):
     for path in (pages / "index.html", page_of(pages, "onerror"), page_of(pages, "not scored")):
         browser.open(path)
         assert " ".join(HOSTILE.split()) in " ".join(
@@ -244,12 +245,12 @@ ODD = [
 ]
 
 
-def test_odd_records_of_strangers_stop_nobodys_page(ddbench, tmp_path):
+def test_odd_records_stop_no_page(ddbench, tmp_path):
     runs = tmp_path / "runs"
     for number, change in enumerate(ODD):
         folder = save(runs, record(images_sha256=str(number)))
-        one = dataclasses.replace(store.read(folder), **change)
-        (folder / "record.json").write_text(one.to_json())
+        odd = dataclasses.replace(store.read(folder), **change)
+        (folder / "record.json").write_text(odd.to_json())
         (folder / "manifest.json").write_text(
             json.dumps({"class_names": ["<img src=x onerror=alert(1)>", "\ud800"]})
         )
@@ -271,24 +272,9 @@ def test_odd_records_of_strangers_stop_nobodys_page(ddbench, tmp_path):
 
 
 def test_a_page_imports_no_torch(runs, tmp_path):
-    command = [
-        sys.executable,
-        "-X",
-        "importtime",
-        COMMAND,
-        "leaderboard",
-        "--runs",
-        runs,
-        "--format",
-        "html",
-        "--output",
-        tmp_path / "board",
-    ]
-    imported = {
-        line.rsplit("|", 1)[-1].strip()
-        for line in subprocess.run(
-            command, capture_output=True, text=True, check=True
-        ).stderr.splitlines()
-    }
+    board = ["leaderboard", "--runs", runs, "--format", "html", "--output", tmp_path / "board"]
+    command = [sys.executable, "-X", "importtime", COMMAND, *board]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert "jinja2" in imported
     assert not imported & {"torch", "diffusers", "transformers"}

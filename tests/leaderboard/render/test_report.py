@@ -41,15 +41,18 @@ def test_report_tells_of_a_scored_file(tmp_path):
     [
         (
             Origin(),
-            "ddbench run --method one --track quickstart --dataset fashion-mnist --ipc max --seed 0 --time-limit 60 --repeats 0 --students convnet3",
+            "ddbench run --method one --track quickstart --dataset fashion-mnist --ipc max "
+            "--seed 0 --time-limit 60 --repeats 0 --students convnet3",
         ),
         (
             Origin("run", run_id="abc", file="x.pt"),
-            "ddbench score --recipe quickstart/1 --seed 4 --track quickstart --repeats 0 --students convnet3 -- abc",
+            "ddbench score --recipe quickstart/1 --seed 4 --track quickstart --repeats 0 "
+            "--students convnet3 -- abc",
         ),
         (
             Origin("file", file="x y.pt", format="mtt"),
-            "--track quickstart --dataset fashion-mnist --format mtt --name one --repeats 0 --students convnet3 -- 'x y.pt'",
+            "--track quickstart --dataset fashion-mnist --format mtt --name one --repeats 0 "
+            "--students convnet3 -- 'x y.pt'",
         ),
     ],
 )

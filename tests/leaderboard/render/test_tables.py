@@ -1,4 +1,7 @@
-"""Every format of the table, next to its golden file; `python tests/leaderboard/render/test_tables.py` writes those anew."""
+"""Every format of the table, compared with its golden file.
+
+`PYTHONPATH=tests/support python tests/leaderboard/render/test_tables.py` writes those anew.
+"""
 
 import json
 
@@ -103,14 +106,14 @@ def test_other_formats():
     assert "quickstart, fashion-mnist" in rendered(RUNS, "plain")
 
 
-def test_names_from_strangers_stay_names():
+def test_untrusted_names_stay_names():
     rows = [record(method="=cmd|x ![a](http://b) <script>", limit_enforced=False)]
     assert "=cmd\\|x !\\[a](http://b) &lt;script>" in rendered(rows)
     assert "'=cmd|x ![a]" in rendered(rows, "csv")
 
 
 @pytest.mark.parametrize("style", ["github", "plain", "csv", "latex"])
-def test_names_from_strangers_do_not_write_on_the_terminal(tmp_path, style):
+def test_untrusted_names_do_not_write_on_the_terminal(tmp_path, style):
     forged = record(method="a\x1b[31m\nrun: forged\u202e", message="b\x1b[0m\nstatus: forged")
     for text in (rendered([forged], style), report.describe(forged, tmp_path)):
         assert not set("\x1b\u202e") & set(text)

@@ -47,7 +47,10 @@ def test_a_hidden_duplicate_with_other_accuracies_is_named():
         created="2000-01-01T00:00:00Z",
     )
     (line,) = ranking.conflicts([theirs, copied])
-    assert line.startswith("a (honest, 72.00 %) is no row, since b (thief, 10.00 %) has the same")
+    assert line == (
+        "run a (honest, 72.00 %) is hidden: it has the same images, recipe and seeds as "
+        "run b (thief, 10.00 %), but other accuracies"
+    )
     assert ranking.conflicts([theirs, dataclasses.replace(theirs, run_id="c")]) == []
     failed = [
         record(

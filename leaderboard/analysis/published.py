@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -41,6 +40,8 @@ class PublishedResult:
 @cache
 def load(path: Path = FILE) -> tuple[PublishedResult, ...]:
     """Return all published results in ``path``, a TOML file of tables by source and dataset."""
+    import tomllib
+
     tables = tomllib.loads(path.read_text(encoding="utf-8"))["published"]
     return tuple(result for table in tables for result in _results(table))
 

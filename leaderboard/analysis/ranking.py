@@ -201,8 +201,8 @@ def conflicts(records: Iterable[Record]) -> list[str]:
     One of the two is wrong, or was computed with other rounding.
     """
     return [
-        f"{hidden.run_id} ({_score(hidden)}) is no row, since {shown.run_id} ({_score(shown)}) "
-        "has the same images, recipe and seeds; their accuracies differ"
+        f"run {hidden.run_id} ({_score(hidden)}) is hidden: it has the same images, recipe and "
+        f"seeds as run {shown.run_id} ({_score(shown)}), but other accuracies"
         for shown, *others in _duplicates(records)
         for hidden in others
         if hidden.accuracies != shown.accuracies

@@ -294,7 +294,7 @@ def _upgraded(values: Any) -> dict[str, Any]:
     return migrations.upgrade(values, SCHEMA)
 
 
-def is_plain(value: Any, depth: int = MAX_DEPTH) -> bool:
+def _is_plain(value: Any, depth: int = MAX_DEPTH) -> bool:
     """Return whether a reported value can be shown and written.
 
     It has no number beyond `MAX_REPORTED` and is not nested deeper than ``depth``.
@@ -302,7 +302,7 @@ def is_plain(value: Any, depth: int = MAX_DEPTH) -> bool:
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
-        return depth > 0 and all(is_plain(item, depth - 1) for item in value)
+        return depth > 0 and all(_is_plain(item, depth - 1) for item in value)
     return not isinstance(value, int | float) or abs(value) < MAX_REPORTED
 
 
@@ -310,7 +310,7 @@ def _check_reported(record: Record) -> None:
     reported = {name: getattr(record, name) for name in ("options", "metadata", "hardware")}
     reported["origin.shards"] = [shard.hardware for shard in record.origin.shards]
     for name, value in reported.items():
-        if not is_plain(value):
+        if not _is_plain(value):
             raise ValueError(f"{name} is nested too deeply or has too large a number")
 
 

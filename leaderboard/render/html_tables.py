@@ -103,7 +103,7 @@ def _build(
 ) -> HtmlTable:
     """Return the table with the cells that ``cell`` returns; ``css`` takes a row's index."""
     columns = [column for column in table.columns if column.on_page]
-    heads = [Cell(column.heading, _css(column, ("number",))) for column in columns]
+    heads = [_head(column) for column in columns]
     rows = [
         HtmlRow(css(index), [cell(column, row) for column in columns])
         for index, row in enumerate(table.rows)
@@ -111,13 +111,16 @@ def _build(
     return HtmlTable(table.title, heads, rows)
 
 
+def _head(column: Column[Any]) -> Cell:
+    return Cell(column.heading, _css(column, CSS["number"] if column.kind == "number" else ""))
+
+
 def _cell(column: Column[T], row: T, link: str = "", bar: Bar | None = None) -> Cell:
-    return Cell(column.cell(row), _css(column, tuple(CSS)), link, bar)
+    return Cell(column.cell(row), _css(column, CSS[column.kind]), link, bar)
 
 
-def _css(column: Column[Any], kinds: Iterable[str]) -> str:
-    kind = CSS[column.kind] if column.kind in kinds else ""
-    return " ".join(part for part in (kind, "" if column.on_phone else "secondary") if part)
+def _css(column: Column[Any], kind: str) -> str:
+    return " ".join(name for name in (kind, "" if column.on_phone else "secondary") if name)
 
 
 def _ends(row: Row | MeanRow) -> tuple[float, float, float]:

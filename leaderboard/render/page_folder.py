@@ -46,7 +46,7 @@ def replaced(output: Path, layout: Layout) -> Iterator[Path]:
     """
     if output.exists() and not _is_ours(output, layout):
         raise ValueError(
-            f"{output} holds something else than pages of `{layout.generator}`; "
+            f"{output} holds more than pages by `{layout.generator}`; "
             "nothing is overwritten, choose a new folder"
         )
     output.parent.mkdir(parents=True, exist_ok=True)

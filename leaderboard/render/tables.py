@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -109,6 +108,8 @@ def text(table: Table[Any]) -> str:
 def _csv(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
+    import csv
+
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([column.heading for column in columns.CSV])

@@ -35,9 +35,8 @@ def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
 def test_a_file_stays_when_the_block_raises(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(TypeError), replacing(path) as temporary:
+        temporary.write_text("half" + temporary.write_text("half"))
     assert path.read_text() == "old"
     with pytest.raises(FileNotFoundError), replacing(path):
         pass
@@ -58,9 +57,8 @@ def test_a_folder_appears_when_the_block_ends_well(tmp_path):
 
 
 def test_no_folder_appears_when_the_block_raises_and_none_is_overwritten(tmp_path):
-    with pytest.raises(RuntimeError), new_folder(tmp_path / "folder") as scratch:
-        (scratch / "file").write_text("text")
-        raise RuntimeError
+    with pytest.raises(FileExistsError), new_folder(tmp_path / "folder") as scratch:
+        scratch.mkdir()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("text")

@@ -2,15 +2,16 @@
 
 import dataclasses
 
-from leaderboard.analysis import sections as board
-from leaderboard.analysis import stats
+from leaderboard.analysis import comparison, sections, stats
 from leaderboard.records import store
-from leaderboard.records.record import Record, Seconds
-from leaderboard.render import tables as table
+from leaderboard.records.record import Reason, Record, Seconds
+from leaderboard.render import tables
+
+PAIR = {"pair": ("cifar100", "tiny-imagenet")}
 
 
 def record(**values):
-    """A finished run; accuracies decide mean, interval and seeds."""
+    """Return the record of a finished run; accuracies decide mean, interval and seeds."""
     accuracies = values.pop("accuracies", [0.70, 0.72, 0.74])
     mean, spread, interval = stats.summary(accuracies)
     basis = {
@@ -39,12 +40,98 @@ def record(**values):
     return Record(**{**basis, **values})
 
 
+def pair_record(dataset, run_id, method="one", **values):
+    """Return the record of a run on the track of two datasets."""
+    common = {"track": "pair", "ipc": 10, "category": "IPC 10"}
+    return record(run_id=run_id, dataset=dataset, method=method, **common, **values)
+
+
+TWO_DATASETS = [
+    pair_record(
+        "cifar100",
+        "a-1",
+        accuracies=[0.30, 0.31, 0.32],
+        model="sdxl-turbo",
+        images_per_second=120.04,
+        hardware={"gpu": "A GPU", "gpus": 8},
+    ),
+    pair_record(
+        "tiny-imagenet",
+        "a-2",
+        accuracies=[0.10, 0.12, 0.11],
+        model="sdxl-turbo",
+        images_per_second=99.9,
+        hardware={"cpu": "A CPU", "cores": 2},
+    ),
+    pair_record(
+        "cifar100",
+        "b-1",
+        method="two|<b>[x](y)",
+        accuracies=[0.40, 0.41, 0.42],
+        explicit_options=["preset=published"],
+    ),
+    pair_record(
+        "tiny-imagenet",
+        "b-2",
+        method="two|<b>[x](y)",
+        accuracies=[],
+        status="error",
+        comparable=False,
+        message="it & broke",
+        images_sha256=None,
+    ),
+    pair_record(
+        "cifar100",
+        "c-1",
+        method="=late",
+        accuracies=[0.2, 0.2, 0.2],
+        status="timeout",
+        comparable=False,
+    ),
+    pair_record(
+        "cifar100",
+        "d-1",
+        method="Team 100% & $x_1$",
+        limit_enforced=False,
+        seconds=Seconds(evaluate=9.0, limit=600.0),
+    ),
+    record(
+        run_id="e-1",
+        track="quickstart",
+        accuracies=[0.5],
+        comparable=False,
+        not_comparable_because=[
+            Reason("repeats", "1 repeats instead of 3"),
+            Reason("student", "student mlp"),
+        ],
+    ),
+]
+
+COMPARED = [
+    record(run_id="a", options={"pda": "none", "size": 1}, confusion=[[8, 2], [5, 5]]),
+    record(
+        run_id="b",
+        options={"pda": "default", "size": 1},
+        accuracies=[0.8, 0.81, 0.82],
+        confusion=[[9, 1], [2, 8]],
+        versions={"torch": "3"},
+    ),
+]  # two runs that differ in an option and a version
+
+
 def rendered(records, style="github"):
-    return table.render(board.sections(records, known=()), style)
+    """Return the tables of ``records`` without published results."""
+    return tables.render(sections.build(records, published=()), style)
 
 
-def save(runs, one):
-    with store.new_run(runs, one.track, one.dataset, one.method) as folder:
-        one = dataclasses.replace(one, run_id=store.run_id(folder))
-        (folder / "record.json").write_text(one.to_json())
+def compared(*runs):
+    """Return the comparison of ``runs``, all with the same two classes."""
+    return comparison.compare(runs, [["Bag", "Shirt"]] * len(runs))
+
+
+def save(runs, unsaved, name=None):
+    """Save a record as a new run and return its folder; ``name`` stands for the method's."""
+    with store.new_run(runs, unsaved.track, unsaved.dataset, name or unsaved.method) as folder:
+        saved = dataclasses.replace(unsaved, run_id=store.run_id(folder))
+        (folder / "record.json").write_text(saved.to_json())
     return store.final(folder)

@@ -1,5 +1,5 @@
 "use strict";
-// Clicking a column's head sorts its table; without this script the tables stand as they were written, best first.
+// Clicking the head of a column sorts its table. Without this script tables keep their order, best first.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
@@ -17,12 +17,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
         return numeric ? parseFloat(text) : text.toLowerCase();
       };
       const rows = [...body.rows].map((row) => ({ row, key: key(row) }));
-      const isEmpty = (one) => one.key === "" || Number.isNaN(one.key);
+      const isEmpty = ({ key }) => key === "" || Number.isNaN(key);
       rows.sort((a, b) => {
         if (isEmpty(a) || isEmpty(b)) return isEmpty(a) - isEmpty(b); // blanks last, either way
         return direction * (numeric ? a.key - b.key : a.key.localeCompare(b.key));
       });
-      body.append(...rows.map((one) => one.row));
+      body.append(...rows.map(({ row }) => row));
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
     });

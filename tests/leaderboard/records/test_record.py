@@ -93,7 +93,7 @@ def test_damaged_records_are_refused(change, message):
 
 @pytest.mark.parametrize("text", ["", "[]", "3", '{"schema": 3', '{"schema": 3, "schema": "x"}'])
 def test_what_is_no_record_is_refused(text):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         Record.from_json(text)
 
 

@@ -24,8 +24,14 @@ def test_a_run_appears_whole_or_not_at_all(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_and_a_living_ones_is_not(tmp_path):
-    code = "import sys, time; from pathlib import Path; from leaderboard.records import store\n"
-    code += "with store.new_run(Path(sys.argv[1]), 't', 'd', 'm') as folder: print(folder, flush=True); time.sleep(100)"
+    code = """
+import sys, time
+from pathlib import Path
+from leaderboard.records import store
+with store.new_run(Path(sys.argv[1]), "t", "d", "m") as folder:
+    print(folder, flush=True)
+    time.sleep(100)
+"""
     both = [
         subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True

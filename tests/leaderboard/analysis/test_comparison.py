@@ -1,0 +1,34 @@
+"""What differs between runs, and whether a test finds a difference of their scores."""
+
+import json
+
+import pytest
+from made_records import COMPARED, compared, record
+from project import ROOT
+
+from leaderboard.analysis import comparison
+from leaderboard.records import store
+
+
+def test_a_comparison_names_what_differs_and_tests_the_difference():
+    found = compared(*COMPARED)
+    assert found.settings == {
+        "options.pda": ["none", "default"],
+        "versions.torch": [None, "3"],
+        "images_sha256": ["a", "b"],
+    }
+    (difference,) = found.differences
+    assert difference.is_significant
+    assert difference.mean == pytest.approx(0.09)
+    assert found.classes == [("Bag", [0.8, 0.9]), ("Shirt", [0.5, 0.8])]
+    assert json.loads(comparison.to_json(found))["against_first"][0]["differs"] is True
+
+
+def test_classes_of_another_order_are_not_compared_by_position():
+    runs = [record(run_id=name, confusion=[[8, 2], [5, 5]]) for name in "ab"]
+    assert comparison.compare(runs, [["Bag", "Shirt"], ["Shirt", "Bag"]]).classes == []
+
+
+def test_one_run_is_no_comparison(ddbench):
+    done = ddbench("compare", next(store.runs_in([ROOT / "docs" / "runs"])))
+    assert (done.returncode, done.stderr) == (2, "error: a comparison needs two runs or more\n")

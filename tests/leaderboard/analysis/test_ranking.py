@@ -1,0 +1,187 @@
+"""Which runs count, which are ranked together, and means over datasets."""
+
+import dataclasses
+
+import pytest
+import scipy.stats
+from made_records import PAIR, TWO_DATASETS, pair_record, record
+
+from leaderboard.analysis import ranking
+from leaderboard.render import columns
+
+
+def test_best_first_with_rank_and_n():
+    rows = ranking.rows(
+        [
+            record(run_id="a", accuracies=[0.5, 0.51, 0.52]),
+            record(run_id="b", method="two", accuracies=[0.8, 0.81, 0.82]),
+        ]
+    )
+    assert [(row.record.run_id, row.rank, row.n) for row in rows] == [
+        ("b", "1", 3),
+        ("a", "2", 3),
+    ]
+
+
+def test_the_same_run_counts_once():
+    same = {"images_sha256": "x" * 64}
+    runs = [
+        record(run_id="a", **same),
+        record(run_id="b", **same, created="2026-02-01T00:00:00Z"),
+        record(run_id="c"),
+    ]
+    assert {row.record.run_id for row in ranking.rows(runs)} == {"a", "c"}
+    other_seeds = dataclasses.replace(runs[1], seeds=[3, 4, 5])
+    other_recipe = dataclasses.replace(runs[1], run_id="d", recipe_sha256="s" * 64)
+    assert len(ranking.rows([runs[0], other_seeds, other_recipe])) == 3
+
+
+def test_a_hidden_duplicate_with_other_accuracies_is_named():
+    """A record with the image hash of another team can't replace that team's row in silence."""
+    theirs = record(run_id="a", method="honest")
+    copied = record(
+        run_id="b",
+        method="thief",
+        accuracies=[0.1, 0.1, 0.1],
+        images_sha256="a",
+        created="2000-01-01T00:00:00Z",
+    )
+    (line,) = ranking.conflicts([theirs, copied])
+    assert line == (
+        "run a (honest, 72.00 %) is hidden: it has the same images, recipe and seeds as "
+        "run b (thief, 10.00 %), but other accuracies"
+    )
+    assert ranking.conflicts([theirs, dataclasses.replace(theirs, run_id="c")]) == []
+    failed = [
+        record(
+            run_id="a",
+            track=track,
+            status="error",
+            accuracies=[],
+            images_sha256=None,
+            comparable=False,
+        )
+        for track in ("one", "two")
+    ]
+    assert len(ranking.rows(failed)) == 2
+
+
+def test_what_scored_nothing_is_above_what_has_no_score():
+    rows = ranking.rows(
+        [
+            record(run_id="a", accuracies=[], status="error", comparable=False),
+            record(run_id="b", accuracies=[0.0, 0.0, 0.0]),
+        ]
+    )
+    assert [row.record.run_id for row in rows] == ["b", "a"]
+
+
+def test_of_equal_runs_the_comparable_one_counts_and_tracks_count_apart():
+    same = {"images_sha256": "x" * 64}
+    late = record(run_id="b", **same, created="2026-02-01T00:00:00Z")
+    rows = ranking.rows(
+        [
+            record(run_id="a", comparable=False, **same),
+            late,
+            record(run_id="c", track="other", **same),
+        ]
+    )
+    assert [(row.record.run_id, row.rank) for row in rows] == [("c", "1"), ("b", "1")]
+
+
+def test_failed_runs_are_rows_without_rank_and_are_never_merged():
+    failed = [
+        record(run_id=name, status="error", accuracies=[], images_sha256=None, comparable=False)
+        for name in "ab"
+    ]
+    rows = ranking.rows([*failed, record(run_id="c")])
+    assert [(row.record.run_id, row.rank) for row in rows] == [("c", "1"), ("a", ""), ("b", "")]
+
+
+@pytest.mark.parametrize("change", [{"comparable": False}, {"status": "timeout"}])
+def test_only_comparable_runs_are_ranked(change):
+    rows = ranking.rows(
+        [record(run_id="a", accuracies=[0.9, 0.91, 0.92], **change), record(run_id="b")]
+    )
+    assert [(row.record.run_id, row.rank) for row in rows] == [("a", ""), ("b", "1")]
+
+
+def test_categories_and_tracks_are_ranked_apart():
+    runs = [
+        record(run_id="a"),
+        record(run_id="b", category="IPC 1", ipc=1),
+        record(run_id="c", track="other"),
+    ]
+    assert [row.rank for row in ranking.rows(runs)] == ["1", "1", "1"]
+    assert [row.record.run_id for row in ranking.rows(runs, "other")] == ["c"]
+
+
+def test_files_whose_limit_is_declared_are_ranked_apart():
+    """However good they are, they do not change the ranks of runs with an enforced limit."""
+    good = {"accuracies": [0.9, 0.91, 0.92], "limit_enforced": False}
+    runs = [
+        record(run_id="file", **good),
+        record(run_id="run"),
+        record(run_id="worse-file", limit_enforced=False, images_sha256="c"),
+    ]
+    rows = ranking.rows(runs)
+    assert [(row.record.run_id, row.rank) for row in rows] == [
+        ("run", "1"),
+        ("file", "1"),
+        ("worse-file", "2"),
+    ]
+
+
+def means(runs, datasets=PAIR):
+    return ranking.means(ranking.rows(runs), datasets)
+
+
+def test_the_score_of_a_track_is_the_mean_over_its_datasets():
+    (row,) = means(TWO_DATASETS[:2])
+    assert row.accuracies == pytest.approx([0.20, 0.215, 0.215])
+    assert (row.n, row.rank, row.missing) == (3, "1", "")
+    low, high = scipy.stats.t.interval(
+        0.95, 2, loc=0.21, scale=scipy.stats.sem([0.20, 0.215, 0.215])
+    )
+    assert row.accuracy_ci95 == pytest.approx([low, high])
+
+
+@pytest.mark.parametrize(
+    ("second", "missing"),
+    [
+        (
+            {"status": "error", "accuracies": [], "comparable": False},
+            "no comparable run on tiny-imagenet",
+        ),
+        ({"comparable": False}, "no comparable run on tiny-imagenet"),
+        ({"limit_enforced": False}, "no comparable run on tiny-imagenet"),
+        ({"seed": 5}, "no comparable run on tiny-imagenet"),
+        ({"seeds": [5, 6, 7]}, "runs with different evaluation seeds"),
+    ],
+)
+def test_there_is_no_partial_mean(second, missing):
+    row = means(
+        [TWO_DATASETS[0], dataclasses.replace(TWO_DATASETS[1], **second)]
+        if "accuracies" not in second
+        else [TWO_DATASETS[0], pair_record("tiny-imagenet", "x", **second)]
+    )[0]
+    assert (row.accuracy_mean, row.accuracies, row.rank, row.n) == (None, [], "", 0)
+    assert row.missing == missing
+    cells = {column.heading: column.cell(row) for column in columns.mean_columns(row.datasets)}
+    assert (cells["mean %"], cells["cifar100 %"]) == ("", "31.00")
+
+
+def test_the_oldest_of_several_runs_counts_and_not_the_best():
+    later = pair_record(
+        "tiny-imagenet",
+        "z",
+        accuracies=[0.9, 0.9, 0.9],
+        model="sdxl-turbo",
+        created="2026-05-01T00:00:00Z",
+    )
+    (row,) = means([*TWO_DATASETS[:2], later])
+    assert row.runs["tiny-imagenet"].run_id == "a-2"
+
+
+def test_tracks_of_one_dataset_have_no_means():
+    assert means([record()], {"quickstart": ("fashion-mnist",)}) == []

@@ -1,0 +1,62 @@
+"""A run as text, and the command that made it."""
+
+import dataclasses
+import json
+
+import pytest
+from made_records import record, save
+
+from leaderboard.records import store
+from leaderboard.records.record import Finding, OfficialScore, Origin
+from leaderboard.render import report
+
+
+def test_report_tells_the_story(tmp_path):
+    folder = save(tmp_path, record())
+    scored = dataclasses.replace(store.read(folder), confusion=[[8, 2], [5, 5]], message="all well")
+    (folder / "manifest.json").write_text(json.dumps({"class_names": ["Bag", "Shirt"]}))
+    text = report.describe(scored, folder)
+    assert "72.00 %, 95 % interval 67.03 to 76.97, n = 3 (70.00 72.00 74.00)" in text
+    assert "Bag      80.0          Shirt (2)" in text
+
+
+def test_report_tells_of_a_scored_file(tmp_path):
+    scored = record(
+        official=OfficialScore(["cifar100", "tiny-imagenet"], 0.25),
+        checks=[Finding("note", text="class order: fine")],
+        limit_enforced=False,
+        other_students={"mlp": [0.5, 0.6], "vgg11": []},
+    )
+    text = " ".join(report.describe(scored, tmp_path).split())
+    assert "official evaluator 25.00 % on cifar100, tiny-imagenet" in text
+    assert "other students mlp 55.00 % (n = 2)" in text
+    assert "checks note: class order: fine" in text
+    assert "time limit declared" in text
+    failed = dataclasses.replace(scored, official=OfficialScore(["cifar100"], error="no GPU"))
+    assert "no score on cifar100: no GPU" in report.describe(failed, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        (
+            Origin(),
+            "ddbench run --method one --track quickstart --dataset fashion-mnist --ipc max "
+            "--seed 0 --time-limit 60 --repeats 0 --students convnet3",
+        ),
+        (
+            Origin("run", run_id="abc", file="x.pt"),
+            "ddbench score --recipe quickstart/1 --seed 4 --track quickstart --repeats 0 "
+            "--students convnet3 -- abc",
+        ),
+        (
+            Origin("file", file="x y.pt", format="mtt"),
+            "--track quickstart --dataset fashion-mnist --format mtt --name one --repeats 0 "
+            "--students convnet3 -- 'x y.pt'",
+        ),
+    ],
+)
+def test_a_page_tells_the_command(origin, words):
+    seeds = [4, 5, 6] if origin.kind == "run" else [0, 1, 2]
+    made = record(origin=origin, seeds=seeds, limit_enforced=origin.kind != "file")
+    assert report.command(made).endswith(words)

@@ -1,0 +1,140 @@
+"""Every format of the table, compared with its golden file.
+
+`PYTHONPATH=tests/support python tests/leaderboard/render/test_tables.py` writes those anew.
+"""
+
+import json
+
+import pytest
+from made_records import PAIR, TWO_DATASETS, record, rendered
+from project import TESTS
+
+from leaderboard.analysis import sections
+from leaderboard.analysis.published import PublishedResult
+from leaderboard.records.record import Reason
+from leaderboard.render import report, tables
+
+GOLDEN = TESTS / "golden" / "tables"
+
+
+FILES = {
+    "github": "table.md",
+    "plain": "table.txt",
+    "csv": "table.csv",
+    "latex": "table.tex",
+    "json": "table.json",
+}
+
+
+PUBLISHED = PublishedResult(
+    "cifar100", "DM", 10, 0.297, "ConvNet-3", "hard labels", "a paper", "https://example.org", True
+)
+
+
+def rendered_golden(style):
+    built = sections.build(TWO_DATASETS, datasets=PAIR, published=[PUBLISHED])
+    return tables.render(built, style) + "\n"
+
+
+@pytest.mark.parametrize("style", FILES)
+def test_a_table_is_as_it_was(style):
+    assert rendered_golden(style) == (GOLDEN / FILES[style]).read_text()
+
+
+def test_every_format_has_a_golden_file():
+    assert set(FILES) == set(tables.FORMATS)
+
+
+def test_published_results_are_marked_and_never_ranked():
+    text = tables.render(sections.build([record(track="fashion-mnist", ipc=10)]))
+    own, published = text.split(
+        "### fashion-mnist, fashion-mnist: published results, for orientation and not ranked"
+    )
+    assert "rank" in own
+    assert "rank" not in published
+    assert "| MTT " in published
+    assert published.count("unverified") == 5
+
+
+RUNS = [
+    record(
+        run_id="20260101T000000Z-aaaaaa",
+        method="one|<b>",
+        model="turbo-mini",
+        images_per_second=300.04,
+        device="cpu",
+    ),
+    record(
+        run_id="20260102T000000Z-bbbbbb",
+        method="two",
+        accuracies=[0.5, 0.5, 0.5],
+        comparable=False,
+        not_comparable_because=[Reason("ipc", "IPC 3 instead of 20")],
+    ),
+]
+
+
+def test_github_table():
+    text = rendered(RUNS)
+    lines = text.splitlines()
+    assert lines[0] == "### quickstart, fashion-mnist"
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]][:8] == [
+        "rank",
+        "method",
+        "IPC",
+        "accuracy %",
+        "95 % interval",
+        "n",
+        "images/s",
+        "time s",
+    ]
+    assert "| one\\|&lt;b> " in lines[4]
+    assert "| 72.00 " in lines[4]
+    assert "| 67.03 to 76.97 " in lines[4]
+    assert "ok, not comparable: IPC 3 instead of 20" in lines[5]
+
+
+def test_other_formats():
+    assert [row["run_id"] for row in json.loads(rendered(RUNS, "json"))] == [
+        "20260101T000000Z-aaaaaa",
+        "20260102T000000Z-bbbbbb",
+    ]
+    csv = rendered(RUNS, "csv").splitlines()
+    assert csv[0].startswith("track,dataset,rank,method,IPC")
+    assert csv[1].startswith("quickstart,fashion-mnist,1,one|<b>,20,72.00,67.03 to 76.97,3,300.0")
+    assert r"\toprule" in rendered(RUNS, "latex")
+    assert "quickstart, fashion-mnist" in rendered(RUNS, "plain")
+
+
+def test_untrusted_names_stay_names():
+    rows = [record(method="=cmd|x ![a](http://b) <script>", limit_enforced=False)]
+    assert "=cmd\\|x !\\[a](http://b) &lt;script>" in rendered(rows)
+    assert "'=cmd|x ![a]" in rendered(rows, "csv")
+
+
+@pytest.mark.parametrize("style", ["github", "plain", "csv", "latex"])
+def test_untrusted_names_do_not_write_on_the_terminal(tmp_path, style):
+    forged = record(method="a\x1b[31m\nrun: forged\u202e", message="b\x1b[0m\nstatus: forged")
+    for text in (rendered([forged], style), report.describe(forged, tmp_path)):
+        assert not set("\x1b\u202e") & set(text)
+        assert not any(line.startswith(("run: ", "status: ")) for line in text.splitlines())
+
+
+def test_declared_limits_have_a_table_of_their_own():
+    declared = record(run_id="file", accuracies=[0.9, 0.91, 0.92], limit_enforced=False)
+    first, second = rendered([declared, record(run_id="run")]).split(
+        "### quickstart, fashion-mnist: sets from files, time limit declared"
+    )
+    assert "60 (declared)" in second
+    assert "declared" not in first
+
+
+def test_an_empty_table_says_how_to_fill_it():
+    assert "ddbench run" in rendered([])
+    assert rendered([], "json") == "[]"
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for style, file in FILES.items():
+        (GOLDEN / file).write_text(rendered_golden(style))

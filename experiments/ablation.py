@@ -1,110 +1,104 @@
-"""The tables of losses and adapters in method.md: `python experiments/ablation.py FOLDER [losses|adapters]`.
+"""Make the tables of losses and adapters in method.md.
 
-FOLDER holds the checkpoints of a training, which `ddbench-turbo train --keep-checkpoints` leaves. Every row starts from
-its autoencoder and teacher, and is scored on training images that no part of it has seen.
+    python experiments/ablation.py FOLDER [losses|adapters]
+
+FOLDER holds the checkpoints of a training, which `ddbench-turbo train --keep-checkpoints` leaves.
+Every row starts from its autoencoder and teacher, and is scored on training images that no part of
+it has seen.
 """
 
 import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.types import DistilledSet
-from gdd_plugin.sampler import TurboSampler
-from gdd_plugin.training import adapt, evaluate, student, train
-from gdd_plugin.training.data import Real
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.training import evaluate, metrics
+from gdd_plugin.training.data import RealImages
+from gdd_plugin.training.settings import LoraSettings, StudentSettings, TurboMiniSettings
+from gdd_plugin.training.train_lora import train_lora
+from gdd_plugin.training.train_turbo_mini import train_turbo_mini
 
 STEPS = 200
-LOSSES = {  # matching, adversarial, distillation
-    "adversarial": (0, 1, 0),
-    "distillation": (0, 0, 1),
-    "adversarial + 2.5 distillation": (0, 1, 2.5),
-    "matching": (1, 0, 0),
+LOSS_WEIGHTS: dict[str, dict[str, float]] = {
+    "adversarial": {"matching": 0, "adversarial": 1, "distillation": 0},
+    "distillation": {"matching": 0, "adversarial": 0, "distillation": 1},
+    "adversarial + 2.5 distillation": {"matching": 0, "adversarial": 1, "distillation": 2.5},
+    "matching": {"matching": 1, "adversarial": 0, "distillation": 0},
 }
-EARLY, ADAPTING, SEEDS = 10, 150, 3
-SETTINGS = train.Settings("fashion-mnist")
+EARLY_STEPS, ADAPTER_STEPS, SEEDS = 10, 150, 3
+SETTINGS = TurboMiniSettings("fashion-mnist")
 
 
-def checkpoints(base: Path, folder: Path, *stages: str) -> Path:
-    """``folder`` with the stages of ``base`` that its training need not repeat."""
+def copy_checkpoints(base: Path, folder: Path, *stages: str) -> Path:
+    """Copy checkpoints of stages that need not be repeated; return ``folder``."""
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     for stage in stages:
         shutil.copy(base / "checkpoints" / f"{stage}.pt", folder / "checkpoints")
     return folder
 
 
-def student_of(base: Path, name: str, **chosen: float) -> Path:
-    """A model made from ``base``'s teacher with the given settings of the student."""
-    folder = checkpoints(
-        base, base / "ablation" / name.replace(" ", ""), "features", "autoencoder", "teacher"
-    )
-    train.train(
-        folder, FASHION_MNIST, None, replace(SETTINGS, student=replace(SETTINGS.student, **chosen))
-    )
+def train_student(base: Path, name: str, steps: int, **weights: Any) -> Path:
+    """Train a student from the teacher in ``base``; return the model's folder."""
+    folder = base / "ablation" / name.replace(" ", "")
+    copy_checkpoints(base, folder, "features", "autoencoder", "teacher")
+    student = replace(SETTINGS.student, steps=steps, **weights)
+    train_turbo_mini(folder, FASHION_MNIST, None, replace(SETTINGS, student=student))
     return folder
 
 
-def adapter_of(base: Path, model: Path, seed: int) -> Path:
-    """An adapter of ``model``: matching alone, rank 8."""
-    folder = checkpoints(base, base / "ablation" / f"adapter{seed}", "features")
-    chosen = student.Settings(ADAPTING, lr=2e-3, adversarial=0, distillation=0)
-    adapt.adapt(
-        folder,
-        FASHION_MNIST,
-        None,
-        adapt.Settings("fashion-mnist", str(model), None, seed=seed, student=chosen),
-    )
+def train_adapter(base: Path, model: Path, seed: int) -> Path:
+    """Train an adapter of rank 8 for ``model`` by matching alone; return its folder."""
+    folder = copy_checkpoints(base, base / "ablation" / f"adapter{seed}", "features")
+    student = StudentSettings(ADAPTER_STEPS, lr=2e-3, adversarial=0, distillation=0)
+    settings = LoraSettings("fashion-mnist", str(model), None, seed=seed, student=student)
+    train_lora(folder, FASHION_MNIST, None, settings)
     return folder
 
 
 class Table:
-    """Prints rows: the card's recipe with one seed, a student of 600 images per class."""
+    """Print rows: the card's recipe with one seed, a student of 600 images per class."""
 
     def __init__(self) -> None:
-        real = Real(FASHION_MNIST, None, SETTINGS.held_out, evaluate.PER_CLASS)
-        drawn = evaluate.draw(real, evaluate.PER_CLASS)
-        self.unseen, self.judge = real.unseen, evaluate.judge(drawn, FASHION_MNIST)
-        self.spread = evaluate.variety(self.judge, drawn, FASHION_MNIST)
-        self.row("600 real images per class", drawn)
+        images = RealImages(FASHION_MNIST, None, SETTINGS.held_out, evaluate.PER_CLASS)
+        real = metrics.draw_images(images, evaluate.PER_CLASS)
+        self.test = images.held_out
+        self.reference_student = metrics.train_reference_student(real, FASHION_MNIST)
+        self.real_variety = metrics.variety(self.reference_student, real, FASHION_MNIST)
+        self.print_row("600 real images per class", real)
 
-    def model(self, name: str, model: Path, lora: Path | None = None) -> None:
+    def print_model(self, name: str, model: Path, lora: Path | None = None) -> None:
+        """Print the row of a model."""
         turbo = TurboSampler(str(model), lora=str(lora) if lora else None)
-        self.row(name, evaluate.sample(turbo, FASHION_MNIST, evaluate.PER_CLASS))
+        images = metrics.sample_images(turbo, FASHION_MNIST, evaluate.PER_CLASS)
+        self.print_row(name, images)
 
-    def row(self, name: str, images: DistilledSet) -> None:
-        found = evaluate.worth(images, self.unseen, FASHION_MNIST, 1)
-        recall = evaluate.per_class_percent(found)
+    def print_row(self, name: str, images: DistilledSet) -> None:
+        """Print accuracy, the worst class and variety of ``images``."""
+        scores = metrics.student_accuracy(images, self.test, FASHION_MNIST, 1)
+        recall = metrics.recall_percent(scores)
         worst = f"{FASHION_MNIST.class_names[int(np.argmin(recall))]} {min(recall):.0f}"
-        variety = evaluate.variety(self.judge, images, FASHION_MNIST) / self.spread
-        print(
-            f"| {name} | {100 * found.accuracies[0]:.1f} | {worst} | {100 * variety:.0f} |",
-            flush=True,
-        )
+        variety = metrics.variety(self.reference_student, images, FASHION_MNIST)
+        share = 100 * variety / self.real_variety
+        print(f"| {name} | {100 * scores.accuracies[0]:.1f} | {worst} | {share:.0f} |", flush=True)
 
 
-def main(base: Path, table: str = "") -> None:
-    rows = Table()
-    if table != "adapters":
-        for name, (matching, adversarial, distillation) in LOSSES.items():
-            rows.model(
-                name,
-                student_of(
-                    base,
-                    name,
-                    steps=STEPS,
-                    matching=matching,
-                    adversarial=adversarial,
-                    distillation=distillation,
-                ),
-            )
-    if table != "losses":
-        early = student_of(base, "early", steps=EARLY)
-        rows.model(f"after {EARLY} steps", early)
+def main(base: Path, only: str = "") -> None:
+    """Print both tables, or one."""
+    table = Table()
+    if only != "adapters":
+        for name, weights in LOSS_WEIGHTS.items():
+            table.print_model(name, train_student(base, name, STEPS, **weights))
+    if only != "losses":
+        early = train_student(base, "early", EARLY_STEPS)
+        table.print_model(f"after {EARLY_STEPS} steps", early)
         for seed in range(SEEDS):
-            rows.model(f"adapted, seed {seed}", early, adapter_of(base, early, seed))
+            table.print_model(f"adapted, seed {seed}", early, train_adapter(base, early, seed))
 
 
 if __name__ == "__main__":

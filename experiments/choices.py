@@ -1,7 +1,13 @@
-"""The tables of choices in method.md: `python experiments/choices.py [recipes|maps]`. Accuracy on training images that turbo-mini has not seen."""
+"""Make the tables of choices in method.md.
+
+    python experiments/choices.py [recipes|decoders]
+
+Accuracies are on training images that turbo-mini has not seen.
+"""
 
 import sys
 from dataclasses import replace
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -14,121 +20,119 @@ from benchmark_adapters.scoring import students
 from benchmark_adapters.scoring.evaluate import score
 from benchmark_adapters.scoring.recipes import QUICKSTART
 from benchmark_adapters.types import DistilledSet, Recipe, Student, Task
-from gdd_plugin import decoders, pda
-from gdd_plugin.method import rounds
+from gdd_plugin import method, pda
+from gdd_plugin.decoders.exact import exact_decoder
+from gdd_plugin.decoders.fitted import fit_decoder
+from gdd_plugin.decoders.images import OutputSpec, resize, to_uint8
+from gdd_plugin.models.one_step import TurboSampler, seeded_generator
 from gdd_plugin.pda import Policy
-from gdd_plugin.plugin import OPTIONS
-from gdd_plugin.sampler import TurboSampler, generator
-from gdd_plugin.training.data import Real
-from gdd_plugin.training.evaluate import distilled, worth
+from gdd_plugin.settings import OPTIONS
+from gdd_plugin.training.data import RealImages
+from gdd_plugin.training.metrics import distilled_set, student_accuracy
 
 IPC = 20
-UNSEEN = Real(
-    FASHION_MNIST, None, held_out=5000, per_class=IPC
-).unseen  # as `ddbench-turbo train` leaves them
+HELD_OUT = 5000  # as `ddbench-turbo train` leaves them
 RECIPES = {
     "quickstart/1": QUICKSTART,
-    "rate .02": replace(QUICKSTART, lr=0.02),
-    "rate .1": replace(QUICKSTART, lr=0.1),
+    "rate 0.02": replace(QUICKSTART, lr=0.02),
+    "rate 0.1": replace(QUICKSTART, lr=0.1),
     "60 steps": replace(QUICKSTART, steps=60),
     "150 steps": replace(QUICKSTART, steps=150),
     "DSA": replace(QUICKSTART, augment="dsa"),
 }
 POLICIES = {
-    "mirror p .5, turn 10 p .5, tone .1 p .5": Policy(
+    "mirror p 0.5, rotation 10 p 0.5, tone 0.1 p 0.5": Policy(
         1, flip=0.5, tone=0.5, tone_range=0.1, rotate=0.5, degrees=10
     ),
-    "mirror p .5": Policy(1, flip=0.5),
-    "turn 10 p .5, tone .1 p .5": Policy(1, tone=0.5, tone_range=0.1, rotate=0.5, degrees=10),
-    "turn 10, tone .1": Policy(1, tone=1, tone_range=0.1, rotate=1, degrees=10),
-    "tone .2": Policy(1, tone=1, tone_range=0.2),
-    "turn 10": Policy(1, rotate=1, degrees=10),
+    "mirror p 0.5": Policy(1, flip=0.5),
+    "rotation 10 p 0.5, tone 0.1 p 0.5": Policy(
+        1, tone=0.5, tone_range=0.1, rotate=0.5, degrees=10
+    ),
+    "rotation 10, tone 0.1": Policy(1, tone=1, tone_range=0.1, rotate=1, degrees=10),
+    "tone 0.2": Policy(1, tone=1, tone_range=0.2),
+    "rotation 10": Policy(1, rotate=1, degrees=10),
 }
 
 
-def sampled(**options: str) -> DistilledSet:
-    """A set as generative-turbo makes it with seed 0."""
+def sample(**options: str) -> DistilledSet:
+    """Return a set as generative-turbo makes it with seed 0."""
+
+    def training_images() -> NoReturn:
+        raise RuntimeError("generative-turbo uses no real images")
+
     values = {option.name: option.default for option in OPTIONS} | options
     task = Task(
-        "choices",
-        FASHION_MNIST,
-        0,
-        "cpu",
-        IPC,
-        values,
-        lambda: (_ for _ in ()).throw(RuntimeError),
-        lambda **facts: None,
+        "choices", FASHION_MNIST, 0, "cpu", IPC, values, training_images, lambda **metadata: None
     )
-    parts = zip(*(map(np.asarray, one) for one in rounds(task, Budget(1e9, 1e9))), strict=True)
-    return balanced(*map(np.concatenate, parts), FASHION_MNIST, IPC)
+    batches = method.distill(task, Budget(1e9, 1e9))
+    parts = zip(*(map(np.asarray, batch) for batch in batches), strict=True)
+    images, labels, is_sampled = (np.concatenate(part) for part in parts)
+    return balanced(images, labels, is_sampled, FASHION_MNIST, IPC)
 
 
-def real() -> DistilledSet:
-    """Bundled training images, drawn like random-real's."""
+def draw_real() -> DistilledSet:
+    """Return bundled training images, drawn like random-real's."""
     images, labels = datasets.load(FASHION_MNIST, "train", bundled=True)
     order = np.random.default_rng(0).permutation(len(labels))
     return balanced(images[order], labels[order], np.zeros(len(labels), bool), FASHION_MNIST, IPC)
 
 
-def show(name: str, distilled: DistilledSet, recipe: Recipe = QUICKSTART) -> None:
-    student = Student(recipe.student, students.convnet3)
-    found = [
-        result.accuracy
-        for result in score(
-            distilled, UNSEEN, FASHION_MNIST, recipe, student, range(3), "cpu", lambda *_: None
+def compare_recipes() -> None:
+    """Print a row for each recipe of the student, and each policy of PDA."""
+    test = RealImages(FASHION_MNIST, None, HELD_OUT, IPC).held_out
+
+    def print_row(name: str, images: DistilledSet, recipe: Recipe = QUICKSTART) -> None:
+        student = Student(recipe.student, students.convnet3)
+        results = score(
+            images, test, FASHION_MNIST, recipe, student, range(3), "cpu", lambda *_: None
         )
-    ]
-    print(
-        f"{name:60} {100 * np.mean(found):.1f}  ({' '.join(f'{100 * one:.1f}' for one in found)})",
-        flush=True,
-    )
+        percents = [100 * result.accuracy for result in results]
+        each = " ".join(f"{percent:.1f}" for percent in percents)
+        print(f"{name:60} {np.mean(percents):.1f}  ({each})", flush=True)
 
-
-def recipes() -> None:
-    """Recipes of the student, and policies of PDA."""
     for name, recipe in RECIPES.items():
-        show(f"{name}, 20 real", real(), recipe)
-        show(f"{name}, 20 sampled", sampled(pda="none"), recipe)
-    show("quickstart/1, preset=published", sampled(preset="published"))
+        print_row(f"{name}, 20 real", draw_real(), recipe)
+        print_row(f"{name}, 20 sampled", sample(pda="none"), recipe)
+    print_row("quickstart/1, preset=published", sample(preset="published"))
     for name, policy in POLICIES.items():
         pda.POLICIES["default"] = policy
-        show(f"10 sampled + 10 copies: {name}", sampled())
+        print_row(f"10 sampled + 10 copies: {name}", sample())
 
 
-def maps(per_class: int = 300) -> None:
-    """What fitted maps cost, for images of two sizes."""
+def compare_decoders(per_class: int = 300) -> None:
+    """Print what fitted decoders cost, for images of two sizes."""
     turbo = TurboSampler("turbo-mini")
-    names = FASHION_MNIST.class_names
-
-    def latents(first: int, last: int, seed: int) -> torch.Tensor:
-        keys = [(index % 10, index // 10) for index in range(first, last)]
-        return turbo.latents(
-            [names[label] for label, _ in keys], [generator(seed, *key) for key in keys]
-        )
-
-    made = torch.cat([latents(first, first + 100, 0) for first in range(0, 10 * per_class, 100)])
-    labels = np.arange(len(made)) % 10
+    images, labels = RealImages(FASHION_MNIST, None, HELD_OUT, IPC).held_out
+    count = 10 * per_class
+    latents = torch.cat([_latents(turbo, start, start + 100, 0) for start in range(0, count, 100)])
+    sampled_labels = np.arange(count) % 10
     for size in (28, 14):
-        target, data = (
-            decoders.Target(size, 1, turbo.border),
-            replace(FASHION_MNIST, image_size=size),
-        )
-        small = decoders.resized(torch.from_numpy(UNSEEN[0]).float(), size)
-        unseen = decoders.to_uint8(small).numpy(), UNSEEN[1]
-        exact = decoders.exact(turbo.pipe, target)
-        fitted, quality = decoders.fitted(
-            exact, target, turbo.size, lambda count: latents(0, count, 9)
+        output = OutputSpec(size, 1, turbo.border)
+        dataset = replace(FASHION_MNIST, image_size=size)
+        test = to_uint8(resize(torch.from_numpy(images).float(), size)).numpy(), labels
+        exact = exact_decoder(turbo.pipe, output)
+        fitted, quality = fit_decoder(
+            exact, output, turbo.size, lambda samples: _latents(turbo, 0, samples, 9)
         )
         for name, decode in (("exact", exact), ("fitted", fitted)):
-            images = decoders.to_uint8(decode(made)).numpy()
-            found = worth(
-                distilled(images, labels, data, per_class), unseen, data, seeds=3
-            ).accuracies
+            pixels = to_uint8(decode(latents)).numpy()
+            distilled = distilled_set(pixels, sampled_labels, dataset, per_class)
+            accuracies = student_accuracy(distilled, test, dataset, seeds=3).accuracies
             print(
-                f"{size}x{size} {name:7} {100 * np.mean(found):.1f}  PSNR {quality:.1f} dB",
+                f"{size}x{size} {name:7} {100 * np.mean(accuracies):.1f}  PSNR {quality:.1f} dB",
                 flush=True,
             )
 
 
+def _latents(turbo: TurboSampler, start: int, stop: int, seed: int) -> torch.Tensor:
+    """Sample latents of all classes in turn."""
+    keys = [(index % 10, index // 10) for index in range(start, stop)]
+    return turbo.latents(
+        [FASHION_MNIST.class_names[label] for label, _ in keys],
+        [seeded_generator(seed, *key) for key in keys],
+    )
+
+
 if __name__ == "__main__":
-    {"recipes": recipes, "maps": maps}[sys.argv[1] if sys.argv[1:] else "recipes"]()
+    table = sys.argv[1] if sys.argv[1:] else "recipes"
+    {"recipes": compare_recipes, "decoders": compare_decoders}[table]()

@@ -13,11 +13,11 @@ def of(dataset, style="name"):
 
 
 @pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
-@pytest.mark.parametrize("style", ["bare", *prompts.TEMPLATES])
+@pytest.mark.parametrize("style", ["bare", *prompts.styles()])
 def test_every_class_has_clean_prompts_of_its_own(dataset, style):
-    wordings = of(dataset, style)
-    assert len(wordings) == dataset.num_classes
-    everything = [prompt for wording in wordings for prompt in wording]
+    texts = of(dataset, style)
+    assert len(texts) == dataset.num_classes
+    everything = [prompt for of_class in texts for prompt in of_class]
     assert len(set(everything)) == len(everything)
     assert not [
         prompt
@@ -28,7 +28,9 @@ def test_every_class_has_clean_prompts_of_its_own(dataset, style):
 
 @pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
 def test_senses_are_of_classes_that_exist(dataset):
-    assert set(prompts.SENSES.get(dataset.name, {})) <= set(dataset.class_names)
+    assert set(prompts.class_prompts_data().senses.get(dataset.name, {})) <= set(
+        dataset.class_names
+    )
 
 
 def test_order_and_meaning():
@@ -38,7 +40,7 @@ def test_order_and_meaning():
     assert of(TINY_IMAGENET, "bare")[0] == ["goldfish, Carassius auratus"]
     assert of(FASHION_MNIST, "bare")[0] == ["T-shirt/top"]
     assert of(FASHION_MNIST, "photo")[7] == ["a photo of a Sneaker"]
-    assert len(of(CIFAR10, "diverse")[0]) == len(prompts.TEMPLATES["diverse"]) > 4
+    assert len(of(CIFAR10, "diverse")[0]) == len(prompts.check_style("diverse")) > 4
 
 
 def test_templates_of_ones_own():

@@ -5,7 +5,11 @@ As a program, for tests that need a process: ``small_training.py train DATA OUTP
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
 
 from benchmark_adapters.datasets import FASHION_MNIST
 from gdd_plugin.training.settings import (
@@ -27,6 +31,12 @@ SMALL = TurboMiniSettings(
     teacher=StageSettings(4, 16, 1e-3, ema=0.998),
     student=SHORT,
 )
+SHORTEST = replace(
+    SMALL,
+    features=StageSettings(3, 16, 2e-3),
+    autoencoder=StageSettings(3, 8, 2e-3),
+    teacher=StageSettings(3, 16, 1e-3),
+)
 
 
 def lora_settings(model):
@@ -47,6 +57,17 @@ def train_small(output, data, save_every=1):
 
 def adapt_small(output, data, model, save_every=1):
     train_lora(output, FASHION_MNIST, data, lora_settings(model), save_every)
+
+
+def assert_equal_weights(folder, expected):
+    """Compare all weights of two model folders."""
+    weights, expected_weights = (
+        {file.parent.name: load_file(file) for file in model.glob("*/*.safetensors")}
+        for model in (folder, expected)
+    )
+    assert weights.keys() == expected_weights.keys()
+    for part in weights:
+        torch.testing.assert_close(weights[part], expected_weights[part], rtol=0, atol=0)
 
 
 if __name__ == "__main__":

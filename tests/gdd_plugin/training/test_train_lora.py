@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import small_training
 import torch
-from diffusers import StableDiffusionXLPipeline
-from gdd_plugin.training.adapt import Settings as AdaptSettings
-from gdd_plugin.training.adapt import adapt
-from small_training import SHORT, small_adapt
+from diffusers import (
+    StableDiffusionXLPipeline,
+)
+from small_training import SHORT, lora_settings
 
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.types import UserError
-from gdd_plugin import architecture
-from gdd_plugin.sampler import TurboSampler
+from gdd_plugin.models import turbo_mini
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.training.settings import LoraSettings
+from gdd_plugin.training.train_lora import train_lora
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,11 +28,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def adapter(made, few, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapters") / "clothes"
-    adapt(
+    train_lora(
         folder,
         FASHION_MNIST,
         few,
-        replace(small_adapt(made), student=replace(SHORT, lr=0.05)),
+        replace(lora_settings(made), student=replace(SHORT, lr=0.05)),
         save_every=2,
     )
     return folder
@@ -52,11 +54,11 @@ def test_an_adapter_is_read_by_diffusers_and_changes_the_images(adapter, made):
     assert np.abs(plain - changed).max() > 1e-3
     turbo = TurboSampler(str(made), lora=str(adapter))
     np.testing.assert_allclose(turbo.pipe(**call).images, changed, atol=1e-4)
-    assert turbo.facts["model"] == "made + clothes"
-    assert turbo.facts["model_trained_on"].endswith(
+    assert turbo.metadata.model == "made + clothes"
+    assert turbo.metadata.model_trained_on.endswith(
         "; its adapter: fashion-mnist train, without the last 20 images of each class"
     )
-    assert len(turbo.facts["lora_sha256"]) == 64
+    assert len(turbo.metadata.lora_sha256) == 64
 
 
 def test_a_run_takes_an_adapter(adapter, made, ddbench, methods_here):
@@ -78,48 +80,35 @@ def test_a_run_takes_an_adapter(adapter, made, ddbench, methods_here):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("lora", "message"),
-    [("nowhere", "is no folder of a LoRA adapter"), ("damaged", "can't be used with this model")],
-)
-def test_an_adapter_that_is_none_is_one_line(lora, message, tmp_path):
-    folder = tmp_path / lora
-    if lora == "damaged":
-        folder.mkdir()
-        (folder / "pytorch_lora_weights.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
-    with pytest.raises(UserError, match=message):
-        TurboSampler("turbo-mini", lora=str(folder))
-
-
 def test_an_adapter_of_another_architecture_is_one_line(adapter, tmp_path, monkeypatch):
-    monkeypatch.setattr(architecture, "TEXT_WIDTH", 16)
-    architecture.pipeline(["a bag"]).save_pretrained(tmp_path)
+    monkeypatch.setattr(turbo_mini, "TEXT_WIDTH", 16)
+    turbo_mini.pipeline(["a bag"]).save_pretrained(tmp_path)
     with pytest.raises(UserError, match="can't be used with this model"):
         TurboSampler(str(tmp_path), lora=str(adapter))
 
 
 def test_distillation_without_a_teacher_and_no_loss_at_all_are_refused(made, few, tmp_path):
     with pytest.raises(UserError, match="the distillation loss needs a teacher"):
-        adapt(
+        train_lora(
             tmp_path,
             FASHION_MNIST,
             few,
-            AdaptSettings("fashion-mnist", str(made), None, student=SHORT),
+            LoraSettings("fashion-mnist", str(made), None, student=SHORT),
         )
     with pytest.raises(UserError, match="no loss of the student has a weight"):
         replace(SHORT, matching=0, adversarial=0, distillation=0)
 
 
 def test_a_teacher_of_another_architecture_is_refused(made, few, tmp_path, monkeypatch):
-    monkeypatch.setattr(architecture, "TEXT_WIDTH", 16)
-    architecture.pipeline(["a bag"]).save_pretrained(tmp_path / "other")
-    chosen = AdaptSettings(
+    monkeypatch.setattr(turbo_mini, "TEXT_WIDTH", 16)
+    turbo_mini.pipeline(["a bag"]).save_pretrained(tmp_path / "other")
+    chosen = LoraSettings(
         "fashion-mnist", str(made), str(tmp_path / "other"), held_out=200, student=SHORT
     )
     with pytest.raises(
         UserError, match="has another architecture than the model: cross_attention_dim 32, not 64"
     ):
-        adapt(tmp_path / "adapter", FASHION_MNIST, few, chosen)
+        train_lora(tmp_path / "adapter", FASHION_MNIST, few, chosen)
 
 
 @pytest.mark.slow
@@ -149,4 +138,4 @@ def test_adapting_in_two_processes_and_half_precision(made, few, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((tmp_path / "two" / "training.json").read_text())["processes"] == 2
-    assert TurboSampler(str(made), lora=str(tmp_path / "two")).facts["lora"] == "two"
+    assert TurboSampler(str(made), lora=str(tmp_path / "two")).metadata.lora == "two"

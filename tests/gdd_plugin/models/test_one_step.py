@@ -17,13 +17,8 @@ from diffusers import (
 
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.types import UserError
-from gdd_plugin import models
-from gdd_plugin.sampler import TurboSampler, generator
-
-
-@pytest.fixture(scope="module")
-def mini():
-    return TurboSampler("turbo-mini")
+from gdd_plugin.models import registry
+from gdd_plugin.models.one_step import TurboSampler, seeded_generator
 
 
 @pytest.mark.parametrize("model", ["turbo-mini", "random_turbo"])
@@ -32,11 +27,11 @@ def test_samples_are_the_pipelines_own(model, random_turbo):
     turbo = TurboSampler(name)
     size = turbo.pipe.unet.config.sample_size
     prompts = ["Sneaker", "Bag", "Sneaker"]
-    made = turbo.sample(prompts, [generator(0, 0, index) for index in range(3)])
-    pipe = AutoPipelineForText2Image.from_pretrained(models.BUNDLED.get(name, name))
+    made = turbo.sample(prompts, [seeded_generator(0, 0, index) for index in range(3)])
+    pipe = AutoPipelineForText2Image.from_pretrained(registry.BUNDLED.get(name, name))
     pipe.set_progress_bar_config(disable=True)
     for index, prompt in enumerate(prompts):
-        noise = torch.randn(1, 4, size, size, generator=generator(0, 0, index))
+        noise = torch.randn(1, 4, size, size, generator=seeded_generator(0, 0, index))
         picture = pipe(prompt, latents=noise, num_inference_steps=1, guidance_scale=0.0).images[0]
         edge = turbo.border
         expected = np.asarray(picture, np.int16).transpose(2, 0, 1)[
@@ -46,7 +41,7 @@ def test_samples_are_the_pipelines_own(model, random_turbo):
 
 
 def test_an_image_is_the_same_in_every_batch_to_rounding(mini):
-    sources = lambda: [generator(3, label, 0) for label in range(10)]  # noqa: E731
+    sources = lambda: [seeded_generator(3, label, 0) for label in range(10)]  # noqa: E731
     prompts = list(FASHION_MNIST.class_names)
     whole = mini.sample(prompts, sources()).short()
     parts = mini.sample(prompts, sources(), batch=3).short()
@@ -55,13 +50,14 @@ def test_an_image_is_the_same_in_every_batch_to_rounding(mini):
 
 def test_noise_belongs_to_seed_class_and_index():
     draws = [
-        torch.randn(8, generator=generator(*key))
+        torch.randn(8, generator=seeded_generator(*key))
         for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)]
     ]
     assert torch.equal(draws[0], draws[4])
     assert not any(torch.equal(draws[0], other) for other in draws[1:4])
     assert not torch.equal(
-        torch.randn(8, generator=generator(1, 11, 0)), torch.randn(8, generator=generator(11, 1, 0))
+        torch.randn(8, generator=seeded_generator(1, 11, 0)),
+        torch.randn(8, generator=seeded_generator(11, 1, 0)),
     )
 
 
@@ -73,7 +69,8 @@ def test_text_is_encoded_once_for_each_prompt(mini, monkeypatch):
         lambda prompt, **named: calls.append(prompt) or encode(prompt, **named),
     )
     mini.sample(
-        ["a new one", "another", "a new one"] * 40, [generator(0, 0, index) for index in range(120)]
+        ["a new one", "another", "a new one"] * 40,
+        [seeded_generator(0, 0, index) for index in range(120)],
     )
     assert [prompt for part in calls for prompt in part] == ["a new one", "another"]
 
@@ -81,7 +78,7 @@ def test_text_is_encoded_once_for_each_prompt(mini, monkeypatch):
 def by_the_pipeline(pipe, prompt, size):
     """The latents of an ordinary call, batch 1, float32."""
     pipe.set_progress_bar_config(disable=True)
-    noise = torch.randn(1, 4, size // 4, size // 4, generator=generator(0, 0, 0))
+    noise = torch.randn(1, 4, size // 4, size // 4, generator=seeded_generator(0, 0, 0))
     return pipe(
         prompt,
         latents=noise,
@@ -113,7 +110,7 @@ def test_the_direct_step_is_the_pipelines(random_turbo, tmp_path, kind, predicti
     pipe.save_pretrained(tmp_path)
     turbo = TurboSampler(str(tmp_path), size=size)
     assert turbo.is_direct
-    made = turbo.latents(["dog"], [generator(0, 0, 0)])
+    made = turbo.latents(["dog"], [seeded_generator(0, 0, 0)])
     assert made.shape == (1, 4, size // 4, size // 4)
     assert (made - by_the_pipeline(pipe, "dog", size)).abs().max() < 1e-4
 
@@ -125,39 +122,19 @@ def test_other_schedulers_are_left_to_the_pipeline(random_turbo, tmp_path, kind)
     pipe.save_pretrained(tmp_path)
     turbo = TurboSampler(str(tmp_path))
     assert not turbo.is_direct
-    made = turbo.latents(["dog", "cat"], [generator(0, 0, 0), generator(0, 0, 1)])
+    made = turbo.latents(["dog", "cat"], [seeded_generator(0, 0, 0), seeded_generator(0, 0, 1)])
     assert (made[:1] - by_the_pipeline(pipe, "dog", 32)).abs().max() < 1e-4
-
-
-def test_upsampling_is_folded_and_changes_nothing(mini):
-    """What makes the decoder and the UNet faster gives the numbers of the layers as they were."""
-    plain = StableDiffusionXLPipeline.from_pretrained(models.BUNDLED["turbo-mini"])
-    assert (
-        sum(
-            hasattr(layer, "folded")
-            for layer in [*mini.pipe.vae.modules(), *mini.pipe.unet.modules()]
-        )
-        == 3
-    )
-    latents = (
-        mini.latents(["Bag", "Coat"], [generator(0, 0, 0), generator(0, 1, 0)])
-        / plain.vae.config.scaling_factor
-    )
-    with torch.inference_mode():
-        assert (
-            mini.pipe.vae.decode(latents).sample - plain.vae.decode(latents).sample
-        ).abs().max() < 1e-4
 
 
 def test_without_encoders_only_what_was_encoded_can_be_sampled(random_turbo):
     turbo = TurboSampler(str(random_turbo))
     turbo.encode(["cat"])
-    before = turbo.latents(["cat"], [generator(0, 0, 0)])
+    before = turbo.latents(["cat"], [seeded_generator(0, 0, 0)])
     turbo.free_encoders()
     assert turbo.pipe.text_encoder is None
-    assert torch.equal(turbo.latents(["cat"], [generator(0, 0, 0)]), before)
+    assert torch.equal(turbo.latents(["cat"], [seeded_generator(0, 0, 0)]), before)
     with pytest.raises(RuntimeError, match="dog was not encoded before the encoders were freed"):
-        turbo.latents(["dog"], [generator(0, 0, 0)])
+        turbo.latents(["dog"], [seeded_generator(0, 0, 0)])
 
 
 def test_a_size_that_the_unet_cannot_have(random_turbo):
@@ -169,14 +146,14 @@ def test_a_size_that_the_unet_cannot_have(random_turbo):
 
 
 def test_half_precision_decodes_in_another(random_turbo, tmp_path):
-    """SDXL's decoder overflows in float16 and says so (force_upcast): it is cast once, when it is loaded."""
+    """SDXL's decoder overflows in float16 (force_upcast), so it is cast when it is loaded."""
     copy = tmp_path / "upcast"
     shutil.copytree(random_turbo, copy)
     config = copy / "vae" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "force_upcast": True}))
     turbo = TurboSampler(str(copy), dtype=torch.float16)
     assert (turbo.pipe.unet.dtype, turbo.pipe.vae.dtype) == (torch.float16, torch.float32)
-    made = turbo.sample(["cat"], [generator(0, 0, 0)])
-    exact = TurboSampler(str(copy)).sample(["cat"], [generator(0, 0, 0)])
+    made = turbo.sample(["cat"], [seeded_generator(0, 0, 0)])
+    exact = TurboSampler(str(copy)).sample(["cat"], [seeded_generator(0, 0, 0)])
     assert (made.short() - exact.short()).abs().max() <= 8
     assert TurboSampler(str(random_turbo), dtype=torch.bfloat16).pipe.vae.dtype == torch.bfloat16

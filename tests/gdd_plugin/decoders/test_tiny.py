@@ -1,0 +1,51 @@
+"""Tiny decoders."""
+
+import math
+
+import pytest
+import torch
+from diffusers import (
+    AutoencoderTiny,
+)
+from sampling import draw_latents
+
+from benchmark_adapters.types import UserError
+from gdd_plugin.decoders.choose import DecoderContext, choose
+from gdd_plugin.decoders.images import OutputSpec
+
+
+def context_for(turbo, output, device="cpu", images=None, tiny=""):
+    return DecoderContext(turbo.pipe, output, turbo.size, device, draw_latents(turbo), images, tiny)
+
+
+@pytest.fixture
+def tiny_folder(tmp_path):
+    """An untrained tiny decoder in the layout of TAESDXL's folder."""
+    torch.manual_seed(0)
+    net = AutoencoderTiny(
+        encoder_block_out_channels=(8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8),
+        num_encoder_blocks=(1, 1, 1),
+        num_decoder_blocks=(1, 1, 1),
+    )
+    net.save_pretrained(tmp_path / "tiny")
+    return str(tmp_path / "tiny")
+
+
+def test_the_tiny_decoder_takes_latents_as_the_pipeline_gives_them(mini, tiny_folder):
+    latents = draw_latents(mini)(3)
+    choice = choose("tiny", context_for(mini, OutputSpec(32, 3), tiny=tiny_folder))
+    net = AutoencoderTiny.from_pretrained(tiny_folder)
+    with torch.inference_mode():
+        expected = (net.decode(latents).sample * 127.5 + 127.5).clamp(0, 255)
+    assert (choice.decoder(latents) - expected).abs().max() < 1e-3
+    assert choice.metadata.decoder == "tiny"
+    assert math.isfinite(choice.metadata.decoder_psnr)
+
+
+def test_a_tiny_decoder_that_is_not_here_is_one_line(mini, tmp_path):
+    with pytest.raises(
+        UserError, match=r"can't be loaded .*; give its folder with --option tiny=DIR"
+    ) as caught:
+        choose("tiny", context_for(mini, OutputSpec(28, 1, 2), tiny=str(tmp_path)))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,16 @@
+"""What training wrote next to the weights."""
+
+import shutil
+
+import pytest
+
+from benchmark_adapters.types import UserError
+from gdd_plugin.models.one_step import TurboSampler
+
+
+def test_a_damaged_training_metadata_is_one_line(random_turbo, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(random_turbo, copy)
+    (copy / "training.json").write_text("{")
+    with pytest.raises(UserError, match=r"training.json is damaged"):
+        TurboSampler(str(copy))

@@ -1,0 +1,71 @@
+"""The command ddbench-turbo."""
+
+import resource
+from dataclasses import replace
+
+import pytest
+from small_training import SHORTEST, SMALL
+
+from benchmark_adapters.datasets import TINY_IMAGENET
+from benchmark_adapters.types import UserError
+from gdd_plugin.training.train_turbo_mini import train_turbo_mini
+
+pytestmark = pytest.mark.usefixtures("one_thread", "no_plots")
+
+
+def arguments(few, output, *more):
+    return [
+        "train",
+        "--dataset",
+        "fashion-mnist",
+        "--data",
+        str(few),
+        "--output",
+        str(output),
+        "--held-out",
+        "200",
+        *more,
+    ]
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(few, ddbench_turbo, tmp_path, monkeypatch):
+    """Limit the size of files, which makes the same call fail with the same kind of error."""
+    monkeypatch.setattr(
+        "gdd_plugin.training.cli.TurboMiniSettings", lambda **given: replace(SHORTEST, **given)
+    )
+    output, before = tmp_path / "model", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, before[1]))
+    try:
+        done = ddbench_turbo(*arguments(few, output))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
+    assert "teacher.pt can't be written: File too large; what was saved before is kept" in line
+    assert {file.name for file in (output / "checkpoints").glob("*.pt")} == {
+        "features.pt",
+        "autoencoder.pt",
+    }
+    assert ddbench_turbo(*arguments(few, output)).returncode == 0
+
+
+def test_too_few_images_and_images_of_another_size_are_refused(few, ddbench_turbo, tmp_path):
+    done = ddbench_turbo(*arguments(few, tmp_path / "model"), "--held-out", "960", "--real", "8")
+    assert done.returncode == 2
+    assert (
+        "error: fashion-mnist train, without the last 96 images of each class, has " in done.stderr
+    )
+    assert "training needs 8 of each class" in done.stderr
+    with pytest.raises(
+        UserError, match="makes images of 32 px; tiny-imagenet has 64 px: adapt a larger model"
+    ):
+        train_turbo_mini(tmp_path, TINY_IMAGENET, None, replace(SMALL, dataset="tiny-imagenet"))
+
+
+def test_missing_training_data_is_one_line(ddbench_turbo, tmp_path):
+    done = ddbench_turbo(
+        "train", "--dataset", "cifar10", "--data", tmp_path, "--output", tmp_path / "model"
+    )
+    assert done.returncode == 2
+    assert "error: dataset cifar10 is not in" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,73 @@
+"""Tasks for the method generative-turbo, and what it makes of them."""
+
+import time
+
+import numpy as np
+import pytest
+
+from benchmark_adapters.budget import Budget
+from benchmark_adapters.datasets import FASHION_MNIST
+from benchmark_adapters.distilled import balanced
+from benchmark_adapters.types import Task
+from gdd_plugin import method
+from gdd_plugin.models.one_step import seeded_generator
+from gdd_plugin.settings import OPTIONS
+
+DEFAULTS = {option.name: option.default for option in OPTIONS}
+
+
+def make_task(
+    dataset=FASHION_MNIST,
+    ipc=2,
+    seed=0,
+    metadata=None,
+    part=0,
+    parts=1,
+    device="cpu",
+    **options,
+):
+    """Return a task; ``metadata`` is a dictionary that gets the entries for the record."""
+
+    def update(**entries):
+        (metadata if metadata is not None else {}).update(entries)
+
+    return Task(
+        "quickstart",
+        dataset,
+        seed,
+        device,
+        ipc,
+        {**DEFAULTS, **options},
+        lambda: pytest.fail("real images were asked for"),
+        update,
+        update,
+        part,
+        parts,
+    )
+
+
+def make_budget(seconds):
+    return Budget(seconds, time.monotonic() + seconds)
+
+
+def run_method(task, seconds=1000.0):
+    """Return the method's batches as arrays."""
+    return [
+        tuple(np.asarray(part) for part in batch)
+        for batch in method.distill(task, make_budget(seconds))
+    ]
+
+
+def collect(task):
+    """Return what the method makes as a distilled set."""
+    parts = zip(*run_method(task), strict=True)
+    return balanced(*map(np.concatenate, parts), task.dataset, task.ipc)
+
+
+def draw_latents(turbo):
+    """Return a function that samples latents of Fashion-MNIST's classes in turn."""
+    names = FASHION_MNIST.class_names
+    return lambda count: turbo.latents(
+        [names[index % 10] for index in range(count)],
+        [seeded_generator(0, -1, index) for index in range(count)],
+    )

@@ -16,7 +16,7 @@ from benchmark_adapters.runs.request import ScoringPlan
 from benchmark_adapters.runs.sources.production import Making, Production
 from benchmark_adapters.scoring.seed_cache import Score, SeedResult
 from benchmark_adapters.types import one_line
-from leaderboard.analysis import stats
+from leaderboard import stats
 from leaderboard.records import store
 from leaderboard.records.record import Reason, Record, ScoringRuntime, Seconds
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from leaderboard.analysis import stats
-from leaderboard.analysis.stats import Difference
+from leaderboard import stats
 from leaderboard.records.record import Record
+from leaderboard.stats import Difference
 
 # What a run found, or what it is called, in contrast to how it was made.
 RESULT_FIELDS = {

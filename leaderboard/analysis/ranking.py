@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TypeVar
 
-from leaderboard.analysis import stats
+from leaderboard import stats
 from leaderboard.records.record import Record
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import msgspec
 from msgspec import Meta
 
-from leaderboard.analysis import stats
+from leaderboard import stats
 from leaderboard.records import migrations
 
 SCHEMA = 3

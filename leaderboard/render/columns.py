@@ -8,8 +8,8 @@ from typing import Generic, Literal, TypeVar
 
 from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import MeanRow, Row
-from leaderboard.analysis.stats import clipped
 from leaderboard.records.record import Record
+from leaderboard.stats import clipped
 from leaderboard.text import one_line
 
 T = TypeVar("T")

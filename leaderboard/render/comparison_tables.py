@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.analysis.comparison import Comparison
-from leaderboard.analysis.stats import Difference
 from leaderboard.records.record import Record
 from leaderboard.render import columns, report, tables
 from leaderboard.render.columns import Column, Table
+from leaderboard.stats import Difference
 
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 Setting = tuple[str, Sequence[Any]]  # name, and the value of each run

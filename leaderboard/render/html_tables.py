@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import MeanRow, Row
-from leaderboard.analysis.stats import clipped
 from leaderboard.render.columns import Column, Kind, Table
+from leaderboard.stats import clipped
 
 T = TypeVar("T")
 RankedRow = TypeVar("RankedRow", Row, MeanRow)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import Row
-from leaderboard.analysis.stats import clipped
 from leaderboard.records.record import Record
 from leaderboard.render.columns import method_name
+from leaderboard.stats import clipped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

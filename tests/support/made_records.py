@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from leaderboard.analysis import comparison, sections, stats
+from leaderboard import stats
+from leaderboard.analysis import comparison, sections
 from leaderboard.records import store
 from leaderboard.records.record import Reason, Record, Seconds
 from leaderboard.render import tables

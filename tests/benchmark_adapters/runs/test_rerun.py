@@ -10,7 +10,7 @@ from project import installed
 from benchmark_adapters import plugins
 from benchmark_adapters.runs import pipeline, rerun
 from benchmark_adapters.runs.request import Request, plan_runs
-from leaderboard.analysis import stats
+from leaderboard import stats
 from leaderboard.records import store
 from leaderboard.records.record import Origin, ScoringRuntime
 

@@ -6,7 +6,7 @@ import warnings
 import pytest
 import scipy.stats
 
-from leaderboard.analysis import stats
+from leaderboard import stats
 
 
 @pytest.mark.parametrize("values", [[0.5, 0.6], [0.70, 0.72, 0.74], [0.1, 0.5, 0.3, 0.9, 0.2]])

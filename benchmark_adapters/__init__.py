@@ -1,4 +1,4 @@
-"""ddbench: makes distilled sets under a time limit, trains fixed students on them, and keeps the score."""
+"""ddbench generates distilled datasets in limited time, scores them and ranks the results."""
 
 import pluggy
 

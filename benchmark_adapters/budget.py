@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Budget:
-    """Time for one distilled set. The parent process ends the method's process at ``deadline``, whatever this says.
+    """Time for one distilled set.
+
+    The parent process kills the method's process at ``deadline``, whatever this says.
 
     Attributes:
         limit: seconds from the start of the method's process, imports and model loading counted.

@@ -45,7 +45,7 @@ class MethodJob(msgspec.Struct, frozen=True):
 
 
 class DecodeJob(msgspec.Struct, frozen=True):
-    """Decode the file or folder ``path``, of ``format``, into a native set in the folder ``output``."""
+    """Decode a file or folder of ``format`` into a native set in the folder ``output``."""
 
     path: str
     format: str

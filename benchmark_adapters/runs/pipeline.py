@@ -36,7 +36,10 @@ CACHE = ".unfinished"
 
 
 def run(plan: RunPlan) -> Path:
-    """Make a set by its method, score it, and return the folder of the run; raises as `complete`."""
+    """Make a set by its method and score it; return the folder of the run.
+
+    Raises as `complete`.
+    """
     return complete(plan.scoring, MethodSource(plan.sampling))
 
 

@@ -17,7 +17,7 @@ from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources.method import jobs
 from benchmark_adapters.types import DistilledSet
 
-# Odd, so that sampled images with a copy each give one too many, and two parts have something to do.
+# Odd, so that sampled images with a copy each give one too many, and two parts both have work.
 IPC = 3
 # The trial that is cut may take so many times the first one's seconds, and so many seconds more.
 LIMIT_FACTOR, LIMIT_MARGIN = 2, 2.0
@@ -77,7 +77,7 @@ class Trial:
 
 
 class TrialRunner:
-    """The trials of a method, each made when it is first asked for, with all files in ``folder``."""
+    """The trials of a method, each made when it is first needed, with all files in ``folder``."""
 
     def __init__(self, plan: SamplingPlan, folder: Path) -> None:
         self.plan, self.folder = plan, folder

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import UserError
-from leaderboard.analysis import sections
-from leaderboard.records.record import Record
-from leaderboard.render import tables
+from leaderboard.render import FORMATS
+
+if TYPE_CHECKING:
+    from leaderboard.records.record import Record
 
 
 @click.command("leaderboard")
@@ -21,7 +23,7 @@ from leaderboard.render import tables
 @click.option(
     "--format",
     "style",
-    type=click.Choice([*tables.FORMATS, "html"]),
+    type=click.Choice([*FORMATS, "html"]),
     default="github",
     show_default=True,
 )
@@ -40,6 +42,9 @@ def leaderboard_command(
     Intervals are 95 % t intervals over the evaluation seeds; ranks are shared where Welch's test
     finds no difference. Published results stand apart.
     """
+    from leaderboard.analysis import sections
+    from leaderboard.render import tables
+
     plugins = output.installed_plugins()
     if track:
         plugins.tracks.require(track)

@@ -10,7 +10,6 @@ import click
 
 from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
-from leaderboard.records import store
 
 
 @click.command("merge")
@@ -39,6 +38,7 @@ def merge_command(
     from benchmark_adapters.runs.merge import merge
     from benchmark_adapters.runs.read import find_run
     from benchmark_adapters.runs.request import Request
+    from leaderboard.records import store
 
     folders = [find_run(run, [request["runs"]]) for run in shards]
     named = Request(students=options.names(students), **request)

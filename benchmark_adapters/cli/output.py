@@ -7,23 +7,23 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from benchmark_adapters import plugins
-from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.types import one_line
-from leaderboard.analysis import ranking, sections
-from leaderboard.records import store
-from leaderboard.records.record import Record
-from leaderboard.render import tables
+
+if TYPE_CHECKING:
+    from benchmark_adapters.plugins import Plugins
+    from leaderboard.records.record import Record
 
 MAX_MESSAGE = 5000
 
 
 def installed_plugins() -> Plugins:
     """Return all plugins; name those that failed on stderr."""
+    from benchmark_adapters import plugins
+
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for results, whatever a plugin prints
         installed = plugins.build()
     for line in installed.skipped:
@@ -44,6 +44,9 @@ def report_run(record: Record, folder: Path) -> None:
 
 def all_runs(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
     """Return the folders and records of all runs; name those that can't be read on stderr."""
+    from leaderboard.analysis import ranking
+    from leaderboard.records import store
+
     entries, problems = store.entries(roots)
     conflicts = ranking.conflicts(record for _, record in entries)
     for line in [*problems, *conflicts]:
@@ -64,6 +67,10 @@ def conclude(
 
 
 def _show_table(records: Sequence[Record], runs: Path) -> None:
+    from benchmark_adapters import plugins
+    from leaderboard.analysis import sections
+    from leaderboard.render import tables
+
     with contextlib.redirect_stdout(sys.stderr):
         tracks = plugins.build().tracks
     datasets = {name: track.datasets for name, track in tracks.items()}

@@ -13,10 +13,10 @@ import click
 from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import one_line
-from leaderboard.records import store
 
 if TYPE_CHECKING:
     from benchmark_adapters.runs.rerun import Agreement, SeedPair
+    from leaderboard.records import store
     from leaderboard.records.record import Record
 
 

@@ -6,15 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from benchmark_adapters import console
 from benchmark_adapters.cli import options
 from benchmark_adapters.types import UserError
-from leaderboard.analysis import ddranking
-from leaderboard.records import store
-from leaderboard.records.record import Record
+
+if TYPE_CHECKING:
+    from leaderboard.records.record import Record
 
 PLAIN = "ddranking-plain/1"
 NAMES = {
@@ -78,6 +79,8 @@ def robustness_command(
     By hard labels and the final epoch's accuracy, where DD-Ranking takes the best that it saw on
     test images: not comparable with figures that it published.
     """
+    from leaderboard.analysis import ddranking
+
     if whole is None and plain is None:
         raise UserError("LRS needs --whole, ARS needs --plain and --random-plain")
     if (plain is None) != (random_plain is None):
@@ -103,6 +106,8 @@ def _without_augmentation(
     plain: str, random_plain: str, own: Record, random: float, roots: Sequence[Path]
 ) -> dict[str, float]:
     """Return accuracies without augmentation, and ARS."""
+    from leaderboard.analysis import ddranking
+
     record = _record(plain, roots)
     if record.images_sha256 != own.images_sha256:
         raise ValueError(f"--plain {record.run_id} is of other images than {own.run_id}")
@@ -120,12 +125,15 @@ def _without_augmentation(
 
 def _record(run: str, roots: Sequence[Path]) -> Record:
     from benchmark_adapters.runs.read import find_run
+    from leaderboard.records import store
 
     return store.read(find_run(run, roots))
 
 
 def _whole(whole: str, source: str | None, own: Record, roots: Sequence[Path]) -> Reference:
     """Return the accuracy of students of the whole training set."""
+    from leaderboard.analysis import ddranking
+
     try:
         fraction = float(whole)
     except ValueError:

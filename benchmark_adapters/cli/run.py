@@ -11,10 +11,10 @@ import click
 
 from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
-from leaderboard.records import store
 
 if TYPE_CHECKING:
     from benchmark_adapters.runs.request import RunPlan
+    from leaderboard.records import store
 
 
 @click.command("run")

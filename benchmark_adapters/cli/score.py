@@ -12,12 +12,12 @@ import click
 from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import UserError
-from leaderboard.records import store
 
 if TYPE_CHECKING:
     from benchmark_adapters.execution.sandbox import Limits
     from benchmark_adapters.plugins import Plugins
     from benchmark_adapters.runs.submissions import Submission
+    from leaderboard.records import store
 
 DAY = 86_400.0
 MAX_SECONDS = 30 * DAY

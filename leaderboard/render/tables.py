@@ -10,11 +10,11 @@ from typing import Any
 from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import MeanRow, Row
 from leaderboard.analysis.sections import Section
+from leaderboard.render import FORMATS as FORMATS
 from leaderboard.render import columns
 from leaderboard.render.columns import Table
 from leaderboard.text import one_line
 
-FORMATS = ("github", "plain", "csv", "latex", "json")
 # The mark of a title, and tabulate's name of the format.
 STYLES = {"github": ("### ", "github"), "plain": ("", "simple"), "latex": ("% ", "latex_booktabs")}
 EMPTY = "no runs yet; make one with `ddbench run --method generative-turbo`"

@@ -78,21 +78,21 @@ def _finished(
     scores: _Scores,
 ) -> Record:
     """Return the record; the images, and the scores of finished seeds, are kept in any case."""
-    production = source.produce(folder)
+    collect = source.produce(folder)
     record: Record | None = None
+    is_scorable = False
     try:
         with signals_blocked():
-            record = recording.draft(plan, folder, production, test)
-            record = replace(record, official=official)
+            production = collect()
+            draft = recording.draft(plan, folder, production, test)
+            record = replace(draft, official=official)
+            is_scorable = _is_scorable(record, production, plan, source)
             _save(production, record, folder)
-        if _is_scorable(record, production, plan, source):
-            return _scored(plan, source, record, folder, scores)
+        return _scored(plan, source, record, folder, scores) if is_scorable else record
     except (Exception, KeyboardInterrupt) as error:
         if record is None:
             raise
-        if _is_scorable(record, production, plan, source):
-            return _failed(record, error, scores)
-    return record
+        return _failed(record, error, scores) if is_scorable else record
 
 
 def _failed(record: Record, error: BaseException, scores: _Scores) -> Record:
@@ -130,8 +130,6 @@ class _Scores:
     findings: list[Finding] = field(default_factory=list)
     started: ScoringStarted | None = None
     results: dict[str, list[SeedResult]] = field(default_factory=dict)
-    backends: dict[str, str] = field(default_factory=dict)
-    fallback: str | None = None
 
     def hear(self, event: SandboxEvent) -> None:
         match event:

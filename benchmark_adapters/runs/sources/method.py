@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from benchmark_adapters.execution import devices, progress, supervisor
 from benchmark_adapters.execution.messages import MethodJob
-from benchmark_adapters.execution.process_tree import signals_blocked
 from benchmark_adapters.execution.supervisor import Outcome, ProcessJob
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources.production import Making, Production, collected
@@ -32,7 +33,7 @@ class MethodSource:
     def name(self) -> str:
         return self.plan.method.name
 
-    def produce(self, folder: Path) -> Production:
+    def produce(self, folder: Path) -> Callable[[], Production]:
         plan = self.plan
         title = f"{plan.track.name} / {plan.dataset.name} / {plan.method.name}"
         with progress.sampling(title, plan.ipc, plan.time_limit) as report:
@@ -42,9 +43,12 @@ class MethodSource:
                 folder,
                 lambda outcome: report(outcome.ipc * plan.processes),
             )
-        with signals_blocked():
-            production = collected(self._making(outcome), outcome, plan.dataset, plan.ipc, folder)
-            shutil.rmtree(folder / "batches", ignore_errors=True)
+        return partial(self._collect, outcome, folder)
+
+    def _collect(self, outcome: Outcome, folder: Path) -> Production:
+        plan = self.plan
+        production = collected(self._making(outcome), outcome, plan.dataset, plan.ipc, folder)
+        shutil.rmtree(folder / "batches", ignore_errors=True)
         return production
 
     def _making(self, outcome: Outcome) -> Making:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -79,8 +79,11 @@ class Source(Protocol):
     def is_untrusted(self) -> bool:
         """Others made the images: an error that a check finds makes the run invalid."""
 
-    def produce(self, folder: Path) -> Production:
-        """Write ``images.safetensors`` and ``log.txt`` into ``folder``; tell how it went.
+    def produce(self, folder: Path) -> Callable[[], Production]:
+        """Do the work, with its files in ``folder``, and return what collects the set from it.
+
+        The work may be interrupted. Whoever collects blocks signals meanwhile, so that what was
+        made is kept: ``images.safetensors`` and ``log.txt`` in ``folder``.
 
         Raises:
             UserError: nothing could be begun.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from benchmark_adapters.execution.process_tree import signals_blocked
 from benchmark_adapters.execution.supervisor import Outcome
 from benchmark_adapters.formats import native
 from benchmark_adapters.runs.request import SamplingPlan
@@ -33,13 +33,13 @@ class ShardsSource:
     def name(self) -> str:
         return self.plan.method.name
 
-    def produce(self, folder: Path) -> Production:
+    def produce(self, folder: Path) -> Callable[[], Production]:
         shards = sorted(self.shards.items())
         log = "".join(f"shard {number} is run {record.run_id}\n" for number, (_, record) in shards)
         (folder / "log.txt").write_text(log, encoding="utf-8")
-        making, outcome = self._making(), self._outcome()
-        with signals_blocked():
-            return collected(making, outcome, self.plan.dataset, self.plan.ipc, folder)
+        plan = self.plan
+        outcome = self._outcome()
+        return partial(collected, self._making(), outcome, plan.dataset, plan.ipc, folder)
 
     @property
     def _records(self) -> list[Record]:

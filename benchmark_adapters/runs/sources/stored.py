@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +32,7 @@ class FileSource:
     limits: Limits
     is_untrusted: bool = True
 
-    def produce(self, folder: Path) -> Production:
+    def produce(self, folder: Path) -> Callable[[], Production]:
         making = Making(
             method=self.name,
             seed=self.seed,
@@ -39,7 +40,8 @@ class FileSource:
             limit_enforced=False,
             origin=Origin("file", file=self.path.name, format=self.format),
         )
-        return _decoded(making, self, self.dataset, self.limits, folder)
+        production = _decoded(making, self, self.dataset, self.limits, folder)
+        return lambda: production
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class RunSource:
         """A method may make what it likes; a set from a file stays one."""
         return not self.record.limit_enforced
 
-    def produce(self, folder: Path) -> Production:
+    def produce(self, folder: Path) -> Callable[[], Production]:
         record = self.record
         origin = replace(record.origin, kind="run", run_id=record.run_id, reruns=None)
         deviations = [
@@ -84,8 +86,9 @@ class RunSource:
             deviations=tuple(deviations),
         )
         production = _decoded(making, self, self.dataset, self.limits, folder)
-        is_late = record.status == "timeout" and production.end == "done"
-        return replace(production, end="limit") if is_late else production
+        if record.status == "timeout" and production.end == "done":
+            production = replace(production, end="limit")
+        return lambda: production
 
 
 class _Stored(Protocol):

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+<<<<<<< HEAD
 from leaderboard import stats
+=======
+from leaderboard.analysis import classes, stats
+from leaderboard.analysis.stats import Difference
+>>>>>>> leaderboard
 from leaderboard.records.record import Record
 from leaderboard.stats import Difference
 
@@ -111,12 +116,10 @@ def _classes(
         return []
     if any(list(of_run) != list(names[0]) for of_run in names):
         return []
-    return [(name, [_accuracy(run, label) for run in runs]) for label, name in enumerate(names[0])]
-
-
-def _accuracy(run: Record, label: int) -> float:
-    counts = (run.confusion or [])[label]
-    return counts[label] / max(sum(counts), 1)
+    by_run = [classes.accuracies(run, names[0]) for run in runs]
+    return [
+        (each[0].name, [result.accuracy for result in each]) for each in zip(*by_run, strict=True)
+    ]
 
 
 def to_json(comparison: Comparison) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from leaderboard.analysis.classes import ClassAccuracy
 from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import MeanRow, Row
 from leaderboard.records.record import Record
@@ -158,6 +159,12 @@ PUBLISHED: tuple[Column[PublishedResult], ...] = (
     ),
 )
 
+CLASS: tuple[Column[ClassAccuracy], ...] = (
+    Column("class", lambda row: row.name),
+    Column("accuracy %", lambda row: percent(row.accuracy, 1), "number"),
+    Column("most often taken for", lambda row: _confusion(row)),
+)
+
 
 def mean_columns(datasets: Iterable[str]) -> tuple[Column[MeanRow], ...]:
     """Return the columns of means over ``datasets``."""
@@ -182,6 +189,10 @@ def _dataset_percent(dataset: str) -> Callable[[MeanRow], str]:
 
 def _runs_in_order(row: MeanRow) -> list[Record]:
     return [row.runs[dataset] for dataset in row.datasets if dataset in row.runs]
+
+
+def _confusion(row: ClassAccuracy) -> str:
+    return f"{row.confused_with} ({row.confusions})" if row.confused_with is not None else ""
 
 
 def _published_percent(fraction: float) -> str:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from leaderboard.analysis import classes
+from leaderboard.analysis.classes import ClassAccuracy
 from leaderboard.files import read_bounded
 from leaderboard.records.record import OfficialScore, Record, ScoringRuntime
 from leaderboard.render import columns, tables
-from leaderboard.render.columns import Column, Table, percent
+from leaderboard.render.columns import Table, percent
 from leaderboard.text import one_line
 
 MAX_MANIFEST_BYTES = 10 * 2**20
@@ -28,27 +30,6 @@ class Details:
     provenance: dict[str, str]
 
 
-@dataclass(frozen=True)
-class ClassAccuracy:
-    """The result for one class over all seeds.
-
-    Attributes:
-        accuracy: the fraction of its test images that were recognised.
-        confused_with: the class that the others were most often taken for, with how many.
-    """
-
-    name: str
-    accuracy: float
-    confused_with: str
-
-
-CLASS: tuple[Column[ClassAccuracy], ...] = (
-    Column("class", lambda row: row.name),
-    Column("accuracy %", lambda row: percent(row.accuracy, 1), "number"),
-    Column("most often taken for", lambda row: row.confused_with),
-)
-
-
 def describe(record: Record, folder: Path) -> str:
     """Return the details of a run line by line, and its classes; ``folder`` is the run's."""
     from tabulate import tabulate
@@ -59,8 +40,8 @@ def describe(record: Record, folder: Path) -> str:
     lines |= {"pictures": str(grid) if grid.is_file() else ""}
     shown = [(label, one_line(text)) for label, text in lines.items() if text]
     text = tabulate(shown, tablefmt="plain", disable_numparse=True)
-    classes = class_table(record, class_names(record, folder))
-    return f"{text}\n\n{tables.text(classes)}" if classes.rows else text
+    by_class = class_table(record, class_names(record, folder))
+    return f"{text}\n\n{tables.text(by_class)}" if by_class.rows else text
 
 
 def details(record: Record) -> Details:
@@ -190,19 +171,8 @@ def class_names(record: Record, folder: Path) -> list[str]:
 
 def class_table(record: Record, names: Sequence[str]) -> Table[ClassAccuracy]:
     """Return the accuracy of each class; no rows where nothing was scored."""
-    confusion = record.confusion or []
-    rows = [_class(label, counts, names) for label, counts in enumerate(confusion)]
-    return Table("Accuracy of each class over all seeds", CLASS, rows)
-
-
-def _class(label: int, counts: Sequence[int], names: Sequence[str]) -> ClassAccuracy:
-    others = ((count, other) for other, count in enumerate(counts) if other != label)
-    most, other = max(others, default=(0, 0))
-    return ClassAccuracy(
-        names[label],
-        counts[label] / max(sum(counts), 1),
-        f"{names[other]} ({most})" if most else "",
-    )
+    rows = classes.accuracies(record, names)
+    return Table("Accuracy of each class over all seeds", columns.CLASS, rows)
 
 
 def accuracy(record: Record) -> str:

@@ -1,0 +1,49 @@
+"""Columns: what a cell says, and which tables have it."""
+
+import pytest
+from made_records import record
+
+from leaderboard.analysis.ranking import Row
+from leaderboard.records.record import Reason, Seconds
+from leaderboard.render import columns
+
+
+def cell(heading, **values):
+    """Return the text of a run in the column with ``heading``."""
+    (column,) = (column for column in columns.RUN if column.heading == heading)
+    return column.cell(Row(record(**values), rank="1-2"))
+
+
+@pytest.mark.parametrize(
+    ("heading", "values", "text"),
+    [
+        ("rank", {}, "1-2"),
+        ("method", {"explicit_options": ["a=1", "b=2"]}, "one a=1 b=2"),
+        ("accuracy %", {}, "72.00"),
+        ("95 % interval", {"accuracies": [0.0, 0.5]}, "0.00 to 100.00"),
+        ("95 % interval", {"accuracies": [0.5]}, ""),
+        ("time s", {}, "6.0"),
+        ("time s", {"seconds": Seconds(generate=5.0)}, ""),
+        ("limit s", {}, "60"),
+        ("limit s", {"limit_enforced": False}, "60 (declared)"),
+        ("hardware", {"hardware": {"gpu": "A", "gpus": 2}}, "2x A"),
+        ("hardware", {"hardware": {"gpu": "A", "gpus": 1}}, "A"),
+        ("hardware", {"hardware": {"cpu": "B", "cores": 4}}, "B, 4 cores"),
+        ("hardware", {"device": "cpu"}, "cpu"),
+        ("hardware", {"hardware": {"cpu": "B"}, "limit_enforced": False}, ""),
+        ("status", {"status": "timeout", "comparable": False}, "timeout"),
+        (
+            "status",
+            {"comparable": False, "not_comparable_because": [Reason("ipc", "a"), Reason("x", "b")]},
+            "ok, not comparable: a; b",
+        ),
+    ],
+)
+def test_a_cell_of_a_run(heading, values, text):
+    assert cell(heading, **values) == text
+
+
+def test_a_terminal_and_a_phone_have_fewer_columns():
+    left_out = {column.heading for column in columns.RUN if not column.in_terminal}
+    assert left_out == {"model", "hardware", "date"}
+    assert left_out < {column.heading for column in columns.RUN if not column.on_phone}

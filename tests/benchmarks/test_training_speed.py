@@ -1,4 +1,7 @@
-"""Training and testing a student on this machine's CPU, against the evaluator's plain loop (tests/reference.py)."""
+"""Training and testing a student on a CPU, against the evaluator's plain loop.
+
+The loop is tests/support/reference.py.
+"""
 
 import functools
 import multiprocessing
@@ -6,6 +9,7 @@ import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,6 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from benchmark_adapters import datasets
 from benchmark_adapters.datasets import CIFAR100, FASHION_MNIST
 from benchmark_adapters.scoring import students, training
-from benchmark_adapters.scoring.cpu import fused as fast
 from benchmark_adapters.scoring.recipes import ECCV2024
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
@@ -77,18 +80,17 @@ def elsewhere():
 @pytest.mark.parametrize("case", CASES)
 def test_an_epoch(case, alternate, show, elsewhere, monkeypatch, tmp_path):
     """One of 1001 epochs with DSA; the time for compiling is shown, and counted in the ratio of whole trainings."""
-    monkeypatch.setattr(fast, "WORTH_COMPILING", 0)  # as in a whole training
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # nothing is compiled yet
     dataset, ipc = CASES[case]
     began = time.perf_counter()
     net, images, labels = drawn(dataset, ipc)
-    training.train(net, images, labels, ECCV2024, 0, epochs=0)
+    training.train(net, images, labels, ECCV2024, 0, epochs=0, backend="fast")
     first = time.perf_counter() - began
     seeds = iter(range(1000))
     seed = [0]  # alike on both sides, so that both draw the same families
 
     def ours():
-        training.train(net, images, labels, ECCV2024, seed[0], epochs=0)
+        training.train(net, images, labels, ECCV2024, seed[0], epochs=0, backend="fast")
 
     def plain():
         seed[0] = next(seeds)
@@ -138,7 +140,8 @@ def test_seeds_together(name, batch, show):
     torch.manual_seed(0)
     nets = [students.build(name, 10, 28, 1) for _ in range(3)]
     images, labels = torch.randn(3, batch, 1, 28, 28), torch.arange(batch) % 10
-    steps = [fast.gradients(net, torch.device("cpu"), batch, fast.WORTH_COMPILING) for net in nets]
+    recipe = replace(ECCV2024, batch_size=batch)
+    compiled = [training.plan_backend(net, batch, recipe, requested="fast") for net in nets]
     parameters, _ = stack_module_state(nets)
 
     def loss(weights, pictures):
@@ -149,7 +152,8 @@ def test_seeds_together(name, batch, show):
     all_at_once = torch.compile(vmap(grad_and_value(loss)), dynamic=False)
 
     def one_by_one():
-        return [step(pictures, labels) for step, pictures in zip(steps, images, strict=True)]
+        parts = zip(compiled, nets, images, strict=True)
+        return [backend.add_gradients(net, pictures, labels) for backend, net, pictures in parts]
 
     expected, (gradients, found) = torch.stack(one_by_one()), all_at_once(parameters, images)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

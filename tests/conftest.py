@@ -123,7 +123,7 @@ def trusting(monkeypatch):
 
     The class-order probe is hardly trained; where it matters, that is test_inspection.py.
     """
-    monkeypatch.setattr("benchmark_adapters.distilled.class_order.MOST_STEPS", 5)
+    monkeypatch.setattr("benchmark_adapters.checks.class_order.MAX_STEPS", 5)
 
     def ask(module, job, seconds, memory):
         work = importlib.import_module(module).work

@@ -138,7 +138,7 @@ def examine(
     try:
         real = _training_images(dataset, data, bundled)
     except UserError as error:
-        return [*findings, Finding("note", f"class order not checked: {error}")]
+        return [*findings, Finding("note", "class-order", f"class order not checked: {error}")]
     from benchmark_adapters.checks import class_order  # imports torch
 
     return [

@@ -131,7 +131,7 @@ def _rounds(method: Method, task: Task, budget: Budget, folder: Path, send: Send
     """Writes each round to a file of its own, until every class has its images."""
     import numpy as np
 
-    from benchmark_adapters.distilled import InvalidImages, check_round
+    from benchmark_adapters.distilled import InvalidImages, check_batch
     from benchmark_adapters.runs.collect import write_round
 
     counts = np.zeros(task.dataset.num_classes, np.int64)
@@ -142,7 +142,7 @@ def _rounds(method: Method, task: Task, budget: Budget, folder: Path, send: Send
             f"distill returned {type(rounds).__name__}, expected a generator of rounds"
         )
     for number, value in enumerate(rounds):
-        images, labels, generated = check_round(value, task.dataset)
+        images, labels, generated = check_batch(value, task.dataset)
         path = folder / f"{task.part}-{number:07}.safetensors"
         write_round(path, images, labels, generated)
         counts += np.bincount(labels, minlength=len(counts))

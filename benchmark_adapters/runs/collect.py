@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark_adapters.distilled import class_major
+from benchmark_adapters.distilled import balanced_rows
 from benchmark_adapters.types import Dataset, DistilledSet
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def assemble(parts: Parts, dataset: Dataset, ipc: int | None, path: Path) -> Dis
             *(_marks(part, number, len(parts)) for number, part in enumerate(parts)), strict=True
         )
     )
-    chosen = class_major(labels, turns, dataset.num_classes, ipc)
+    chosen = balanced_rows(labels, turns, dataset.num_classes, ipc)
     row = np.full(len(labels), -1)
     row[chosen] = np.arange(len(chosen))
     shape = (len(chosen), dataset.channels, dataset.image_size, dataset.image_size)

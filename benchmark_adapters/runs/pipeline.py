@@ -268,7 +268,11 @@ def _is_scored(record: Record, todo: Plan) -> bool:
 
 
 def _score(
-    todo: Plan, distilled: DistilledSet, test: tuple[Array, Array], kept: SeedCache, results: Results
+    todo: Plan,
+    distilled: DistilledSet,
+    test: tuple[Array, Array],
+    kept: SeedCache,
+    results: Results,
 ) -> None:
     """Adds the result of each seed to those of its student."""
     from benchmark_adapters.scoring.evaluate import score  # imports torch

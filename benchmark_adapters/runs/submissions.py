@@ -70,7 +70,11 @@ def check(
     try:
         found = custody.ask(JUDGE, job, limits.seconds, limits.bytes())
     except (custody.Ended, UserError) as error:
-        return [Finding("error", f"not readable: {error}")], {"images": 0, "ipc": 0, "pixels": None}
+        return [Finding("error", "unreadable", f"not readable: {error}")], {
+            "images": 0,
+            "ipc": 0,
+            "pixels": None,
+        }
     return [Finding(**finding) for finding in found.pop("findings")], found
 
 

@@ -171,7 +171,7 @@ def test_signals_do_not_save_a_method_from_the_limit(strange, tmp_path, clock):
         ("meddles", "invalid", r"wrote into the harness's own channel"),
         ("deletes", "error", r"the rounds on disk are not as they were written"),
         ("no-generator", "invalid", r"distill returned NoneType, expected a generator"),
-        ("empty-rounds", "invalid", r"a round of no images"),
+        ("empty-rounds", "invalid", r"yielded no images"),
         ("many-lines", "error", r"^one two \[31m x{400,500} \[...\]$"),
         ("nan-fact", "error", r"Out of range float values"),
         ("typed-fact", "error", r"task.ready\(batch='many'\): expected int"),

@@ -462,7 +462,7 @@ def test_check_tells_good_from_bad(ddbench, strange_folder, submission):
 
 
 def test_check_finds_a_shuffled_class_order_in_real_images(ddbench, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmark_adapters.distilled.class_order.MOST_STEPS", 50)
+    monkeypatch.setattr("benchmark_adapters.checks.class_order.MAX_STEPS", 50)
     images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
     order = [5, 8, 1, 9, 7, 3, 4, 0, 6, 2]
     rows = np.concatenate([np.flatnonzero(labels == label)[:10] for label in order])

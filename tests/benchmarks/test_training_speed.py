@@ -72,14 +72,17 @@ def clothes():
 
 @pytest.fixture(scope="module")
 def elsewhere():
-    """Calls a function in a process of its own: the plain loop's memory is then managed as it is for its users."""
+    """Call a function in a process of its own, where memory is managed as for the loop's users."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         yield lambda *call: pool.submit(*call).result()
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_epoch(case, alternate, show, elsewhere, monkeypatch, tmp_path):
-    """One of 1001 epochs with DSA; the time for compiling is shown, and counted in the ratio of whole trainings."""
+    """One of 1001 epochs with DSA.
+
+    The time for compiling is shown, and counted in the ratio of whole trainings.
+    """
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # nothing is compiled yet
     dataset, ipc = CASES[case]
     began = time.perf_counter()
@@ -136,7 +139,10 @@ def test_testing_10000_images(alternate, show, elsewhere):
 
 @pytest.mark.parametrize(("name", "batch"), [("convnet3", 10), ("convnet3", 100), ("mlp", 100)])
 def test_seeds_together(name, batch, show):
-    """Three seeds in one step of ``torch.func``, compiled, against one after the other: equal gradients, and not faster on a CPU."""
+    """Three seeds in one compiled step of ``torch.func``, against one after the other.
+
+    The gradients are equal, and it is not faster on a CPU.
+    """
     torch.manual_seed(0)
     nets = [students.build(name, 10, 28, 1) for _ in range(3)]
     images, labels = torch.randn(3, batch, 1, 28, 28), torch.arange(batch) % 10

@@ -6,7 +6,6 @@ The method generative-turbo has a plugin of its own, `gdd_plugin.plugin`.
 from __future__ import annotations
 
 from benchmark_adapters import hookimpl
-from benchmark_adapters.baselines.coreset import herding, kmeans, random_real
 from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST, TINY_IMAGENET
 from benchmark_adapters.formats import FORMATS
 from benchmark_adapters.scoring.recipes import RECIPES
@@ -14,20 +13,26 @@ from benchmark_adapters.scoring.student_registry import STUDENTS
 from benchmark_adapters.tracks import TRACKS
 from benchmark_adapters.types import Dataset, Format, Method, Recipe, Student, Track
 
+CORESET = "benchmark_adapters.baselines.coreset"
+
 
 @hookimpl
 def ddbench_methods() -> list[Method]:
     return [
-        Method("random-real", random_real, summary="real training images, drawn at random"),
+        Method(
+            "random-real",
+            f"{CORESET}:random_real",
+            summary="real training images, drawn at random",
+        ),
         Method(
             "herding",
-            herding,
+            f"{CORESET}:herding",
             summary="real training images that keep their class's mean in feature space "
             "(Welling, 2009)",
         ),
         Method(
             "kmeans",
-            kmeans,
+            f"{CORESET}:kmeans",
             summary="real training images nearest to the centres of k-means in feature space",
         ),
     ]

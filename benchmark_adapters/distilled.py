@@ -1,86 +1,179 @@
-"""Checks of what methods yield, before anything is trained on it."""
+"""Check images and labels, and make balanced sets of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark_adapters.types import Dataset, DistilledSet
+from benchmark_adapters.errors import UserError
+from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
 
 class InvalidImages(Exception):
-    """A method broke the contract; the message says how."""
+    """A method yielded something that is no batch of its dataset; the message says what."""
 
 
-def check_round(value: Any, dataset: Dataset) -> tuple[Array, Array, Array]:
-    """A yielded round as numpy arrays: images uint8 [n, C, H, W], labels int64 [n], generated bool [n].
+def validate(
+    images: Array, labels: Array, dataset: Dataset, where: str, dtype: str = "uint8"
+) -> None:
+    """Raise an error unless images and labels fit the dataset.
+
+    Args:
+        images: should be ``dtype`` [n, C, H, W] with n > 0.
+        labels: should be integers [n] from 0 to the number of classes - 1.
+        dataset: says C, H, W and the number of classes.
+        where: the beginning of the message, for example ``yielded`` or a file's name with a colon.
+        dtype: of the images, ``uint8`` or ``float32``.
 
     Raises:
-        InvalidImages: it isn't one of ``dataset``.
+        UserError: says what is wrong, after ``where``.
+    """
+    shape = (dataset.channels, dataset.image_size, dataset.image_size)
+    if images.dtype != dtype:
+        is_broken = images.dtype.kind == "f" and not np.isfinite(images).all()
+        detail = ", some of them NaN or infinite" if is_broken else ""
+        raise UserError(f"{where} images of type {images.dtype}{detail}, expected {dtype}")
+    if images.ndim != 4 or images.shape[1:] != shape:
+        raise UserError(
+            f"{where} images of shape {list(images.shape)}, "
+            f"expected [n, {', '.join(map(str, shape))}]"
+        )
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        raise UserError(
+            f"{where} labels of type {labels.dtype} and shape {list(labels.shape)}, "
+            f"expected int64 [{len(images)}]"
+        )
+    if not len(images):
+        raise UserError(f"{where} no images")
+    if not 0 <= labels.min() <= labels.max() < dataset.num_classes:
+        raise UserError(
+            f"{where} labels from {labels.min()} to {labels.max()}, "
+            f"expected 0 to {dataset.num_classes - 1}"
+        )
+
+
+def check_batch(value: Any, dataset: Dataset) -> tuple[Array, Array, Array]:
+    """Return a batch that a method yielded as numpy arrays.
+
+    Returns:
+        Images uint8 [n, C, H, W], labels int64 [n], and generated bool [n], which is True unless
+        the batch has a third part.
+
+    Raises:
+        InvalidImages: the value is no batch of ``dataset``.
     """
     if not isinstance(value, tuple | list) or len(value) not in (2, 3):
         raise InvalidImages(
-            f"yielded {type(value).__name__}, expected a tuple (images, labels) or (images, labels, generated)"
+            f"yielded {type(value).__name__}, "
+            "expected a tuple (images, labels) or (images, labels, generated)"
         )
-    images, labels, *rest = (_array(part) for part in value)
-    shape = (dataset.channels, dataset.image_size, dataset.image_size)
-    if images.dtype != np.uint8:
-        nan = (
-            ", some of them NaN or infinite"
-            if images.dtype.kind == "f" and not np.isfinite(images).all()
-            else ""
-        )
-        raise InvalidImages(f"yielded images of type {images.dtype}{nan}, expected uint8")
-    if images.ndim != 4 or images.shape[1:] != shape:
-        raise InvalidImages(
-            f"yielded images of shape {list(images.shape)}, expected [n, {', '.join(map(str, shape))}]"
-        )
-    if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
-        raise InvalidImages(
-            f"yielded labels of type {labels.dtype} and shape {list(labels.shape)}, expected int64 [{len(images)}]"
-        )
-    if len(labels) and not 0 <= labels.min() <= labels.max() < dataset.num_classes:
-        raise InvalidImages(
-            f"yielded labels from {labels.min()} to {labels.max()}, expected 0 to {dataset.num_classes - 1}"
-        )
-    if not len(images):
-        raise InvalidImages("yielded a round of no images")
-    generated = rest[0] if rest else np.ones(len(images), bool)
-    if generated.dtype != np.bool_ or generated.shape != labels.shape:
-        raise InvalidImages(
-            f"yielded marks of type {generated.dtype} and shape {list(generated.shape)}, expected bool [{len(images)}]"
-        )
+    try:
+        images, labels, *rest = (as_array(part, "yielded") for part in value)
+        validate(images, labels, dataset, "yielded")
+        generated = rest[0] if rest else np.ones(len(images), bool)
+        _validate_marks(generated, len(images), "yielded")
+    except UserError as error:
+        raise InvalidImages(str(error)) from None
     return images, labels.astype(np.int64), generated
+
+
+def class_major_set(
+    images: Array,
+    labels: Array,
+    dataset: Dataset,
+    where: str,
+    generated: Array | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    normalisation: Normalisation | None = None,
+) -> DistilledSet:
+    """Return a set of images in the order of their classes.
+
+    Images that are in this order already are not copied, so they may be memory-mapped.
+
+    Args:
+        images: uint8 [n, C, H, W], or float32 if there is a ``normalisation``.
+        labels: integers [n].
+        dataset: the dataset of the images.
+        where: the beginning of the message of errors, as in `validate`.
+        generated: bool [n], True where an image is no augmented copy; None: all are True.
+        provenance: what is known of the making of the set.
+        normalisation: of float32 images, mean and standard deviation per channel.
+
+    Raises:
+        UserError: the arrays don't fit each other or the dataset.
+    """
+    validate(images, labels, dataset, where, "float32" if normalisation else "uint8")
+    if generated is None:
+        generated = np.ones(len(labels), bool)
+    _validate_marks(generated, len(labels), where)
+    if (labels[1:] < labels[:-1]).any():
+        order = np.argsort(labels, kind="stable")
+        images, labels, generated = images[order], labels[order], generated[order]
+    return DistilledSet(
+        images,
+        labels.astype(np.int64),
+        dataset.class_names,
+        generated,
+        provenance or {},
+        normalisation,
+    )
 
 
 def balanced(
     images: Array, labels: Array, generated: Array, dataset: Dataset, ipc: int | None
 ) -> DistilledSet:
-    """The first images of each class, as many as every class has and at most ``ipc``; class-major."""
-    rows = class_major(labels, np.arange(len(labels)), dataset.num_classes, ipc)
+    """Return a set of the first images of each class.
+
+    It has as many images per class as the smallest class, and at most ``ipc``.
+
+    Args:
+        images: uint8 [n, C, H, W].
+        labels: int64 [n].
+        generated: bool [n], True where an image is no augmented copy.
+        dataset: the dataset of the images.
+        ipc: the largest number of images per class; None: no limit.
+    """
+    rows = balanced_rows(labels, np.arange(len(labels)), dataset.num_classes, ipc)
     return DistilledSet(images[rows], labels[rows], dataset.class_names, generated[rows])
 
 
-def class_major(labels: Array, turns: Array, classes: int, ipc: int | None) -> Array:
-    """The rows of a balanced set, class by class: in each the first by ``turns``, as many as every class has and at most ``ipc``."""
-    counts = np.bincount(labels, minlength=classes)
+def balanced_rows(labels: Array, ranks: Array, num_classes: int, ipc: int | None) -> Array:
+    """Return the rows of a balanced set, class by class.
+
+    Of each class they are those of the lowest ``ranks``, int64 [n], in this order; as many as the
+    smallest class has, and at most ``ipc``.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
     keep = int(counts.min()) if ipc is None else min(int(counts.min()), ipc)
-    by_class = np.lexsort((turns, labels))  # which keeps the order of equals
+    by_class = np.lexsort((ranks, labels))  # a stable sort
     starts = np.cumsum(counts) - counts
     rows: Array = np.concatenate([by_class[start : start + keep] for start in starts])
     return rows
 
 
-def _array(part: Any) -> Array:
-    """Numpy's view of a torch tensor or an array."""
-    detached = part.detach().cpu() if hasattr(part, "detach") else part
+def as_array(value: Any, where: str) -> Array:
+    """Return a torch tensor or an array as a numpy array, without a copy where possible.
+
+    Raises:
+        UserError: it is neither, or of a type that numpy doesn't have.
+    """
+    on_cpu = value.detach().cpu() if hasattr(value, "detach") else value
     try:
-        return np.asarray(detached)
+        return np.asarray(on_cpu)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidImages(
-            f"yielded {type(part).__name__}, expected a tensor or an array ({error})"
+        raise UserError(
+            f"{where} {type(value).__name__}, expected a tensor or an array ({error})"
         ) from None
+
+
+def _validate_marks(generated: Array, count: int, where: str) -> None:
+    if generated.dtype != np.bool_ or generated.shape != (count,):
+        raise UserError(
+            f"{where} marks of type {generated.dtype} and shape {list(generated.shape)}, "
+            f"expected bool [{count}]"
+        )

@@ -1,4 +1,7 @@
-"""The tracks that ship. Frozen: a changed rule is a new track."""
+"""The tracks that ship.
+
+They are frozen: a changed rule needs a new track.
+"""
 
 from benchmark_adapters.scoring.recipes import DDRANKING_HARD, DSA, ECCV2024, QUICKSTART
 from benchmark_adapters.types import Track
@@ -23,7 +26,8 @@ TRACKS = (
         default_ipc=10,
         recipe=DSA.name,
         repeats=5,
-        summary="Fashion-MNIST as the condensation papers score it: ten minutes, 1, 10 or 50 images per class",
+        summary="Fashion-MNIST as the condensation papers score it: "
+        "ten minutes, 1, 10 or 50 images per class",
     ),
     Track(
         name="eccv2024-fixed",
@@ -53,6 +57,7 @@ TRACKS = (
         default_ipc=10,
         recipe=DDRANKING_HARD.name,
         repeats=5,
-        summary="DD-Ranking's training with hard labels; `ddbench robustness` gives its LRS and ARS",
+        summary="DD-Ranking's training with hard labels; "
+        "`ddbench robustness` gives its LRS and ARS",
     ),
 )

@@ -10,13 +10,13 @@ from benchmark_adapters.errors import UserError
 from benchmark_adapters.types import Task
 
 if TYPE_CHECKING:
-    from benchmark_adapters.types import Array, Round
+    from benchmark_adapters.types import Array, Batch
 
 # (features of a class [n, d], count, seed) -> indices [count]
 Select = Callable[["Array", int, int], "Array"]
 
 
-def random_real(task: Task, budget: Budget) -> Iterator[Round]:
+def random_real(task: Task, budget: Budget) -> Iterator[Batch]:
     """Yield real training images that are drawn without replacement."""
     import numpy as np
 
@@ -30,12 +30,12 @@ def random_real(task: Task, budget: Budget) -> Iterator[Round]:
     yield _batch(images, labels, indices)
 
 
-def herding(task: Task, budget: Budget) -> Iterator[Round]:
+def herding(task: Task, budget: Budget) -> Iterator[Batch]:
     """Yield the images that keep the mean of their class in feature space (Welling, ICML 2009)."""
     yield _select_by_features(task, herd)
 
 
-def kmeans(task: Task, budget: Budget) -> Iterator[Round]:
+def kmeans(task: Task, budget: Budget) -> Iterator[Batch]:
     """Yield the images nearest to the centres of k-means in feature space.
 
     There are as many clusters in a class as images are wanted of it.
@@ -84,7 +84,7 @@ def nearest_to_centres(features: Array, count: int, seed: int) -> Array:
     return np.concatenate([nearest, spare])[:count].astype(int)
 
 
-def _select_by_features(task: Task, select: Select) -> Round:
+def _select_by_features(task: Task, select: Select) -> Batch:
     """Return the images that ``select`` chooses of each class.
 
     The features are those of a student that was trained on all real training images.
@@ -105,7 +105,7 @@ def _select_by_features(task: Task, select: Select) -> Round:
     return _batch(images, labels, indices)
 
 
-def _batch(images: Array, labels: Array, indices: list[Array]) -> Round:
+def _batch(images: Array, labels: Array, indices: list[Array]) -> Batch:
     import numpy as np
 
     rows = np.concatenate(indices)

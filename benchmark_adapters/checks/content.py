@@ -1,134 +1,174 @@
-"""What is wrong, or looks wrong, with a stranger's distilled set, before anything is trained on it."""
+"""Check the content of a distilled set before anything is trained on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark_adapters.types import Dataset, DistilledSet
+from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
+from leaderboard.records.record import Finding
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
-FLAT = 0.02  # of the range of pixels: an image that varies less is constant
-SHARE = 0.99  # of the pixels that have to lie in a range for a verdict on the normalisation
-NAMED = 5  # classes or images that a line names
-
-
-@dataclass(frozen=True)
-class Finding:
-    """``error``: a score would mean nothing, so that none is made; ``warning``: look at it; ``note``: what was checked or could not be."""
-
-    level: Literal["error", "warning", "note"]
-    text: str
+# An image whose pixels vary less, as a share of the range of pixels, is constant.
+MIN_RANGE = 0.02
+# Share of the values that have to lie in a range for a verdict on the normalisation.
+MIN_SHARE = 0.99
+MAX_NAMED = 5  # classes or images in a message
 
 
 def inspect(distilled: DistilledSet, dataset: Dataset) -> list[Finding]:
-    """All that can be seen without real images. Empty: nothing was found."""
-    findings = list(_counts(distilled.labels, dataset))
+    """Return all findings that need no real images; none if nothing is wrong."""
+    findings = list(_check_counts(distilled.labels, dataset))
     if distilled.normalisation is not None:
-        findings += _values(distilled)
+        findings += _check_values(distilled.images, distilled.normalisation)
     if not any(finding.level == "error" for finding in findings):
-        findings += _sameness(distilled, dataset)
+        is_constant = _constant_images(distilled)
+        findings += _check_constant(is_constant, distilled.labels, dataset)
+        findings += _check_duplicates(distilled, dataset)
+        findings += _check_constant_classes(is_constant, distilled.labels, dataset)
     return findings
 
 
-def _counts(labels: Array, dataset: Dataset) -> Iterator[Finding]:
+def _check_counts(labels: Array, dataset: Dataset) -> Iterator[Finding]:
     counts = np.bincount(labels, minlength=dataset.num_classes)
     usual = int(np.bincount(counts).argmax())
     odd = np.flatnonzero(counts != usual)
     if len(odd):
+        classes = _list([f"{counts[label]} in {_class(int(label), dataset)}" for label in odd])
         yield Finding(
             "error",
-            f"classes have different numbers of images: {usual} in most, but {_named(odd, dataset, [f'{counts[label]}' for label in odd])}",
+            "class-counts",
+            f"classes have different numbers of images: {usual} in most, but {classes}",
         )
 
 
-def _values(distilled: DistilledSet) -> Iterator[Finding]:
-    """Of float images: are they finite, and do their values look as if they were normalised once?"""
-    images = distilled.images
-    if not np.isfinite(images).all():
-        bad = np.flatnonzero(~np.isfinite(images).all((1, 2, 3)))
+def _check_values(images: Array, normalisation: Normalisation) -> Iterator[Finding]:
+    """Check whether float images are finite and look as if they were normalised once."""
+    is_finite = np.isfinite(images).all((1, 2, 3))
+    if not is_finite.all():
+        broken = np.flatnonzero(~is_finite)
         yield Finding(
             "error",
-            f"{len(bad)} images have values that are NaN or infinite, the first is image {bad[0]}",
+            "not-finite",
+            f"{len(broken)} images have values that are NaN or infinite, "
+            f"the first is image {broken[0]}",
         )
         return
-    mean, std = (
-        np.array(values, np.float32).reshape(1, -1, 1, 1)
-        for values in distilled.normalisation or ((), ())
-    )
-    pixels = images * std + mean  # in 0..1 if they were normalised once
+    mean, std = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in normalisation)
+    pixels = images * std + mean  # in [0, 1] if the images were normalised once
     low, high = float(images.min()), float(images.max())
-    expected = f"normalised ones lie between {float((-mean / std).min()):.2f} and {float(((1 - mean) / std).max()):.2f}"
-    if _within(images, -0.001, 1.001) and low >= -0.001:
+    expected = (
+        f"normalised ones lie between {float((-mean / std).min()):.2f} "
+        f"and {float(((1 - mean) / std).max()):.2f}"
+    )
+    if _lie_within(images, -0.001, 1.001) and low >= -0.001:
         yield Finding(
             "error",
-            f"images look unnormalised: their values lie between {low:.2f} and {high:.2f}, {expected}",
+            "unnormalised",
+            f"images look unnormalised: their values lie between {low:.2f} and {high:.2f}, "
+            f"{expected}",
         )
-    elif _within(images, -0.1, 255.1) and high > 20:
+    elif _lie_within(images, -0.1, 255.1) and high > 20:
         yield Finding(
             "error",
-            f"images look unnormalised: their values lie between {low:.1f} and {high:.1f} as bytes do, {expected}",
+            "unnormalised",
+            f"images look unnormalised: their values lie between {low:.1f} and {high:.1f} "
+            f"as bytes do, {expected}",
         )
-    elif _within(pixels * std + mean, -0.01, 1.01) and not _within(pixels, -0.2, 1.2, share=0.65):
+    elif _lie_within(pixels * std + mean, -0.01, 1.01) and not _lie_within(
+        pixels, -0.2, 1.2, min_share=0.65
+    ):
         yield Finding(
             "error",
-            f"images look normalised twice: undone twice, their values are pixels; they lie between {low:.2f} and {high:.2f}, {expected}",
+            "normalised-twice",
+            "images look normalised twice: undone twice, their values are pixels; "
+            f"they lie between {low:.2f} and {high:.2f}, {expected}",
         )
-    elif not _within(pixels, -2, 3):
+    elif not _lie_within(pixels, -2, 3):
         yield Finding(
             "warning",
-            f"many values are far from those of pixels: they lie between {low:.2f} and {high:.2f}, {expected}",
+            "far-values",
+            "many values are far from those of pixels: "
+            f"they lie between {low:.2f} and {high:.2f}, {expected}",
         )
 
 
-def _within(values: Array, low: float, high: float, share: float = SHARE) -> bool:
-    return bool(((values >= low) & (values <= high)).mean() >= share)
+def _lie_within(values: Array, low: float, high: float, min_share: float = MIN_SHARE) -> bool:
+    return bool(((values >= low) & (values <= high)).mean() >= min_share)
 
 
-def _sameness(distilled: DistilledSet, dataset: Dataset) -> Iterator[Finding]:
-    """Constant and repeated images. A class of nothing else is an error."""
-    unit = 255.0 if distilled.normalisation is None else 1 / max(distilled.normalisation[1])
-    flat = np.array(
-        [float(image.max()) - float(image.min()) < FLAT * unit for image in distilled.images]
-    )
+def _constant_images(distilled: DistilledSet) -> Array:
+    """Return bool [n], True for images whose pixels are all about equal."""
+    norm = distilled.normalisation
+    pixel_range = 255.0 if norm is None else 1 / max(norm[1])
+    ranges = [float(image.max()) - float(image.min()) for image in distilled.images]
+    return np.array(ranges) < MIN_RANGE * pixel_range
+
+
+def _check_constant(is_constant: Array, labels: Array, dataset: Dataset) -> Iterator[Finding]:
+    if is_constant.any():
+        yield Finding(
+            "warning",
+            "constant",
+            f"{is_constant.sum()} of {len(labels)} images are constant: "
+            f"{_name_images(np.flatnonzero(is_constant), labels, dataset)}",
+        )
+
+
+def _check_duplicates(distilled: DistilledSet, dataset: Dataset) -> Iterator[Finding]:
+    labels = distilled.labels
     seen: dict[bytes, int] = {}
+    # Index of the first image with the same pixels. Hashes, since a set may exceed the memory.
     first = np.array(
-        [seen.setdefault(image.tobytes(), index) for index, image in enumerate(distilled.images)]
+        [
+            seen.setdefault(hashlib.sha256(image.tobytes()).digest(), index)
+            for index, image in enumerate(distilled.images)
+        ]
     )
-    repeated = first != np.arange(len(first))
-    for what, marks in (("constant", flat), ("duplicates of others", repeated)):
-        if marks.any():
-            rows = np.flatnonzero(marks)
-            some = ", ".join(
-                f"image {row} ({dataset.class_names[distilled.labels[row]]})"
-                for row in rows[:NAMED]
-            )
-            yield Finding(
-                "warning",
-                f"{len(rows)} of {len(marks)} images are {what}: {some}{', ...' if len(rows) > NAMED else ''}",
-            )
-    labels_differ = repeated & (distilled.labels != distilled.labels[first])
-    if labels_differ.any():
-        row = int(np.flatnonzero(labels_differ)[0])
+    is_repeated = first != np.arange(len(first))
+    if is_repeated.any():
         yield Finding(
             "warning",
-            f"{int(labels_differ.sum())} images occur in more than one class, the first are images {first[row]} and {row}",
+            "duplicates",
+            f"{is_repeated.sum()} of {len(labels)} images are duplicates of others: "
+            f"{_name_images(np.flatnonzero(is_repeated), labels, dataset)}",
         )
-    empty = [label for label in range(dataset.num_classes) if flat[distilled.labels == label].all()]
-    if empty:
-        yield Finding("error", f"all images are constant in {_named(np.array(empty), dataset)}")
+    in_other_class = is_repeated & (labels != labels[first])
+    if in_other_class.any():
+        row = int(np.flatnonzero(in_other_class)[0])
+        yield Finding(
+            "warning",
+            "other-class",
+            f"{in_other_class.sum()} images occur in more than one class, "
+            f"the first are images {first[row]} and {row}",
+        )
 
 
-def _named(labels: Array, dataset: Dataset, values: list[str] | None = None) -> str:
-    names = [f"{dataset.class_names[label]} (label {label})" for label in labels[:NAMED]]
-    shown = (
-        [f"{value} in {name}" for value, name in zip(values, names, strict=False)]
-        if values
-        else names
-    )
-    return ", ".join(shown) + (f" and {len(labels) - NAMED} more" if len(labels) > NAMED else "")
+def _check_constant_classes(
+    is_constant: Array, labels: Array, dataset: Dataset
+) -> Iterator[Finding]:
+    constant = [label for label in range(dataset.num_classes) if is_constant[labels == label].all()]
+    if constant:
+        classes = _list([_class(label, dataset) for label in constant])
+        yield Finding("error", "constant-class", f"all images are constant in {classes}")
+
+
+def _class(label: int, dataset: Dataset) -> str:
+    return f"{dataset.class_names[label]} (label {label})"
+
+
+def _list(items: Sequence[str]) -> str:
+    """Return the first of the items and how many more there are."""
+    shown = ", ".join(items[:MAX_NAMED])
+    return f"{shown} and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else shown
+
+
+def _name_images(rows: Array, labels: Array, dataset: Dataset) -> str:
+    """Return index and class of the first of some images."""
+    names = [f"image {row} ({dataset.class_names[labels[row]]})" for row in rows[:MAX_NAMED]]
+    return ", ".join([*names, "..."] if len(rows) > MAX_NAMED else names)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from benchmark_adapters.distilled import class_major
+from benchmark_adapters.distilled import balanced_rows
 from benchmark_adapters.types import Dataset, DistilledSet
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def collect(
     """
     columns = [_columns(part, number, len(parts)) for number, part in enumerate(parts)]
     labels, generated, turns = (np.concatenate(column) for column in zip(*columns, strict=True))
-    chosen = class_major(labels, turns, dataset.num_classes, ipc)
+    chosen = balanced_rows(labels, turns, dataset.num_classes, ipc)
     row = np.full(len(labels), -1)
     row[chosen] = np.arange(len(chosen))
     shape = (len(chosen), dataset.channels, dataset.image_size, dataset.image_size)

@@ -26,7 +26,7 @@ def score(job: ScoreJob, send: Send) -> None:
     """Check the job's set; unless that finds errors, train its students."""
     installed = plugins.build()
     dataset = installed.datasets.require(job.dataset)
-    distilled = native.read(Path(job.images), dataset)
+    distilled = native.load(Path(job.images), dataset)
     findings = _check(job, distilled, dataset)
     size = len(distilled.labels), distilled.ipc, str(distilled.images.dtype)
     send(Checked(findings, *size))
@@ -37,7 +37,7 @@ def score(job: ScoreJob, send: Send) -> None:
 
 def _check(job: ScoreJob, distilled: DistilledSet, dataset: Dataset) -> list[Finding]:
     """Run all checks; that of the class order only if no other finds an error."""
-    findings = list(inspect(distilled, dataset))
+    findings = inspect(distilled, dataset)
     if not job.probes_order or any(finding.level == "error" for finding in findings):
         return findings
     try:

@@ -88,7 +88,7 @@ def _write_batches(method: Method, task: Task, budget: Budget, folder: Path, sen
     """Write each batch to a file of its own, until every class has its images."""
     import numpy as np
 
-    from benchmark_adapters.distilled import InvalidImages, check_round
+    from benchmark_adapters.distilled import InvalidImages, check_batch
     from benchmark_adapters.execution.batches import write_batch
 
     counts = np.zeros(task.dataset.num_classes, np.int64)
@@ -99,7 +99,7 @@ def _write_batches(method: Method, task: Task, budget: Budget, folder: Path, sen
             f"distill returned {type(batches).__name__}, expected a generator of batches"
         )
     for number, batch in enumerate(batches):
-        images, labels, generated = check_round(batch, task.dataset)
+        images, labels, generated = check_batch(batch, task.dataset)
         path = folder / f"{task.part}-{number:07}.safetensors"
         write_batch(path, images, labels, generated)
         counts += np.bincount(labels, minlength=len(counts))

@@ -1,7 +1,7 @@
-"""How distilled sets are written for other tools and read from strangers. Nothing that is read is ever executed."""
+"""File formats of distilled sets. Nothing that is read is ever executed."""
 
-from benchmark_adapters.formats import imagefolder, native, tensors
-from benchmark_adapters.formats.tensors import DDRANKING, MTT
+from benchmark_adapters.formats import dcbench, eccv2024, imagefolder, native
+from benchmark_adapters.formats.tensor_pair import DDRANKING, MTT
 from benchmark_adapters.types import Format
 
 FORMATS = (
@@ -14,17 +14,18 @@ FORMATS = (
     ),
     Format(
         "eccv2024",
-        tensors.write_eccv2024,
-        tensors.read_eccv2024,
-        tensors.find_eccv2024,
-        tensors.write_truth,
-        "the ECCV 2024 challenge's submission: cifar100.pt, tinyimagenet.pt, normalised, class by class",
+        eccv2024.write,
+        eccv2024.read,
+        eccv2024.find,
+        eccv2024.write_truth,
+        "the ECCV 2024 challenge's submission: cifar100.pt, tinyimagenet.pt, normalised, "
+        "class by class",
     ),
     Format(
         "dcbench",
-        tensors.write_dcbench,
-        tensors.read_dcbench,
-        tensors.find_dcbench,
+        dcbench.write,
+        dcbench.read,
+        dcbench.find,
         summary="DC-BENCH's res_METHOD_DATASET_ConvNet_Nipc.pt, normalised",
     ),
     Format(

@@ -1,4 +1,4 @@
-"""A folder of pictures for each class, named as RDED names them; reads SRe2L's names too."""
+"""A folder of pictures for each class, named as RDED names them; SRe2L's names are read too."""
 
 from __future__ import annotations
 
@@ -7,110 +7,118 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark_adapters.formats import files
-from benchmark_adapters.formats.tensors import Sets
-from benchmark_adapters.types import Dataset, DistilledSet, UserError, one_line
+from benchmark_adapters.errors import UserError, one_line
+from benchmark_adapters.formats import safe_load
+from benchmark_adapters.formats.layout import Sets, read_folders, write_folder
+from benchmark_adapters.types import Dataset, DistilledSet
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
     from benchmark_adapters.types import Array
 
-MOST_FILES = 1_000_000
+MAX_FILES = 1_000_000
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MODES = ("L", "RGB", "P", "1")  # of 8 bits or fewer, without transparency
 
 
 def find(path: Path, dataset: Dataset) -> list[Path]:
-    """The pictures, class by class, in the order of their names; empty where ``path`` has no folders of classes."""
-    return [file for _, file in _classes(path, dataset)]
+    """Return the pictures, class by class, in the order of their names.
+
+    The list is empty where ``path`` has no folders of classes.
+    """
+    return [file for _, file in _labelled_files(path, dataset)]
 
 
 def read(path: Path, dataset: Dataset) -> DistilledSet:
+    """Read the pictures of each class.
+
+    Raises:
+        UserError: there are none, too many, or one is damaged or of another size.
+    """
     import numpy as np
 
-    found = _classes(path, dataset)
-    if not found:
+    from benchmark_adapters.distilled import class_major_set
+
+    labelled = _labelled_files(path, dataset)
+    if not labelled:
         raise UserError(
             f"{path}: no folders of PNG or JPEG files that are named 00000, new000 or by a class"
         )
-    files.bounded(file for _, file in found)
-    images = np.stack([_picture(file, dataset) for _, file in found])
-    labels = np.array([label for label, _ in found], np.int64)
-    return DistilledSet(
-        images, labels, dataset.class_names, np.ones(len(labels), bool), {"folder": path.name}
-    )
+    safe_load.check_files(file for _, file in labelled)
+    images = np.stack([_read_picture(file, dataset) for _, file in labelled])
+    labels = np.array([label for label, _ in labelled], np.int64)
+    return class_major_set(images, labels, dataset, f"{path}:", provenance={"folder": path.name})
 
 
 def write(sets: Sets, folder: Path) -> None:
-    """PNG, which loses nothing, and ``metadata.jsonl``, by which ``datasets.load_dataset("imagefolder")`` knows the labels.
+    """Write PNG files, which lose nothing, and ``metadata.jsonl``.
+
+    From the latter ``datasets.load_dataset("imagefolder")`` knows the labels.
 
     Raises:
         UserError: a set is of floats, which pictures can't hold.
     """
-    from PIL import Image
-
     for dataset, distilled in sets.values():
         if distilled.normalisation is not None:
             raise UserError(
-                f"the set for {dataset.name} is of float32 images, which pictures can't hold; export it as eccv2024, dcbench, mtt or native"
+                f"the set for {dataset.name} is of float32 images, which pictures can't hold; "
+                "export it as eccv2024, dcbench, mtt or native"
             )
-        place = folder if len(sets) == 1 else folder / dataset.name
+        target = write_folder(folder, sets, dataset)
         lines = []
-        numbers = [0] * dataset.num_classes
+        counts = [0] * dataset.num_classes
         for image, label in zip(distilled.images, distilled.labels, strict=True):
-            name = f"{label:05}/class{label:05}_id{numbers[label]:05}.png"
-            numbers[label] += 1
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image[0] if dataset.channels == 1 else image.transpose(1, 2, 0)).save(
-                place / name
-            )
-            lines.append(
-                json.dumps(
-                    {
-                        "file_name": name,
-                        "label": int(label),
-                        "class_name": dataset.class_names[label],
-                    },
-                    ensure_ascii=False,
-                )
-            )
-        (place / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            name = f"{label:05}/class{label:05}_id{counts[label]:05}.png"
+            counts[label] += 1
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            _to_picture(image).save(target / name)
+            metadata = {
+                "file_name": name,
+                "label": int(label),
+                "class_name": dataset.class_names[label],
+            }
+            lines.append(json.dumps(metadata, ensure_ascii=False))
+        (target / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _classes(path: Path, dataset: Dataset) -> list[tuple[int, Path]]:
-    """Label and file of each picture."""
-    root = path / dataset.name if (path / dataset.name).is_dir() else path
+def _labelled_files(path: Path, dataset: Dataset) -> list[tuple[int, Path]]:
+    """Return label and file of each picture."""
+    root = next((folder for folder in read_folders(path, dataset) if folder.is_dir()), path)
     labelled = []
-    for place in sorted(root.iterdir()) if root.is_dir() else []:
-        label = _label(place.name, dataset) if place.is_dir() and not place.is_symlink() else None
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        is_real = folder.is_dir() and not folder.is_symlink()
+        label = _label(folder.name, dataset) if is_real else None
         if label is not None:
             labelled += [
                 (label, file)
-                for file in sorted(place.iterdir())
+                for file in sorted(folder.iterdir())
                 if file.suffix.lower() in SUFFIXES and file.is_file()
             ]
-        if len(labelled) > MOST_FILES:
-            raise UserError(f"{root}: more than {MOST_FILES:,} pictures")
+        if len(labelled) > MAX_FILES:
+            raise UserError(f"{root}: more than {MAX_FILES:,} pictures")
     return sorted(labelled)
 
 
 def _label(name: str, dataset: Dataset) -> int | None:
-    """The class that a folder's name says: a number, or a name of the class."""
+    """Return the label that a folder's name gives: by a class name, or a number."""
     if name in dataset.class_names:
         return dataset.class_names.index(name)
     number = re.fullmatch(r"(?:new)?(\d{1,6})", name)
     return int(number[1]) if number and int(number[1]) < dataset.num_classes else None
 
 
-def _picture(path: Path, dataset: Dataset) -> Array:
-    """uint8 [C, H, W]."""
+def _read_picture(path: Path, dataset: Dataset) -> Array:
+    """Return a picture as uint8 [C, H, W]; its header is checked before it is decoded."""
     import numpy as np
     from PIL import Image
 
+    size = dataset.image_size
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as picture:
-            if picture.size != (dataset.image_size, dataset.image_size):  # before it is decoded
+            if picture.size != (size, size):
                 raise UserError(
-                    f"{path}: {picture.size[0]}x{picture.size[1]} pixels, expected {dataset.image_size}x{dataset.image_size}"
+                    f"{path}: {picture.size[0]}x{picture.size[1]} pixels, expected {size}x{size}"
                 )
             if picture.mode not in MODES:
                 raise UserError(
@@ -118,5 +126,13 @@ def _picture(path: Path, dataset: Dataset) -> Array:
                 )
             pixels = np.asarray(picture.convert("L" if dataset.channels == 1 else "RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not readable as a picture ({one_line(error, 160)})") from None
+        reason = one_line(error, safe_load.MAX_REASON_CHARS)
+        raise UserError(f"{path}: not readable as a picture ({reason})") from None
     return pixels[None] if dataset.channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _to_picture(image: Array) -> Picture:
+    """Return uint8 [C, H, W] as a picture."""
+    from PIL import Image
+
+    return Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))

@@ -54,7 +54,7 @@ def export(
                 f"{folder}: another run of {dataset.name} is given already; "
                 "export them to folders of their own"
             )
-        sets[dataset.name] = dataset, native.read(folder, dataset)
+        sets[dataset.name] = dataset, native.load(folder, dataset)
         if with_truth:
             bundled = plugins.tracks.require(record.track).bundled_data
             tests[dataset.name] = dataset, datasets.load(dataset, "test", data, bundled)

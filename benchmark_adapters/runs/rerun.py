@@ -169,7 +169,7 @@ def pixel_difference(old: Path, new: Path, dataset: Dataset) -> str:
     import numpy as np
 
     try:
-        first, second = (native.read(folder, dataset).images for folder in (old, new))
+        first, second = (native.load(folder, dataset).images for folder in (old, new))
     except UserError:
         return ""
     if first.shape != second.shape or first.dtype != np.uint8:

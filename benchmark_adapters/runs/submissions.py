@@ -224,5 +224,5 @@ def _rewrite(
     dataset, decoded = plan.dataset, scratch / f"decoded-{plan.dataset.name}"
     decoded.mkdir()
     sandbox.decode(submission.path, submission.format, dataset.name, decoded, plan.limits)
-    distilled = native.read(decoded, dataset)
+    distilled = native.load(decoded, dataset)
     resolve(file_format.write)({dataset.name: (dataset, distilled)}, output)

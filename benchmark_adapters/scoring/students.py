@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from benchmark_adapters.scoring.student_registry import STUDENTS
+from benchmark_adapters.types import resolve
 
 DEFAULT_WIDTH = 128
 
@@ -32,7 +33,7 @@ def build(
     """
     if name not in STUDENTS:
         raise ValueError(f"unknown student {name!r}; known: {', '.join(STUDENTS)}")
-    return STUDENTS[name].build(num_classes, image_size, channels, width)
+    return resolve(STUDENTS[name].build)(num_classes, image_size, channels, width)
 
 
 class ConvNet(nn.Module):

@@ -7,12 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-<<<<<<< HEAD
 from leaderboard import stats
-=======
-from leaderboard.analysis import classes, stats
-from leaderboard.analysis.stats import Difference
->>>>>>> leaderboard
+from leaderboard.analysis import classes
 from leaderboard.records.record import Record
 from leaderboard.stats import Difference
 

@@ -1,4 +1,7 @@
-"""Training and testing a student on this machine's CPU, against the evaluator's plain loop (tests/reference.py)."""
+"""Training and testing a student on a CPU, against the evaluator's plain loop.
+
+The loop is tests/support/reference.py.
+"""
 
 import functools
 import multiprocessing
@@ -6,6 +9,7 @@ import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,6 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from benchmark_adapters import datasets
 from benchmark_adapters.datasets import CIFAR100, FASHION_MNIST
 from benchmark_adapters.scoring import students, training
-from benchmark_adapters.scoring.cpu import fused as fast
 from benchmark_adapters.scoring.recipes import ECCV2024
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
@@ -69,26 +72,28 @@ def clothes():
 
 @pytest.fixture(scope="module")
 def elsewhere():
-    """Calls a function in a process of its own: the plain loop's memory is then managed as it is for its users."""
+    """Call a function in a process of its own, where memory is managed as for the loop's users."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         yield lambda *call: pool.submit(*call).result()
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_epoch(case, alternate, show, elsewhere, monkeypatch, tmp_path):
-    """One of 1001 epochs with DSA; the time for compiling is shown, and counted in the ratio of whole trainings."""
-    monkeypatch.setattr(fast, "WORTH_COMPILING", 0)  # as in a whole training
+    """One of 1001 epochs with DSA.
+
+    The time for compiling is shown, and counted in the ratio of whole trainings.
+    """
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # nothing is compiled yet
     dataset, ipc = CASES[case]
     began = time.perf_counter()
     net, images, labels = drawn(dataset, ipc)
-    training.train(net, images, labels, ECCV2024, 0, epochs=0)
+    training.train(net, images, labels, ECCV2024, 0, epochs=0, backend="fast")
     first = time.perf_counter() - began
     seeds = iter(range(1000))
     seed = [0]  # alike on both sides, so that both draw the same families
 
     def ours():
-        training.train(net, images, labels, ECCV2024, seed[0], epochs=0)
+        training.train(net, images, labels, ECCV2024, seed[0], epochs=0, backend="fast")
 
     def plain():
         seed[0] = next(seeds)
@@ -134,11 +139,15 @@ def test_testing_10000_images(alternate, show, elsewhere):
 
 @pytest.mark.parametrize(("name", "batch"), [("convnet3", 10), ("convnet3", 100), ("mlp", 100)])
 def test_seeds_together(name, batch, show):
-    """Three seeds in one step of ``torch.func``, compiled, against one after the other: equal gradients, and not faster on a CPU."""
+    """Three seeds in one compiled step of ``torch.func``, against one after the other.
+
+    The gradients are equal, and it is not faster on a CPU.
+    """
     torch.manual_seed(0)
     nets = [students.build(name, 10, 28, 1) for _ in range(3)]
     images, labels = torch.randn(3, batch, 1, 28, 28), torch.arange(batch) % 10
-    steps = [fast.gradients(net, torch.device("cpu"), batch, fast.WORTH_COMPILING) for net in nets]
+    recipe = replace(ECCV2024, batch_size=batch)
+    compiled = [training.plan_backend(net, batch, recipe, requested="fast") for net in nets]
     parameters, _ = stack_module_state(nets)
 
     def loss(weights, pictures):
@@ -149,7 +158,8 @@ def test_seeds_together(name, batch, show):
     all_at_once = torch.compile(vmap(grad_and_value(loss)), dynamic=False)
 
     def one_by_one():
-        return [step(pictures, labels) for step, pictures in zip(steps, images, strict=True)]
+        parts = zip(compiled, nets, images, strict=True)
+        return [backend.add_gradients(net, pictures, labels) for backend, net, pictures in parts]
 
     expected, (gradients, found) = torch.stack(one_by_one()), all_at_once(parameters, images)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

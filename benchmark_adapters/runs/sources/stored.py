@@ -111,7 +111,7 @@ def _decoded(
     decoded.mkdir()
     try:
         sandbox.decode(stored.path, stored.format, dataset.name, decoded, limits)
-        distilled = native.read(decoded, dataset)
+        distilled = native.load(decoded, dataset)
         (decoded / native.IMAGES).rename(folder / native.IMAGES)
     except UserError as error:
         message = str(error).replace(f"{decoded}/", "").replace(f"{stored.path.parent}/", "")

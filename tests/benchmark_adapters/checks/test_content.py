@@ -1,65 +1,38 @@
-"""Checks of strangers' sets, and the class-order probe on real images."""
+"""Checks of content, on real images."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from sample_sets import normalised_set, real_set
 
-from benchmark_adapters import datasets
-from benchmark_adapters import distilled as checks
-from benchmark_adapters.checks import class_order
 from benchmark_adapters.checks.content import inspect
-from benchmark_adapters.datasets import CIFAR100, FASHION_MNIST
-from benchmark_adapters.scoring import features, training
-from benchmark_adapters.types import DistilledSet
-
-OWN = (FASHION_MNIST.mean, FASHION_MNIST.std)
-
-
-@pytest.fixture(scope="module")
-def net():
-    """The probe's classifier of real training images."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            class_order, "MOST_STEPS", 50
-        )  # a third of what users get is good enough for every test
-        return class_order.classifier(
-            FASHION_MNIST, datasets.load(FASHION_MNIST, "train", bundled=True)
-        )
+from benchmark_adapters.datasets import FASHION_MNIST
 
 
 @pytest.fixture(scope="module")
 def clothes():
-    """Six real test images of each class."""
-    images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
-    return checks.balanced(images[:1000], labels[:1000], np.ones(1000, bool), FASHION_MNIST, 6)
-
-
-def floats(distilled, images=None):
-    """The set as a float one, with ``images`` or its own, normalised once."""
-    return replace(
-        distilled,
-        images=training.normalise(distilled.images, FASHION_MNIST).numpy()
-        if images is None
-        else images,
-        normalisation=OWN,
-    )
+    return real_set(6)
 
 
 def texts(distilled, level="error"):
     return [finding.text for finding in inspect(distilled, FASHION_MNIST) if finding.level == level]
 
 
+def codes(distilled):
+    return [finding.code for finding in inspect(distilled, FASHION_MNIST)]
+
+
 def test_good_sets_pass(clothes):
-    assert inspect(clothes, FASHION_MNIST) == inspect(floats(clothes), FASHION_MNIST) == []
+    assert inspect(clothes, FASHION_MNIST) == inspect(normalised_set(clothes), FASHION_MNIST) == []
 
 
 def test_unequal_counts_name_the_classes(clothes):
     labels = clothes.labels.copy()
     labels[0] = 9
     assert texts(replace(clothes, labels=labels)) == [
-        "classes have different numbers of images: 6 in most, but 5 in T-shirt/top (label 0), 7 in Ankle boot (label 9)"
+        "classes have different numbers of images: 6 in most, "
+        "but 5 in T-shirt/top (label 0), 7 in Ankle boot (label 9)"
     ]
 
 
@@ -70,9 +43,9 @@ def test_a_missing_class_is_named(clothes):
 
 
 def test_values_that_are_not_finite(clothes):
-    images = floats(clothes).images.copy()
+    images = normalised_set(clothes).images.copy()
     images[7, 0, 3, 3] = np.nan
-    assert texts(floats(clothes, images)) == [
+    assert texts(normalised_set(clothes, images)) == [
         "1 images have values that are NaN or infinite, the first is image 7"
     ]
 
@@ -82,7 +55,8 @@ def test_values_that_are_not_finite(clothes):
     [
         (
             lambda x: x / 255,
-            r"look unnormalised: their values lie between 0.00 and 1.00, normalised ones lie between -0.81 and 2.02",
+            "look unnormalised: their values lie between 0.00 and 1.00, "
+            "normalised ones lie between -0.81 and 2.02",
         ),
         (
             lambda x: x.astype(np.float32),
@@ -92,17 +66,20 @@ def test_values_that_are_not_finite(clothes):
     ],
 )
 def test_wrong_normalisation_is_told(clothes, change, message):
-    (text,) = texts(floats(clothes, change(clothes.images).astype(np.float32)))
+    (text,) = texts(normalised_set(clothes, change(clothes.images).astype(np.float32)))
     assert message in text
 
 
 def test_optimised_images_that_leave_the_range_pass(clothes):
     noise = np.random.default_rng(0).normal(0, 0.4, clothes.images.shape).astype(np.float32)
-    assert inspect(floats(clothes, floats(clothes).images + noise), FASHION_MNIST) == []
+    assert (
+        inspect(normalised_set(clothes, normalised_set(clothes).images + noise), FASHION_MNIST)
+        == []
+    )
 
 
 def test_wild_values_are_a_warning(clothes):
-    (text,) = texts(floats(clothes, 40 * floats(clothes).images), "warning")
+    (text,) = texts(normalised_set(clothes, 40 * normalised_set(clothes).images), "warning")
     assert "far from those of pixels" in text
 
 
@@ -121,108 +98,19 @@ def test_constant_and_repeated_images(clothes):
     ]
 
 
-def shuffled(distilled, order):
-    """The set whose images at label i are those of class order[i]."""
-    rows = np.concatenate([np.flatnonzero(distilled.labels == label) for label in order])
-    return replace(distilled, images=distilled.images[rows])
-
-
-def test_the_right_order_passes_the_probe(clothes, net):
-    finding = class_order.probe(clothes, FASHION_MNIST, net)
-    assert finding.level == "note"
-    assert "finds the class of" in finding.text
-
-
-def test_a_shuffled_order_is_found_on_real_images(clothes, net):
-    order = np.array([5, 8, 1, 9, 7, 3, 4, 0, 6, 2])
-    finding = class_order.probe(shuffled(clothes, order), FASHION_MNIST, net)
-    assert finding.level == "error"
-    likely = finding.text.split("are likely ")[1].split(";")[0].split(", ")
-    right = [FASHION_MNIST.class_names[label] for label in order]
-    assert (
-        sum(a == b for a, b in zip(likely, right, strict=True)) >= 8
-    )  # shirts, coats and pullovers look alike
-    assert "in another order it finds" in finding.text
-
-
-@pytest.mark.parametrize(
-    ("order", "name", "level"),
-    [
-        (range(9, -1, -1), "reversed order", "error"),
-        (np.argsort(FASHION_MNIST.class_names), "alphabetical order", "warning"),
-    ],  # in which four classes are right
-)
-def test_known_orders_are_named(clothes, net, order, name, level):
-    finding = class_order.probe(shuffled(clothes, list(order)), FASHION_MNIST, net)
-    assert finding.level == level
-    assert f"; in {name} it finds" in finding.text
-
-
-def test_two_exchanged_classes_are_a_warning(net):
-    images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
-    many = checks.balanced(images[:1000], labels[:1000], np.ones(1000, bool), FASHION_MNIST, 40)
-    finding = class_order.probe(shuffled(many, [0, 9, 2, 3, 4, 5, 6, 7, 8, 1]), FASHION_MNIST, net)
-    assert finding.level == "warning"
-    assert "with some classes exchanged it finds" in finding.text
-
-
-def test_noise_is_no_other_order(clothes, net):
-    noise = np.random.default_rng(0).integers(0, 256, clothes.images.shape, dtype=np.uint8)
-    assert class_order.probe(replace(clothes, images=noise), FASHION_MNIST, net).level == "warning"
-
-
-def test_one_image_per_class_is_no_ground_for_another_order(clothes, net):
-    one = replace(clothes, images=clothes.images[::6], labels=clothes.labels[::6])
-    finding = class_order.probe(shuffled(one, [5, 8, 1, 9, 7, 3, 4, 0, 6, 2]), FASHION_MNIST, net)
-    assert (finding.level, "with one image per class" in finding.text) == ("note", True)
-
-
-def test_a_classifier_is_kept_for_the_next_set(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(class_order, "MOST_STEPS", 2)
-    images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
-    real = (images[:300], labels[:300])
-    first = class_order.classifier(FASHION_MNIST, real)
-    (kept,) = tmp_path.glob("ddbench/class-order/fashion-mnist-*.safetensors")
-    with monkeypatch.context() as patch:
-        patch.delattr(features, "learn")
-        second = class_order.classifier(FASHION_MNIST, real)
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    )
-    kept.write_bytes(b"damaged")
-    class_order.classifier(FASHION_MNIST, real)
-    class_order.classifier(FASHION_MNIST, (real[0][::-1].copy(), real[1]))
-    assert len(list(kept.parent.iterdir())) == 2  # made anew, and one of other images beside it
-    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
-    class_order.classifier(FASHION_MNIST, real)
-
-
-def test_the_superclass_order_of_cifar100_is_known_and_wrong():
-    (name, order), *_ = class_order._known_orders(CIFAR100)
-    assert name == "the superclass order of CIFAR-100"
-    assert [CIFAR100.class_names[label] for label in order[:5]] == [
-        "beaver",
-        "dolphin",
-        "otter",
-        "seal",
-        "whale",
-    ]
-    assert sorted(order) == list(range(100))
-    assert (order == np.arange(100)).sum() == 1
-
-
-def test_the_superclass_order_is_named(monkeypatch):
-    """No real CIFAR-100 is at hand: a classifier that is right about four images of five stands for one trained on it."""
-    order = class_order._known_orders(CIFAR100)[0][1]
-    labels = np.arange(100).repeat(10)
-    seen = np.where(np.arange(1000) % 5 == 0, (order[labels] + 7) % 100, order[labels])
-    monkeypatch.setattr(class_order, "_predictions", lambda *_: (labels, seen))
-    empty = DistilledSet(np.zeros((0,)), labels, CIFAR100.class_names, np.ones(1000, bool))
-    finding = class_order.probe(empty, CIFAR100, torch.nn.Identity())
-    assert finding.level == "error"
-    assert (
-        "in the superclass order of CIFAR-100 it finds 80%: the images at labels 0, 1, ... are likely beaver, dolphin"
-        in finding.text
-    )
+def test_findings_have_codes(clothes):
+    labels, images = clothes.labels.copy(), clothes.images.copy()
+    labels[0] = 9
+    assert codes(replace(clothes, labels=labels))[0] == "class-counts"
+    images[0], images[8], images[9] = 7, images[7], images[30]
+    assert codes(replace(clothes, images=images)) == ["constant", "duplicates", "other-class"]
+    images[:6] = 7
+    assert codes(replace(clothes, images=images))[-1] == "constant-class"
+    floats = normalised_set(clothes).images
+    for change, code in (
+        (floats * np.nan, "not-finite"),
+        (clothes.images.astype(np.float32) / 255, "unnormalised"),
+        ((floats - 0.2861) / 0.3530, "normalised-twice"),
+        (40 * floats, "far-values"),
+    ):
+        assert codes(normalised_set(clothes, change.astype(np.float32))) == [code]

@@ -1,4 +1,4 @@
-"""Students, DSA and the training loop.
+"""The training loop.
 
 Numbers of the official evaluator are in test_official_numbers.py.
 """
@@ -6,89 +6,11 @@ Numbers of the official evaluator are in test_official_numbers.py.
 from dataclasses import replace
 
 import pytest
-import reference
 import torch
 
 from benchmark_adapters import datasets
 from benchmark_adapters.scoring import dsa, students, training
 from benchmark_adapters.scoring.recipes import DDRANKING_HARD, ECCV2024, QUICKSTART, RECIPES
-from benchmark_adapters.scoring.student_registry import STUDENTS
-
-
-@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
-def test_convnet3_is_the_plain_network(channels, size):
-    ours, plain = (
-        students.build("convnet3", 10, size, channels, width=16),
-        reference.convnet3(10, size, channels, width=16),
-    )
-    plain.load_state_dict(ours.state_dict())
-    images = torch.randn(5, channels, size, size)
-    torch.testing.assert_close(ours(images), plain(images), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize(("channels", "size", "classes"), [(1, 28, 10), (3, 32, 100), (3, 64, 200)])
-@pytest.mark.parametrize("name", STUDENTS)
-def test_every_student_takes_every_dataset(name, channels, size, classes):
-    net = students.build(name, classes, size, channels)
-    images = torch.randn(4, channels, size, size)
-    loss = torch.nn.functional.cross_entropy(net(images), torch.arange(4))
-    loss.backward()
-    assert net(images).shape == (4, classes)
-    assert all(
-        weights.grad is not None and weights.grad.abs().sum() > 0
-        for weights in net.parameters()
-        if weights.ndim > 1
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "parameters"),
-    [
-        ("convnet3", 320_010),  # DC-BENCH's ConvNet for CIFAR-10
-        ("resnet18", 11_173_962),  # the usual ResNet-18 for CIFAR-10
-        ("vgg11", 9_231_114),  # the usual VGG-11 with batch norm for CIFAR-10
-        ("mlp", 411_146),  # 3072 * 128 + 128, 128 * 128 + 128, 128 * 10 + 10
-    ],
-)
-def test_students_for_cifar10_have_their_usual_size(name, parameters):
-    assert (
-        sum(weights.numel() for weights in students.build(name, 10, 32, 3).parameters())
-        == parameters
-    )
-
-
-def test_convnet4_has_a_block_more():
-    net = students.build("convnet4", 10, 32, 3, width=8)
-    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in net.modules()) == 4
-    assert net.classifier.in_features == 8 * 2 * 2
-
-
-def test_batch_norm_in_the_place_of_instance_norm():
-    net = students.build("convnet3-bn", 10, 32, 3)
-    assert sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in net.modules()) == 3
-    assert not any(isinstance(layer, torch.nn.GroupNorm) for layer in net.modules())
-
-
-def test_a_width_that_can_not_be_chosen():
-    with pytest.raises(ValueError, match="student resnet18 has no width to choose"):
-        students.build("resnet18", 10, 32, 3, width=8)
-
-
-def test_convnet3_takes_grey_images():
-    assert students.build("convnet3", 10, 28, 1, width=8)(torch.zeros(2, 1, 28, 28)).shape == (
-        2,
-        10,
-    )
-
-
-def test_unknown_student():
-    with pytest.raises(ValueError, match="known: convnet3"):
-        students.build("convnet", 10, 28, 1)
-
-
-def test_dsa_refuses_unknown_families():
-    with pytest.raises(ValueError, match="blur"):
-        dsa.augment(torch.zeros(1, 3, 32, 32), "color_blur")
 
 
 @pytest.mark.parametrize(
@@ -151,21 +73,6 @@ def test_ddranking_has_its_own_draws_and_numbers():
     assert not torch.allclose(*draws)
     torch.manual_seed(3)
     torch.testing.assert_close(draws[1], dsa.augment(images, align_corners=True))
-
-
-def test_normalised_images_are_those_of_normalise():
-    pixels, _ = datasets.load(datasets.FASHION_MNIST, "test", bundled=True)
-    lazy = training.Normalised.of(
-        pixels[:50], datasets.FASHION_MNIST.mean, datasets.FASHION_MNIST.std
-    )
-    index = torch.tensor([3, 0, 49])
-    assert len(lazy) == 50
-    assert torch.equal(lazy[index], training.normalise(pixels[:50], datasets.FASHION_MNIST)[index])
-
-
-def test_normalise_gives_the_training_split_mean_0_and_deviation_1(clothes):
-    assert clothes[0].mean().abs() < 0.05
-    assert (clothes[0].std() - 1).abs() < 0.05
 
 
 def small_run(clothes, seed):

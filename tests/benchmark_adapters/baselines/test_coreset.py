@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark_adapters import datasets
-from benchmark_adapters.baselines import coreset as baselines
+from benchmark_adapters.baselines import coreset
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.runs import pipeline as harness
 from benchmark_adapters.runs.request import Request, plan
@@ -17,7 +17,7 @@ from leaderboard.records import store
 def test_herding_is_the_greedy_choice():
     """Each next row is the one that brings the mean of the chosen nearest to the mean of all."""
     features = np.random.default_rng(0).normal(size=(40, 5))
-    chosen = list(baselines.herd(features, 12))
+    chosen = list(coreset.herd(features, 12))
     assert len(set(chosen)) == 12
     for step in range(12):
         distances = {
@@ -33,10 +33,10 @@ def test_herding_keeps_the_mean_better_than_chance():
     random = np.random.default_rng(2).permutation(500)[:20]
     off = [
         np.linalg.norm(features[rows].mean(0) - features.mean(0))
-        for rows in (baselines.herd(features, 20), random)
+        for rows in (coreset.herd(features, 20), random)
     ]
     assert off[0] < off[1] / 5
-    assert sorted(baselines.herd(features, 500)) == list(range(500))
+    assert sorted(coreset.herd(features, 500)) == list(range(500))
 
 
 def test_kmeans_takes_one_row_of_each_cluster_large_ones_first():
@@ -45,7 +45,7 @@ def test_kmeans_takes_one_row_of_each_cluster_large_ones_first():
     features = np.concatenate(
         [place + source.normal(size=(size, 3)) for size, place in zip(sizes, places, strict=True)]
     )
-    chosen = baselines.centres(features, 3, seed=0)
+    chosen = coreset.nearest_to_centres(features, 3, seed=0)
     assert [int(features[row].argmax()) for row in chosen] == [0, 1, 2]
     for cluster, row in enumerate(chosen):
         members = features[features.argmax(1) == cluster]
@@ -55,7 +55,7 @@ def test_kmeans_takes_one_row_of_each_cluster_large_ones_first():
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_kmeans_with_fewer_distinct_images_than_are_wanted():
-    chosen = baselines.centres(np.repeat(np.eye(2), 5, axis=0), 4, seed=0)
+    chosen = coreset.nearest_to_centres(np.repeat(np.eye(2), 5, axis=0), 4, seed=0)
     assert len(set(chosen)) == 4
 
 

@@ -1,0 +1,19 @@
+"""The class names of the shipped datasets, in label order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+LABELS = Path(__file__).parent / "labels"
+
+
+def read_class_names(dataset: str) -> tuple[str, ...]:
+    """Return the class names of a dataset."""
+    return tuple(json.loads((LABELS / f"{dataset}.json").read_text()))
+
+
+def read_synonyms(dataset: str) -> dict[str, tuple[str, ...]]:
+    """Return the names of each WordNet id, the class name first."""
+    names = json.loads((LABELS / f"{dataset}.json").read_text())
+    return {wnid: tuple(words) for wnid, words in names.items()}

@@ -1,0 +1,100 @@
+"""Tiny-ImageNet, as the published folder of JPEG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark_adapters.datasets.class_names import read_synonyms
+from benchmark_adapters.errors import UserError
+from benchmark_adapters.types import Dataset, Split
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
+
+# Names by WordNet id. The sorted ids give the label order.
+SYNONYMS = read_synonyms("tiny-imagenet")
+IMAGE_SIZE = 64
+
+
+def read_folder(folder: Path, split: Split) -> tuple[Array, Array]:
+    """Read one split: images uint8 [N, 3, 64, 64] and labels int64 [N].
+
+    Raises:
+        UserError: a file is missing or damaged, or the WordNet ids aren't the published ones.
+    """
+    import numpy as np
+
+    root = folder / "tiny-imagenet-200" if (folder / "tiny-imagenet-200").is_dir() else folder
+    if sorted(_read_lines(root / "wnids.txt")) != list(SYNONYMS):
+        raise UserError(f"{root / 'wnids.txt'}: its WordNet ids are not the 200 of Tiny-ImageNet")
+    label_of = {wnid: label for label, wnid in enumerate(SYNONYMS)}
+    files = _training_files(root, label_of) if split == "train" else _test_files(root, label_of)
+    if not files:
+        raise UserError(f"{root}: no {split} images")
+    images = np.stack([_read_jpeg(path) for path, _ in files])
+    return images, np.array([label for _, label in files], np.int64)
+
+
+def _training_files(root: Path, label_of: dict[str, int]) -> list[tuple[Path, int]]:
+    return [
+        (path, label)
+        for wnid, label in label_of.items()
+        for path in sorted((root / "train" / wnid / "images").glob("*.JPEG"))
+    ]
+
+
+def _test_files(root: Path, label_of: dict[str, int]) -> list[tuple[Path, int]]:
+    """Return the files of the published validation split, whose labels are known.
+
+    Each line of its annotations is ``name<tab>wnid<tab>box``.
+    """
+    annotations = root / "val" / "val_annotations.txt"
+    rows = [line.split("\t") for line in _read_lines(annotations)]
+    for number, row in enumerate(rows, 1):
+        if len(row) < 2 or row[1] not in label_of:
+            raise UserError(
+                f"{annotations}, line {number}: "
+                "expected a file name and a WordNet id of Tiny-ImageNet"
+            )
+    return [(root / "val" / "images" / row[0], label_of[row[1]]) for row in rows]
+
+
+def _read_jpeg(path: Path) -> Array:
+    """Return uint8 [3, 64, 64]; some of the published files are grey."""
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+    except OSError as error:
+        raise UserError(
+            f"{path}: not readable as an image ({error}); get the dataset again"
+        ) from None
+    if pixels.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
+        raise UserError(f"{path}: {pixels.shape[1]}x{pixels.shape[0]} pixels, expected 64x64")
+    return pixels.transpose(2, 0, 1)
+
+
+def _read_lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise UserError(f"{path} is missing; get the dataset again")
+    return path.read_text(errors="replace").splitlines()
+
+
+TINY_IMAGENET = Dataset(
+    name="tiny-imagenet",
+    class_names=tuple(words[0] for words in SYNONYMS.values()),
+    image_size=IMAGE_SIZE,
+    channels=3,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    read=read_folder,
+    markers=("tiny-imagenet-200/wnids.txt", "wnids.txt"),
+    get="unpack the published tiny-imagenet-200.zip and "
+    "point --data or $DDBENCH_DATA to its folder",
+    test_size=10_000,
+    summary="200 classes of 64x64 colour photos",
+    synonyms=tuple(SYNONYMS.values()),
+)

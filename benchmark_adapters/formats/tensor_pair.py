@@ -1,0 +1,69 @@
+"""Formats of two files, one for the normalised images and one for the labels: MTT, DD-Ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark_adapters.datasets import CIFAR10
+from benchmark_adapters.errors import UserError
+from benchmark_adapters.formats import safe_load
+from benchmark_adapters.formats.layout import Sets, read_folders, write_folder
+from benchmark_adapters.formats.normalized import own_normalisation, to_set, to_tensor
+from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
+
+
+@dataclass(frozen=True)
+class TensorPair:
+    """A format of two files; its methods are those that `benchmark_adapters.types.Format` wants.
+
+    Attributes:
+        images_file: name of the file with the images.
+        labels_file: name of the file with the labels.
+        normalisation: returns mean and standard deviation for a dataset.
+    """
+
+    images_file: str
+    labels_file: str
+    normalisation: Callable[[Dataset], Normalisation]
+
+    def find(self, path: Path, dataset: Dataset) -> list[Path]:
+        """Return both files, or none."""
+        for folder in read_folders(path, dataset):
+            files = [folder / self.images_file, folder / self.labels_file]
+            if all(file.is_file() for file in files):
+                return files
+        return []
+
+    def read(self, path: Path, dataset: Dataset) -> DistilledSet:
+        """Read both files.
+
+        Raises:
+            UserError: a file is missing or holds something else.
+        """
+        files = self.find(path, dataset)
+        if not files:
+            raise UserError(f"{path}: no {self.images_file} and {self.labels_file}")
+        safe_load.check_files(files)
+        images, labels = map(safe_load.load_tensor, files)
+        return to_set(images, labels, dataset, self.normalisation(dataset), files[0])
+
+    def write(self, sets: Sets, folder: Path) -> None:
+        """Write both files for each set."""
+        import torch
+
+        for dataset, distilled in sets.values():
+            target = write_folder(folder, sets, dataset)
+            images = to_tensor(distilled, self.normalisation(dataset))
+            torch.save(images, target / self.images_file)
+            torch.save(torch.tensor(distilled.labels), target / self.labels_file)
+
+
+def _ddranking_normalisation(dataset: Dataset) -> Normalisation:
+    """Return DD-Ranking's numbers: it normalises CIFAR-100 like CIFAR-10."""
+    return own_normalisation(CIFAR10 if dataset.name == "cifar100" else dataset)
+
+
+MTT = TensorPair("images_best.pt", "labels_best.pt", own_normalisation)
+DDRANKING = TensorPair("images.pt", "labels.pt", _ddranking_normalisation)

@@ -1,0 +1,104 @@
+"""CIFAR's batches in the published layout, and what happens when they are not as published."""
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision
+
+from benchmark_adapters import datasets
+from benchmark_adapters.datasets import CIFAR10, CIFAR100
+from benchmark_adapters.types import UserError
+
+
+def write_batch(path, images, **labels):
+    path.write_bytes(pickle.dumps({"data": images.reshape(len(images), -1), **labels}))
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    """Small batches in the published layout, whose md5 torchvision takes for the published ones."""
+
+    def make(names=None):
+        rng = np.random.default_rng(0)
+        root, hundred = tmp_path / "data", names is None or len(names) == 100
+        loader = torchvision.datasets.CIFAR100 if hundred else torchvision.datasets.CIFAR10
+        folder = root / loader.base_folder
+        folder.mkdir(parents=True)
+        images = {}
+        for file, _ in loader.train_list + loader.test_list:
+            images[file] = rng.integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+            labels = rng.integers(0, 10, 4).tolist()
+            write_batch(
+                folder / file,
+                images[file],
+                **({"fine_labels": labels} if hundred else {"labels": labels}),
+            )
+        meta = loader.meta
+        (folder / meta["filename"]).write_bytes(
+            pickle.dumps({meta["key"]: list(names or CIFAR100.class_names)})
+        )
+        sums = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+        monkeypatch.setattr(
+            loader, "train_list", [[file, sums[file]] for file, _ in loader.train_list]
+        )
+        monkeypatch.setattr(
+            loader, "test_list", [[file, sums[file]] for file, _ in loader.test_list]
+        )
+        monkeypatch.setattr(loader, "meta", {**meta, "md5": sums[meta["filename"]]})
+        return root, folder, images
+
+    return make
+
+
+def test_cifar100_batches(cifar):
+    root, _, images = cifar()
+    pixels, labels = datasets.load(CIFAR100, "train", root)
+    assert np.array_equal(pixels, images["train"])
+    assert labels.dtype == np.int64
+    assert np.array_equal(datasets.load(CIFAR100, "test", root)[0], images["test"])
+
+
+def test_cifar10_batches_in_order(cifar):
+    root, _, images = cifar(CIFAR10.class_names)
+    pixels, labels = datasets.load(CIFAR10, "train", root)
+    assert np.array_equal(
+        pixels, np.concatenate([images[f"data_batch_{number}"] for number in range(1, 6)])
+    )
+    assert len(labels) == 20
+
+
+def test_cifar_is_never_unpickled_when_its_md5_is_wrong(cifar):
+    root, folder, _ = cifar()
+    trap = root / "trap"
+
+    class Touch:
+        def __reduce__(self):
+            return Path.touch, (trap,)
+
+    (folder / "train").write_bytes(pickle.dumps(Touch()))
+    with pytest.raises(
+        UserError, match=r"cifar-100-python: a file is missing or has not its published md5"
+    ):
+        datasets.load(CIFAR100, "train", root)
+    assert not trap.exists()
+
+
+def test_published_cifar_sums_are_the_ones_asked_for(tmp_path):
+    """Without the fixture's sums, a small batch is refused: the published md5 are in force."""
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    for file in ("train", "test", "meta"):
+        (folder / file).write_bytes(b"not the published file")
+    with pytest.raises(UserError, match="md5"):
+        datasets.load(CIFAR100, "test", tmp_path)
+
+
+def test_class_names_of_another_order_are_an_error(cifar):
+    names = list(CIFAR100.class_names)
+    names[0], names[1] = names[1], names[0]
+    root, _, _ = cifar(names)
+    with pytest.raises(UserError, match="class names or their order"):
+        datasets.load(CIFAR100, "train", root)

@@ -1,0 +1,96 @@
+"""Tiny-ImageNet's folder in small, and what happens when it is not as published."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from benchmark_adapters import datasets
+from benchmark_adapters.datasets import TINY_IMAGENET
+from benchmark_adapters.datasets.class_names import LABELS
+from benchmark_adapters.types import UserError
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """The published folder with a training and a validation image for each of three classes."""
+    wnids = list(json.loads((LABELS / "tiny-imagenet.json").read_text()))
+    root = tmp_path / "tiny-imagenet-200"
+    for number, wnid in enumerate((wnids[0], wnids[95], wnids[199])):
+        images = root / "train" / wnid / "images"
+        images.mkdir(parents=True)
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(images / f"{wnid}_0.JPEG")
+    (root / "val" / "images").mkdir(parents=True)
+    rows = []
+    for number, label in enumerate((95, 0, 199)):
+        mode = "L" if number == 1 else "RGB"  # some of the published files are grey
+        Image.new(mode, (64, 64), 200 if mode == "L" else (10, 20, 30)).save(
+            root / "val" / "images" / f"val_{number}.JPEG"
+        )
+        rows.append(f"val_{number}.JPEG\t{wnids[label]}\t0\t0\t62\t62")
+    (root / "val" / "val_annotations.txt").write_text("\n".join(rows) + "\n")
+    (root / "wnids.txt").write_text(
+        "\n".join(reversed(wnids)) + "\n"
+    )  # the published file is not sorted either
+    return root
+
+
+def test_tiny_imagenet_labels_by_sorted_wordnet_id(tiny):
+    images, labels = datasets.load(TINY_IMAGENET, "test", tiny.parent)
+    assert labels.tolist() == [95, 0, 199]
+    assert images.shape == (3, 3, 64, 64)
+    assert images[1].min() == images[1].max() == 200
+    assert datasets.load(TINY_IMAGENET, "train", tiny)[1].tolist() == [0, 95, 199]
+    assert TINY_IMAGENET.class_names[95] == "crane"
+
+
+def damage_encoding(root):
+    (root / "wnids.txt").write_bytes(bytes(range(128, 256)))
+
+
+def damage_wnids(root):
+    (root / "wnids.txt").write_text(
+        "n00000000\n" + "\n".join((root / "wnids.txt").read_text().splitlines()[1:])
+    )
+
+
+def damage_annotation(root):
+    (root / "val" / "val_annotations.txt").write_text("val_0.JPEG\tn99999999\t0\t0\t1\t1\n")
+
+
+def damage_columns(root):
+    (root / "val" / "val_annotations.txt").write_text("val_0.JPEG n01443537\n")
+
+
+def damage_image(root):
+    file = root / "val" / "images" / "val_2.JPEG"
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def damage_size(root):
+    Image.new("RGB", (32, 64)).save(root / "val" / "images" / "val_0.JPEG")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_wnids, "wnids.txt: its WordNet ids are not the 200"),
+        (damage_encoding, "wnids.txt: its WordNet ids are not the 200"),
+        (damage_annotation, "val_annotations.txt, line 1"),
+        (damage_columns, "val_annotations.txt, line 1"),
+        (damage_image, "val_2.JPEG: not readable as an image"),
+        (damage_size, "val_0.JPEG: 32x64 pixels, expected 64x64"),
+        (
+            lambda root: (root / "val" / "val_annotations.txt").unlink(),
+            "val_annotations.txt is missing",
+        ),
+        (
+            lambda root: (root / "val" / "images" / "val_1.JPEG").unlink(),
+            "val_1.JPEG: not readable",
+        ),
+    ],
+)
+def test_damaged_tiny_imagenet_is_named(tiny, damage, message):
+    damage(tiny)
+    with pytest.raises(UserError, match=message):
+        datasets.load(TINY_IMAGENET, "test", tiny)

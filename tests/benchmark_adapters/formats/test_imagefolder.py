@@ -1,0 +1,110 @@
+"""Folders of pictures."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from sample_sets import float_set, real_set
+
+from benchmark_adapters.datasets import CIFAR10, FASHION_MNIST
+from benchmark_adapters.formats import imagefolder
+from benchmark_adapters.types import DistilledSet, UserError
+
+
+@pytest.fixture(scope="module")
+def clothes():
+    return real_set(2)
+
+
+def test_pictures_refuse_floats(tmp_path):
+    with pytest.raises(UserError, match="is of float32 images, which pictures can't hold"):
+        imagefolder.write({"cifar10": (CIFAR10, float_set(CIFAR10))}, tmp_path)
+
+
+def test_it_is_read_by_the_datasets_library(clothes, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    load_dataset = pytest.importorskip("datasets").load_dataset
+    imagefolder.write({"fashion-mnist": (FASHION_MNIST, clothes)}, tmp_path / "set")
+    read = load_dataset(
+        "imagefolder",
+        data_dir=str(tmp_path / "set"),
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
+    )
+    rows = sorted(read, key=lambda row: row["label"])
+    assert [row["label"] for row in rows] == clothes.labels.tolist()
+    assert rows[-1]["class_name"] == "Ankle boot"
+    assert {np.asarray(row["image"]).tobytes() for row in rows} == {
+        image.tobytes() for image in clothes.images
+    }
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "new{label:03}/class{label:03}_id{number:03}.jpg",
+        "{label:05}/class{label:05}_id{number:05}.jpg",
+    ],
+)
+def test_folders_of_sre2l_and_rded_are_read(layout, clothes, tmp_path):
+    for row, (image, label) in enumerate(zip(clothes.images, clothes.labels, strict=True)):
+        file = tmp_path / layout.format(label=label, number=row % 2)
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(image[0]).convert("RGB").save(file, quality=95)
+    back = imagefolder.read(tmp_path, FASHION_MNIST)
+    assert np.array_equal(back.labels, clothes.labels)
+    assert np.abs(back.images.astype(int) - clothes.images).mean() < 3  # JPEG loses something
+
+
+def test_folders_named_by_classes_are_read(tmp_path):
+    for label, name in enumerate(CIFAR10.class_names):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (32, 32), (label, 0, 0)).save(tmp_path / name / "a.png")
+    back = imagefolder.read(tmp_path, CIFAR10)
+    assert back.images[:, 0, 0, 0].tolist() == back.labels.tolist() == list(range(10))
+
+
+def test_a_picture_of_another_size_is_not_decoded(tmp_path):
+    """A PNG may claim any size; its header is enough to refuse it."""
+    (tmp_path / "00000").mkdir()
+    file = tmp_path / "00000" / "class00000_id00000.png"
+    Image.new("L", (28, 28)).save(file)
+    raw = bytearray(file.read_bytes())
+    raw[16:24] = struct.pack(">II", 60_000, 600)
+    raw[29:33] = struct.pack(">I", zlib.crc32(raw[12:29]))
+    file.write_bytes(raw)
+    with pytest.raises(
+        UserError, match=r"class00000_id00000.png: 60000x600 pixels, expected 28x28"
+    ):
+        imagefolder.read(tmp_path, FASHION_MNIST)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "RGBA", "F"])
+def test_pictures_that_would_lose_something_are_refused(mode, tmp_path):
+    (tmp_path / "00000").mkdir()
+    if mode == "F":
+        (tmp_path / "00000" / "a.png").write_bytes(b"junk")
+    else:
+        Image.new(mode, (28, 28)).save(tmp_path / "00000" / "a.png")
+    with pytest.raises(
+        UserError,
+        match="not readable as a picture"
+        if mode == "F"
+        else f"a picture of mode {mode}, expected one of L, RGB",
+    ):
+        imagefolder.read(tmp_path, FASHION_MNIST)
+
+
+def test_pictures_of_unequal_classes_all_have_names_of_their_own(clothes, tmp_path):
+    uneven = DistilledSet(
+        clothes.images[:-1],
+        np.sort(clothes.labels[1:] * (clothes.labels[1:] != 5)),
+        FASHION_MNIST.class_names,
+        clothes.generated[1:],
+    )
+    imagefolder.write({"fashion-mnist": (FASHION_MNIST, uneven)}, tmp_path)
+    back = imagefolder.read(tmp_path, FASHION_MNIST)
+    assert np.array_equal(back.labels, uneven.labels)
+    assert np.array_equal(back.images, uneven.images)

@@ -1,0 +1,96 @@
+"""Scores of a small real set."""
+
+from dataclasses import replace
+
+import pytest
+from sample_sets import real_set
+
+from benchmark_adapters import datasets
+from benchmark_adapters.datasets import FASHION_MNIST
+from benchmark_adapters.scoring import backends, training
+from benchmark_adapters.scoring.evaluate import score
+from benchmark_adapters.scoring.recipes import QUICKSTART
+from benchmark_adapters.scoring.seed_cache import SeedCache
+from benchmark_adapters.scoring.student_registry import STUDENTS
+
+RECIPE = replace(QUICKSTART, width=8, steps=4)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def test_images():
+    images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
+    return images[:50], labels[:50]
+
+
+@pytest.fixture
+def scores(test_images, tmp_path):
+    def compute(seeds, student="convnet3", backend="auto", report=lambda *progress: None):
+        return list(
+            score(
+                real_set(2),
+                test_images,
+                FASHION_MNIST,
+                RECIPE,
+                STUDENTS[student],
+                seeds,
+                "cpu",
+                report,
+                SeedCache(tmp_path / "cache"),
+                backend,
+            )
+        )
+
+    return compute
+
+
+def test_each_seed_has_a_result_and_a_key(scores):
+    progress = []
+    first, second = scores([0, 1], report=lambda *step: progress.append(step))
+    assert progress == [(seed, step, 4) for seed in range(2) for step in range(1, 5)]
+    assert first.cache_key != second.cache_key
+    assert (first.backend, first.fallback) == ("fused", None)
+    assert sum(map(sum, first.confusion)) == 50
+    assert sum(row[label] for label, row in enumerate(first.confusion)) == 50 * first.accuracy
+
+
+def test_finished_seeds_are_not_trained_again(scores, monkeypatch):
+    (first,) = scores([0])
+    trained = []
+    train = training.train
+    monkeypatch.setattr(
+        training, "train", lambda *a, **k: (trained.append(a[4]), train(*a, **k))[1]
+    )
+    again, second = scores([0, 1])
+    assert again == first
+    assert second != first
+    assert trained == [1]
+
+
+def test_backends_have_results_of_their_own(scores, monkeypatch):
+    monkeypatch.setattr(backends, "_compiled", lambda loss: loss)
+    results = {name: scores([0], backend=name)[0] for name in ("auto", "reference", "fast")}
+    assert {name: result.backend for name, result in results.items()} == {
+        "auto": "fused",
+        "reference": "plain",
+        "fast": "winograd",
+    }
+    assert len({result.cache_key for result in results.values()}) == 3
+
+
+def test_a_plain_backend_that_was_not_asked_for_is_another(scores):
+    """Weights lie in memory in another order there, which rounds differently."""
+    auto, reference = (scores([0], "mlp", name)[0] for name in ("auto", "reference"))
+    assert (auto.backend, reference.backend) == ("plain", "plain")
+    assert auto.cache_key != reference.cache_key
+
+
+def test_a_fallback_is_in_the_result(scores, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(backends, "_compiled", lambda loss: fail)
+    with pytest.warns(UserWarning, match="without torch.compile"):
+        (result,) = scores([0], backend="fast")
+    assert (result.backend, result.fallback) == ("fused", "torch.compile failed: RuntimeError")
+    assert scores([0], backend="fast") == [result]

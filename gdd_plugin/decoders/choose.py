@@ -79,8 +79,8 @@ def _choose_automatically(context: DecoderContext) -> DecoderChoice:
             context,
             "the model's images are no larger than the dataset's, so it makes no pixel too many",
         )
-    if context.device == "cpu":
-        return _choose_exact(context, "fitting another takes too long on a CPU")
+    if not context.device.startswith("cuda"):
+        return _choose_exact(context, "fitting another takes too long without a CUDA GPU")
     if context.images is not None and context.images < MIN_IMAGES:
         return _choose_exact(
             context,

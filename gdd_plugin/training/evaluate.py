@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,6 +19,9 @@ from gdd_plugin.models.one_step import TurboSampler
 from gdd_plugin.models.training_metadata import read_training_metadata
 from gdd_plugin.training import metrics
 from gdd_plugin.training.data import RealImages
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
 
 PER_CLASS = 600
 HELD_OUT = 5000  # where the model doesn't say what it has not seen
@@ -101,36 +105,30 @@ def evaluate(
     """
     device, folder = devices.resolve(device), locate(model).folder
     held_out = count_held_out([folder, *([lora] if lora else [])], dataset)
-    images = RealImages(dataset, data, held_out, 1)
-    test = datasets.load(dataset, "test", data) if split == "test" else images.held_out
-    if not len(test[1]):
+    if split == "held-out" and not held_out // dataset.num_classes:
         raise UserError(
             f"{model} has seen all training images of {dataset.name}; give --split test"
         )
+    images = RealImages(dataset, data, held_out, 1)
+    test = datasets.load(dataset, "test", data) if split == "test" else images.held_out
     turbo = TurboSampler(model, device, lora=str(lora) if lora else None)
     real = metrics.draw_images(images, PER_CLASS)
     generated = metrics.sample_images(turbo, dataset, real.ipc)
     scores = [
-        metrics.student_accuracy(of_side, test, dataset, seeds, device)
-        for of_side in (generated, real)
+        metrics.student_accuracy(images_of_side, test, dataset, seeds, device)
+        for images_of_side in (generated, real)
     ]
-    accuracy = Comparison(*(statistics.median(side.accuracies) for side in scores))
-    training_images = images.images.numpy()
+    accuracy = Comparison(*(statistics.median(of_side.accuracies) for of_side in scores))
     return Evaluation(
         split=split,
         recipe=metrics.RECIPE.name,
         images_per_class=real.ipc,
         seeds=seeds,
-        accuracy_percent=Comparison(
-            round(100 * accuracy.generated, 2), round(100 * accuracy.real, 2)
-        ),
+        accuracy_percent=_percent(accuracy),
         share_of_real=round(accuracy.generated / accuracy.real, 4),
         per_class_percent=_per_class(dataset, scores),
         variety_share=_variety_share(generated, real, dataset, device),
-        nearest_real_1st_percentile=NearestReal(
-            round(metrics.nearest_distance(generated.images, training_images), 2),
-            round(metrics.nearest_distance(test[0], training_images), 2),
-        ),
+        nearest_real_1st_percentile=_nearest_real(generated, test[0], images),
         milliseconds_per_image=round(metrics.milliseconds_per_image(turbo, TIMED_BATCH), 2),
         batch=TIMED_BATCH,
         megabytes=_megabytes(folder),
@@ -145,7 +143,11 @@ def count_held_out(folders: list[Path], dataset: Dataset) -> int:
     """Return how many training images neither the model nor the adapter in ``folders`` has seen."""
     settings = [read_training_metadata(folder).settings for folder in folders]
     return min(
-        [int(of_one["held_out"]) for of_one in settings if of_one.get("dataset") == dataset.name],
+        [
+            int(of_training["held_out"])
+            for of_training in settings
+            if of_training.get("dataset") == dataset.name
+        ],
         default=HELD_OUT,
     )
 
@@ -156,6 +158,17 @@ def _per_class(dataset: Dataset, scores: Sequence[Score]) -> dict[str, Compariso
         name: Comparison(round(generated, 1), round(real, 1))
         for name, (generated, real) in zip(dataset.class_names, recalls, strict=True)
     }
+
+
+def _percent(fractions: Comparison) -> Comparison:
+    return Comparison(round(100 * fractions.generated, 2), round(100 * fractions.real, 2))
+
+
+def _nearest_real(generated: DistilledSet, test: Array, real: RealImages) -> NearestReal:
+    distances = (
+        metrics.nearest_distance(images, real.images.numpy()) for images in (generated.images, test)
+    )
+    return NearestReal(*(round(distance, 2) for distance in distances))
 
 
 def _variety_share(

@@ -13,13 +13,15 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from gdd_plugin import architecture, models
-from gdd_plugin.decoders import Map, Target, exact
-from gdd_plugin.sampler import TurboSampler, generator
+from gdd_plugin.decoders.exact import exact_decoder
+from gdd_plugin.decoders.fitted import RidgeDecoder
+from gdd_plugin.decoders.images import OutputSpec
+from gdd_plugin.models import loading, optimize, turbo_mini
+from gdd_plugin.models.one_step import TurboSampler, seeded_generator
 
 pytestmark = pytest.mark.full_size
 PROMPT = "goldfish"
-TARGET = Target(32, 3)
+TARGET = OutputSpec(32, 3)
 
 
 def text_config(**shape):
@@ -30,7 +32,7 @@ def text_config(**shape):
 def pipe():
     """As in the configuration files of stabilityai/sdxl-turbo; the tokenizer alone is turbo-mini's."""
     torch.manual_seed(0)
-    words = architecture.tokenizer([PROMPT])
+    words = turbo_mini.tokenizer([PROMPT])
     words.model_max_length = 77
     unet = UNet2DConditionModel(
         sample_size=64,
@@ -74,7 +76,7 @@ def pipe():
         words,
         words,
         unet,
-        architecture.scheduler(),
+        turbo_mini.scheduler(),
         add_watermarker=False,
     )
     made.scheduler.register_to_config(prediction_type="epsilon")
@@ -84,8 +86,9 @@ def pipe():
 
 def sampler(pipe, monkeypatch, size):
     """A sampler around the pipeline in memory: nothing of 14 GB is written to disk."""
-    monkeypatch.setattr(models, "load", lambda *arguments: pipe)
-    monkeypatch.setattr(models, "speed_up", lambda pipe: None)  # the other side is to stay as it is
+    monkeypatch.setattr(loading, "load", lambda *arguments: pipe)
+    # The other side is to stay as it is.
+    monkeypatch.setattr(optimize, "optimize", lambda pipe: None)
     turbo = TurboSampler("turbo-mini", size=size)
     turbo.border = 0
     turbo.encode([PROMPT])
@@ -107,11 +110,13 @@ def test_full_size_against_the_pipeline(pipe, monkeypatch, alternate, show):
 
     def fitted(turbo, count):
         side = turbo.size // 8
-        made = Map(
+        made = RidgeDecoder(
             torch.randn(2, 4, side, side), 255 * torch.rand(2, 3, 32, 32), TARGET, turbo.size
         )
         return lambda: made(
-            turbo.latents([PROMPT] * count, [generator(0, 0, index) for index in range(count)])
+            turbo.latents(
+                [PROMPT] * count, [seeded_generator(0, 0, index) for index in range(count)]
+            )
         )
 
     def call():
@@ -155,12 +160,12 @@ def seconds_of(make):
 def test_decoders_of_full_size(pipe, benchmark, show):
     latents = torch.randn(1, 4, 64, 64)
     net = AutoencoderTiny().eval()
-    own = exact(pipe, TARGET)
+    own = exact_decoder(pipe, TARGET)
     plain = seconds(lambda: own(latents))
-    models._fold_upsampling(pipe.vae)
+    optimize.fold_upsampling(pipe.vae)
     folded = seconds(lambda: own(latents))
     tiny = seconds(lambda: net.decode(latents))
-    made = Map(torch.randn(2, 4, 64, 64), 255 * torch.rand(2, 3, 32, 32), TARGET, 512)
+    made = RidgeDecoder(torch.randn(2, 4, 64, 64), 255 * torch.rand(2, 3, 32, 32), TARGET, 512)
     benchmark.pedantic(lambda: made(latents), rounds=5)
     fitted = benchmark.stats.stats.median
     show(

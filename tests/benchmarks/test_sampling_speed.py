@@ -20,9 +20,11 @@ from benchmark_adapters.execution.supervisor import Enough, supervise
 from benchmark_adapters.runs import pipeline as harness
 from benchmark_adapters.runs.request import Request, plan
 from benchmark_adapters.types import Task
-from gdd_plugin import batching, method, models
-from gdd_plugin.plugin import OPTIONS
-from gdd_plugin.sampler import TurboSampler
+from gdd_plugin import batching, method
+from gdd_plugin.generator import ImageGenerator
+from gdd_plugin.models import registry
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.settings import OPTIONS, parse_settings
 from leaderboard.records import store
 
 pytestmark = pytest.mark.bench
@@ -57,19 +59,20 @@ def test_sampling_against_the_published_loop(alternate, show, monkeypatch, tmp_p
     monkeypatch.setattr(TurboSampler, "free_encoders", lambda self: None)
     count, few = 4000, 80
     todo = task(count // 10)
-    studio = method.Studio(todo, method.settings(todo.options, "fashion-mnist"), count)
-    pipe = StableDiffusionXLPipeline.from_pretrained(models.BUNDLED["turbo-mini"])
+    generator = ImageGenerator(todo, parse_settings(todo.options, "fashion-mnist"), count)
+    pipe = StableDiffusionXLPipeline.from_pretrained(registry.BUNDLED["turbo-mini"])
     pipe.set_progress_bar_config(disable=True)
 
     def ours():
-        studio.turbo._embeds.clear()
-        studio.turbo.encode(NAMES)
-        wanted = batching.batches(
-            method._round_robin(todo, count // 10), studio.size, Budget(1e9, 1e9)
+        generator.turbo._embeddings.clear()
+        generator.turbo.encode(NAMES)
+        batches = batching.batches(
+            method.image_keys(todo, count // 10), generator.sizer, Budget(1e9, 1e9)
         )
-        for number, made in enumerate(
-            batching.in_lanes(studio.make, wanted, studio.lanes, torch.get_num_threads())
-        ):
+        made_batches = batching.parallel_map(
+            generator.generate, batches, generator.num_workers, torch.get_num_threads()
+        )
+        for number, made in enumerate(made_batches):
             write_round(tmp_path / f"{number}.safetensors", *(part.numpy() for part in made))
 
     def published():
@@ -129,7 +132,7 @@ def test_the_harness_against_the_method_alone(alternate, show, tmp_path):
         todo = Task(
             **{**vars(task(1200)), "ready": lambda **facts: began.append(time.perf_counter())}
         )
-        for _ in method.rounds(todo, Budget(1e9, time.monotonic() + 1e9)):
+        for _ in method.distill(todo, Budget(1e9, time.monotonic() + 1e9)):
             pass
         past_loading["alone"].append(time.perf_counter() - began[0])
 

@@ -52,7 +52,7 @@ def linear_decoder(monkeypatch):
 
 @pytest.mark.parametrize(
     ("device", "images", "because"),
-    [("cuda", 96, "too many for a run of 96"), ("cpu", None, "too long on a CPU")],
+    [("cuda", 96, "too many for a run of 96"), ("cpu", None, "too long without a CUDA GPU")],
 )
 def test_auto_fits_no_decoder_where_that_does_not_pay(mini, device, images, because):
     metadata = choose("auto", context_for(mini, OutputSpec(8, 3), device, images)).metadata

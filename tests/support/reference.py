@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmark_adapters.scoring import dsa
+from benchmark_adapters import dsa
 
 
 def convnet3(num_classes, image_size, channels, width=128):

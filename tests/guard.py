@@ -183,7 +183,7 @@ def trained() -> Iterator[tuple[str, dict]]:
     import reference
     import torch
 
-    from benchmark_adapters.scoring import students, training
+    from benchmark_adapters import students, training
 
     torch.set_num_threads(1)
     images, labels, test = _clothes()

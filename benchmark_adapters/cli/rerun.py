@@ -16,7 +16,6 @@ from benchmark_adapters.types import one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.runs.rerun import Agreement, SeedPair
-    from leaderboard.records import store
     from leaderboard.records.record import Record
 
 
@@ -46,6 +45,7 @@ def rerun_command(
     from benchmark_adapters.runs import rerun
     from benchmark_adapters.runs.read import find_run, read_record
     from benchmark_adapters.runs.request import Request
+    from leaderboard.records import store
 
     folder = find_run(run, [request["runs"]])
     record = read_record(folder)

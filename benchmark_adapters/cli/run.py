@@ -14,7 +14,6 @@ from benchmark_adapters.cli import options, output
 
 if TYPE_CHECKING:
     from benchmark_adapters.runs.request import RunPlan
-    from leaderboard.records import store
 
 
 @click.command("run")
@@ -82,6 +81,7 @@ def run_command(
     """
     from benchmark_adapters.runs import pipeline
     from benchmark_adapters.runs.request import Request, plan_runs
+    from leaderboard.records import store
 
     named = Request(students=options.names(students), **request)
     plans = plan_runs(named, output.installed_plugins())

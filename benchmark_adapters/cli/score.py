@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from benchmark_adapters.execution.sandbox import Limits
     from benchmark_adapters.plugins import Plugins
     from benchmark_adapters.runs.submissions import Submission
-    from leaderboard.records import store
 
 DAY = 86_400.0
 MAX_SECONDS = 30 * DAY
@@ -96,6 +95,7 @@ def score_command(
     """
     from benchmark_adapters.runs import submissions
     from benchmark_adapters.runs.request import Request
+    from leaderboard.records import store
 
     plugins, limits = output.installed_plugins(), _limits(max_seconds, max_memory)
     sets = _submissions(path, format_name, name, plugins, request)

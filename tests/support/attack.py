@@ -4,7 +4,7 @@ import os
 
 
 class Attack:
-    """Makes the folder ``path`` when it is unpickled."""
+    """Make the folder ``path`` when it is unpickled."""
 
     def __init__(self, path):
         self.path = path

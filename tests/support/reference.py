@@ -1,7 +1,8 @@
-"""The ECCV 2024 evaluator's training loop in its plainest form: what the fast one is tested and timed against.
+"""The ECCV 2024 evaluator's training loop in its plainest form, to test and time backends against.
 
-It behaves as the published evaluator does (batches collated image by image, affine parameters in lists of numbers, the
-network in eager mode on whole batches, figures read from the device at every step), and draws random numbers in its order.
+It behaves as the published evaluator does: batches are collated image by image, affine parameters
+are lists of numbers, the network runs eagerly on whole batches, and figures are read from the
+device at every step. It draws random numbers in the evaluator's order.
 """
 
 import math
@@ -11,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmark_adapters.scoring import dsa
+from benchmark_adapters import dsa
 
 
 def convnet3(num_classes, image_size, channels, width=128):
-    """The evaluator's network of plain layers, with the parameters' names of `benchmark_adapters.scoring.evaluate.students`."""
+    """The evaluator's network of plain layers; its parameters have the names of our ConvNet's."""
     layers, size = [], image_size
     for block in range(3):
         padding = 3 if channels == 1 and block == 0 else 1
@@ -75,7 +76,7 @@ def run_epoch(student, loader, optimizer, augment):
 
 
 def accuracy(student, images, labels, batch_size=256):
-    """As the evaluator takes it: image by image from a loader, gradients recorded and not used."""
+    """As the evaluator tests: images come from a loader, unused gradients are recorded."""
     student.eval()
     right = 0
     for batch, classes in DataLoader(TensorDataset(images, labels), batch_size=batch_size):

@@ -1,13 +1,14 @@
-"""A guard on scores and images: what a change to the code must leave equal, bit for bit.
+"""Record scores and images that a change to the code must leave equal, bit for bit.
 
 Run it on one machine before a change and after it:
 
     python tests/guard.py before.json
     python tests/guard.py after.json --against before.json
 
-``--against HEAD~3`` (any commit of this repository) records that commit too, beside the working tree. Every recipe, training backend, student
-and way of sampling is run in small. Only commands, files and functions that the project promises are used, so the same script
-serves both sides of a change. One thread does all the work, since sums of several may round differently from run to run.
+``--against HEAD~3`` (any commit of this repository) records that commit too, at the same time.
+Every recipe, training backend, student and way of sampling is run in small. The script uses only
+commands, files and functions that the project promises, so it serves both sides of a change. It
+works in one thread, since sums of several may round differently from run to run.
 """
 
 import contextlib
@@ -39,8 +40,10 @@ RECIPES = (
     "ddranking-hard/1",
     "ddranking-plain/1",
 )
-FEW, MANY = 2, 510  # epochs over 100 images; 50,000 passes are enough to be compiled
-SAMPLING = {  # options of generative-turbo
+# Epochs over 100 images. 50,000 passes are enough to be compiled.
+FEW, MANY = 2, 510
+# Options of generative-turbo.
+SAMPLING = {
     "default": {},
     "published": {"preset": "published"},
     "no augmentation": {"pda": "none"},
@@ -62,7 +65,7 @@ SAMPLING = {  # options of generative-turbo
 
 
 def ddbench(*arguments: str) -> dict:
-    """The document that a command prints."""
+    """Run a command; return the JSON document that it prints."""
     done = subprocess.run(
         [Path(sys.executable).parent / "ddbench", *arguments],
         capture_output=True,
@@ -77,7 +80,7 @@ def ddbench(*arguments: str) -> dict:
 
 
 def sampled() -> Iterator[tuple[str, str]]:
-    """Every way of making a set, and the hash of its images."""
+    """Yield the name of every way of making a set, and the hash of its images."""
     import torch
 
     from benchmark_adapters.builtin import ddbench_datasets
@@ -87,21 +90,18 @@ def sampled() -> Iterator[tuple[str, str]]:
     torch.set_num_threads(1)
     _save_models()
     (turbo,) = ddbench_methods()
-    (fashion_mnist,) = (
-        dataset for dataset in ddbench_datasets() if dataset.name == "fashion-mnist"
-    )
+    datasets = {dataset.name: dataset for dataset in ddbench_datasets()}
 
-    def made(options: dict, seed: int = 0, **part: int) -> str:
-        chosen = {option.name: option.default for option in turbo.options} | options
+    def images_hash(options: dict, seed: int = 0, **part: int) -> str:
         task = Task(
             "quickstart",
-            fashion_mnist,
+            datasets["fashion-mnist"],
             seed,
             "cpu",
             6,
-            chosen,
+            {option.name: option.default for option in turbo.options} | options,
             lambda: None,
-            lambda **facts: None,
+            lambda **values: None,
             **part,
         )
         digest = hashlib.sha256()
@@ -113,21 +113,20 @@ def sampled() -> Iterator[tuple[str, str]]:
         return digest.hexdigest()
 
     for name, options in SAMPLING.items():
-        yield f"generative-turbo, {name}", made(options)
-    yield "generative-turbo, another seed", made({}, seed=5)
+        yield f"generative-turbo, {name}", images_hash(options)
+    yield "generative-turbo, another seed", images_hash({}, seed=5)
     for part in range(2):
-        yield f"generative-turbo, part {part} of 2", made({}, part=part, parts=2)
+        yield f"generative-turbo, part {part} of 2", images_hash({}, part=part, parts=2)
     for method in ("generative-turbo", "random-real", "herding", "kmeans"):
-        yield (
-            f"run of {method}",
-            ddbench("run", "--method", method, "--ipc", "6", "--repeats", "0", "--json")[
-                "images_sha256"
-            ],
-        )
+        record = ddbench("run", "--method", method, "--ipc", "6", "--repeats", "0", "--json")
+        yield f"run of {method}", record["images_sha256"]
 
 
 def _save_models() -> None:
-    """Folders that the options of `SAMPLING` name: the bundled model with other schedulers, a tiny decoder and an adapter, both random."""
+    """Save the models that the options of `SAMPLING` name.
+
+    They are the bundled model with other schedulers, a random tiny decoder and a random adapter.
+    """
     import torch
     from diffusers import (
         AutoencoderTiny,
@@ -162,24 +161,23 @@ def _save_models() -> None:
 
 
 def scored() -> Iterator[tuple[str, dict]]:
-    """Scores of a run, of its images as a file, and of its images again; with the hash of what was scored."""
+    """Yield the scores of a run, of its images as a file, and of its images scored again."""
     quick = ("--repeats", "2", "--students", "mlp", "--json")
-    made = ddbench("run", "--method", "random-real", "--ipc", "10", *quick)
-    ddbench("export", made["run_id"], "--format", "eccv2024", "--output", "team")
+    run = ddbench("run", "--method", "random-real", "--ipc", "10", *quick)
+    ddbench("export", run["run_id"], "--format", "eccv2024", "--output", "team")
     file = ddbench(
         "score", "team", "--format", "eccv2024", "--track", "quickstart", "--name", "team", *quick
     )
-    again = ddbench("score", made["run_id"], "--repeats", "1", "--json")
-    for name, record in (("a run", made), ("a file", file), ("a run again", again)):
-        yield (
-            f"score of {name}",
-            {key: record[key] for key in ("images_sha256", "accuracies", "confusion")}
-            | {"cross": record.get("other_students", record.get("cross"))},
-        )
+    again = ddbench("score", run["run_id"], "--repeats", "1", "--json")
+    for name, record in (("a run", run), ("a file", file), ("a run again", again)):
+        scores = {key: record[key] for key in ("images_sha256", "accuracies", "confusion")}
+        # The second name is that of older commits.
+        others = record.get("other_students", record.get("cross"))
+        yield f"score of {name}", scores | {"cross": others}
 
 
 def trained() -> Iterator[tuple[str, dict]]:
-    """Losses and accuracies by every recipe, backend and student, on 100 real images."""
+    """Yield losses and accuracies by every recipe, backend and student, on 100 real images."""
     import reference
     import torch
 
@@ -199,46 +197,40 @@ def trained() -> Iterator[tuple[str, dict]]:
     for recipe in RECIPES:
         for seed in SEEDS:
             yield f"{recipe}, seed {seed}", result(training.train, "convnet3", recipe, FEW, seed, 8)
-    for recipe in ("quickstart/1", "eccv2024/1"):  # of small batches and of large ones
+    for recipe in ("quickstart/1", "eccv2024/1"):  # with small batches and with large ones
         yield f"{recipe}, compiled", result(training.train, "convnet3", recipe, MANY, 0, 8)
     for student in STUDENTS:
         yield f"student {student}", result(training.train, student, "eccv2024/1", FEW, 0, None)
-    plain = SimpleNamespace(
-        batch_size=256, lr=0.01, momentum=0.9, weight_decay=5e-4
-    )  # as the recipe eccv2024/1
+    # As the recipe eccv2024/1.
+    plain = SimpleNamespace(batch_size=256, lr=0.01, momentum=0.9, weight_decay=5e-4)
     yield "plain loop", result(reference.train, "convnet3", plain, FEW, 0, 8)
 
 
 def _clothes():
-    """Real training images and some real test images, normalised, as the challenge's files hold them."""
+    """Return real training images and some real test images, normalised for the challenge."""
     import torch
 
-    run = ddbench("run", "--method", "random-real", "--ipc", "10", "--repeats", "0", "--json")[
-        "run_id"
-    ]
-    ddbench("export", run, "--format", "eccv2024", "--truth", "--output", "clothes")
+    run = ddbench("run", "--method", "random-real", "--ipc", "10", "--repeats", "0", "--json")
+    ddbench("export", run["run_id"], "--format", "eccv2024", "--truth", "--output", "clothes")
     images = torch.load("clothes/fashionmnist.pt", weights_only=True)
     truth = torch.load("clothes/fashionmnist_test.pt", weights_only=True)
-    return (
-        images,
-        torch.arange(10).repeat_interleave(10),
-        (truth["images_val"][:300], truth["labels_val"][:300]),
-    )
+    test = truth["images_val"][:300], truth["labels_val"][:300]
+    return images, torch.arange(10).repeat_interleave(10), test
 
 
 def record() -> dict:
-    """Everything that has to stay, by name; works in the current folder."""
-    found = {}
+    """Return every result that has to stay, by name; write files into the current folder."""
+    results = {}
     for part in (trained, scored, sampled):
         for name, result in part():
             click.echo(name, err=True)
-            found[name] = result
-    return found
+            results[name] = result
+    return results
 
 
 @contextlib.contextmanager
 def recording(commit: str, output: Path) -> Iterator[None]:
-    """Beside the block, what the code of another commit gives is recorded."""
+    """Record the results of another commit, while the block records those of this one."""
     with tempfile.TemporaryDirectory() as folder:
         git = ["git", "-C", str(ROOT), "worktree"]
         subprocess.run([*git, "add", "--detach", "--quiet", f"{folder}/code", commit], check=True)
@@ -261,23 +253,25 @@ def recording(commit: str, output: Path) -> Iterator[None]:
 def main(context: click.Context, output: Path, against: str | None) -> None:
     os.environ.update(ENVIRONMENT)
     output, before = output.absolute(), Path(against or "").absolute()
-    beside: AbstractContextManager[None] = contextlib.nullcontext()
+    other: AbstractContextManager[None] = contextlib.nullcontext()
     if against and not before.is_file():
         before = output.with_name(f"{output.stem}-before.json")
-        beside = recording(against, before)
-    with beside, tempfile.TemporaryDirectory() as folder:
+        other = recording(against, before)
+    with other, tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        found = record()
+        results = record()
         os.chdir(ROOT)
-    output.write_text(json.dumps(found, indent=1) + "\n")
+    output.write_text(json.dumps(results, indent=1) + "\n")
     if not against:
         return
     expected = json.loads(before.read_text())
-    differ = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
-    click.echo(
-        "\n".join([f"differs: {name}" for name in differ] or [f"all {len(found)} are equal"])
-    )
-    context.exit(1 if differ else 0)
+    names = {**expected, **results}
+    differing = [name for name in names if expected.get(name) != results.get(name)]
+    for name in differing:
+        click.echo(f"differs: {name}")
+    if not differing:
+        click.echo(f"all {len(results)} are equal")
+    context.exit(1 if differing else 0)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,26 @@
-"""What the documents say is so."""
+"""The documents agree with the code."""
 
 import json
 import re
-from pathlib import Path
 
 from installing import install
+from project import ROOT
 
 from benchmark_adapters import hookspecs
 
-ROOT = Path(__file__).parent.parent
+
+def code(file):
+    """Return the blocks of Python in a document."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / file).read_text(), re.DOTALL)
 
 
-def code(file, language="python"):
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / file).read_text(), re.DOTALL)
+def installed_block(file, tmp_path):
+    """Install a document's only block of Python as a plugin; return the folder."""
+    (text,) = code(file)
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, "my_method", text)
+    return site
 
 
 def test_every_hook_is_documented_and_typed():
@@ -25,48 +33,28 @@ def test_every_hook_is_documented_and_typed():
 
 
 def test_the_method_of_the_hooks_page_runs(ddbench, tmp_path):
-    (text,) = code("docs/hooks.md")
-    site = tmp_path / "site"
-    site.mkdir()
-    install(site, "my_method", text)
-    done = ddbench(
-        "run",
-        "--method",
-        "greys",
-        "--option",
-        "noise=9",
-        "--ipc",
-        "3",
-        "--repeats",
-        "0",
-        "--json",
-        path=[site],
-    )
+    site = installed_block("docs/hooks.md", tmp_path)
+    command = ("run", "--method", "greys", "--option", "noise=9", "--ipc", "3", "--repeats", "0")
+    done = ddbench(*command, path=[site])
     assert done.returncode == 0, done.stderr
 
 
 def test_the_method_of_the_hooks_page_passes_every_check(ddbench, tmp_path, clock):
     clock.jump_after(40)
-    (text,) = code("docs/hooks.md")
-    site = tmp_path / "site"
-    site.mkdir()
-    install(site, "my_method", text)
+    site = installed_block("docs/hooks.md", tmp_path)
     done = ddbench("check-plugin", "greys", "--device", "cpu", "--json", path=[site])
     assert done.returncode == 0, done.stdout
     checks = json.loads(done.stdout)["checks"]
     assert {check["status"] for check in checks} == {"ok"}
-    assert all(
-        f"\n| {check['name']} |" in (ROOT / "docs" / "hooks.md").read_text() for check in checks
-    )
+    page = (ROOT / "docs" / "hooks.md").read_text()
+    assert all(f"\n| {check['name']} |" in page for check in checks)
 
 
 def test_the_readmes_plugin_passes_its_checks_and_has_ten_lines(ddbench, tmp_path, clock):
     clock.jump_after(40)
     (text,) = code("README.md")
     assert len([line for line in text.splitlines() if line.strip()]) <= 10
-    site = tmp_path / "site"
-    site.mkdir()
-    install(site, "my_method", text)
+    site = installed_block("README.md", tmp_path)
     done = ddbench("check-plugin", "noise", "--device", "cpu", path=[site])
     assert done.returncode == 0, done.stdout + done.stderr
 

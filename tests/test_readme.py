@@ -1,4 +1,7 @@
-"""The generated parts of documents, between ``<!-- $ COMMAND -->`` and ``<!-- end -->``: `python tests/test_readme.py` writes them anew."""
+"""Parts of documents between ``<!-- $ COMMAND -->`` and ``<!-- end -->`` are generated.
+
+`python tests/test_readme.py` writes them anew.
+"""
 
 import os
 import re
@@ -9,22 +12,25 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = {
-    ROOT / "README.md": 5,
-    ROOT / "docs" / "results.md": 2,
-}  # and the number of their generated parts
+# Documents, and the number of their generated parts.
+DOCUMENTS = {ROOT / "README.md": 5, ROOT / "docs" / "results.md": 2}
 PART = re.compile(r"<!-- \$ (?P<command>.*?) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def output(command: str) -> str:
-    """What ``command`` prints, run in the project's folder; tables as they are, other text in a fence."""
+    """Run ``command`` in the project's folder; return tables as they are, other text in a fence."""
     program, *arguments = command.split()
     environment = {**os.environ, "COLUMNS": "110"}
     environment.pop("PYTHONPATH", None)
-    command_line = [Path(sys.executable).parent / program, *arguments]
-    text = subprocess.run(
-        command_line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    done = subprocess.run(
+        [Path(sys.executable).parent / program, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    text = done.stdout.strip()
     return text if text.startswith("###") else f"```text\n{text}\n```"
 
 

@@ -1,4 +1,4 @@
-"""A release: the wheel, installed outside of the checkout, does the whole job."""
+"""The wheel, installed outside of the checkout, does the whole job."""
 
 import json
 import os
@@ -15,38 +15,21 @@ from project import ROOT
 
 @pytest.fixture(scope="module")
 def installed_wheel(tmp_path_factory):
-    """An environment with the wheel, in which the test environment stands for an index with the dependencies; runs commands in an empty folder."""
+    """Return a function that runs commands of the installed wheel in an empty folder.
+
+    Dependencies come from the test environment instead of an index.
+    """
     folder = tmp_path_factory.mktemp("release")
     shutil.copytree(
         ROOT,
         folder / "source",
         ignore=shutil.ignore_patterns(".*", "runs", "build", "*.egg-info", "tests"),
     )
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    subprocess.run(
-        [
-            *pip,
-            "wheel",
-            "-q",
-            "--no-index",
-            "--no-deps",
-            "--no-build-isolation",
-            "-w",
-            folder,
-            folder / "source",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    pip("wheel", "--no-build-isolation", "-w", folder, folder / "source")
     (wheel,) = folder.glob("*.whl")
     environment = folder / "environment"
     venv.create(environment, with_pip=False)
-    python = environment / "bin" / "python"
-    subprocess.run(
-        [*pip, "--python", python, "install", "-q", "--no-index", "--no-deps", wheel],
-        check=True,
-        capture_output=True,
-    )
+    pip("install", wheel, python=environment / "bin" / "python")
     (site,) = environment.glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (folder / "work").mkdir()
@@ -67,15 +50,24 @@ def installed_wheel(tmp_path_factory):
     return run
 
 
+def pip(command, *arguments, python=sys.executable):
+    """Run pip for the environment of ``python``, without network."""
+    start = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
+    options = ["-q", "--no-index", "--no-deps"]
+    subprocess.run([*start, command, *options, *arguments], check=True, capture_output=True)
+
+
 def test_the_wheel_brings_everything(installed_wheel):
     code = """
-import json, benchmark_adapters, gdd_plugin, leaderboard
+import json
+import benchmark_adapters, gdd_plugin, leaderboard
 from importlib.metadata import distribution
 from pathlib import Path
 from benchmark_adapters import datasets
 images, _ = datasets.load(datasets.FASHION_MNIST, "test", bundled=True)
 licence = [file for file in distribution("ddbench").files if file.match("licenses/LICENSE")]
-folders = [str(Path(one.__file__).parent.parent) for one in (benchmark_adapters, gdd_plugin, leaderboard)]
+packages = benchmark_adapters, gdd_plugin, leaderboard
+folders = [str(Path(package.__file__).parent.parent) for package in packages]
 print(json.dumps([folders, len(images), len(datasets.TINY_IMAGENET.class_names), len(licence)]))
 """
     folders, images, names, licences = json.loads(installed_wheel("python", "-P", "-c", code))
@@ -86,22 +78,10 @@ print(json.dumps([folders, len(images), len(datasets.TINY_IMAGENET.class_names),
 def test_its_commands_sample_and_show(installed_wheel):
     assert installed_wheel("ddbench", "--version").startswith("ddbench, version ")
     assert "Usage: ddbench-turbo" in installed_wheel("ddbench-turbo", "--help")
-    record = json.loads(
-        installed_wheel(
-            "ddbench",
-            "run",
-            "--method",
-            "generative-turbo",
-            "--ipc",
-            "2",
-            "--repeats",
-            "0",
-            "--json",
-        )
-    )
+    command = ("run", "--method", "generative-turbo", "--ipc", "2", "--repeats", "0", "--json")
+    record = json.loads(installed_wheel("ddbench", *command))
     assert (record["status"], record["model"], record["ipc"]) == ("ok", "turbo-mini", 2)
     assert record["run_id"] in installed_wheel("ddbench", "leaderboard")
-    page = Path(
-        installed_wheel("ddbench", "leaderboard", "--format", "html", "--output", "board").strip()
-    )
+    command = ("leaderboard", "--format", "html", "--output", "board")
+    page = Path(installed_wheel("ddbench", *command).strip())
     assert page.name == "index.html"

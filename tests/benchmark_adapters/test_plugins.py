@@ -1,12 +1,17 @@
-"""Plugins: our own parts and those of others enter by the same hooks; broken ones are named."""
+"""Plugins: our parts and those of others come by the same hooks; broken plugins are named."""
 
 import json
+import os
+import subprocess
 import sys
 import textwrap
 from types import SimpleNamespace
 
 import pluggy
 import pytest
+from installing import install
+from project import COMMAND
+from small_runs import run
 
 from benchmark_adapters import hookimpl, hookspecs, plugins
 from benchmark_adapters.types import Method, UserError
@@ -14,20 +19,28 @@ from benchmark_adapters.types import Method, UserError
 
 @pytest.fixture
 def distribution(tmp_path, monkeypatch):
-    """Puts a module and its metadata into an importable folder, as an installer would."""
+    """Return a function that installs a module with its metadata into an importable folder."""
 
     def make(name, code):
         module = name.replace("-", "_")
         monkeypatch.delitem(sys.modules, module, raising=False)
-        (tmp_path / f"{module}.py").write_text(textwrap.dedent(code))
-        info = tmp_path / f"{module}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[ddbench]\n{module} = {module}\n")
+        install(tmp_path, module, textwrap.dedent(code), name)
         return tmp_path
 
     monkeypatch.syspath_prepend(tmp_path)
     return make
+
+
+def hook(body):
+    """Return the code of a plugin whose hook for methods has this body."""
+    return f"""
+from benchmark_adapters import hookimpl
+from benchmark_adapters.types import Method
+
+@hookimpl
+def ddbench_methods():
+    {body}
+"""
 
 
 def test_our_own_parts_come_by_hooks():
@@ -58,10 +71,7 @@ def test_failed_import_is_reported_and_skipped(distribution, ddbench):
 
 
 def test_a_hook_that_exits_is_reported_and_skipped(distribution):
-    distribution(
-        "quitter",
-        "import sys\nfrom benchmark_adapters import hookimpl\n@hookimpl\ndef ddbench_methods():\n    sys.exit(3)\n",
-    )
+    distribution("quitter", hook("raise SystemExit(3)"))
     assert [
         line for line in plugins.build().skipped if "quitter" in line and "SystemExit: 3" in line
     ]
@@ -73,20 +83,14 @@ def test_a_plugin_without_a_marked_hook_is_named(distribution):
 
 
 def test_what_a_plugin_prints_stays_off_stdout(distribution, ddbench):
-    folder = distribution(
-        "chatty",
-        "print('hello')\nfrom benchmark_adapters import hookimpl\n@hookimpl\ndef ddbench_methods():\n    return []\n",
-    )
+    folder = distribution("chatty", "print('hello')" + hook("return []"))
     done = ddbench("list", "--json", path=[folder])
     assert "hello" in done.stderr
     assert set(json.loads(done.stdout)) == set(plugins.KINDS)
 
 
 def test_failing_hook_is_reported_and_skipped(distribution):
-    distribution(
-        "bad-hook",
-        "from benchmark_adapters import hookimpl\n@hookimpl\ndef ddbench_methods():\n    return 1 / 0\n",
-    )
+    distribution("bad-hook", hook("return 1 / 0"))
     installed = plugins.build()
     assert "generative-turbo" in installed.methods
     assert [
@@ -102,20 +106,12 @@ def test_failing_hook_is_reported_and_skipped(distribution):
     ],
 )
 def test_parts_that_are_none_are_reported_and_skipped(distribution, part, reason):
-    code = "from benchmark_adapters import hookimpl\nfrom benchmark_adapters.types import Method\n"
-    distribution("odd", code + f"@hookimpl\ndef ddbench_methods():\n    return [{part}]\n")
+    distribution("odd", hook(f"return [{part}]"))
     assert [line for line in plugins.build().skipped if "odd:odd" in line and reason in line]
 
 
 def test_duplicate_name_names_both_distributions(distribution, ddbench):
-    code = """
-        from benchmark_adapters import hookimpl
-        from benchmark_adapters.types import Method
-        @hookimpl
-        def ddbench_methods():
-            return [Method("random-real", lambda task, budget: iter(()))]
-    """
-    folder = distribution("rival", code)
+    folder = distribution("rival", hook('return [Method("random-real", iter)]'))
     with pytest.raises(
         UserError,
         match=r"two plugins have a method 'random-real': ddbench:builtin and rival:rival",
@@ -135,11 +131,10 @@ def test_two_parts_of_one_plugin_with_one_name_are_an_error():
         plugins.build(manager)
 
 
-@pytest.mark.parametrize("hook", ["def ddbench_method():", "def ddbench_methods(extra):"])
-def test_misspelt_hook_is_an_error(distribution, ddbench, hook):
-    folder = distribution(
-        "misspelt", f"from benchmark_adapters import hookimpl\n@hookimpl\n{hook}\n    return []\n"
-    )
+@pytest.mark.parametrize("signature", ["ddbench_method()", "ddbench_methods(extra)"])
+def test_misspelt_hook_is_an_error(distribution, ddbench, signature):
+    code = hook("return []").replace("ddbench_methods()", signature)
+    folder = distribution("misspelt", code)
     with pytest.raises(UserError, match="misspelt"):
         plugins.build()
     done = ddbench("list", path=[folder])
@@ -168,3 +163,28 @@ def test_method_installed_by_pip_runs_through_the_command(example_folder, ddbenc
         2,
     )
     assert record["comparable"] is True
+
+
+def test_listing_imports_no_method_that_is_given_by_its_path(example_folder, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", COMMAND, "list", "methods"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(example_folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"options", "nowhere"} <= set(done.stdout.split())
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert "ddbench_example.methods" in imported
+    assert "ddbench_example.lazy" not in imported
+
+
+def test_a_path_to_nothing_leaves_a_record_with_one_clear_line(
+    example_plugins, tmp_path, methods_here
+):
+    _, record = run(example_plugins, tmp_path, "nowhere")
+    assert (record.status, record.failed_stage, record.ipc) == ("error", "sampling", 0)
+    assert record.message == (
+        "the method raised AttributeError: module 'ddbench_example.lazy' has no attribute 'nowhere'"
+    )

@@ -1,21 +1,21 @@
-"""Comparisons: both sides alternate in one run, medians are compared, a table at the end shows them."""
+"""Compare two sides in one run: they take turns, and a table at the end shows their medians."""
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tabulate import tabulate
+from timing import seconds_of
 
 LINES: list[dict[str, Any]] = []
 
 
 @pytest.fixture
 def show() -> Callable[..., None]:
-    """Adds a line to the table at the end."""
+    """Return a function that adds a line to the table."""
 
     def show(what: str, ours: str, against: str, ratio: str, goal: str) -> None:
         LINES.append({"what": what, "ours": ours, "against": against, "ratio": ratio, "goal": goal})
@@ -25,7 +25,10 @@ def show() -> Callable[..., None]:
 
 @pytest.fixture
 def alternate(benchmark) -> Callable[..., tuple[float, float]]:
-    """Median seconds of ``ours`` and of ``theirs``, which is called before each call of ``ours``; one round of both warms up."""
+    """Return a function that gives the median seconds of ``ours`` and of ``theirs``.
+
+    ``theirs`` is called before each call of ``ours``; one round of both warms up.
+    """
 
     def alternate(
         ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 5
@@ -33,17 +36,14 @@ def alternate(benchmark) -> Callable[..., tuple[float, float]]:
         others = []
 
         def before() -> None:
-            began = time.perf_counter()
-            theirs()
-            others.append(time.perf_counter() - began)
+            others.append(seconds_of(theirs))
 
         before()
         ours()
         others.clear()
         benchmark.pedantic(ours, setup=before, rounds=rounds)
-        against = statistics.median(others)
         benchmark.extra_info["against_seconds"] = others
-        return benchmark.stats.stats.median, against
+        return benchmark.stats.stats.median, statistics.median(others)
 
     return alternate
 

@@ -1,7 +1,9 @@
-"""SDXL's shapes with random weights, float32 on a CPU: an ordinary pipeline call against our sampler. Needs 16 GB of memory."""
+"""A pipeline call against our sampler, for SDXL's shapes with random weights.
+
+It works in float32 on a CPU and needs 16 GB of memory.
+"""
 
 import statistics
-import time
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from timing import seconds_of
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from gdd_plugin.decoders.exact import exact_decoder
@@ -21,7 +24,7 @@ from gdd_plugin.models.one_step import TurboSampler, seeded_generator
 
 pytestmark = pytest.mark.full_size
 PROMPT = "goldfish"
-TARGET = OutputSpec(32, 3)
+OUTPUT = OutputSpec(32, 3)
 
 
 def text_config(**shape):
@@ -30,10 +33,10 @@ def text_config(**shape):
 
 @pytest.fixture(scope="module")
 def pipe():
-    """As in the configuration files of stabilityai/sdxl-turbo; the tokenizer alone is turbo-mini's."""
+    """Return a pipeline as stabilityai/sdxl-turbo configures it; the tokenizer is turbo-mini's."""
     torch.manual_seed(0)
-    words = turbo_mini.tokenizer([PROMPT])
-    words.model_max_length = 77
+    tokenizer = turbo_mini.tokenizer([PROMPT])
+    tokenizer.model_max_length = 77
     unet = UNet2DConditionModel(
         sample_size=64,
         block_out_channels=(320, 640, 1280),
@@ -69,23 +72,23 @@ def pipe():
         num_attention_heads=20,
         projection_dim=1280,
     )
-    made = StableDiffusionXLPipeline(
+    pipeline = StableDiffusionXLPipeline(
         vae,
         CLIPTextModel(small),
         CLIPTextModelWithProjection(large),
-        words,
-        words,
+        tokenizer,
+        tokenizer,
         unet,
         turbo_mini.scheduler(),
         add_watermarker=False,
     )
-    made.scheduler.register_to_config(prediction_type="epsilon")
-    made.set_progress_bar_config(disable=True)
-    return made
+    pipeline.scheduler.register_to_config(prediction_type="epsilon")
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
-def sampler(pipe, monkeypatch, size):
-    """A sampler around the pipeline in memory: nothing of 14 GB is written to disk."""
+def make_sampler(pipe, monkeypatch, size):
+    """Return a sampler around the pipeline in memory: nothing of 14 GB is written to disk."""
     monkeypatch.setattr(loading, "load", lambda *arguments: pipe)
     # The other side is to stay as it is.
     monkeypatch.setattr(optimize, "optimize", lambda pipe: None)
@@ -95,43 +98,39 @@ def sampler(pipe, monkeypatch, size):
     return turbo
 
 
-def seconds(make, rounds=2):
-    times = []
-    for _ in range(rounds + 1):
-        began = time.perf_counter()
-        make()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
+def fit(side, image_size):
+    """Return a fitted decoder of latents that are ``side`` wide; what it learnt does not matter."""
+    latents, pixels = torch.randn(2, 4, side, side), 255 * torch.rand(2, 3, 32, 32)
+    return RidgeDecoder(latents, pixels, OUTPUT, image_size)
+
+
+def median_seconds(function, rounds=2):
+    """Return the median seconds of a call after one that warms up."""
+    return statistics.median([seconds_of(function) for _ in range(rounds + 1)][1:])
 
 
 @torch.inference_mode()
 def test_full_size_against_the_pipeline(pipe, monkeypatch, alternate, show):
-    big, small = sampler(pipe, monkeypatch, 512), sampler(pipe, monkeypatch, 256)
+    big, small = (make_sampler(pipe, monkeypatch, size) for size in (512, 256))
 
-    def fitted(turbo, count):
-        side = turbo.size // 8
-        made = RidgeDecoder(
-            torch.randn(2, 4, side, side), 255 * torch.rand(2, 3, 32, 32), TARGET, turbo.size
-        )
-        return lambda: made(
-            turbo.latents(
-                [PROMPT] * count, [seeded_generator(0, 0, index) for index in range(count)]
-            )
-        )
+    def sampling(turbo, count):
+        decode = fit(turbo.size // 8, turbo.size)
+        generators = [seeded_generator(0, 0, index) for index in range(count)]
+        return lambda: decode(turbo.latents([PROMPT] * count, generators))
 
     def call():
         pipe(PROMPT, num_inference_steps=1, guidance_scale=0.0).images[0].resize((32, 32))
 
-    batch, both = 4, {}
-    large, several = fitted(big, 1), fitted(small, batch)
+    batch = 4
+    seconds = {"call": [], "256": []}
+    large, several = sampling(big, 1), sampling(small, batch)
 
     def others():
-        call_seconds = seconds_of(call)
-        both.setdefault("call", []).append(call_seconds)
-        both.setdefault("256", []).append(seconds_of(several) / batch)
+        seconds["call"].append(seconds_of(call))
+        seconds["256"].append(seconds_of(several) / batch)
 
     mine, _ = alternate(large, others, rounds=2)
-    theirs, tiny_ones = (statistics.median(both[side][1:]) for side in ("call", "256"))
+    theirs, tiny_ones = (statistics.median(seconds[side][1:]) for side in ("call", "256"))
     show(
         "SDXL 512 px, fitted, s per image",
         f"{mine:.1f}",
@@ -150,23 +149,17 @@ def test_full_size_against_the_pipeline(pipe, monkeypatch, alternate, show):
     assert theirs / tiny_ones > 5
 
 
-def seconds_of(make):
-    began = time.perf_counter()
-    make()
-    return time.perf_counter() - began
-
-
 @torch.inference_mode()
 def test_decoders_of_full_size(pipe, benchmark, show):
     latents = torch.randn(1, 4, 64, 64)
-    net = AutoencoderTiny().eval()
-    own = exact_decoder(pipe, TARGET)
-    plain = seconds(lambda: own(latents))
+    network = AutoencoderTiny().eval()
+    decode = exact_decoder(pipe, OUTPUT)
+    plain = median_seconds(lambda: decode(latents))
     optimize.fold_upsampling(pipe.vae)
-    folded = seconds(lambda: own(latents))
-    tiny = seconds(lambda: net.decode(latents))
-    made = RidgeDecoder(torch.randn(2, 4, 64, 64), 255 * torch.rand(2, 3, 32, 32), TARGET, 512)
-    benchmark.pedantic(lambda: made(latents), rounds=5)
+    folded = median_seconds(lambda: decode(latents))
+    tiny = median_seconds(lambda: network.decode(latents))
+    fitted_decoder = fit(64, 512)
+    benchmark.pedantic(lambda: fitted_decoder(latents), rounds=5)
     fitted = benchmark.stats.stats.median
     show(
         "decoder at 512 px, s per image",

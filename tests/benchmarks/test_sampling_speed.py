@@ -1,79 +1,81 @@
-"""turbo-mini on this machine's CPU: the published loop, the start, memory, the harness."""
+"""turbo-mini on this machine's CPU: the published loop, the start, the harness, memory."""
 
+import itertools
 import json
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
+from dataclasses import replace
 
 import psutil
 import pytest
 import torch
-from benchmark_adapters.runs.collect import write_round
 from diffusers import StableDiffusionXLPipeline
+from project import COMMAND
 
-from benchmark_adapters import plugins as host
+from benchmark_adapters import plugins
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.datasets import FASHION_MNIST
-from benchmark_adapters.execution.supervisor import Enough, supervise
-from benchmark_adapters.runs import pipeline as harness
-from benchmark_adapters.runs.request import Request, plan
+from benchmark_adapters.execution import supervisor
+from benchmark_adapters.execution.batches import write_batch
+from benchmark_adapters.runs import pipeline
+from benchmark_adapters.runs.request import Request, plan_runs
+from benchmark_adapters.runs.sources.method import MethodSource, jobs
 from benchmark_adapters.types import Task
 from gdd_plugin import batching, method
 from gdd_plugin.generator import ImageGenerator
-from gdd_plugin.models import registry
 from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.models.registry import BUNDLED
 from gdd_plugin.settings import OPTIONS, parse_settings
 from leaderboard.records import store
 
 pytestmark = pytest.mark.bench
 NAMES = FASHION_MNIST.class_names
+# What a sampler of SDXL's kind imports.
+IMPORTS = """
+import torch
+from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+"""
 
 
-def task(ipc):
+def make_task(ipc):
     options = {option.name: option.default for option in OPTIONS} | {"pda": "none"}
     return Task(
-        "quickstart", FASHION_MNIST, 0, "cpu", ipc, options, lambda: None, lambda **facts: None
+        "quickstart", FASHION_MNIST, 0, "cpu", ipc, options, lambda: None, lambda **values: None
     )
 
 
-def asked(tmp_path, **other):
-    (todo,) = plan(
-        Request(
-            **{
-                "method": "generative-turbo",
-                "runs": tmp_path,
-                "repeats": 0,
-                "options": ["pda=none"],
-                **other,
-            }
-        ),
-        host.build(),
-    )
-    return todo
+def make_plan(runs, **values):
+    settings = {"repeats": 0, "options": ["pda=none"], **values}
+    request = Request("generative-turbo", runs=runs, **settings)
+    (plan,) = plan_runs(request, plugins.build())
+    return plan
 
 
 def test_sampling_against_the_published_loop(alternate, show, monkeypatch, tmp_path):
-    """Text, UNet, decoding, cropping and writing of 4,000 images, the model loaded; the loop makes 80."""
+    """Text, UNet, decoding, cropping and writing, the model loaded; the loop makes fewer images."""
     monkeypatch.setattr(TurboSampler, "free_encoders", lambda self: None)
     count, few = 4000, 80
-    todo = task(count // 10)
-    generator = ImageGenerator(todo, parse_settings(todo.options, "fashion-mnist"), count)
-    pipe = StableDiffusionXLPipeline.from_pretrained(registry.BUNDLED["turbo-mini"])
+    task = make_task(count // 10)
+    generator = ImageGenerator(task, parse_settings(task.options, "fashion-mnist"), count)
+    generator.choose_decoder()
+    pipe = StableDiffusionXLPipeline.from_pretrained(BUNDLED["turbo-mini"])
     pipe.set_progress_bar_config(disable=True)
 
     def ours():
         generator.turbo._embeddings.clear()
         generator.turbo.encode(NAMES)
-        batches = batching.batches(
-            method.image_keys(todo, count // 10), generator.sizer, Budget(1e9, 1e9)
-        )
-        made_batches = batching.parallel_map(
+        keys = method.image_keys(task, count // 10)
+        batches = batching.batches(keys, generator.sizer, Budget(1e9, 1e9))
+        made = batching.parallel_map(
             generator.generate, batches, generator.num_workers, torch.get_num_threads()
         )
-        for number, made in enumerate(made_batches):
-            write_round(tmp_path / f"{number}.safetensors", *(part.numpy() for part in made))
+        for number, batch in enumerate(made):
+            arrays = (part.numpy() for part in batch)
+            write_batch(tmp_path / f"{number}.safetensors", *arrays)
 
     def published():
         for number in range(few):
@@ -93,26 +95,22 @@ def test_sampling_against_the_published_loop(alternate, show, monkeypatch, tmp_p
 
 
 def test_start_against_its_imports(alternate, show, tmp_path):
-    """From the start of the method's process to its first round on disk."""
-    todo = asked(tmp_path, ipc=10, options=["pda=none", "batch=1"])
-    numbers = iter(range(1000))
+    """From the start of the method's process to its first batch on disk."""
+    plan = make_plan(tmp_path, ipc=10, options=["pda=none", "batch=1"])
+    numbers = itertools.count()
 
     def ours():
-        def first(outcome):
-            raise Enough
+        def stop(outcome):
+            raise supervisor.StopSampling
 
         folder = tmp_path / str(next(numbers))
         folder.mkdir()
-        supervise(harness.jobs(todo), 60, folder, first)
+        supervisor.supervise(jobs(plan.sampling), 60, folder, stop)
 
-    used = (
-        "import torch\n"
-        "from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel\n"
-        "from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer\n"
-    )
-    mine, theirs = alternate(
-        ours, lambda: subprocess.run([sys.executable, "-c", used], check=True, capture_output=True)
-    )
+    def imports():
+        subprocess.run([sys.executable, "-c", IMPORTS], check=True, capture_output=True)
+
+    mine, theirs = alternate(ours, imports)
     show(
         "first image after, s",
         f"{mine:.2f}",
@@ -123,33 +121,35 @@ def test_start_against_its_imports(alternate, show, tmp_path):
     assert mine < 1.5 * theirs
 
 
+class TimedSource(MethodSource):
+    """A method whose harness is timed from the start of its process on."""
+
+    def produce(self, folder):
+        type(self).started = time.perf_counter()
+        return super().produce(folder)
+
+
 def test_the_harness_against_the_method_alone(alternate, show, tmp_path):
-    """12,000 images past loading: rounds to disk, the record, the grid, against rounds that are thrown away."""
+    """12,000 images past loading, with files, record and grid against batches thrown away."""
     past_loading = {"alone": [], "around": []}
 
     def alone():
-        began = []
-        todo = Task(
-            **{**vars(task(1200)), "ready": lambda **facts: began.append(time.perf_counter())}
-        )
-        for _ in method.distill(todo, Budget(1e9, time.monotonic() + 1e9)):
+        starts = []
+        task = make_task(1200)
+        task = replace(task, ready=lambda **values: starts.append(time.perf_counter()))
+        for _ in method.distill(task, Budget(1e9, time.monotonic() + 1e9)):
             pass
-        past_loading["alone"].append(time.perf_counter() - began[0])
+        past_loading["alone"].append(time.perf_counter() - starts[0])
 
     def around():
-        todo, began = asked(tmp_path, ipc=1200), []
-
-        def make(folder):
-            began.append(time.perf_counter())
-            return harness.sampled(todo, folder)
-
-        record = store.read(harness.complete(todo, make))
-        past_loading["around"].append(time.perf_counter() - began[0] - record.seconds["load"])
+        plan = make_plan(tmp_path, ipc=1200)
+        folder = pipeline.complete(plan.scoring, TimedSource(plan.sampling))
+        load = store.read(folder).seconds.load
+        past_loading["around"].append(time.perf_counter() - TimedSource.started - load)
 
     alternate(around, alone)
-    mine, theirs = (
-        statistics.median(past_loading[side][1:]) for side in ("around", "alone")
-    )  # the first round warmed up
+    # The first round warmed up.
+    mine, theirs = (statistics.median(past_loading[side][1:]) for side in ("around", "alone"))
     show(
         "harness, s past loading",
         f"{mine:.2f}",
@@ -162,39 +162,8 @@ def test_the_harness_against_the_method_alone(alternate, show, tmp_path):
 
 def test_memory_does_not_grow_with_the_images(benchmark, show, tmp_path):
     """Peak of the resident memory of all processes of a run."""
-
-    def peak(ipc):
-        command = [
-            Path(sys.executable).parent / "ddbench",
-            "run",
-            "--method",
-            "generative-turbo",
-            "--option",
-            "pda=none",
-            "--repeats",
-            "0",
-        ]
-        process = psutil.Popen(
-            [*map(str, command), "--ipc", str(ipc), "--json"],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        highest = 0
-        while process.poll() is None:
-            total = 0
-            for one in [process, *process.children(recursive=True)]:
-                try:
-                    total += one.memory_info().rss
-                except psutil.Error:
-                    continue
-            highest = max(highest, total)
-            time.sleep(0.02)
-        assert json.loads(process.stdout.read())["ipc"] == ipc
-        return highest
-
-    few = peak(100)
-    many = benchmark.pedantic(lambda: peak(2000), rounds=1)
+    few = peak_memory(tmp_path, 100)
+    many = benchmark.pedantic(lambda: peak_memory(tmp_path, 2000), rounds=1)
     show(
         "peak memory, MB",
         f"{many / 1e6:.0f} (20,000 images)",
@@ -203,3 +172,34 @@ def test_memory_does_not_grow_with_the_images(benchmark, show, tmp_path):
         "within 10 %",
     )
     assert many < 1.1 * few
+
+
+def peak_memory(folder, ipc):
+    """Return the highest sum of bytes that the processes of a run held at once."""
+    settings = ["--option", "pda=none", "--repeats", "0", "--ipc", str(ipc), "--json"]
+    process = psutil.Popen(
+        [COMMAND, "run", "--method", "generative-turbo", *settings],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    highest = 0
+    while process.poll() is None:
+        highest = max(highest, sum(map(resident, tree(process))))
+        time.sleep(0.02)
+    assert json.loads(process.stdout.read())["ipc"] == ipc
+    return highest
+
+
+def tree(process):
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:  # it ended just now
+        return []
+
+
+def resident(process):
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0

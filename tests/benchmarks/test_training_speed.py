@@ -1,36 +1,30 @@
-"""Training and testing a student on a CPU, against the evaluator's plain loop.
-
-The loop is tests/support/reference.py.
-"""
+"""Training and testing students on a CPU against the plain loop in tests/support/reference.py."""
 
 import functools
 import multiprocessing
 import statistics
-import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
+import reference
 import torch
+from timing import seconds_of
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from benchmark_adapters import datasets
 from benchmark_adapters.datasets import CIFAR100, FASHION_MNIST
 from benchmark_adapters.scoring import students, training
+from benchmark_adapters.scoring.backends import MIN_COMPILED_PASSES, TrainingBackend
+from benchmark_adapters.scoring.images import Normalised, normalise
 from benchmark_adapters.scoring.recipes import ECCV2024
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-import reference
 
 pytestmark = pytest.mark.bench
 EPOCHS = 1001
 CASES = {"CIFAR-100's shapes": (CIFAR100, 10), "Fashion-MNIST": (FASHION_MNIST, 10)}
 
 
-def drawn(dataset, ipc):
-    """Noise of the dataset's shape, and a student."""
+def draw(dataset, ipc):
+    """Return a student, noise of the dataset's shape, and labels."""
     torch.manual_seed(0)
     count = ipc * dataset.num_classes
     images = torch.randn(count, dataset.channels, dataset.image_size, dataset.image_size)
@@ -42,9 +36,9 @@ def drawn(dataset, ipc):
 
 
 @functools.cache
-def plain_work(dataset):
-    """The plain loop's network and what `drawn` gives."""
-    _, images, labels = drawn(dataset, 10)
+def draw_plain(dataset):
+    """Return the plain loop's network, and noise and labels as in `draw`."""
+    _, images, labels = draw(dataset, 10)
     return (
         reference.convnet3(dataset.num_classes, dataset.image_size, dataset.channels),
         images,
@@ -52,53 +46,51 @@ def plain_work(dataset):
     )
 
 
-def plain_epoch(dataset, seed):
-    reference.train(*plain_work(dataset), ECCV2024, seed, epochs=0)
+def train_plain_epoch(dataset, seed):
+    reference.train(*draw_plain(dataset), ECCV2024, seed, epochs=0)
 
 
-def plain_testing():
-    images, labels = clothes()
-    reference.accuracy(
-        plain_work(FASHION_MNIST)[0],
-        training.normalise(images, FASHION_MNIST),
-        torch.from_numpy(labels),
-    )
+def predict_plainly():
+    images, labels = bundled_test_images()
+    net, _, _ = draw_plain(FASHION_MNIST)
+    reference.accuracy(net, normalise(images, FASHION_MNIST), torch.from_numpy(labels))
 
 
 @functools.cache
-def clothes():
+def bundled_test_images():
     return datasets.load(FASHION_MNIST, "test", bundled=True)
 
 
 @pytest.fixture(scope="module")
 def elsewhere():
-    """Call a function in a process of its own, where memory is managed as for the loop's users."""
+    """Return a function that calls another in a process of its own.
+
+    There the plain loop's memory is managed as it is for its users.
+    """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         yield lambda *call: pool.submit(*call).result()
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_epoch(case, alternate, show, elsewhere, monkeypatch, tmp_path):
-    """One of 1001 epochs with DSA.
+    """One of 1001 epochs with DSA, compiled as in a whole training.
 
     The time for compiling is shown, and counted in the ratio of whole trainings.
     """
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # nothing is compiled yet
     dataset, ipc = CASES[case]
-    began = time.perf_counter()
-    net, images, labels = drawn(dataset, ipc)
-    training.train(net, images, labels, ECCV2024, 0, epochs=0, backend="fast")
-    first = time.perf_counter() - began
+    net, images, labels = draw(dataset, ipc)
     seeds = iter(range(1000))
-    seed = [0]  # alike on both sides, so that both draw the same families
+    seed = [0]  # the same on both sides, so that both draw the same augmentations
 
     def ours():
         training.train(net, images, labels, ECCV2024, seed[0], epochs=0, backend="fast")
 
     def plain():
         seed[0] = next(seeds)
-        elsewhere(plain_epoch, dataset, seed[0])
+        elsewhere(train_plain_epoch, dataset, seed[0])
 
+    first = seconds_of(ours)
     epoch, against = alternate(ours, plain, rounds=9)
     compiling = max(0.0, first - epoch)
     show(
@@ -120,12 +112,12 @@ def test_an_epoch(case, alternate, show, elsewhere, monkeypatch, tmp_path):
 
 
 def test_testing_10000_images(alternate, show, elsewhere):
-    images, _ = clothes()
-    net, _, _ = drawn(FASHION_MNIST, 1)
-    seen = training.Normalised.of(images, FASHION_MNIST.mean, FASHION_MNIST.std)
+    images, _ = bundled_test_images()
+    net, _, _ = draw(FASHION_MNIST, 1)
+    normalised = Normalised.of(images, FASHION_MNIST.mean, FASHION_MNIST.std)
     net.to(memory_format=torch.channels_last)
     seconds, against = alternate(
-        lambda: training.predict(net, seen), lambda: elsewhere(plain_testing), rounds=3
+        lambda: training.predict(net, normalised), lambda: elsewhere(predict_plainly), rounds=3
     )
     show(
         "testing 10,000 images of Fashion-MNIST",
@@ -139,47 +131,25 @@ def test_testing_10000_images(alternate, show, elsewhere):
 
 @pytest.mark.parametrize(("name", "batch"), [("convnet3", 10), ("convnet3", 100), ("mlp", 100)])
 def test_seeds_together(name, batch, show):
-    """Three seeds in one compiled step of ``torch.func``, against one after the other.
+    """Three seeds in one compiled step of ``torch.func`` against one after the other.
 
     The gradients are equal, and it is not faster on a CPU.
     """
     torch.manual_seed(0)
     nets = [students.build(name, 10, 28, 1) for _ in range(3)]
     images, labels = torch.randn(3, batch, 1, 28, 28), torch.arange(batch) % 10
-    recipe = replace(ECCV2024, batch_size=batch)
-    compiled = [training.plan_backend(net, batch, recipe, requested="fast") for net in nets]
-    parameters, _ = stack_module_state(nets)
-
-    def loss(weights, pictures):
-        return torch.nn.functional.cross_entropy(
-            functional_call(nets[0], weights, (pictures,)), labels
-        )
-
-    all_at_once = torch.compile(vmap(grad_and_value(loss)), dynamic=False)
-
-    def one_by_one():
-        parts = zip(compiled, nets, images, strict=True)
-        return [backend.add_gradients(net, pictures, labels) for backend, net, pictures in parts]
-
-    expected, (gradients, found) = torch.stack(one_by_one()), all_at_once(parameters, images)
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    apart = torch.cat([parameter.grad.flatten() for parameter in nets[0].parameters()])
-    together = torch.cat([gradients[key][0].flatten() for key, _ in nets[0].named_parameters()])
-    assert (
-        (together - apart).norm() < 0.01 * apart.norm()
-    )  # an activation that rounds to the other side of ReLU's bend changes some of them
-    one_by_one()
-    all_at_once(parameters, images)
-    times: dict[str, list[float]] = {"one by one": [], "together": []}
-    for _ in range(7):
-        for what, step in (
-            ("one by one", one_by_one),
-            ("together", lambda: all_at_once(parameters, images)),
-        ):
-            began = time.perf_counter()
-            step()
-            times[what].append(time.perf_counter() - began)
-    alone, joint = (1000 * statistics.median(values) for values in times.values())
+    one_by_one, together = step_one_by_one(nets, images, labels), step_together(nets, labels)
+    expected, (gradients, losses) = torch.stack(one_by_one()), together(images)
+    torch.testing.assert_close(losses, expected, atol=1e-4, rtol=0)
+    apart = torch.cat([weights.grad.flatten() for weights in nets[0].parameters()])
+    joint = torch.cat([gradients[key][0].flatten() for key, _ in nets[0].named_parameters()])
+    # An activation that rounds to the other side of ReLU's bend changes some of them.
+    assert (joint - apart).norm() < 0.01 * apart.norm()
+    sides = (one_by_one, lambda: together(images))
+    for side in sides:
+        side()  # warms up
+    rounds = [[seconds_of(side) for side in sides] for _ in range(7)]
+    alone, joint = (1000 * statistics.median(times) for times in zip(*rounds, strict=True))
     show(
         f"3 seeds of {name}, batch {batch}: one by one, torch.func",
         f"{alone:.1f} ms",
@@ -187,3 +157,31 @@ def test_seeds_together(name, batch, show):
         f"{joint / alone:.2f}",
         "",
     )
+
+
+def step_one_by_one(nets, images, labels):
+    """Return a function that leaves each network's gradients in it, and returns the losses."""
+    backends = [
+        TrainingBackend(net, torch.device("cpu"), len(labels), MIN_COMPILED_PASSES) for net in nets
+    ]
+
+    def step():
+        losses = []
+        for net, backend, pictures in zip(nets, backends, images, strict=True):
+            net.zero_grad()
+            losses.append(backend.add_gradients(net, pictures, labels))
+        return losses
+
+    return step
+
+
+def step_together(nets, labels):
+    """Return a function of the networks' images that returns gradients and losses."""
+    parameters, _ = stack_module_state(nets)
+
+    def loss(weights, pictures):
+        logits = functional_call(nets[0], weights, (pictures,))
+        return torch.nn.functional.cross_entropy(logits, labels)
+
+    compiled = torch.compile(vmap(grad_and_value(loss)), dynamic=False)
+    return lambda images: compiled(parameters, images)

@@ -1,4 +1,4 @@
-"""The harness's clock, which tests put forward."""
+"""The clock of the harness, which tests put forward."""
 
 import time
 from collections.abc import Callable
@@ -32,9 +32,9 @@ class Clock:
         """Stop jumping: from now on it is an ordinary clock."""
         self._condition: Callable[[list[supervisor.Worker]], bool] = lambda workers: False
 
-    def jump_after(self, rounds: int) -> None:
+    def jump_after(self, batches: int) -> None:
         """Jump past the limit of each run once a process of it has yielded so many batches."""
-        self.jump_when(lambda workers: any(has_yielded(worker, rounds) for worker in workers))
+        self.jump_when(lambda workers: any(has_yielded(worker, batches) for worker in workers))
 
     def jump_when(self, condition: Callable[[list[supervisor.Worker]], bool]) -> None:
         """Jump once ``condition`` holds for the run's processes, after one of their events."""

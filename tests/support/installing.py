@@ -1,10 +1,14 @@
-"""Distributions without pip."""
+"""Install distributions without pip."""
 
 
-def install(folder, name, text):
-    """A distribution with one module, as an installer leaves it."""
-    (folder / f"{name}.py").write_text(text)
-    info = folder / f"{name}-1.0.dist-info"
+def install(folder, module, code, name=None):
+    """Write a distribution of one module into ``folder``, as an installer does.
+
+    ``name`` is the distribution's, by default that of the module, which is its plugin.
+    """
+    (folder / f"{module}.py").write_text(code)
+    info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[ddbench]\n{name} = {name}\n")
+    metadata = f"Metadata-Version: 2.1\nName: {name or module}\nVersion: 1.0\n"
+    (info / "METADATA").write_text(metadata)
+    (info / "entry_points.txt").write_text(f"[ddbench]\n{module} = {module}\n")

@@ -11,53 +11,28 @@ from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.scoring.images import normalise
 
 pytestmark = pytest.mark.usefixtures("untrained_probe")
+EXAMPLE = ("--format", "eccv2024", "--dataset", "few")
 
 
 def test_check_tells_good_from_bad(ddbench, example_folder, submission):
-    good = ddbench(
-        "check", "team", "--format", "eccv2024", "--dataset", "few", "--json", path=[example_folder]
-    )
+    good = ddbench("check", "team", *EXAMPLE, "--json", path=[example_folder])
     document = json.loads(good.stdout)
-    assert (
-        good.returncode,
-        document["ok"],
-        document["images"],
-        document["ipc"],
-        document["pixels"],
-    ) == (0, True, 20, 2, "uint8")
+    assert (good.returncode, document["ok"]) == (0, True)
+    assert (document["images"], document["ipc"], document["pixels"]) == (20, 2, "uint8")
     torch.save(torch.load(submission / "few.pt") * float("nan"), submission / "few.pt")
-    bad = ddbench(
-        "check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", path=[example_folder]
-    )
+    bad = ddbench("check", "team/few.pt", *EXAMPLE, path=[example_folder])
     assert bad.returncode == 1
-    assert (
-        bad.stderr
-        == "error: 20 images have values that are NaN or infinite, the first is image 0\n"
-    )
+    message = "20 images have values that are NaN or infinite, the first is image 0"
+    assert bad.stderr == f"error: {message}\n"
     (submission / "few.pt").write_text("junk")
-    unreadable = ddbench(
-        "check", "team/few.pt", "--format", "eccv2024", "--dataset", "few", path=[example_folder]
-    )
+    unreadable = ddbench("check", "team/few.pt", *EXAMPLE, path=[example_folder])
     assert unreadable.returncode == 1
     assert unreadable.stderr.startswith("error: not readable: ")
     assert unreadable.stderr.count("\n") == 1
-    document = json.loads(
-        ddbench(
-            "check",
-            "team/few.pt",
-            "--format",
-            "eccv2024",
-            "--dataset",
-            "few",
-            "--json",
-            path=[example_folder],
-        ).stdout
-    )
-    assert (document["ok"], document["images"], document["findings"][0]["level"]) == (
-        False,
-        0,
-        "error",
-    )
+    unreadable = ddbench("check", "team/few.pt", *EXAMPLE, "--json", path=[example_folder])
+    document = json.loads(unreadable.stdout)
+    assert (document["ok"], document["images"]) == (False, 0)
+    assert document["findings"][0]["level"] == "error"
 
 
 def test_check_finds_a_shuffled_class_order_in_real_images(ddbench, tmp_path, monkeypatch):
@@ -73,19 +48,9 @@ def test_check_finds_a_shuffled_class_order_in_real_images(ddbench, tmp_path, mo
 
 
 def test_check_needs_no_real_data(ddbench, tmp_path):
-    torch.save(
-        torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(0)), tmp_path / "set.pt"
-    )
-    done = ddbench(
-        "check",
-        "set.pt",
-        "--format",
-        "eccv2024",
-        "--dataset",
-        "cifar10",
-        HOME=str(tmp_path),
-        XDG_DATA_HOME=str(tmp_path),
-        DDBENCH_DATA="",
-    )
+    noise = torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.save(noise, tmp_path / "set.pt")
+    folders = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "DDBENCH_DATA": ""}
+    done = ddbench("check", "set.pt", "--format", "eccv2024", "--dataset", "cifar10", **folders)
     assert done.returncode == 0, done.stderr
     assert "note: class order not checked: dataset cifar10 is not in" in done.stdout

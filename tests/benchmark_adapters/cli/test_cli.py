@@ -10,20 +10,15 @@ import pytest
 from project import COMMAND
 from safetensors.numpy import load_file
 
+RUN_GOOD = ("run", "--method", "good", "--track", "few", "--device", "cpu")
+
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["run", "--help"],
-        ["list"],
-        ["list", "options", "generative-turbo"],
-        ["leaderboard"],
-    ],
+    "command", ["--help", "run --help", "list", "list options generative-turbo", "leaderboard"]
 )
-def test_listing_imports_nothing_heavy(arguments, tmp_path):
+def test_listing_imports_nothing_heavy(command, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", COMMAND, *arguments],
+        [sys.executable, "-X", "importtime", COMMAND, *command.split()],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -45,20 +40,10 @@ def test_the_installed_command(shell):
 
 def test_list_options(ddbench):
     text = ddbench("list", "options", "generative-turbo").stdout
-    assert all(
-        name in text
-        for name in (
-            "model",
-            "preset",
-            "prompts",
-            "pda",
-            "copies",
-            "batch",
-            "default|published|none",
-        )
-    )
-    listed = json.loads(ddbench("list", "--json").stdout)
-    assert set(listed) == {"methods", "tracks", "datasets", "students", "recipes", "formats"}
+    names = ("model", "preset", "prompts", "pda", "copies", "batch", "default|published|none")
+    assert all(name in text for name in names)
+    listing = json.loads(ddbench("list", "--json").stdout)
+    assert set(listing) == {"methods", "tracks", "datasets", "students", "recipes", "formats"}
 
 
 @pytest.mark.parametrize(
@@ -129,9 +114,7 @@ def test_debug_shows_the_traceback(shell):
 
 
 def test_run_reports_and_ends_with_the_table(ddbench, example_folder, tmp_path):
-    done = ddbench(
-        "run", "--method", "good", "--track", "few", "--device", "cpu", path=[example_folder]
-    )
+    done = ddbench(*RUN_GOOD, path=[example_folder])
     assert done.returncode == 0, done.stderr
     assert "sampling 2 images per class in at most 30 s" in done.stderr
     assert "scoring: convnet3 by recipe few/1, 2 seeds" in done.stderr
@@ -148,48 +131,14 @@ def test_run_reports_and_ends_with_the_table(ddbench, example_folder, tmp_path):
 
 
 def test_a_track_of_two_datasets_makes_two_runs(ddbench, example_folder):
-    done = ddbench(
-        "run",
-        "--method",
-        "good",
-        "--track",
-        "pair",
-        "--device",
-        "cpu",
-        "--json",
-        path=[example_folder],
-    )
+    done = ddbench(*RUN_GOOD, "--track", "pair", "--json", path=[example_folder])
     assert done.returncode == 0, done.stderr
     assert [record["dataset"] for record in json.loads(done.stdout)] == ["few", "few-too"]
 
 
-def test_a_failed_run_has_exit_code_1_a_row_and_loses_nothing(ddbench, example_folder, tmp_path):
-    assert (
-        ddbench(
-            "run",
-            "--method",
-            "good",
-            "--track",
-            "few",
-            "--device",
-            "cpu",
-            "--repeats",
-            "0",
-            path=[example_folder],
-        ).returncode
-        == 0
-    )
-    done = ddbench(
-        "run",
-        "--method",
-        "raises",
-        "--track",
-        "few",
-        "--device",
-        "cpu",
-        "--json",
-        path=[example_folder],
-    )
+def test_a_failed_run_has_exit_code_1_and_a_row(ddbench, example_folder, tmp_path):
+    assert ddbench(*RUN_GOOD, "--repeats", "0", path=[example_folder]).returncode == 0
+    done = ddbench(*RUN_GOOD, "--method", "raises", "--json", path=[example_folder])
     assert done.returncode == 1
     assert json.loads(done.stdout)["status"] == "error"
     assert "error: status error: the method raised RuntimeError: the model exploded" in done.stderr
@@ -201,43 +150,16 @@ def test_a_failed_run_has_exit_code_1_a_row_and_loses_nothing(ddbench, example_f
 
 
 def test_the_same_run_twice_is_one_row(ddbench, example_folder):
+    command = (*RUN_GOOD, "--method", "random-real", "--seed", "3")
     for _ in range(2):
-        assert (
-            ddbench(
-                "run",
-                "--method",
-                "random-real",
-                "--track",
-                "few",
-                "--device",
-                "cpu",
-                "--seed",
-                "3",
-                path=[example_folder],
-            ).returncode
-            == 0
-        )
+        assert ddbench(*command, path=[example_folder]).returncode == 0
     assert len(json.loads(ddbench("leaderboard", "--format", "json").stdout)) == 1
 
 
 def test_stores_are_merged_and_damaged_records_named(ddbench, example_folder, tmp_path):
     for seed, runs in ((0, "a"), (1, "b"), (2, "b")):
-        ddbench(
-            "run",
-            "--method",
-            "good",
-            "--track",
-            "few",
-            "--device",
-            "cpu",
-            "--seed",
-            str(seed),
-            "--runs",
-            runs,
-            "--repeats",
-            "0",
-            path=[example_folder],
-        )
+        settings = ("--seed", seed, "--runs", runs, "--repeats", "0")
+        ddbench(*RUN_GOOD, *settings, path=[example_folder])
     damaged = sorted((tmp_path / "b").glob("*/*/*/*/record.json"))[-1]
     damaged.write_text("{}")
     done = ddbench(
@@ -249,34 +171,19 @@ def test_stores_are_merged_and_damaged_records_named(ddbench, example_folder, tm
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 3
 
 
-def test_data_says_what_is_here_and_how_to_get_the_rest(ddbench, tmp_path):
-    done = ddbench("data", "--data", str(tmp_path), XDG_DATA_HOME=str(tmp_path / "user"))
+def test_data_tells_what_is_available_and_how_to_get_the_rest(ddbench, tmp_path):
+    folders = {"XDG_DATA_HOME": str(tmp_path / "user")}
+    done = ddbench("data", "--data", tmp_path, **folders)
     assert done.returncode == 0
     assert "fashion-mnist: 10,000 test images bundled, sha256 " in done.stdout
     assert "cifar100: dataset cifar100 is not in" in done.stdout
-    assert (
-        ddbench(
-            "data", "cifar10", "--data", str(tmp_path), XDG_DATA_HOME=str(tmp_path / "user")
-        ).returncode
-        == 1
-    )
+    assert ddbench("data", "cifar10", "--data", tmp_path, **folders).returncode == 1
 
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux's /proc")
 def test_a_runs_folder_that_cannot_be_written(ddbench, example_folder):
     """Not even root can make folders below /proc."""
-    done = ddbench(
-        "run",
-        "--method",
-        "good",
-        "--track",
-        "few",
-        "--device",
-        "cpu",
-        "--runs",
-        "/proc/runs",
-        path=[example_folder],
-    )
+    done = ddbench(*RUN_GOOD, "--runs", "/proc/runs", path=[example_folder])
     assert done.returncode == 2
     assert done.stderr.startswith("error: the runs folder /proc/runs can't be written")
 
@@ -291,42 +198,27 @@ def test_quickstart_makes_real_images_and_a_real_score(shell):
     record = json.loads(done.stdout)
     assert record["accuracies"][0] >= 0.6
     assert sum(map(sum, record["confusion"])) == 10_000
-    assert (
-        record["ipc"],
-        record["generated_per_class"],
-        record["model"],
-        record["uses_real_data"],
-    ) == (20, 10, "turbo-mini", False)
+    assert (record["ipc"], record["generated_per_class"]) == (20, 10)
+    assert (record["model"], record["uses_real_data"]) == ("turbo-mini", False)
 
 
 def test_max_fills_the_limit_and_stops_at_it(ddbench, tmp_path, clock):
-    """With as many images as fit, the set is what was there when time was up."""
-    clock.jump_after(rounds=4)
-    done = ddbench(
-        "run",
-        "--method",
-        "generative-turbo",
-        "--ipc",
-        "max",
-        "--option",
-        "batch=25",
-        "--time-limit",
-        "3600",
-        "--repeats",
-        "0",
-        "--json",
-    )
+    """With as many images as fit, the set is what was on disk when time was up."""
+    clock.jump_after(batches=4)
+    command = ("run", "--method", "generative-turbo", "--ipc", "max", "--option", "batch=25")
+    done = ddbench(*command, "--time-limit", "3600", "--repeats", "0", "--json")
     record = json.loads(done.stdout)
     assert (done.returncode, record["status"], record["ipc_asked"]) == (0, "ok", None)
     assert record["seconds"]["load"] + record["seconds"]["generate"] <= record["seconds"]["limit"]
     (images,) = (tmp_path / "runs").glob("*/*/*/*/images.safetensors")
     labels = load_file(images)["labels"]
     assert np.bincount(labels).tolist() == [record["ipc"]] * 10
-    # A single image, then three batches of 25, each image with a copy: 76 images, of which ten classes have 7 at least.
+    # A single image, then three batches of 25, each image with a copy. Of 76 images ten classes
+    # have 7 at least.
     assert (record["ipc"], record["sampled"]) == (14, 76)
 
 
-def test_a_model_that_is_none_leaves_a_record(ddbench, methods_here):
+def test_a_missing_model_leaves_a_record(ddbench, methods_here):
     done = ddbench("run", "--method", "generative-turbo", "--option", "model=./nothing", "--json")
     assert done.returncode == 1
     record = json.loads(done.stdout)

@@ -2,6 +2,8 @@
 
 import pytest
 
+SETTINGS = ("--format", "eccv2024", "--track", "few", "--name", "T")
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -13,41 +15,10 @@ import pytest
         (["check", "team", "--format", "gif", "--dataset", "cifar10"], "unknown format 'gif'"),
         (["score", "team", "--format", "eccv2024", "--name", "T"], "name the track"),
         (["score", "team", "--format", "eccv2024", "--track", "few"], "name the team with --name"),
-        (
-            ["score", "absent", "--format", "eccv2024", "--track", "few", "--name", "T"],
-            "absent is missing",
-        ),
+        (["score", "absent", *SETTINGS], "absent is missing"),
         (["score", "nothing"], "no run 'nothing'"),
-        (
-            [
-                "score",
-                "team",
-                "--format",
-                "eccv2024",
-                "--track",
-                "few",
-                "--name",
-                "T",
-                "--max-memory",
-                "-1",
-            ],
-            "--max-memory -1: expected GiB",
-        ),
-        (
-            [
-                "score",
-                "team",
-                "--format",
-                "eccv2024",
-                "--track",
-                "few",
-                "--name",
-                "T",
-                "--recipe",
-                "few/9",
-            ],
-            "unknown recipe",
-        ),
+        (["score", "team", *SETTINGS, "--max-memory", "-1"], "--max-memory -1: expected GiB"),
+        (["score", "team", *SETTINGS, "--recipe", "few/9"], "unknown recipe"),
         (["export", "nothing", "--format", "mtt", "--output", "out"], "no run 'nothing'"),
     ],
 )

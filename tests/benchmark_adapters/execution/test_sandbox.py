@@ -1,4 +1,4 @@
-"""The process in which untrusted files are read: its limits, and how it ends whatever is done to it."""
+"""Child processes for untrusted files: their limits, and how they end whatever happens."""
 
 import json
 import signal
@@ -17,16 +17,8 @@ from leaderboard.records import store
 
 pytestmark = pytest.mark.usefixtures("real_sandbox")
 
-SCORE = (
-    "score",
-    "team/few.pt",
-    "--track",
-    "hidden",
-    "--name",
-    "T",
-    "--device",
-    "cpu",
-)  # without the class-order probe, whose training takes long
+# This track has no probe of the class order, whose training takes long.
+SCORE = ("score", "team/few.pt", "--track", "hidden", "--name", "T", "--device", "cpu")
 
 
 def only(runs):
@@ -41,7 +33,7 @@ def test_a_file_is_scored_as_its_run_was(shell, example_folder, real_runs, submi
     assert json.loads(done.stdout)["accuracies"] == store.read(run).accuracies
 
 
-def test_a_hostile_file_is_a_row_and_executes_nothing(
+def test_a_hostile_file_gets_a_record_and_executes_nothing(
     ddbench, example_folder, submission, tmp_path
 ):
     torch.save(Attack(str(tmp_path / "executed")), submission / "few.pt")
@@ -51,48 +43,44 @@ def test_a_hostile_file_is_a_row_and_executes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("form", "limits", "message"),
+    ("file_format", "limits", "message"),
     [
         ("greedy", ["--max-memory", "2"], "reading failed: its process broke down with "),
         ("sleepy", ["--max-seconds", "2"], "reading failed: it took longer than 2 s"),
         ("deadly", [], "reading failed: its process broke down with signal SIGSEGV"),
     ],
 )
-def test_a_set_that_takes_too_much_is_a_row(
-    ddbench, example_folder, submission, tmp_path, form, limits, message
+def test_a_set_that_takes_too_much_gets_a_record(
+    ddbench, example_folder, submission, tmp_path, file_format, limits, message
 ):
-    done = ddbench(*SCORE, "--format", form, *limits, path=[example_folder])
+    done = ddbench(*SCORE, "--format", file_format, *limits, path=[example_folder])
     assert done.returncode == 1
     record = only(tmp_path / "runs")
     assert record.status == "error"
     assert record.message.startswith(message)
-    assert "MemoryError" in record.message or form != "greedy"
+    assert "MemoryError" in record.message or file_format != "greedy"
     assert "Traceback" not in done.stderr
 
 
-def test_memory_is_watched_where_the_system_heeds_no_limit(
+def test_memory_is_watched_where_the_system_enforces_no_limit(
     ddbench, example_folder, submission, tmp_path, monkeypatch
 ):
     """As on macOS."""
     monkeypatch.setattr(sandbox, "HAS_MEMORY_LIMIT", False)
-    assert (
-        ddbench(*SCORE, "--format", "greedy", "--max-memory", "1", path=[example_folder]).returncode
-        == 1
-    )
+    done = ddbench(*SCORE, "--format", "greedy", "--max-memory", "1", path=[example_folder])
+    assert done.returncode == 1
     record = only(tmp_path / "runs")
-    assert (
-        record.status,
-        "its process broke down with MemoryError; it may use 1.0 GiB" in record.message,
-    ) == ("error", True)
+    assert record.status == "error"
+    assert "its process broke down with MemoryError; it may use 1.0 GiB" in record.message
 
 
 def test_an_interrupted_score_leaves_no_process(started, submission, tmp_path):
     process = started(*SCORE, "--format", "sleepy")
     wait_for((tmp_path / "asleep").exists)
-    (reader,) = psutil.Process(process.pid).children()
+    (decoder,) = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=300)
-    assert not reader.is_running()
+    assert not decoder.is_running()
     assert (process.returncode, err.splitlines()[-1]) == (1, "error: interrupted")
     assert not list((tmp_path / "runs").glob("*/*/*/*/record.json"))
 
@@ -104,9 +92,10 @@ def test_an_interrupted_training_tells_of_its_seeds(started, submission, tmp_pat
     out, err = process.communicate(timeout=300)
     document = json.loads(out)
     assert (process.returncode, document["status"]) == (1, "error")
-    assert (
-        document["message"]
-        == f"scoring failed after {len(document['accuracies'])} seeds, the images are kept: interrupted"
+    assert (document["failed_stage"], document["interrupted"]) == ("scoring", True)
+    finished = len(document["accuracies"])
+    assert document["message"] == (
+        f"scoring failed after {finished} seeds, the images are kept: interrupted"
     )
     assert len(document["accuracies"]) >= 1
     assert "error: status error: scoring failed after" in err

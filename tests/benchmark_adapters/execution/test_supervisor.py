@@ -1,4 +1,4 @@
-"""The time limit, in real child processes, and every way in which a method can misbehave."""
+"""The time limit in real child processes, and every way in which a method can misbehave."""
 
 import os
 import re
@@ -19,15 +19,18 @@ from benchmark_adapters.execution.supervisor import Log
 from leaderboard.records import store
 from leaderboard.records.record import Reason
 
+LONG_RUN = ("--track", "few", "--device", "cpu", "--time-limit", "3600")
+RUN_SLOW = ("run", "--method", "slow", *LONG_RUN, "--ipc", "5")
+
 
 @pytest.fixture(autouse=True)
 def _this_test(monkeypatch):
-    """A mark that tells the processes of this test from those of others on the machine."""
+    """Tag the processes of this test, to tell them from others on the machine."""
     monkeypatch.setenv("DDBENCH_TEST", uuid.uuid4().hex)
 
 
 def processes_of_runs():
-    """Living processes that a run of this test started."""
+    """Return the living processes that a run of this test started."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -50,8 +53,8 @@ def _no_stray_process(_this_test):
     assert processes_of_runs() == []
 
 
-def test_late_rounds_are_lost_and_those_in_time_are_kept(example_plugins, tmp_path, clock):
-    clock.jump_after(rounds=3)
+def test_late_batches_are_lost_and_those_in_time_are_kept(example_plugins, tmp_path, clock):
+    clock.jump_after(batches=3)
     folder, record = run(example_plugins, tmp_path, "good", ipc=50)
     assert record.status == "timeout"
     assert record.message == "3 of 50 images per class by the limit"
@@ -63,7 +66,7 @@ def test_late_rounds_are_lost_and_those_in_time_are_kept(example_plugins, tmp_pa
 
 
 def test_max_at_the_limit_is_ok_and_balanced(example_plugins, tmp_path, clock):
-    clock.jump_after(rounds=9)
+    clock.jump_after(batches=9)
     folder, record = run(example_plugins, tmp_path, "unbalanced", ipc="max", repeats=0)
     labels = load_file(folder / "images.safetensors")["labels"]
     assert np.bincount(labels).tolist() == [4] * 10
@@ -71,7 +74,7 @@ def test_max_at_the_limit_is_ok_and_balanced(example_plugins, tmp_path, clock):
     assert Reason("ipc", "IPC 4 instead of 2") in record.not_comparable_because
 
 
-def test_no_round_in_time_is_a_timeout_without_score(example_plugins, tmp_path):
+def test_no_batch_in_time_is_a_timeout_without_score(example_plugins, tmp_path):
     folder, record = run(example_plugins, tmp_path, "hangs", time_limit=1)
     assert (record.status, record.accuracies, record.ipc) == ("timeout", [], 0)
     assert not (folder / "images.safetensors").exists()
@@ -79,7 +82,7 @@ def test_no_round_in_time_is_a_timeout_without_score(example_plugins, tmp_path):
 
 def test_signals_do_not_save_a_method_from_the_limit(example_plugins, tmp_path, clock):
     """The fixture checks that its process is gone."""
-    clock.jump_after(rounds=1)
+    clock.jump_after(batches=1)
     _, record = run(example_plugins, tmp_path, "ignores-sigterm")
     assert (record.status, record.ipc) == ("timeout", 1)
 
@@ -104,10 +107,10 @@ def test_signals_do_not_save_a_method_from_the_limit(example_plugins, tmp_path, 
         ("meddles", "invalid", r"wrote into the harness's own channel"),
         ("deletes", "error", r"the batches on disk are not as they were written"),
         ("no-generator", "invalid", r"distill returned NoneType, expected a generator"),
-        ("empty-rounds", "invalid", r"a batch of no images|a round of no images"),
+        ("empty-batches", "invalid", r"a (batch|round) of no images"),
         ("many-lines", "error", r"^one two \[31m x{400,500}\.\.\.$"),
-        ("nan-fact", "error", r"Out of range float values"),
-        ("typed-fact", "error", r"task.ready\(batch='many'\): Expected `int"),
+        ("nan-report", "error", r"Out of range float values"),
+        ("typed-report", "error", r"task.ready\(batch='many'\): Expected `int"),
         ("too-few", "invalid", r"ended after 1 of 2 images per class"),
     ],
 )
@@ -158,7 +161,7 @@ def test_no_process_survives_even_in_a_session_of_its_own(example_plugins, tmp_p
 
 
 def living(pids):
-    """Those of the three processes that a method wrote down that still run."""
+    """Return which of the three processes that a method wrote down still run."""
     numbers = [int(pid) for pid in pids.read_text().split()]
     assert len(numbers) == 3
     return [
@@ -178,31 +181,11 @@ cli.main()
 
 @pytest.mark.parametrize("ending", [None, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_survives_where_orphans_are_not_adopted(started, tmp_path, ending):
-    """As on macOS: the method ends by itself, is ended by the harness, or loses it."""
+    """As on macOS: the method ends by itself, the harness ends it, or the harness is killed."""
     pids = tmp_path / "pids"
-    options = [
-        "--method",
-        "forks",
-        "--track",
-        "few",
-        "--repeats",
-        "0",
-        "--option",
-        f"pids={pids}",
-        "--option",
-        f"asleep={ending is not None}",
-    ]
-    process = started(
-        "-c",
-        UNLIKE_LINUX,
-        "run",
-        *options,
-        "--device",
-        "cpu",
-        "--time-limit",
-        "3600",
-        program=sys.executable,
-    )
+    options = ("--option", f"pids={pids}", "--option", f"asleep={ending is not None}")
+    command = ("run", "--method", "forks", *LONG_RUN, "--repeats", "0", *options)
+    process = started("-c", UNLIKE_LINUX, *command, program=sys.executable)
     if ending:
         wait_for((tmp_path / "asleep").exists)
         process.send_signal(ending)
@@ -215,7 +198,7 @@ def test_a_method_has_no_stdin_and_no_way_to_wait_for_it(example_plugins, tmp_pa
 
 
 @pytest.mark.parametrize("method", ["silenced", "comes-back-twice"])
-def test_oddities_that_harm_nobody(example_plugins, tmp_path, method):
+def test_harmless_oddities(example_plugins, tmp_path, method):
     assert run(example_plugins, tmp_path, method, repeats=0)[1].status == "ok"
 
 
@@ -226,19 +209,7 @@ def test_a_method_may_change_its_working_directory(example_plugins, tmp_path, mo
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_run_leaves_its_images_and_no_process(started, tmp_path, number):
-    process = started(
-        "run",
-        "--method",
-        "slow",
-        "--track",
-        "few",
-        "--ipc",
-        "5",
-        "--device",
-        "cpu",
-        "--time-limit",
-        "3600",
-    )
+    process = started(*RUN_SLOW)
     wait_for((tmp_path / "asleep").exists)
     process.send_signal(number)
     _, err = process.communicate(timeout=300)
@@ -248,20 +219,8 @@ def test_an_interrupted_run_leaves_its_images_and_no_process(started, tmp_path, 
     assert "status error: interrupted" in err
 
 
-def test_a_killed_harness_takes_its_method_along(started, tmp_path):
-    process = started(
-        "run",
-        "--method",
-        "slow",
-        "--track",
-        "few",
-        "--ipc",
-        "5",
-        "--device",
-        "cpu",
-        "--time-limit",
-        "3600",
-    )
+def test_a_killed_harness_ends_its_method(started, tmp_path):
+    process = started(*RUN_SLOW)
     wait_for((tmp_path / "asleep").exists)
     process.kill()
     process.wait()

@@ -1,14 +1,15 @@
-"""Several processes and shards: the same set as one process makes, whatever happens to some of them."""
+"""Several processes and shards make the set of one process, even if some of them are lost."""
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import small_runs
 from safetensors.numpy import load_file
 
 from benchmark_adapters.runs import merge as merging
-from benchmark_adapters.runs import pipeline
 from benchmark_adapters.runs.request import Request, plan_runs
 from benchmark_adapters.types import UserError
 from leaderboard.records import store
@@ -17,38 +18,24 @@ from leaderboard.records.record import Reason
 
 @pytest.fixture
 def run(example_plugins, tmp_path):
-    def run(**asked):
-        request = Request(
-            **{
-                "method": "divided",
-                "track": "few",
-                "runs": tmp_path / "runs",
-                "device": "cpu",
-                **asked,
-            }
-        )
-        (plan,) = plan_runs(request, example_plugins)
-        folder = pipeline.run(plan)
-        return folder, store.read(folder)
-
-    return run
+    """Return a function that runs ``divided`` and returns folder and record."""
+    return partial(small_runs.run, example_plugins, tmp_path, "divided")
 
 
 @pytest.fixture
 def merge(example_plugins, tmp_path):
-    def merge(*folders, **asked):
-        folder = merging.merge(
-            folders,
-            example_plugins,
-            Request(method="", **{"runs": tmp_path / "runs", "device": "cpu", **asked}),
-        )
+    """Return a function that joins shards and returns folder and record."""
+
+    def merge(*folders, **values):
+        request = Request(runs=tmp_path / "runs", device="cpu", **values)
+        folder = merging.merge(folders, example_plugins, request)
         return folder, store.read(folder)
 
     return merge
 
 
 def values(folder):
-    """The first pixel of each image, class by class."""
+    """Return the first pixel of each image, class by class."""
     tensors = load_file(folder / "images.safetensors")
     assert np.bincount(tensors["labels"]).tolist() == [len(tensors["labels"]) // 10] * 10
     assert tensors["labels"].tolist() == sorted(tensors["labels"].tolist())
@@ -59,9 +46,8 @@ def values(folder):
 def test_processes_make_the_set_of_one(run, ipc):
     _, alone = run(ipc=ipc)
     folder, together = run(ipc=ipc, processes=3)
-    assert (
-        values(folder) == [list(range(ipc))] * 10
-    )  # images in the order of their indices, copies behind them
+    # Images come in the order of their indices, copies behind them.
+    assert values(folder) == [list(range(ipc))] * 10
     assert together.images_sha256 == alone.images_sha256
     assert together.accuracies == alone.accuracies
     assert (together.status, together.generated_per_class) == ("ok", -(-ipc // 2))
@@ -79,12 +65,8 @@ def test_shards_join_to_the_set_of_one(run, merge, processes):
     folder, joined = merge(*(folder for folder, _ in reversed(shards)))
     assert joined.images_sha256 == alone.images_sha256
     assert joined.accuracies == alone.accuracies
-    assert (joined.status, joined.ipc, joined.seed, joined.model) == (
-        "ok",
-        9,
-        alone.seed,
-        "indices",
-    )
+    assert (joined.status, joined.ipc, joined.model) == ("ok", 9, "indices")
+    assert joined.seed == alone.seed
     assert [reason.code for reason in joined.not_comparable_because] == ["merged", "ipc"]
     assert [origin.run_id for origin in joined.origin.shards] == [
         record.run_id for _, record in reversed(shards)
@@ -117,26 +99,26 @@ def test_shards_that_were_decoded_otherwise(run, merge):
 
 
 def left_alone(dead):
-    """Its process ``dead`` is so, and the other one has gone on for a while."""
+    """Return a condition: the process ``dead`` has ended, and the other has gone on for a while."""
     return lambda workers: (
         workers[dead].process.poll() is not None and len(workers[1 - dead].outcome.batches) >= 12
     )
 
 
-def test_the_facts_are_those_of_a_process_that_lives(run, clock):
+def test_metadata_come_from_a_process_that_lives(run, clock):
     clock.jump_when(left_alone(0))
     _, record = run(ipc="max", time_limit=3600, processes=2, options=["dies=0"], repeats=0)
     assert (record.status, record.model, record.batch) == ("ok", "indices", 10)
     assert record.processes == 2
 
 
-def test_a_killed_process_loses_only_its_unfinished_round(run, clock):
+def test_a_killed_process_loses_only_its_unfinished_batch(run, clock):
     clock.jump_when(left_alone(1))
     folder, record = run(ipc="max", time_limit=3600, processes=2, options=["dies=1"], repeats=0)
     assert record.status == "ok"
     assert record.message == "process 2 of 2: the method's process was ended by SIGKILL"
     (row, *_) = values(folder)
-    assert row[:8] == [0, 1, 2, 3, 4, 5, 6, 7]  # two rounds of each
+    assert row[:8] == [0, 1, 2, 3, 4, 5, 6, 7]  # two batches of each
     assert row[8:12] == [8, 9, 12, 13]  # from then on, those of the one that is left
     assert record.ipc > 20
 
@@ -146,7 +128,7 @@ def test_a_killed_process_leaves_a_fixed_set_too_small(run):
     assert record.status == "error"
     assert record.message == "process 1 of 2: the method's process was ended by SIGKILL"
     assert record.accuracies == []
-    assert len(values(folder)[0]) == record.ipc == 14  # its two rounds, and all five of the other
+    assert len(values(folder)[0]) == record.ipc == 14  # its two batches, and all five of the other
 
 
 def test_a_lost_shard_leaves_a_smaller_set_of_what_fits(run, merge, clock):
@@ -195,7 +177,7 @@ def test_damaged_shards_leave_a_record(run, merge):
 
 
 @pytest.mark.parametrize(
-    ("asked", "problem"),
+    ("settings", "problem"),
     [
         ({"shard": "2/2"}, "--shard 2/2: expected I/N with I from 0 to N - 1"),
         ({"shard": "one"}, "--shard one: expected I/N"),
@@ -204,9 +186,9 @@ def test_damaged_shards_leave_a_record(run, merge):
         ({"method": "good", "shard": "0/2"}, "good can't be divided"),
     ],
 )
-def test_wrong_usage(example_plugins, asked, problem):
+def test_wrong_usage(example_plugins, settings, problem):
     with pytest.raises(UserError, match=problem):
-        plan_runs(Request(**{"method": "divided", "track": "few", **asked}), example_plugins)
+        plan_runs(Request(**{"method": "divided", "track": "few", **settings}), example_plugins)
 
 
 def test_a_gpu_for_each_process(monkeypatch):
@@ -232,7 +214,7 @@ def test_a_gpu_for_each_process(monkeypatch):
 
 
 def test_generative_turbo_in_two_processes_and_shards(ddbench, methods_here, tmp_path):
-    """The real images by the command line: one part, two, and two shards, all within a level of each other."""
+    """Images made whole, by two processes and in two shards differ by one level at most."""
     common = ["run", "--method", "generative-turbo", "--ipc", "6", "--json"]
     both = json.loads(ddbench(*common, "--repeats", "0", "--processes", "2").stdout)
     alone = json.loads(ddbench(*common, "--repeats", "0").stdout)
@@ -242,14 +224,7 @@ def test_generative_turbo_in_two_processes_and_shards(ddbench, methods_here, tmp
     joined = json.loads(done.stdout)
     images = {}
     for name, record in (("alone", alone), ("both", both), ("joined", joined)):
-        folder = (
-            tmp_path
-            / "runs"
-            / "quickstart"
-            / "fashion-mnist"
-            / "generative-turbo"
-            / record["run_id"]
-        )
+        (folder,) = (tmp_path / "runs").glob(f"*/*/*/{record['run_id']}")
         images[name] = load_file(folder / "images.safetensors")["images"].astype(int)
         assert record["ipc"] == 6
         assert record["generated_per_class"] == 3
@@ -258,7 +233,7 @@ def test_generative_turbo_in_two_processes_and_shards(ddbench, methods_here, tmp
 
 
 def test_a_plan_is_frozen_for_a_merge(run, merge, example_plugins):
-    """The recipe that shards were made for must be the one they are scored by."""
+    """Shards are scored by the recipe that they were made for."""
     first, record = run(ipc=4, shard="0/2")
     changed = replace(record, recipe_sha256="0" * 64)
     (first / "record.json").write_text(changed.to_json())

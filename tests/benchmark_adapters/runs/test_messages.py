@@ -36,7 +36,7 @@ def runs(example_plugins, tmp_path, monkeypatch, clock):
         "invalid": make("too-few"),
         "broken": make("raises"),
     }
-    clock.jump_after(rounds=3)
+    clock.jump_after(batches=3)
     made["late"] = make("slow", ipc=5)
     clock.go()
     monkeypatch.setattr("benchmark_adapters.scoring.training.train", interrupt)

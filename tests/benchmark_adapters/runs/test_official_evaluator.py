@@ -1,4 +1,4 @@
-"""The challenge's own evaluator, whose score stands in our records too."""
+"""The score by the challenge's own evaluator stands in the record next to ours."""
 
 import json
 
@@ -12,63 +12,72 @@ import argparse, os, torch
 parser = argparse.ArgumentParser()
 for name in ("--submit_dir", "--truth_dir", "--output_dir"):
     parser.add_argument(name)
-where = parser.parse_args()
-share = 0.0
+folders = parser.parse_args()
+score = 0.0
 for name in ("few", "fewtoo"):
-    images = torch.load(os.path.join(where.submit_dir, name + ".pt"))
-    truth = torch.load(where.truth_dir + name + "_test.pt")
-    assert images.shape == (20, 1, 28, 28) and truth["images_val"].shape == (300, 1, 28, 28) and len(truth["labels_val"]) == 300
-    share += images[0].mean().item() / 2
-with open(os.path.join(where.output_dir, "scores.txt"), "w") as file:
-    file.write(f"correct: {share}\\n")
+    images = torch.load(os.path.join(folders.submit_dir, name + ".pt"))
+    truth = torch.load(folders.truth_dir + name + "_test.pt")
+    assert images.shape == (20, 1, 28, 28)
+    assert truth["images_val"].shape == (300, 1, 28, 28)
+    assert len(truth["labels_val"]) == 300
+    score += images[0].mean().item() / 2
+with open(os.path.join(folders.output_dir, "scores.txt"), "w") as file:
+    file.write(f"correct: {score}\\n")
 """
 pytestmark = pytest.mark.usefixtures("untrained_probe")
 
 
-def test_the_challenges_own_evaluator_stands_beside_ours(
-    ddbench, example_folder, real_runs, tmp_path
-):
+COMMAND = ("score", "team", "--format", "eccv2024", "--track", "pair", "--name", "T")
+SETTINGS = ("--device", "cpu", "--json")
+
+
+@pytest.fixture
+def checkout(ddbench, example_folder, real_runs, tmp_path):
+    """Return a checkout with an evaluator, next to the folder ``team`` with both sets."""
     pair = [folder for folder in store.runs_in([real_runs]) if folder.parts[-4] == "pair"]
-    assert (
-        ddbench(
-            "export", *pair, "--format", "eccv2024", "--output", "team", path=[example_folder]
-        ).returncode
-        == 0
-    )
-    (tmp_path / "checkout").mkdir()
-    (tmp_path / "checkout" / "evaluate.py").write_text(EVALUATOR)
-    command = (
-        "score",
-        "team",
-        "--format",
-        "eccv2024",
-        "--track",
-        "pair",
-        "--name",
-        "T",
-        "--device",
-        "cpu",
-        "--native",
-        "checkout",
-        "--json",
-    )
-    done = ddbench(*command, path=[example_folder])
+    export = ("export", *pair, "--format", "eccv2024", "--output", "team")
+    assert ddbench(*export, path=[example_folder]).returncode == 0
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "evaluate.py").write_text(EVALUATOR)
+    return folder
+
+
+@pytest.fixture
+def expected(checkout):
+    """Return the score that the evaluator gives."""
+    files = [checkout.parent / "team" / f"{name}.pt" for name in ("few", "fewtoo")]
+    return sum(torch.load(file)[0].mean().item() / 2 for file in files)
+
+
+def test_the_official_score_stands_next_to_ours(ddbench, example_folder, checkout, expected):
+    done = ddbench(*COMMAND, *SETTINGS, "--official", "checkout", path=[example_folder])
     assert done.returncode == 0, done.stderr
-    expected = sum(
-        torch.load(tmp_path / "team" / f"{name}.pt")[0].mean().item() / 2
-        for name in ("few", "fewtoo")
-    )
-    for document in json.loads(done.stdout):
-        assert document["official"]["correct"] == pytest.approx(expected)
-        assert document["official"]["datasets"] == ["few", "few-too"]
-        assert len(document["accuracies"]) == 1
-    (tmp_path / "checkout" / "evaluate.py").write_text("raise SystemExit('no GPU')")
-    failed = json.loads(
-        ddbench(*command, "--dataset", "few", "--repeats", "0", path=[example_folder]).stdout
-    )["official"]
-    assert failed["error"] == "evaluate.py failed with exit code 1: no GPU"
-    missing = ddbench(*command[:-2], "nowhere", path=[example_folder])
-    assert (missing.returncode, missing.stderr) == (
-        2,
-        "error: --official nowhere: no evaluate.py there\n",
-    )
+    for record in json.loads(done.stdout):
+        assert record["official"]["correct"] == pytest.approx(expected)
+        assert record["official"]["datasets"] == ["few", "few-too"]
+        assert len(record["accuracies"]) == 1
+
+
+def test_the_old_spelling_works_and_is_hidden(ddbench, example_folder, checkout, expected):
+    settings = (*SETTINGS, "--repeats", "0", "--native", "checkout")
+    done = ddbench(*COMMAND, *settings, path=[example_folder])
+    assert done.returncode == 0, done.stderr
+    records = json.loads(done.stdout)
+    assert [record["official"]["correct"] for record in records] == [pytest.approx(expected)] * 2
+    help_text = ddbench("score", "--help").stdout
+    assert "--official CHECKOUT" in help_text
+    assert "--native" not in help_text
+
+
+def test_an_evaluator_that_fails_leaves_a_reason(ddbench, example_folder, checkout):
+    (checkout / "evaluate.py").write_text("raise SystemExit('no GPU')")
+    settings = (*SETTINGS, "--dataset", "few", "--repeats", "0", "--official", "checkout")
+    record = json.loads(ddbench(*COMMAND, *settings, path=[example_folder]).stdout)
+    assert record["official"]["error"] == "evaluate.py failed with exit code 1: no GPU"
+
+
+def test_a_checkout_without_evaluator_is_wrong_usage(ddbench, example_folder, checkout):
+    done = ddbench(*COMMAND, "--official", "nowhere", path=[example_folder])
+    message = "error: --official nowhere: no evaluate.py there\n"
+    assert (done.returncode, done.stderr) == (2, message)

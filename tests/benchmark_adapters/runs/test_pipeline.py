@@ -14,6 +14,15 @@ from benchmark_adapters.runs import pipeline
 from benchmark_adapters.types import UserError
 from leaderboard.records.record import Reason, Record
 
+# Fields of record.json that others rely on.
+PROMISED = """
+    schema run_id status message track dataset method options seed ipc generated_per_class
+    accuracies accuracy_mean accuracy_std accuracy_ci95 seconds images_per_second
+    model model_sha256 model_trained_on images_sha256 data_sha256 recipe recipe_sha256
+    uses_real_data comparable limit_enforced batch threads confusion hardware versions commit
+    created
+"""
+
 
 def test_a_good_run_leaves_everything_that_its_record_says(example_plugins, tmp_path):
     folder, record = run(example_plugins, tmp_path, "good", seed=7)
@@ -50,11 +59,8 @@ def test_a_good_run_leaves_everything_that_its_record_says(example_plugins, tmp_
 
 def test_the_record_holds_every_promised_field(example_plugins, tmp_path):
     folder, _ = run(example_plugins, tmp_path, "good")
-    promised = """schema run_id status message track dataset method options seed ipc generated_per_class accuracies accuracy_mean accuracy_std
-        accuracy_ci95 seconds images_per_second model model_sha256 images_sha256 recipe recipe_sha256 uses_real_data comparable limit_enforced
-        model_trained_on batch threads confusion data_sha256 hardware versions commit created"""
     text = (folder / "record.json").read_text()
-    assert set(promised.split()) <= set(json.loads(text))
+    assert set(PROMISED.split()) <= set(json.loads(text))
     assert os.uname().nodename not in text
     assert str(tmp_path) not in text
     assert Record.from_json(text).device == "cpu"
@@ -68,7 +74,7 @@ def test_equal_seeds_give_equal_images_and_accuracies(example_plugins, tmp_path)
     assert first.accuracies == second.accuracies
 
 
-def test_records_name_no_folders_whoever_speaks(example_plugins, tmp_path):
+def test_records_name_no_folders_that_methods_tell(example_plugins, tmp_path):
     folder, record = run(example_plugins, tmp_path, "talks-of-folders", ipc=3)
     assert "alice" not in (folder / "record.json").read_text()
     assert (record.model, record.metadata["weights"]) == ("mine", "w.bin")
@@ -150,15 +156,15 @@ def test_runs_of_different_ipc_are_ranked_apart_where_the_track_has_several(
 
 
 @pytest.mark.parametrize(
-    ("asked", "reason"),
+    ("settings", "reason"),
     [
         ({"ipc": 3}, Reason("ipc", "IPC 3 instead of 2")),
         ({"time_limit": 20}, Reason("time-limit", "limit 20 s instead of 30 s")),
         ({"repeats": 1}, Reason("repeats", "1 repeats instead of 2")),
     ],
 )
-def test_a_run_that_differs_from_its_track_says_so(example_plugins, tmp_path, asked, reason):
-    _, record = run(example_plugins, tmp_path, "good", **asked)
+def test_a_run_that_differs_from_its_track_says_so(example_plugins, tmp_path, settings, reason):
+    _, record = run(example_plugins, tmp_path, "good", **settings)
     assert record.status == "ok"
     assert (record.comparable, record.not_comparable_because) == (False, [reason])
 
@@ -171,7 +177,7 @@ def test_runs_folder_that_cannot_be_made(example_plugins, tmp_path):
 
 def test_a_failing_score_keeps_the_images(example_plugins, tmp_path, monkeypatch):
     def fail(*arguments, **named):
-        raise MemoryError("no room")
+        raise MemoryError("no memory left")
 
     monkeypatch.setattr("benchmark_adapters.scoring.training.train", fail)
     folder, record = run(example_plugins, tmp_path, "good")
@@ -184,7 +190,7 @@ def test_a_failing_score_keeps_the_images(example_plugins, tmp_path, monkeypatch
 
 
 def test_a_killed_score_goes_on_at_the_next_seed(example_plugins, tmp_path, monkeypatch):
-    """Killed while it trains the third of four students; the same run, made again, trains only what is missing."""
+    """It is killed while it trains the third of four students; the next run trains the rest."""
     from benchmark_adapters.scoring import training
 
     trained, train = [], training.train
@@ -196,8 +202,8 @@ def test_a_killed_score_goes_on_at_the_next_seed(example_plugins, tmp_path, monk
         return train(net, images, labels, recipe, seed, *rest, **named)
 
     monkeypatch.setattr(training, "train", fail_at_third)
-    asked = {"repeats": 2, "students": ["convnet3", "mlp"], "seed": 4}
-    _, first = run(example_plugins, tmp_path, "good", **asked)
+    settings = {"repeats": 2, "students": ["convnet3", "mlp"], "seed": 4}
+    _, first = run(example_plugins, tmp_path, "good", **settings)
     assert (first.status, first.message) == (
         "error",
         "scoring failed after 2 seeds, the images are kept: interrupted",
@@ -208,7 +214,7 @@ def test_a_killed_score_goes_on_at_the_next_seed(example_plugins, tmp_path, monk
         {"mlp": []},
         False,
     )
-    _, second = run(example_plugins, tmp_path, "good", **asked)
+    _, second = run(example_plugins, tmp_path, "good", **settings)
     assert trained == [4, 5, 4, 4, 5]
     assert (second.status, second.accuracies, len(second.other_students["mlp"])) == (
         "ok",
@@ -216,8 +222,7 @@ def test_a_killed_score_goes_on_at_the_next_seed(example_plugins, tmp_path, monk
         2,
     )
     assert not list((tmp_path / "runs" / ".unfinished").iterdir())
-    _, third = run(
-        example_plugins, tmp_path, "good", **asked
-    )  # nothing is taken over from a finished one
+    # Nothing is taken over from a finished run.
+    _, third = run(example_plugins, tmp_path, "good", **settings)
     assert trained[5:] == [4, 5, 4, 5]
     assert third.accuracies == second.accuracies

@@ -1,4 +1,4 @@
-"""check-plugin: good methods pass, and each bad one fails where and as its author needs it said."""
+"""check-plugin: good methods pass, and each bad one fails with what its author needs to know."""
 
 import json
 
@@ -25,7 +25,10 @@ def ddbench_methods():
 
 @pytest.fixture
 def checks(example_plugins, clock):
-    """All checks of a method, by name; a trial is cut after so many rounds."""
+    """Return a function that gives all checks of a method, by name.
+
+    A trial is cut after ``cut`` batches.
+    """
 
     def run(method, limit=600, cut=40):
         clock.jump_after(cut)
@@ -38,26 +41,26 @@ def checks(example_plugins, clock):
     return run
 
 
-def statuses(found, status):
-    return {name for name, check in found.items() if check.status == status}
+def statuses(results, status):
+    return {name for name, check in results.items() if check.status == status}
 
 
 def test_a_good_method(checks):
-    found = checks("good")
-    assert list(found) == list(plugin_check.CHECKS)
-    assert statuses(found, "failed") == set()
-    assert {name: found[name].text for name in statuses(found, "skipped")} == {
+    results = checks("good")
+    assert list(results) == list(plugin_check.CHECKS)
+    assert statuses(results, "failed") == set()
+    assert {name: results[name].text for name in statuses(results, "skipped")} == {
         "parts": "the method is not divisible"
     }
-    assert found["count"].text.startswith("3 images per class, as asked for")
-    assert found["real images"].text == "not asked for"
+    assert results["count"].text.startswith("3 images per class, as asked for")
+    assert results["real images"].text == "not asked for"
 
 
 def test_a_method_that_is_cut_at_the_limit(checks):
-    found = checks("slow", cut=4)
-    assert found["cut"].status == found["limit"].status == "ok"
-    assert found["cut"].text.startswith("with task.ipc None 4 images per class by the limit of ")
-    assert found["limit"].text.startswith("ended by the harness at ")
+    results = checks("slow", cut=4)
+    assert results["cut"].status == results["limit"].status == "ok"
+    assert results["cut"].text.startswith("with task.ipc None 4 images per class by the limit of ")
+    assert results["limit"].text.startswith("ended by the harness at ")
 
 
 @pytest.mark.parametrize(
@@ -73,17 +76,18 @@ def test_a_method_that_is_cut_at_the_limit(checks):
         ("meddles", "the method wrote into the harness's own channel"),
         (
             "deletes",
-            "the batches on disk are not as they were written: No such file or directory: 0-0000000.safetensors",
+            "the batches on disk are not as they were written: "
+            "No such file or directory: 0-0000000.safetensors",
         ),
         ("nothing", "no round when it ended: go on until there are 3 of each class"),
     ],
 )
 def test_a_method_that_breaks_down_is_tried_once(checks, method, message):
-    found = checks(method)
-    assert statuses(found, "failed") == {"rounds"}
-    assert found["rounds"].text == message
-    assert statuses(found, "ok") == {"plug-in"}
-    assert {found[name].text for name in statuses(found, "skipped")} == {
+    results = checks(method)
+    assert statuses(results, "failed") == {"rounds"}
+    assert results["rounds"].text == message
+    assert statuses(results, "ok") == {"plug-in"}
+    assert {results[name].text for name in statuses(results, "skipped")} == {
         "it needs: rounds",
         "it needs: count",
         "it needs: cut",
@@ -91,10 +95,10 @@ def test_a_method_that_breaks_down_is_tried_once(checks, method, message):
 
 
 def test_a_method_that_is_never_ready_is_waited_for_once(checks):
-    found = checks("hangs", limit=0.5)
-    assert statuses(found, "failed") == {"rounds"}
+    results = checks("hangs", limit=0.5)
+    assert statuses(results, "failed") == {"rounds"}
     assert (
-        found["rounds"].text
+        results["rounds"].text
         == "no round by the limit of 0.5 s: yield earlier, or give it more by --time-limit"
     )
 
@@ -107,14 +111,16 @@ def test_a_method_that_is_never_ready_is_waited_for_once(checks):
             "unseeded",
             40,
             {
-                "same seed": "seed 0 gives other images the second time: take all randomness from task.seed"
+                "same seed": "seed 0 gives other images the second time: "
+                "take all randomness from task.seed"
             },
         ),
         (
             "class-by-class",
             1000,
             {
-                "balance": "after round 3 class 0 has 3 images and class 1 0, of which a cut keeps the fewer: yield the classes in turns"
+                "balance": "after round 3 class 0 has 3 images and class 1 0, "
+                "of which a cut keeps the fewer: yield the classes in turns"
             },
         ),
         (
@@ -122,7 +128,8 @@ def test_a_method_that_is_never_ready_is_waited_for_once(checks):
             9,
             {
                 "other seed": "seeds 0 and 1 give the same images: draw from task.seed",
-                "balance": "after round 4 class 0 has 4 images and class 1 2, of which a cut keeps the fewer",
+                "balance": "after round 4 class 0 has 4 images and class 1 2, "
+                "of which a cut keeps the fewer",
             },
         ),
         (
@@ -130,7 +137,8 @@ def test_a_method_that_is_never_ready_is_waited_for_once(checks):
             40,
             {
                 "other seed": "the same images",
-                "cut": "with task.ipc None the method raised TypeError: 'NoneType' object cannot be interpreted as an integer",
+                "cut": "with task.ipc None the method raised TypeError: "
+                "'NoneType' object cannot be interpreted as an integer",
             },
         ),
         ("divided", 10, {"other seed": "the same images"}),
@@ -138,31 +146,32 @@ def test_a_method_that_is_never_ready_is_waited_for_once(checks):
             "undivided",
             40,
             {
-                "parts": "two parts make other images than one process: make those whose index in their class is task.part"
+                "parts": "two parts make other images than one process: "
+                "make those whose index in their class is task.part"
             },
         ),
     ],
 )
 def test_a_method_that_works_and_breaks_a_rule(checks, method, cut, messages):
-    found = checks(method, cut=cut)
-    assert statuses(found, "failed") == set(messages)
+    results = checks(method, cut=cut)
+    assert statuses(results, "failed") == set(messages)
     for name, message in messages.items():
-        assert message in found[name].text
+        assert message in results[name].text
 
 
 def test_parts_that_do_not_end(checks):
-    found = checks("endless-part")
-    assert statuses(found, "failed") == {"parts"}
+    results = checks("endless-part")
+    assert statuses(results, "failed") == {"parts"}
     assert (
-        found["parts"].text
+        results["parts"].text
         == "a part of two did not end by itself: return once its share of task.ipc is whole"
     )
 
 
 def test_parts_may_round_otherwise(checks):
-    found = checks("nearly-divided")
-    assert statuses(found, "ok") == set(plugin_check.CHECKS)
-    assert found["parts"].text == "two parts make the same images as one process but for rounding"
+    results = checks("nearly-divided")
+    assert statuses(results, "ok") == set(plugin_check.CHECKS)
+    assert results["parts"].text == "two parts make the same images as one process but for rounding"
 
 
 def test_torch_at_the_top_of_a_module(ddbench, tmp_path):
@@ -194,9 +203,9 @@ def test_the_command_tells_why_a_method_fails(ddbench, example_folder):
         "failed   rounds       the method raised RuntimeError: the model exploded\n" in done.stdout
     )
     assert done.stdout.endswith("raises fails: rounds\n")
-    told = ddbench(*arguments, "--debug", path=[example_folder])
-    assert told.stdout.splitlines()[1:] == done.stdout.splitlines()[1:]
-    assert 'raise RuntimeError("the model\\nexploded")' in told.stderr
+    debug = ddbench(*arguments, "--debug", path=[example_folder])
+    assert debug.stdout.splitlines()[1:] == done.stdout.splitlines()[1:]
+    assert 'raise RuntimeError("the model\\nexploded")' in debug.stderr
     document = json.loads(ddbench(*arguments, "--json", path=[example_folder]).stdout)
     assert not document["ok"]
     assert document["checks"][1] == {
@@ -207,21 +216,11 @@ def test_the_command_tells_why_a_method_fails(ddbench, example_folder):
 
 
 def test_options_reach_the_method(ddbench, example_folder):
-    done = ddbench(
-        "check-plugin",
-        "divided",
-        "--option",
-        "dies=0",
-        "--track",
-        "few",
-        "--device",
-        "cpu",
-        path=[example_folder],
-    )
-    assert (
-        "failed   cut          with task.ipc None the method's process was ended by SIGKILL\n"
-        in done.stdout
-    )  # it lives long enough for 3 images per class
+    arguments = ("--option", "dies=0", "--track", "few", "--device", "cpu")
+    done = ddbench("check-plugin", "divided", *arguments, path=[example_folder])
+    # It lives long enough for 3 images per class.
+    failure = "with task.ipc None the method's process was ended by SIGKILL"
+    assert f"failed   cut          {failure}\n" in done.stdout
 
 
 @pytest.mark.parametrize(

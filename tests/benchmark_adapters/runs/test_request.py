@@ -12,7 +12,7 @@ from benchmark_adapters.types import UserError
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("settings", "message"),
     [
         ({"method": "godo"}, "did you mean good"),
         ({"track": "quick"}, "did you mean quickstart"),
@@ -42,14 +42,14 @@ from benchmark_adapters.types import UserError
     ],
 )
 def test_requests_that_make_no_sense_are_refused_before_anything_begins(
-    example_plugins, tmp_path, asked, message
+    example_plugins, tmp_path, settings, message
 ):
     with pytest.raises(UserError, match=re.escape(message)):
-        run(example_plugins, tmp_path, **{"method": "good", **asked})
+        run(example_plugins, tmp_path, **{"method": "good", **settings})
     assert not (tmp_path / "runs").exists()
 
 
-def test_missing_data_is_said_before_anything_begins(example_plugins, tmp_path):
+def test_missing_data_is_reported_before_anything_begins(example_plugins, tmp_path):
     with pytest.raises(UserError, match=r"dataset cifar100 is not in .*--download"):
         run(
             example_plugins,
@@ -59,8 +59,8 @@ def test_missing_data_is_said_before_anything_begins(example_plugins, tmp_path):
             dataset="cifar100",
             data=tmp_path,
         )
-    here = tmp_path / "few"  # the track's first dataset
-    shutil.copytree(datasets.FASHION_MNIST.bundled, here)
+    # The track's first dataset is available, the second is not.
+    shutil.copytree(datasets.FASHION_MNIST.bundled, tmp_path / "few")
     with pytest.raises(UserError, match="dataset absent is not in"):
         plan_runs(Request("good", track="half", data=tmp_path), example_plugins)
     assert not (tmp_path / "runs").exists()

@@ -1,10 +1,11 @@
-"""Runs made again from their records: the same comes out, and where it doesn't that is said."""
+"""Runs made again from their records give the same, or the command says what differs."""
 
 import json
 import shutil
 from dataclasses import asdict, replace
 
 import pytest
+import small_runs
 from project import installed
 
 from benchmark_adapters import plugins
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("untrained_probe")
 
 @pytest.fixture(scope="module")
 def good(example_folder, tmp_path_factory):
-    """The folder of a run with two students."""
+    """Return the folder of a run with two students."""
     request = Request(
         "good",
         track="few",
@@ -35,7 +36,7 @@ def good(example_folder, tmp_path_factory):
 
 @pytest.fixture
 def edited(good, tmp_path):
-    """Makes a copy of that run whose record is another."""
+    """Return a function that copies the run and changes its record."""
 
     def edit(**changes):
         folder = shutil.copytree(good, tmp_path / "edited")
@@ -47,40 +48,29 @@ def edited(good, tmp_path):
     return edit
 
 
-def again(host, tmp_path, folder, *options, device="cpu"):
-    """The old and the new record."""
+def again(plugins, tmp_path, folder, *options):
+    """Make a run again; return the old and the new record."""
     record = store.read(folder)
-    new = rerun.prepare(
-        folder, record, Request("", options=options, device=device, runs=tmp_path / "again"), host
-    ).make()
+    request = Request("", options=options, device="cpu", runs=tmp_path / "again")
+    new = rerun.prepare(folder, record, request, plugins).make()
     return record, store.read(new)
 
 
-def run(host, tmp_path, method, **asked):
-    (plan,) = plan_runs(
-        Request(
-            **{
-                "method": method,
-                "track": "few",
-                "runs": tmp_path / "runs",
-                "device": "cpu",
-                "repeats": 0,
-                **asked,
-            }
-        ),
-        host,
-    )
-    return pipeline.run(plan)
+def run(plugins, tmp_path, method, **values):
+    """Run ``method`` on the track ``few`` without a score; return the folder."""
+    folder, _ = small_runs.run(plugins, tmp_path, method, **{"repeats": 0} | values)
+    return folder
 
 
 def test_a_run_made_again_agrees(ddbench, example_folder, good, tmp_path):
     done = ddbench("rerun", good, path=[example_folder])
     record, new = store.read(good), store.read(next(store.runs_in([tmp_path / "runs"])))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (
-        done.stdout
-        == f"status: the same (ok)\nimages: the same (sha256 {record.images_sha256[:12]})\naccuracies: the same, seeds: 2\n"
-    )
+    assert done.stdout.splitlines() == [
+        "status: the same (ok)",
+        f"images: the same (sha256 {record.images_sha256[:12]})",
+        "accuracies: the same, seeds: 2",
+    ]
     assert not any(f"warning: {name}" in done.stderr for name in ("torch", "cpu", "threads"))
     assert (new.seeds, new.other_students, new.explicit_options, new.comparable) == (
         [3, 4],
@@ -102,7 +92,7 @@ def test_real_images_agree(example_plugins, tmp_path):
     assert (new.uses_real_data, new.n) == (True, 2)
 
 
-def test_what_is_other_here_is_said_before_and_what_differs_after(
+def test_another_environment_is_named_before_and_other_results_after(
     ddbench, example_folder, good, edited
 ):
     record = store.read(good)
@@ -146,9 +136,9 @@ def test_what_is_other_here_is_said_before_and_what_differs_after(
     )
     status, images, *table = done.stdout.splitlines()
     assert status == "status: the same (ok)"
-    assert (
-        images
-        == f"images: differ: sha256 {12 * '0'} then, {record.images_sha256[:12]} now; 0 of 20 images, by at most 0 of 255"
+    assert images == (
+        f"images: differ: sha256 {12 * '0'} then, {record.images_sha256[:12]} now; "
+        "0 of 20 images, by at most 0 of 255"
     )
     assert table[0] == "accuracies: differ"
     first, second = (100 * accuracy for accuracy in record.accuracies)
@@ -158,48 +148,25 @@ def test_what_is_other_here_is_said_before_and_what_differs_after(
 
 
 def test_a_scored_run_is_scored_again_by_the_beginning_of_its_id(ddbench, example_folder, good):
-    made = json.loads(
-        ddbench(
-            "score",
-            good,
-            "--seed",
-            "5",
-            "--students",
-            "mlp",
-            "--device",
-            "cpu",
-            "--json",
-            path=[example_folder],
-        ).stdout
-    )
-    done = ddbench("rerun", made["run_id"][:-2], "--json", path=[example_folder])
+    arguments = ("--seed", "5", "--students", "mlp", "--device", "cpu", "--json")
+    record = json.loads(ddbench("score", good, *arguments, path=[example_folder]).stdout)
+    done = ddbench("rerun", record["run_id"][:-2], "--json", path=[example_folder])
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert (document["agrees"], document["images_agree"], document["accuracies_agree"]) == (
-        True,
-        True,
-        True,
-    )
-    assert all(
-        line.startswith("commit: ") for line in document["differences"]
-    )  # the checkout may have changes
+    assert document["agrees"] is document["images_agree"] is document["accuracies_agree"] is True
+    # The checkout may have changes.
+    assert all(line.startswith("commit: ") for line in document["differences"])
     assert (
         "note: the images are read from the run's folder and scored again, not made again\n"
         in done.stderr
     )
     new = document["record"]
-    assert document["run"] == new["run_id"] != made["run_id"]
-    assert (new["seed"], new["seeds"], new["student"], new["origin"]["run_id"]) == (
-        3,
-        [5, 6],
-        "mlp",
-        made["run_id"],
-    )
-    assert (new["accuracies"], new["not_comparable_because"]) == (
-        made["accuracies"],
-        made["not_comparable_because"],
-    )
-    refused = ddbench("rerun", made["run_id"], "--option", "batch=3", path=[example_folder])
+    assert document["run"] == new["run_id"] != record["run_id"]
+    assert (new["seed"], new["seeds"], new["student"]) == (3, [5, 6], "mlp")
+    assert new["origin"]["run_id"] == record["run_id"]
+    for name in ("accuracies", "not_comparable_because"):
+        assert new[name] == record[name]
+    refused = ddbench("rerun", record["run_id"], "--option", "batch=3", path=[example_folder])
     assert (refused.returncode, "leave out --option" in refused.stderr) == (2, True)
 
 
@@ -251,16 +218,16 @@ def test_as_many_as_fitted_are_asked_for_by_their_number(example_plugins, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "settings",
     [
         {"ipc": 6, "shard": "1/2"},
         {"ipc": "max", "shard": "1/2", "time_limit": 600},
         {"ipc": 6, "processes": 2},
     ],
 )
-def test_parts_are_made_again_as_parts(example_plugins, tmp_path, clock, asked):
+def test_parts_are_made_again_as_parts(example_plugins, tmp_path, clock, settings):
     clock.jump_after(10)
-    folder = run(example_plugins, tmp_path, "divided", **asked)
+    folder = run(example_plugins, tmp_path, "divided", **settings)
     clock.go()
     record, new = again(example_plugins, tmp_path, folder)
     assert (new.shard, new.processes, new.seconds.limit) == (
@@ -279,7 +246,7 @@ def test_what_failed_fails_again(example_plugins, tmp_path):
 
 
 def test_a_path_is_given_again(ddbench, example_folder, example_plugins, tmp_path):
-    """Of which a record keeps the last name alone."""
+    """A record keeps only the last name of a path."""
     (tmp_path / "a").mkdir()
     folder = run(example_plugins, tmp_path, "forks", options=[f"pids={tmp_path}/a/pids"], ipc=1)
     assert store.read(folder).explicit_options == ["pids=pids"]
@@ -309,12 +276,12 @@ def test_the_devices_of_records(good):
 
 def test_generative_turbo_makes_its_batches_again(ddbench, methods_here, tmp_path):
     common = ("--method", "generative-turbo", "--ipc", "6", "--repeats", "0", "--device", "cpu")
-    made = json.loads(ddbench("run", *common, "--option", "batch=7", "--json").stdout)
+    record = json.loads(ddbench("run", *common, "--option", "batch=7", "--json").stdout)
     path = next(store.runs_in([tmp_path / "runs"])) / "record.json"
-    path.write_text(
-        json.dumps(made | {"explicit_options": [], "options": made["options"] | {"batch": None}})
-    )  # as if it had chosen that by trying
-    done = ddbench("rerun", made["run_id"], "--json")
+    # As if it had chosen that by trying.
+    chosen = {"explicit_options": [], "options": record["options"] | {"batch": None}}
+    path.write_text(json.dumps(record | chosen))
+    done = ddbench("rerun", record["run_id"], "--json")
     document = json.loads(done.stdout)
     assert (done.returncode, document["images_agree"], document["accuracies_agree"]) == (
         0,
@@ -322,14 +289,5 @@ def test_generative_turbo_makes_its_batches_again(ddbench, methods_here, tmp_pat
         None,
     )
     new = document["record"]
-    assert (
-        new["batch"],
-        new["explicit_options"],
-        new["options"]["batch"],
-        new["metadata"]["decoder"],
-    ) == (
-        7,
-        [],
-        None,
-        "vae",
-    )
+    assert (new["batch"], new["metadata"]["decoder"]) == (7, "vae")
+    assert (new["explicit_options"], new["options"]["batch"]) == ([], None)

@@ -1,6 +1,6 @@
 """Files that others sent, and the images of runs, scored through the command.
 
-The process with limits in which files are read is tested in execution/test_sandbox.py.
+execution/test_sandbox.py tests the process in which files are decoded.
 """
 
 import json
@@ -16,6 +16,8 @@ from benchmark_adapters.datasets import FASHION_MNIST
 from leaderboard.records import store
 
 pytestmark = pytest.mark.usefixtures("untrained_probe")
+SCORE = ("score", "team", "--format", "eccv2024", "--track", "few", "--device", "cpu")
+SCORE_TEAMS = ("score", "teams", "--track", "few", "--device", "cpu")
 
 
 def records(runs):
@@ -27,32 +29,14 @@ def records(runs):
 def test_an_exported_set_scores_what_its_run_scored(
     ddbench, example_folder, real_runs, submission, tmp_path
 ):
-    command = (
-        "--format",
-        "eccv2024",
-        "--track",
-        "few",
-        "--name",
-        "The Team",
-        "--device",
-        "cpu",
-        "--json",
-    )
-    done = ddbench("score", "team", *command, path=[example_folder])
+    done = ddbench(*SCORE, "--name", "The Team", "--json", path=[example_folder])
     assert done.returncode == 0, done.stderr
     document, original = json.loads(done.stdout), store.read(only(real_runs, "few"))
     assert document["accuracies"] == original.accuracies
     assert document["images_sha256"] == original.images_sha256
-    assert (document["method"], document["limit_enforced"], document["comparable"]) == (
-        "The Team",
-        False,
-        True,
-    )
-    assert (document["ipc"], document["seconds"]["limit"], document["origin"]["file"]) == (
-        2,
-        30,
-        "team",
-    )
+    assert (document["method"], document["origin"]["file"]) == ("The Team", "team")
+    assert (document["limit_enforced"], document["comparable"]) == (False, True)
+    assert (document["ipc"], document["seconds"]["limit"]) == (2, 30)
     folder = only(tmp_path / "runs", "few")
     assert folder.parent.name == "The-Team"
     assert {file.name for file in folder.iterdir()} == {
@@ -71,19 +55,7 @@ def test_float_sets_are_scored_and_kept_as_floats(ddbench, example_folder, submi
         images + 0.3 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0)),
         submission / "few.pt",
     )
-    done = ddbench(
-        "score",
-        "team",
-        "--format",
-        "eccv2024",
-        "--track",
-        "few",
-        "--name",
-        "T",
-        "--device",
-        "cpu",
-        path=[example_folder],
-    )
+    done = ddbench(*SCORE, "--name", "T", path=[example_folder])
     assert done.returncode == 0, done.stderr
     folder = only(tmp_path / "runs", "few")
     exported = ddbench(
@@ -94,24 +66,14 @@ def test_float_sets_are_scored_and_kept_as_floats(ddbench, example_folder, submi
 
 
 def test_a_folder_of_teams_scores_them_all(ddbench, example_folder, submission, tmp_path):
-    """A broken, a hostile and an incomplete submission are rows, and the good one is scored."""
+    """Broken, hostile and incomplete submissions get records, and the good one is scored."""
     teams = tmp_path / "teams"
     for name in ("a broken", "b <b>hostile", "c empty", "d good"):
         (teams / name).mkdir(parents=True)
     (teams / "a broken" / "few.pt").write_text("junk")
     torch.save(Attack(str(tmp_path / "executed")), teams / "b <b>hostile" / "few.pt")
     shutil.copy(submission / "few.pt", teams / "d good")
-    done = ddbench(
-        "score",
-        "teams",
-        "--format",
-        "eccv2024",
-        "--track",
-        "few",
-        "--device",
-        "cpu",
-        path=[example_folder],
-    )
+    done = ddbench(*SCORE_TEAMS, "--format", "eccv2024", path=[example_folder])
     assert done.returncode == 1
     assert [(record.method, record.status) for record in records(tmp_path / "runs")] == [
         ("a broken", "invalid"),
@@ -127,19 +89,7 @@ def test_a_folder_of_teams_scores_them_all(ddbench, example_folder, submission, 
 def test_a_set_that_fails_its_check_is_not_scored(ddbench, example_folder, submission, tmp_path):
     images = torch.load(submission / "few.pt")
     torch.save((images * FASHION_MNIST.std[0] + FASHION_MNIST.mean[0]), submission / "few.pt")
-    done = ddbench(
-        "score",
-        "team",
-        "--format",
-        "eccv2024",
-        "--track",
-        "few",
-        "--name",
-        "T",
-        "--device",
-        "cpu",
-        path=[example_folder],
-    )
+    done = ddbench(*SCORE, "--name", "T", path=[example_folder])
     assert done.returncode == 1
     assert "error: status invalid: images look unnormalised" in done.stderr
     (record,) = records(tmp_path / "runs")
@@ -147,76 +97,47 @@ def test_a_set_that_fails_its_check_is_not_scored(ddbench, example_folder, submi
 
 
 def test_a_run_is_scored_again_with_other_students(ddbench, example_folder, real_runs, tmp_path):
-    original = store.read(only(real_runs, "few"))
-    done = ddbench(
-        "score",
-        only(real_runs, "few"),
-        "--students",
-        "convnet3,mlp",
-        "--repeats",
-        "3",
-        "--device",
-        "cpu",
-        "--json",
-        path=[example_folder],
-    )
+    run = only(real_runs, "few")
+    original = store.read(run)
+    settings = ("--students", "convnet3,mlp", "--repeats", "3", "--device", "cpu", "--json")
+    done = ddbench("score", run, *settings, path=[example_folder])
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["accuracies"][:2] == original.accuracies
     assert (len(document["accuracies"]), len(document["other_students"]["mlp"])) == (3, 3)
-    assert (document["method"], document["uses_real_data"], document["limit_enforced"]) == (
-        "random-real",
-        True,
-        True,
-    )
+    assert document["method"] == "random-real"
+    assert document["uses_real_data"] is document["limit_enforced"] is True
     assert document["origin"]["run_id"] == original.run_id
-    other = ddbench(
-        "score",
-        only(real_runs, "few"),
-        "--students",
-        "mlp",
-        "--recipe",
-        "dcbench/1",
-        "--repeats",
-        "0",
-        "--json",
-        path=[example_folder],
-    )
+    settings = ("--students", "mlp", "--recipe", "dcbench/1", "--repeats", "0", "--json")
+    other = ddbench("score", run, *settings, path=[example_folder])
     reasons = json.loads(other.stdout)["not_comparable_because"]
     assert [reason["code"] for reason in reasons] == ["repeats", "recipe", "student"]
     assert reasons[0]["text"] == "0 repeats instead of 2"
 
 
 def test_scoring_again_makes_no_run_better_than_it_was(ddbench, example_folder, clock):
-    """A longer limit than the track's, fewer images than asked for by the limit, and a shard stay what they are."""
+    """A longer limit than the track's, a set that was cut at the limit, and a shard stay so."""
     base = ("--track", "few", "--device", "cpu", "--repeats", "0", "--json")
-    long = json.loads(
-        ddbench(
-            "run", "--method", "good", "--time-limit", "60", *base, path=[example_folder]
-        ).stdout
-    )
-    clock.jump_after(rounds=3)
-    late = json.loads(
-        ddbench("run", "--method", "slow", "--ipc", "5", *base, path=[example_folder]).stdout
-    )
-    part = json.loads(
-        ddbench("run", "--method", "divided", "--shard", "0/2", *base, path=[example_folder]).stdout
-    )
-    again = ("--device", "cpu", "--json")
-    long = json.loads(ddbench("score", long["run_id"], *again, path=[example_folder]).stdout)
-    assert (long["comparable"], long["not_comparable_because"], long["seconds"]["limit"]) == (
-        False,
-        [{"code": "time-limit", "text": "limit 60 s instead of 30 s"}],
-        60,
-    )
-    late = json.loads(ddbench("score", late["run_id"], *again, path=[example_folder]).stdout)
-    assert (late["status"], late["message"], late["ipc_asked"], late["ipc"]) == (
-        "timeout",
-        "3 of 5 images per class by the limit",
-        5,
-        3,
-    )
-    refused = ddbench("score", part["run_id"], *again, path=[example_folder])
+
+    def make(*settings):
+        done = ddbench("run", "--method", *settings, *base, path=[example_folder])
+        return json.loads(done.stdout)["run_id"]
+
+    def score(run_id):
+        return ddbench("score", run_id, "--device", "cpu", "--json", path=[example_folder])
+
+    long = make("good", "--time-limit", "60")
+    clock.jump_after(batches=3)
+    late = make("slow", "--ipc", "5")
+    part = make("divided", "--shard", "0/2")
+    record = json.loads(score(long).stdout)
+    assert (record["comparable"], record["seconds"]["limit"]) == (False, 60)
+    reason = {"code": "time-limit", "text": "limit 60 s instead of 30 s"}
+    assert record["not_comparable_because"] == [reason]
+    record = json.loads(score(late).stdout)
+    assert (record["status"], record["ipc_asked"], record["ipc"]) == ("timeout", 5, 3)
+    assert record["message"] == "3 of 5 images per class by the limit"
+    refused = score(part)
     assert (refused.returncode, "is shard 0/2 of a set" in refused.stderr) == (2, True)
 
 
@@ -224,89 +145,33 @@ def test_a_set_that_was_refused_can_not_be_scored_through_its_run(
     ddbench, example_folder, submission, tmp_path
 ):
     torch.save(torch.load(submission / "few.pt") * float("nan"), submission / "few.pt")
-    ddbench(
-        "score",
-        "team",
-        "--format",
-        "eccv2024",
-        "--track",
-        "few",
-        "--name",
-        "T",
-        "--device",
-        "cpu",
-        path=[example_folder],
-    )
-    done = ddbench(
-        "score", only(tmp_path / "runs", "few"), "--device", "cpu", path=[example_folder]
-    )
-    assert (done.returncode, "is not fit for use, its status is invalid" in done.stderr) == (
-        2,
-        True,
-    )
+    ddbench(*SCORE, "--name", "T", path=[example_folder])
+    run = only(tmp_path / "runs", "few")
+    done = ddbench("score", run, "--device", "cpu", path=[example_folder])
+    assert done.returncode == 2
+    assert "is not fit for use, its status is invalid" in done.stderr
 
 
 def test_the_seed_of_an_evaluation_is_not_that_of_the_sampling(ddbench, example_folder, tmp_path):
-    common = ("--device", "cpu", "--json")
-    made = json.loads(
-        ddbench(
-            "run",
-            "--method",
-            "good",
-            "--track",
-            "few",
-            "--seed",
-            "3",
-            *common,
-            path=[example_folder],
-        ).stdout
-    )
-    same = json.loads(
-        ddbench(
-            "score",
-            made["run_id"],
-            "--recipe",
-            "few/1",
-            "--repeats",
-            "3",
-            *common,
-            path=[example_folder],
-        ).stdout
-    )
-    other = json.loads(
-        ddbench("score", made["run_id"], "--seed", "7", *common, path=[example_folder]).stdout
-    )
-    assert (made["seeds"], same["seeds"], other["seeds"]) == ([3, 4], [3, 4, 5], [7, 8])
-    assert (same["seed"], other["seed"], same["accuracies"][:2]) == (3, 3, made["accuracies"])
+
+    def call(*command):
+        done = ddbench(*command, "--device", "cpu", "--json", path=[example_folder])
+        return json.loads(done.stdout)
+
+    run = call("run", "--method", "good", "--track", "few", "--seed", "3")
+    same = call("score", run["run_id"], "--recipe", "few/1", "--repeats", "3")
+    other = call("score", run["run_id"], "--seed", "7")
+    assert (run["seeds"], same["seeds"], other["seeds"]) == ([3, 4], [3, 4, 5], [7, 8])
+    assert (same["seed"], other["seed"], same["accuracies"][:2]) == (3, 3, run["accuracies"])
 
 
-def test_strangers_can_not_write_on_the_terminal(ddbench, example_folder, real_runs, tmp_path):
-    assert (
-        ddbench(
-            "export",
-            only(real_runs, "few"),
-            "--format",
-            "native",
-            "--output",
-            "teams/a\x1b[31m",
-            path=[example_folder],
-        ).returncode
-        == 0
-    )
-    (tmp_path / "teams" / "a\x1b[31m" / "manifest.json").write_text(
-        json.dumps({"dataset": "x\nrun: forged\x1b[31m" + 300_000 * "A"})
-    )
-    done = ddbench(
-        "score",
-        "teams",
-        "--format",
-        "native",
-        "--track",
-        "few",
-        "--device",
-        "cpu",
-        path=[example_folder],
-    )
+def test_submissions_can_not_write_on_the_terminal(ddbench, example_folder, real_runs, tmp_path):
+    team = "teams/a\x1b[31m"
+    export = ("export", only(real_runs, "few"), "--format", "native", "--output", team)
+    assert ddbench(*export, path=[example_folder]).returncode == 0
+    manifest = json.dumps({"dataset": "x\nrun: forged\x1b[31m" + 300_000 * "A"})
+    (tmp_path / team / "manifest.json").write_text(manifest)
+    done = ddbench(*SCORE_TEAMS, "--format", "native", path=[example_folder])
     assert done.returncode == 1
     assert "\x1b" not in done.stderr + done.stdout
     assert not any(line.startswith("run: forged") for line in done.stderr.splitlines())
@@ -319,21 +184,6 @@ def test_records_of_scores_name_no_folders(ddbench, example_folder, submission, 
     (tmp_path / "secret").mkdir()
     for file in Path(FASHION_MNIST.bundled).glob("t10k*"):
         shutil.copy(file, tmp_path / "secret")
-    command = (
-        "score",
-        "team",
-        "--format",
-        "eccv2024",
-        "--track",
-        "half",
-        "--dataset",
-        "few",
-        "--name",
-        "T",
-        "--device",
-        "cpu",
-        "--data",
-        "secret",
-    )
-    ddbench(*command, path=[example_folder])
+    settings = ("--track", "half", "--dataset", "few", "--name", "T", "--data", "secret")
+    ddbench(*SCORE, *settings, path=[example_folder])
     assert "secret" not in (only(tmp_path / "runs", "half") / "record.json").read_text()

@@ -3,16 +3,11 @@
 It has a small track on real images, good methods, and methods that break every rule.
 """
 
-import os
-import signal
 from dataclasses import replace
 
-import numpy as np
-
 from benchmark_adapters import datasets, hookimpl
-from benchmark_adapters.types import Format, Method, Option, Recipe, Student, Track, UserError
-from ddbench_example import bad_methods, methods
-from ddbench_example.images import fall_asleep
+from benchmark_adapters.types import Method, Option, Recipe, Student, Track, UserError
+from ddbench_example import bad_methods, formats, methods
 
 GOOD = (
     "good marks reads_stdin wanders slow megabyte hangs ignores_sigterm silenced comes_back_twice "
@@ -21,51 +16,38 @@ GOOD = (
 BAD = (
     "unbalanced raises wrong_shape wrong_size wrong_dtype nan label_range label_dtype label_count "
     "no_pair nothing too_few dies leaves exits silenced_raises meddles deletes no_generator "
-    "empty_rounds many_lines nan_fact typed_fact unseeded class_by_class"
+    "empty_batches many_lines nan_report typed_report unseeded class_by_class"
 )
 DIVISIBLE = "undivided nearly_divided endless_part"
 
 
 def read_few(folder, split):
-    """The first 300 images of Fashion-MNIST."""
+    """Return the first 300 images of Fashion-MNIST."""
     images, labels = datasets.read_idx(folder, split)
     return images[:300], labels[:300]
 
 
 def read_hidden(folder, split):
-    """The same without real training images, so that no class order can be probed."""
+    """Return the same, but no training images, so that no class order can be probed."""
     if split == "train":
         raise UserError("the training images are hidden")
     return read_few(folder, split)
 
 
-def read_greedy(path, dataset):
-    """Wants more memory than a process may have, though not more than the machine has."""
-    return np.ones(2**29)
-
-
-def read_sleepy(path, dataset):
-    fall_asleep()
-
-
-def read_deadly(path, dataset):
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def write_nothing(sets, folder):
-    pass
-
-
 @hookimpl
 def ddbench_methods():
-    plain = [*part(methods, GOOD), *part(bad_methods, BAD), *part(bad_methods, DIVISIBLE, True)]
+    plain = [
+        *methods_of(methods, GOOD),
+        *methods_of(bad_methods, BAD),
+        *methods_of(bad_methods, DIVISIBLE, is_divisible=True),
+    ]
     typed = (
         Option("text", str, "a", "a text", ("a", "b")),
         Option("number", int, 3, "a number"),
         Option("share", float, 0.5, "a share"),
         Option("flag", bool, False, "a switch"),
     )
-    dies = Option("dies", int, -1, "part that is killed after two rounds")
+    dies = Option("dies", int, -1, "part that is killed after two batches")
     forks = (
         Option("pids", str, None, "file for process ids"),
         Option("asleep", bool, False, "whether it never ends"),
@@ -74,15 +56,16 @@ def ddbench_methods():
         *plain,
         Method("divided", methods.divided, (dies,), divisible=True),
         Method("forks", methods.forks, forks),
-        # By their import path, so that only the method's process looks for it.
-        Method("options", "ddbench_example.methods:options", typed),
-        Method("nowhere", "ddbench_example.methods:nowhere"),
+        # By import paths, so that only the method's process looks for them.
+        Method("options", "ddbench_example.lazy:options", typed),
+        Method("nowhere", "ddbench_example.lazy:nowhere"),
     ]
 
 
-def part(module, names, divisible=False):
+def methods_of(module, names, is_divisible=False):
+    """Return a method for each name of a function in ``module``."""
     return [
-        Method(name.replace("_", "-"), getattr(module, name), (), "for tests", divisible)
+        Method(name.replace("_", "-"), getattr(module, name), (), "for tests", is_divisible)
         for name in names.split()
     ]
 
@@ -110,33 +93,34 @@ def ddbench_recipes():
             lr=0.05,
             schedule="one-cycle",
             augment="dsa",
-        )
+        ),
+        # Three epochs of the official evaluator's loop.
+        Recipe(
+            "short/1",
+            student="convnet3",
+            width=8,
+            epochs=3,
+            lr_drop_after=2,
+            reset_optimizer=True,
+            batch_size=7,
+            lr=0.01,
+            schedule="step",
+            augment="dsa",
+        ),
     ]
 
 
 @hookimpl
 def ddbench_formats():
-    return [
-        Format(
-            read.__name__.removeprefix("read_"), write_nothing, read, lambda path, dataset: [path]
-        )
-        for read in (read_greedy, read_sleepy, read_deadly)
-    ]
-
-
-def build_late(*size, built=[]):  # noqa: B006 (it counts)
-    """Never finish the second of them."""
-    built.append(size)
-    if len(built) == 2:
-        fall_asleep()
-    from benchmark_adapters.scoring import students  # imports torch
-
-    return students.build("mlp", *size)
+    return formats.formats()
 
 
 @hookimpl
 def ddbench_students():
-    return [Student("late", build_late)]
+    return [
+        Student("late", "ddbench_example.students:build_late"),
+        Student("hungry-once", "ddbench_example.students:build_hungry_once"),
+    ]
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Methods that break a rule, each another one."""
+"""Methods that break a rule, each a different one."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from ddbench_example.images import CLASSES, fall_asleep, images, images_of, nois
 
 
 def unbalanced(task, budget):
-    """Class 0 comes twice as often, and the last round lacks class 9."""
+    """Yield class 0 twice as often, and a last batch without class 9."""
     for _ in range(4):
         yield images()
         yield images()[0][:1], np.array([0])
@@ -88,7 +88,7 @@ def silenced_raises(task, budget):
 
 
 def meddles(task, budget):
-    """Writes into every open file descriptor."""
+    """Write into every open file descriptor."""
     yield images()
     for descriptor in range(3, 20):
         try:
@@ -99,15 +99,15 @@ def meddles(task, budget):
 
 
 def deletes(task, budget):
-    """Removes the rounds that it has delivered."""
+    """Remove the batches that it has delivered."""
     yield images()
-    for path in Path(gc_rounds()).glob("*.safetensors"):
+    for path in Path(batches_folder()).glob("*.safetensors"):
         path.unlink()
     yield images()
 
 
-def gc_rounds():
-    """The folder of the rounds, which no method is told."""
+def batches_folder():
+    """Return the folder of the batches, which no method is told."""
     frame = sys._getframe()
     while "folder" not in frame.f_locals:
         frame = frame.f_back
@@ -118,7 +118,7 @@ def no_generator(task, budget):
     return None
 
 
-def empty_rounds(task, budget):
+def empty_batches(task, budget):
     while True:
         yield images()[0][:0], np.arange(0)
 
@@ -128,12 +128,12 @@ def many_lines(task, budget):
     yield
 
 
-def nan_fact(task, budget):
+def nan_report(task, budget):
     task.ready(loss=float("nan"))
     yield from images_of(task)
 
 
-def typed_fact(task, budget):
+def typed_report(task, budget):
     task.ready(batch="many")
     yield from images_of(task)
 
@@ -144,25 +144,25 @@ def unseeded(task, budget):
 
 
 def class_by_class(task, budget):
-    """All images of a class, then all of the next."""
+    """Yield all images of a class, then all of the next."""
     source = np.random.default_rng(task.seed)
     for label in range(CLASSES):
         yield from (noise(source, label) for _ in range(task.ipc or 20))
 
 
 def undivided(task, budget):
-    """Makes the whole set in every part."""
+    """Make the whole set in every part."""
     source = np.random.default_rng(task.seed)
     for _ in range(task.ipc or 50):
         yield noise(source)
 
 
 def nearly_divided(task, budget):
-    """A pixel differs between parts and whole, as where other batches round otherwise."""
+    """Differ in one pixel between parts and whole, as where other batches round otherwise."""
     for index in range(task.part, task.ipc or 50, task.parts):
-        made, labels = noise(np.random.default_rng([task.seed, index]))
-        made[:, 0, 0, 0] = task.parts
-        yield made, labels
+        pictures, labels = noise(np.random.default_rng([task.seed, index]))
+        pictures[:, 0, 0, 0] = task.parts
+        yield pictures, labels
 
 
 def endless_part(task, budget):

@@ -10,7 +10,7 @@ CLASSES = 10
 
 
 def fall_asleep():
-    """Longer than any test waits; ASLEEP names a file by which a test knows of it."""
+    """Sleep longer than any test waits; ASLEEP names a file that tells a test of it."""
     if "ASLEEP" in os.environ:
         Path(os.environ["ASLEEP"]).touch()
     time.sleep(3600)

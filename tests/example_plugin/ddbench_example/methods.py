@@ -12,7 +12,7 @@ from ddbench_example.images import CLASSES, fall_asleep, images, images_of
 
 
 def good(task, budget):
-    """Noise from the seed, one round for each image per class."""
+    """Yield noise from the seed, a batch for each image per class."""
     source = np.random.default_rng(task.seed)
     task.ready(model="noise", batch=CLASSES)
     for _ in range(task.ipc or 10_000):
@@ -21,25 +21,28 @@ def good(task, budget):
 
 
 def divided(task, budget):
-    """Images that hold their index, each with a copy that is one brighter; a part of the set where there are several."""
+    """Yield images that hold their index, each with a copy that is one brighter.
+
+    Where a set has several parts, it makes its own.
+    """
     task.ready(model="indices", batch=CLASSES)
-    wanted = range(task.part, (task.ipc + 1) // 2 if task.ipc else 100_000, task.parts)
-    for count, index in enumerate(wanted):
+    end = (task.ipc + 1) // 2 if task.ipc else 100_000
+    for count, index in enumerate(range(task.part, end, task.parts)):
         if task.part == task.options["dies"] and count == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         if task.ipc is None:
             time.sleep(0.05)
-        picture = np.full((CLASSES, 2, 1, 28, 28), 2 * index % 256, np.uint8)
-        picture[:, 1] += 1
+        pictures = np.full((CLASSES, 2, 1, 28, 28), 2 * index % 256, np.uint8)
+        pictures[:, 1] += 1
         yield (
-            picture.reshape(-1, 1, 28, 28),
+            pictures.reshape(-1, 1, 28, 28),
             np.repeat(np.arange(CLASSES), 2),
             np.tile([True, False], CLASSES),
         )
 
 
 def marks(task, budget):
-    """Each sampled image is followed by a copy."""
+    """Yield samples, then their copies."""
     for _ in range(task.ipc):
         sample, labels = images()
         yield (
@@ -49,13 +52,11 @@ def marks(task, budget):
         )
 
 
-def options(task, budget):
-    task.ready(seen={key: repr(value) for key, value in task.options.items()})
-    yield from images_of(task)
-
-
 def forks(task, budget):
-    """Leaves a child in its process group, one in a session of its own, and one that has no mark of the run either."""
+    """Leave three children behind.
+
+    One is in the process group, one has a session of its own, and one no tag of the run either.
+    """
     for detached, environment in ((False, None), (True, None), (True, {})):
         child = subprocess.Popen(
             [sys.executable, "-c", "import time; time.sleep(600)"],
@@ -70,7 +71,7 @@ def forks(task, budget):
 
 
 def wanders(task, budget):
-    """Changes its working directory."""
+    """Change the working directory."""
     os.chdir("/")
     yield from images_of(task)
 
@@ -81,7 +82,7 @@ def reads_stdin(task, budget):
 
 
 def slow(task, budget):
-    """Four rounds, then much too late the others."""
+    """Yield four batches, and the others much too late."""
     yield from (images() for _ in range(4))
     fall_asleep()
 
@@ -95,13 +96,13 @@ def megabyte(task, budget):
 
 
 def silenced(task, budget):
-    """Closes its output."""
+    """Close the output."""
     yield from images_of(task)
     sys.stdout.close()
 
 
 def comes_back_twice(task, budget):
-    """Its fork goes on as if it were the method."""
+    """Fork a process that goes on as if it were the method."""
     yield images()
     if os.fork() == 0:
         return
@@ -121,7 +122,7 @@ def hangs(task, budget):
 
 
 def ignores_sigterm(task, budget):
-    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     yield images()
     fall_asleep()

@@ -1,0 +1,85 @@
+"""Lines from child processes, whatever they write."""
+
+import msgspec
+import pytest
+from project import installed
+
+from benchmark_adapters.execution import channel, sandbox
+from benchmark_adapters.execution.channel import Child, UnknownEvent
+from benchmark_adapters.execution.messages import DecodeJob, Ended
+
+JOB = DecodeJob("", "", "", "")
+# Plays a child process: the descriptor for events is its first argument.
+PREAMBLE = "import os, sys\nevents = int(sys.argv[1])\n"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, real_sandbox):
+    """Return a function that runs a child process of the given code, and returns its events."""
+
+    def run(code, seconds=60):
+        (tmp_path / "fake_child.py").write_text(PREAMBLE + code)
+        events = []
+        with installed(tmp_path):
+            sandbox.run("fake_child", JOB, sandbox.Limits(seconds, 2**33), events.append)
+        return events
+
+    return run
+
+
+def test_lines_come_in_pieces():
+    child = Child(None, -1)
+    assert child.lines(b"fir") == []
+    assert child.lines(b"st\nsecond\nthi") == [b"first", b"second"]
+    assert child.lines(b"rd\n") == [b"third"]
+
+
+def test_a_line_without_end_is_no_event(monkeypatch):
+    monkeypatch.setattr(channel, "MAX_EVENT", 10)
+    child = Child(None, -1)
+    assert child.lines(b"0123456789") == []
+    with pytest.raises(UnknownEvent):
+        child.lines(b"0")
+
+
+def test_an_event_arrives_whole(run):
+    code = """
+text = b'{"type": "scoring", "device": "cpu", "threads": 1}\\n{"type": "end"}\\n'
+for byte in text:
+    os.write(events, bytes([byte]))
+"""
+    (event,) = run(code)
+    assert (event.device, event.threads) == ("cpu", 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"garbage\n",
+        b'{"type": "batch", "file": "x"}\n',
+        b'{"type": "scoring", "device": "cpu"}\n',
+        b'{"type": "scoring", "device": 1, "threads": 1}\n',
+        b"\xff\xfe\n",
+        b"[]\n",
+    ],
+)
+def test_garbage_ends_the_process(run, text):
+    with pytest.raises(sandbox.SandboxFailed, match="its process wrote no event"):
+        run(f"os.write(events, {text!r})\nimport time\ntime.sleep(3600)")
+
+
+def test_a_line_that_never_ends_ends_the_process(run, monkeypatch):
+    monkeypatch.setattr(channel, "MAX_EVENT", 1_000_000)
+    with pytest.raises(sandbox.SandboxFailed, match="its process wrote no event"):
+        run("while True:\n    os.write(events, 1000 * b'x')")
+
+
+def test_what_a_process_prints_is_no_event(run):
+    printed = msgspec.json.encode(Ended()).decode()
+    with pytest.raises(sandbox.SandboxFailed, match="broke down with exit code 3"):
+        run(f"print({printed!r}, flush=True)\nsys.exit(3)")
+
+
+def test_a_process_that_never_answers_ends_with_its_time(run):
+    with pytest.raises(sandbox.SandboxFailed, match=r"it took longer than 0\.5 s"):
+        run("import time\ntime.sleep(3600)", seconds=0.5)

@@ -1,0 +1,29 @@
+"""A team whose scoring exhausts the memory does not stop the teams after it."""
+
+import shutil
+
+import pytest
+
+from leaderboard.records import store
+
+pytestmark = pytest.mark.usefixtures("real_sandbox")
+
+
+def test_a_team_that_exhausts_memory_while_it_is_scored_does_not_stop_the_next(
+    ddbench, example_folder, submission, tmp_path
+):
+    """Both sets are read; then the first team's student wants 4 GiB."""
+    for team in ("a", "b"):
+        shutil.copytree(submission, tmp_path / "teams" / team)
+    limits = ("--max-memory", "3", "--students", "hungry-once", "--repeats", "1")
+    command = ("score", "teams", "--format", "eccv2024", "--track", "hidden", "--device", "cpu")
+    hungry = str(tmp_path / "hungry")
+    done = ddbench(*command, *limits, path=[example_folder], HUNGRY=hungry)
+    assert done.returncode == 1
+    records = {
+        store.read(run).method: store.read(run) for run in store.runs_in([tmp_path / "runs"])
+    }
+    first, second = records["a"], records["b"]
+    assert (first.status, first.failed_stage, first.n, first.ipc) == ("error", "scoring", 0, 2)
+    assert "MemoryError" in first.message
+    assert (second.status, second.n) == ("ok", 1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from benchmark_adapters.files import replacing
 from benchmark_adapters.scoring import features, training
 from benchmark_adapters.scoring.images import images_of
 from benchmark_adapters.types import Dataset, DistilledSet
@@ -204,11 +204,6 @@ def _cache_key(dataset: Dataset, real: tuple[Array, Array], steps: int) -> str:
 
 def _store(net: nn.Module, path: Path) -> None:
     """Write the network; the file appears as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
     weights = {name: weight.contiguous() for name, weight in net.state_dict().items()}
-    try:
-        safetensors.torch.save_file(weights, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(weights, temporary)

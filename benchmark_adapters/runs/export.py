@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark_adapters import datasets
+from benchmark_adapters.files import new_folder
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.runs.submissions import of_run
 from benchmark_adapters.types import Dataset, DistilledSet, Format, UserError, resolve
-from leaderboard.files import new_folder
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from benchmark_adapters.files import replacing
 from benchmark_adapters.scoring.backend_names import BackendName
 
 
@@ -64,11 +64,8 @@ class SeedCache:
 
     def put(self, result: SeedResult) -> None:
         """Store a result; the file appears as a whole."""
-        path = self._path(result.cache_key)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_bytes(msgspec.json.encode(result))
-        partial.replace(path)
+        with replacing(self._path(result.cache_key)) as temporary:
+            temporary.write_bytes(msgspec.json.encode(result))
 
     def forget(self, cache_keys: Iterable[str]) -> None:
         """Remove results."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmark_adapters import files
 from benchmark_adapters.types import UserError, one_line
 
 
@@ -31,11 +31,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the file can't be written.
     """
-    with reporting_errors(path):
-        path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f"{path.name}.new")
+    with reporting_errors(path), files.replacing(path) as temporary:
         yield temporary
-        os.replace(temporary, path)
 
 
 @contextmanager

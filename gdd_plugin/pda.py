@@ -131,4 +131,4 @@ def _uniform(
         return torch.rand(count, numbers, generator=generator)
     if len(generator) != count:
         raise ValueError(f"{len(generator)} generators for {count} images")
-    return torch.stack([torch.rand(numbers, generator=one) for one in generator])
+    return torch.stack([torch.rand(numbers, generator=source) for source in generator])

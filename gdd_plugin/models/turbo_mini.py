@@ -87,7 +87,7 @@ def text_config(words: CLIPTokenizer) -> CLIPTextConfig:
 
 
 def autoencoder() -> AutoencoderKL:
-    """32x32 RGB pixels to 4x8x8 latents."""
+    """Return an autoencoder of 32x32 RGB pixels with 4x8x8 latents."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -103,7 +103,7 @@ def autoencoder() -> AutoencoderKL:
 
 
 def unet() -> UNet2DConditionModel:
-    """SDXL's UNet with its text-and-size conditioning, on 4x8x8 latents."""
+    """Return SDXL's UNet with its text-and-size conditioning, on 4x8x8 latents."""
     return UNet2DConditionModel(
         sample_size=SIDE // 4,
         in_channels=4,

@@ -6,6 +6,7 @@ import pytest
 
 from benchmark_adapters.types import UserError
 from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.models.training_metadata import TrainingMetadata, read_training_metadata
 
 
 def test_a_damaged_training_metadata_is_one_line(random_turbo, tmp_path):
@@ -14,3 +15,9 @@ def test_a_damaged_training_metadata_is_one_line(random_turbo, tmp_path):
     (copy / "training.json").write_text("{")
     with pytest.raises(UserError, match=r"training.json is damaged"):
         TurboSampler(str(copy))
+
+
+def test_files_of_others_say_what_they_can(tmp_path):
+    assert read_training_metadata(tmp_path) == TrainingMetadata()
+    (tmp_path / "training.json").write_text('{"border": 3, "optimizer": "sgd"}')
+    assert read_training_metadata(tmp_path) == TrainingMetadata(border=3)

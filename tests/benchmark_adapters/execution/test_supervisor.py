@@ -31,7 +31,7 @@ def _this_test(monkeypatch):
 
 def processes_of_runs():
     """Return the living processes that a run of this test started."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
@@ -41,10 +41,10 @@ def processes_of_runs():
                 RUN_TAG_ENV in environment
                 and environment.get("DDBENCH_TEST") == os.environ["DDBENCH_TEST"]
             ):
-                found.append(process)
+                processes.append(process)
         except psutil.Error:
             continue
-    return found
+    return processes
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Work of child processes, done in this process: importing torch takes longer than most of it."""
+"""Do the work of child processes in this process: importing torch takes longer than most of it."""
 
 import contextlib
 import time
@@ -20,7 +20,7 @@ WORK = {sandbox.DECODER: decoder.decode, sandbox.SCORER: scorer.score}
 
 
 def run(module, job, limits, on_event):
-    """Stand for `sandbox.run`, without limits. Jobs and events still go through JSON."""
+    """Stand in for `sandbox.run`, without limits. Jobs and events still go through JSON."""
     failures = []
 
     def send(event):
@@ -43,13 +43,13 @@ class Stopped(BaseException):
 
 
 def supervise(jobs, limit, folder, on_batch=lambda outcome: None):
-    """Stand for `supervisor.supervise`, one job after another, without a limit."""
+    """Stand in for `supervisor.supervise`: one job after another, without a limit."""
     (folder / "batches").mkdir()
     outcomes, began = [], time.monotonic()
-    for one in jobs:
+    for process_job in jobs:
         outcomes.append(supervisor.Outcome())
         job = msgspec.structs.replace(
-            one.job, batches=str(folder / "batches"), limit=limit, deadline=began + limit
+            process_job.job, batches=str(folder / "batches"), limit=limit, deadline=began + limit
         )
         with contextlib.suppress(Stopped):
             _execute(job, outcomes[-1], began, folder / "batches", on_batch)

@@ -6,7 +6,7 @@ import pytest
 from benchmark_adapters.execution.messages import Report
 
 
-def test_named_values_are_told_from_others():
+def test_named_values_are_kept_apart_from_others():
     report = Report.of({"model": "m", "batch": 4, "prompts_seconds": 1, "size": 64, "note": "x"})
     assert (report.model, report.batch, report.prompts_seconds) == ("m", 4, 1.0)
     assert report.metadata == {"size": 64, "note": "x"}

@@ -14,7 +14,8 @@ def test_a_team_that_exhausts_memory_while_it_is_scored_does_not_stop_the_next(
 ):
     """Both sets are read; then the first team's student wants 4 GiB."""
     for team in ("a", "b"):
-        shutil.copytree(submission, tmp_path / "teams" / team)
+        (tmp_path / "teams" / team).mkdir(parents=True)
+        shutil.copy(submission / "few.pt", tmp_path / "teams" / team / "fewhidden.pt")
     limits = ("--max-memory", "3", "--students", "hungry-once", "--repeats", "1")
     command = ("score", "teams", "--format", "eccv2024", "--track", "hidden", "--device", "cpu")
     hungry = str(tmp_path / "hungry")

@@ -1,4 +1,4 @@
-"""The cost model: from times to coefficients, and the plan that comes of them."""
+"""The cost model: coefficients from times, and the plan that follows from them."""
 
 import json
 
@@ -40,11 +40,11 @@ def test_coefficients_are_found_again():
     outcome = Outcome(
         load=5.2, sampled=800, images=1600, report=Report(prompts_encoded=20, prompts_seconds=0.2)
     )
-    found = fit(outcome, traces, classes=10)
-    assert (found.start, found.prompts, found.copies, found.batch) == (pytest.approx(5.0), 2, 2, 16)
-    assert found.per_batch == pytest.approx(0.1)
-    assert found.per_image == pytest.approx(0.02)
-    assert found.per_prompt == pytest.approx(0.01)
+    cost = fit(outcome, traces, classes=10)
+    assert (cost.start, cost.prompts, cost.copies, cost.batch) == (pytest.approx(5.0), 2, 2, 16)
+    assert cost.per_batch == pytest.approx(0.1)
+    assert cost.per_image == pytest.approx(0.02)
+    assert cost.per_prompt == pytest.approx(0.01)
 
 
 def test_a_plan_shows_what_fits_and_leaves_no_run(ddbench, methods_here, tmp_path, monkeypatch):
@@ -53,11 +53,11 @@ def test_a_plan_shows_what_fits_and_leaves_no_run(ddbench, methods_here, tmp_pat
         "run", "--method", "generative-turbo", "--plan", "--json", "--option", "pda=none"
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    rows = found["plan"]
+    document = json.loads(done.stdout)
+    rows = document["plan"]
     assert rows[0]["IPC"] == 1
     assert all(row["in the limit"] == ("yes" if row["seconds"] <= 60 else "no") for row in rows)
-    assert found["copies"] == 1
+    assert document["copies"] == 1
     assert (
         (tmp_path / "runs" / "plans" / "quickstart-fashion-mnist-generative-turbo.svg")
         .read_text()

@@ -18,7 +18,7 @@ OF_THE_MOMENT = ("run_id", "created", "seconds", "images_per_second", "message",
 
 @pytest.fixture
 def runs(example_plugins, tmp_path, monkeypatch, clock):
-    """The folder of runs that ended in every way; the runs by how they ended."""
+    """Return a folder with runs that ended in every way, and these runs by their ends."""
     folder = tmp_path / "runs"
 
     def make(method="good", **values):
@@ -30,22 +30,22 @@ def runs(example_plugins, tmp_path, monkeypatch, clock):
     def interrupt(*arguments, **named):
         raise KeyboardInterrupt
 
-    made = {
+    by_end = {
         "ok": make(repeats=2, students=()),
         "other limit": make(seed=1, time_limit=20),
         "invalid": make("too-few"),
         "broken": make("raises"),
     }
-    clock.jump_after(batches=3)
-    made["late"] = make("slow", ipc=5)
-    monkeypatch.setattr("benchmark_adapters.scoring.training.train", interrupt)
-    made["interrupted"] = make(seed=2)
-    monkeypatch.undo()
-    return folder, made
+    clock.jump_after(batches=3)  # the other methods yield fewer
+    by_end["late"] = make("slow", ipc=5)
+    with monkeypatch.context() as patch:
+        patch.setattr("benchmark_adapters.scoring.training.train", interrupt)
+        by_end["interrupted"] = make(seed=2)
+    return folder, by_end
 
 
 def reworded(record):
-    """The record with other words in all its texts."""
+    """Return the record with other words in all its texts."""
     reasons = [replace(reason, text="Lorem") for reason in record.not_comparable_because]
     official = record.official and replace(record.official, error="Lorem")
     scoring = record.scoring and replace(record.scoring, fallback="Lorem")
@@ -65,22 +65,22 @@ def reword_all(folder):
 
 
 def without_texts(document):
-    """A record's document without texts and what differs from run to run."""
+    """Return a record's document without texts and what differs from run to run."""
     document = {key: value for key, value in document.items() if key not in OF_THE_MOMENT}
     reasons = [reason["code"] for reason in document["not_comparable_because"]]
     scoring = document["scoring"] and {**document["scoring"], "fallback": None}
     return {**document, "not_comparable_because": reasons, "scoring": scoring}
 
 
-def behaviour(ddbench, example_folder, folder, made):
-    """What every command does with each of the runs, apart from texts."""
+def behaviour(ddbench, example_folder, folder, by_end):
+    """Return what every command does with each of the runs, apart from texts."""
 
     def call(*words):
         return ddbench(*words, "--runs", folder, path=[example_folder])
 
     table = json.loads(call("leaderboard", "--format", "json").stdout)
     results = {"leaderboard": [(row["rank"], row["n"], without_texts(row)) for row in table]}
-    for name, run in made.items():
+    for name, run in by_end.items():
         shown = call("show", run.name).stdout
         results["show", name] = [line.split()[0] for line in shown.splitlines() if line.strip()]
         scored = call("score", run.name, "--device", "cpu", "--repeats", "1", "--json")
@@ -94,12 +94,12 @@ def behaviour(ddbench, example_folder, folder, made):
 
 
 def test_other_words_in_records_change_nothing(runs, ddbench, example_folder, tmp_path):
-    folder, made = runs
+    folder, by_end = runs
     copy = tmp_path / "reworded"
     shutil.copytree(folder, copy)
     reword_all(copy)
-    before = behaviour(ddbench, example_folder, folder, made)
-    after = behaviour(ddbench, example_folder, copy, made)
+    before = behaviour(ddbench, example_folder, folder, by_end)
+    after = behaviour(ddbench, example_folder, copy, by_end)
     assert before.keys() == after.keys()
     for key, result in before.items():
         assert after[key] == result, key
@@ -111,9 +111,9 @@ def test_other_words_in_records_change_nothing(runs, ddbench, example_folder, tm
 
 def test_every_text_of_a_record_is_reworded(runs):
     """A new text in the record must be a part of this test."""
-    _, made = runs
+    _, by_end = runs
     record = replace(
-        store.read(made["other limit"]),
+        store.read(by_end["other limit"]),
         message="some words",
         checks=[Finding("note", "class-order", "some words")],
         official=OfficialScore(["few"], error="some words"),

@@ -107,7 +107,7 @@ def deletes(task, budget):
 
 
 def batches_folder():
-    """Return the folder of the batches, which no method is told."""
+    """Return the folder of the batches, which no method knows."""
     frame = sys._getframe()
     while "folder" not in frame.f_locals:
         frame = frame.f_back
@@ -158,7 +158,7 @@ def undivided(task, budget):
 
 
 def nearly_divided(task, budget):
-    """Differ in one pixel between parts and whole, as where other batches round otherwise."""
+    """Yield parts that differ from the whole in one pixel, as other sizes of batches do."""
     for index in range(task.part, task.ipc or 50, task.parts):
         pictures, labels = noise(np.random.default_rng([task.seed, index]))
         pictures[:, 0, 0, 0] = task.parts

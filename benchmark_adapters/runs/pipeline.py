@@ -22,7 +22,7 @@ from benchmark_adapters.runs import recording
 from benchmark_adapters.runs.redaction import folder_name
 from benchmark_adapters.runs.request import RunPlan, ScoringPlan
 from benchmark_adapters.runs.sources.method import MethodSource
-from benchmark_adapters.runs.sources.production import Production, Source
+from benchmark_adapters.runs.sources.source import Production, Source
 from benchmark_adapters.scoring.seed_cache import SeedCache, SeedResult
 from benchmark_adapters.types import UserError, one_line
 from leaderboard.records import store

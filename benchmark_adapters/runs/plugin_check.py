@@ -111,11 +111,11 @@ def _module(distill: Any) -> str:
     return str(function.__module__)
 
 
-def _rounds(trials: TrialRunner) -> str:
+def _batches(trials: TrialRunner) -> str:
     """Types, shapes and labels; the method's process itself checks them as in any run."""
     trial, data = trials.first, trials.plan.dataset
     if not trial.outcome.batches:
-        raise TrialFailed(f"no round {trial.when}: {trial.advice}")
+        raise TrialFailed(f"no batch {trial.when}: {trial.advice}")
     shape = f"[n, {data.channels}, {data.image_size}, {data.image_size}]"
     count = len(trial.outcome.batches)
     return f"{count} with images uint8 {shape} and labels 0 to {data.num_classes - 1}"
@@ -183,7 +183,7 @@ def _cut(trials: TrialRunner) -> str:
             "yield earlier, the classes in turns"
         )
     count = len(trial.outcome.batches)
-    return f"with task.ipc None {ipc:,} images per class {trial.when}, in rounds: {count:,}"
+    return f"with task.ipc None {ipc:,} images per class {trial.when}, in batches: {count:,}"
 
 
 def _limit(trials: TrialRunner) -> str:
@@ -195,7 +195,7 @@ def _limit(trials: TrialRunner) -> str:
         )
     if trial.is_cut:
         return (
-            f"ended by the harness at {trial.limit:g} s; the last round that counts was there "
+            f"ended by the harness at {trial.limit:g} s; the last batch that counts was there "
             f"after {trial.outcome.last:.1f} s"
         )
     return f"ended by itself after {trial.seconds:.1f} of {trial.limit:g} s"
@@ -220,7 +220,7 @@ def _check_balance(trial: Trial, dataset: Dataset) -> None:
         number = int(lead.argmax())
         ahead, behind = int(counts[number].argmax()), int(counts[number].argmin())
         raise TrialFailed(
-            f"after round {number + 1} class {ahead} has {counts[number, ahead]} images and "
+            f"after batch {number + 1} class {ahead} has {counts[number, ahead]} images and "
             f"class {behind} {counts[number, behind]}, of which a cut keeps the fewer: "
             "yield the classes in turns"
         )
@@ -242,14 +242,14 @@ def _class_counts(file: Path, dataset: Dataset) -> Any:
 
 # By name: the check, and the one that it needs.
 CHECKS: dict[str, tuple[Callable[[TrialRunner], str], str]] = {
-    "plug-in": (_import, ""),
-    "rounds": (_rounds, ""),
-    "count": (_count, "rounds"),
+    "plugin": (_import, ""),
+    "batches": (_batches, ""),
+    "count": (_count, "batches"),
     "same seed": (_same_seed, "count"),
     "other seed": (_other_seed, "count"),
     "parts": (_parts, "count"),
-    "cut": (_cut, "rounds"),
+    "cut": (_cut, "batches"),
     "limit": (_limit, "cut"),
     "balance": (_balance, "cut"),
-    "real images": (_real_images, "rounds"),
+    "real images": (_real_images, "batches"),
 }

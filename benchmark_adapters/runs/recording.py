@@ -13,7 +13,7 @@ import msgspec
 from benchmark_adapters import datasets, environment
 from benchmark_adapters.runs.redaction import option_value, redact_paths, redacted
 from benchmark_adapters.runs.request import ScoringPlan
-from benchmark_adapters.runs.sources.production import Making, Production
+from benchmark_adapters.runs.sources.source import Making, Production
 from benchmark_adapters.scoring.seed_cache import Score, SeedResult
 from benchmark_adapters.types import one_line
 from leaderboard import stats
@@ -128,7 +128,7 @@ def _verdict(production: Production, ipc: int) -> tuple[Status, str]:
     if end == "limit" and ipc:
         return "timeout", f"{ipc} of {wanted} by the limit"
     if end == "limit":
-        return "timeout", f"{message} before one round of {wanted} was complete"
+        return "timeout", f"{message} before there was an image of every class"
     if ipc:
         return "invalid", f"the method ended after {ipc} of {wanted}"
     return "invalid", f"the method ended without {wanted}"

@@ -69,7 +69,7 @@ def prepare(folder: Path, record: Record, request: Request, plugins: Plugins) ->
     """Plan to make the run in ``folder`` again.
 
     Of ``request`` options, device, data and runs count. A set that was only scored is scored
-    again. If as many images were made as fitted, as many are asked for: rounds go over the
+    again. If as many images were made as fitted, as many are asked for: batches go over the
     classes in turn, so they are the same images, under the same limit.
 
     Raises:

@@ -17,7 +17,7 @@ from benchmark_adapters.runs import official_evaluator, pipeline
 from benchmark_adapters.runs.read import read_record
 from benchmark_adapters.runs.redaction import redact_paths
 from benchmark_adapters.runs.request import Request, ScoringPlan, plan_scoring
-from benchmark_adapters.runs.sources.production import Source
+from benchmark_adapters.runs.sources.source import Source
 from benchmark_adapters.runs.sources.stored import FileSource, RunSource
 from benchmark_adapters.types import Dataset, Format, UserError, one_line, resolve
 from leaderboard.records.record import Finding, OfficialScore, Record

@@ -14,7 +14,7 @@ from benchmark_adapters.execution import devices, progress, supervisor
 from benchmark_adapters.execution.messages import MethodJob
 from benchmark_adapters.execution.supervisor import Outcome, ProcessJob
 from benchmark_adapters.runs.request import SamplingPlan
-from benchmark_adapters.runs.sources.production import Making, Production, collected
+from benchmark_adapters.runs.sources.source import Making, Production, collected
 from leaderboard.records.record import Origin
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark_adapters.execution.supervisor import Outcome
 from benchmark_adapters.formats import native
 from benchmark_adapters.runs.request import SamplingPlan
-from benchmark_adapters.runs.sources.production import Making, Production, collected, report_of
+from benchmark_adapters.runs.sources.source import Making, Production, collected, report_of
 from leaderboard.records.record import Origin, Reason, Record, ShardOrigin
 
 

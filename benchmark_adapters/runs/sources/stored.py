@@ -11,7 +11,7 @@ from typing import Protocol
 from benchmark_adapters.execution import sandbox
 from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
 from benchmark_adapters.formats import native
-from benchmark_adapters.runs.sources.production import Making, Production, report_of
+from benchmark_adapters.runs.sources.source import Making, Production, report_of
 from benchmark_adapters.types import Dataset, UserError
 from leaderboard.records.record import Origin, Record
 

@@ -79,16 +79,16 @@ def test_a_method_that_is_cut_at_the_limit(checks):
             "the batches on disk are not as they were written: "
             "No such file or directory: 0-0000000.safetensors",
         ),
-        ("nothing", "no round when it ended: go on until there are 3 of each class"),
+        ("nothing", "no batch when it ended: go on until there are 3 of each class"),
     ],
 )
 def test_a_method_that_breaks_down_is_tried_once(checks, method, message):
     results = checks(method)
-    assert statuses(results, "failed") == {"rounds"}
-    assert results["rounds"].text == message
-    assert statuses(results, "ok") == {"plug-in"}
+    assert statuses(results, "failed") == {"batches"}
+    assert results["batches"].text == message
+    assert statuses(results, "ok") == {"plugin"}
     assert {results[name].text for name in statuses(results, "skipped")} == {
-        "it needs: rounds",
+        "it needs: batches",
         "it needs: count",
         "it needs: cut",
     }
@@ -96,10 +96,10 @@ def test_a_method_that_breaks_down_is_tried_once(checks, method, message):
 
 def test_a_method_that_is_never_ready_is_waited_for_once(checks):
     results = checks("hangs", limit=0.5)
-    assert statuses(results, "failed") == {"rounds"}
+    assert statuses(results, "failed") == {"batches"}
     assert (
-        results["rounds"].text
-        == "no round by the limit of 0.5 s: yield earlier, or give it more by --time-limit"
+        results["batches"].text
+        == "no batch by the limit of 0.5 s: yield earlier, or give it more by --time-limit"
     )
 
 
@@ -119,7 +119,7 @@ def test_a_method_that_is_never_ready_is_waited_for_once(checks):
             "class-by-class",
             1000,
             {
-                "balance": "after round 3 class 0 has 3 images and class 1 0, "
+                "balance": "after batch 3 class 0 has 3 images and class 1 0, "
                 "of which a cut keeps the fewer: yield the classes in turns"
             },
         ),
@@ -128,7 +128,7 @@ def test_a_method_that_is_never_ready_is_waited_for_once(checks):
             9,
             {
                 "other seed": "seeds 0 and 1 give the same images: draw from task.seed",
-                "balance": "after round 4 class 0 has 4 images and class 1 2, "
+                "balance": "after batch 4 class 0 has 4 images and class 1 2, "
                 "of which a cut keeps the fewer",
             },
         ),
@@ -180,8 +180,8 @@ def test_torch_at_the_top_of_a_module(ddbench, tmp_path):
     install(site, "heavy", TORCH_AT_ITS_TOP)
     done = ddbench("check-plugin", "heavy", "--device", "cpu", path=[site])
     assert done.returncode == 1
-    assert done.stdout.startswith("failed   plug-in      heavy imports torch at its top, ")
-    assert done.stdout.endswith("heavy fails: plug-in, rounds\n")
+    assert done.stdout.startswith("failed   plugin       heavy imports torch at its top, ")
+    assert done.stdout.endswith("heavy fails: plugin, batches\n")
 
 
 def test_the_command_prints_a_line_for_each_check_and_leaves_nothing(ddbench, tmp_path, clock):
@@ -200,16 +200,16 @@ def test_the_command_tells_why_a_method_fails(ddbench, example_folder):
     done = ddbench(*arguments, path=[example_folder])
     assert (done.returncode, done.stderr) == (1, "")
     assert (
-        "failed   rounds       the method raised RuntimeError: the model exploded\n" in done.stdout
+        "failed   batches      the method raised RuntimeError: the model exploded\n" in done.stdout
     )
-    assert done.stdout.endswith("raises fails: rounds\n")
+    assert done.stdout.endswith("raises fails: batches\n")
     debug = ddbench(*arguments, "--debug", path=[example_folder])
     assert debug.stdout.splitlines()[1:] == done.stdout.splitlines()[1:]
     assert 'raise RuntimeError("the model\\nexploded")' in debug.stderr
     document = json.loads(ddbench(*arguments, "--json", path=[example_folder]).stdout)
     assert not document["ok"]
     assert document["checks"][1] == {
-        "name": "rounds",
+        "name": "batches",
         "status": "failed",
         "text": "the method raised RuntimeError: the model exploded",
     }

@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 from project import ROOT
 
+# What a wheel is built from.
+PACKAGES = ("benchmark_adapters", "gdd_plugin", "leaderboard")
+FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+
 
 @pytest.fixture(scope="module")
 def installed_wheel(tmp_path_factory):
@@ -20,12 +24,13 @@ def installed_wheel(tmp_path_factory):
     Dependencies come from the test environment instead of an index.
     """
     folder = tmp_path_factory.mktemp("release")
-    shutil.copytree(
-        ROOT,
-        folder / "source",
-        ignore=shutil.ignore_patterns(".*", "runs", "build", "*.egg-info", "tests"),
-    )
-    pip("wheel", "--no-build-isolation", "-w", folder, folder / "source")
+    source = folder / "source"
+    for package in PACKAGES:
+        without = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, source / package, ignore=without)
+    for file in FILES:
+        shutil.copy(ROOT / file, source)
+    pip("wheel", "--no-build-isolation", "-w", folder, source)
     (wheel,) = folder.glob("*.whl")
     environment = folder / "environment"
     venv.create(environment, with_pip=False)

@@ -199,15 +199,13 @@ def _sampling(record: Record, request: Request, plugins: Plugins) -> RerunPlan:
         ),
         plugins,
     )
-    sampling = plan.sampling
-    if request.device == device_of(record):
-        decided = _decided(record, sampling)
-        sampling = replace(sampling, options={**sampling.options, **decided})
+    is_same_device = request.device == device_of(record)
+    decided = _decided(record, plan.sampling) if is_same_device else {}
     note = (
         f"asking for {fitted} images per class: as many as fitted into the limit before, "
         "which depends on the machine's speed; fewer now are a timeout"
     )
-    source = MethodSource(sampling, reruns=record.run_id)
+    source = MethodSource(plan.sampling, record.run_id, decided)
     return RerunPlan(lambda: pipeline.complete(plan.scoring, source), note if fitted else "")
 
 

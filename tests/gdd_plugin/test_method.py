@@ -104,7 +104,7 @@ def test_a_missing_accelerator_is_one_line(ddbench):
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
         "",
-        "error: no cuda device is here; run with --device auto or cpu\n",
+        "error: no cuda device is available; run with --device auto or cpu\n",
     )
 
 

@@ -34,7 +34,9 @@ RECORDS = [
             Reason("time-limit", text("limit 5 s instead of 60 s")),
         ],
         origin=Origin("run", run_id="good"),
-        scoring=ScoringRuntime("cpu", 2, "plain", text("no compiler was found")),
+        scoring=ScoringRuntime(
+            "cpu", 2, "fast", {"convnet3": "plain"}, text("no compiler was found")
+        ),
     ),
     record(
         run_id="file",

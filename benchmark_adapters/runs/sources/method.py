@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,11 +23,15 @@ from leaderboard.records.record import Origin
 class MethodSource:
     """A method that samples images under the track's time limit.
 
-    ``reruns`` is the id of the run that this one repeats, if any.
+    Attributes:
+        reruns: id of the run that this one repeats, if any.
+        decided_options: what the method is told where it would decide by itself; the record has
+            the options of ``plan``.
     """
 
     plan: SamplingPlan
     reruns: str | None = None
+    decided_options: Mapping[str, Any] = field(default_factory=dict)
     is_untrusted: bool = False
 
     @property
@@ -34,7 +39,7 @@ class MethodSource:
         return self.plan.method.name
 
     def produce(self, folder: Path) -> Callable[[], Production]:
-        plan = self.plan
+        plan = replace(self.plan, options={**self.plan.options, **self.decided_options})
         title = f"{plan.track.name} / {plan.dataset.name} / {plan.method.name}"
         with progress.sampling(title, plan.ipc, plan.time_limit) as report:
             outcome = supervisor.supervise(

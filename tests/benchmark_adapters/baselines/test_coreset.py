@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
+from small_runs import run
 
 from benchmark_adapters import datasets
 from benchmark_adapters.baselines import coreset
 from benchmark_adapters.datasets import FASHION_MNIST
-from benchmark_adapters.runs import pipeline as harness
-from benchmark_adapters.runs.request import Request, plan
 from benchmark_adapters.scoring import features
-from leaderboard.records import store
 
 
 def test_herding_is_the_greedy_choice():
@@ -63,26 +62,15 @@ def test_kmeans_with_fewer_distinct_images_than_are_wanted():
 def test_the_set_is_of_distinct_real_training_images(
     example_plugins, methods_here, monkeypatch, tmp_path, name
 ):
-    monkeypatch.setattr(
-        features, "QUICKSTART", replace(features.QUICKSTART, steps=5)
-    )  # poor features choose real images too
-    (todo,) = plan(
-        Request(name, track="few", runs=tmp_path, device="cpu", ipc=3, repeats=0, time_limit=300),
-        example_plugins,
-    )
-    folder = harness.run(todo)
-    record = store.read(folder)
-    assert (record.status, record.ipc, record.uses_real_data, record.generated_per_class) == (
-        "ok",
-        3,
-        True,
-        0,
-    )
-    from safetensors.numpy import load_file
-
+    # Poor features choose real images too.
+    monkeypatch.setattr(features, "QUICKSTART", replace(features.QUICKSTART, steps=5))
+    folder, record = run(example_plugins, tmp_path, name, ipc=3, repeats=0, time_limit=300)
+    assert (record.status, record.ipc) == ("ok", 3)
+    assert (record.uses_real_data, record.generated_per_class) == (True, 0)
     chosen = load_file(folder / "images.safetensors")
     images, labels = datasets.load(FASHION_MNIST, "train", bundled=True)
     real = {image.tobytes(): label for image, label in zip(images[:300], labels[:300], strict=True)}
     assert [real[image.tobytes()] for image in chosen["images"]] == chosen["labels"].tolist()
     assert len({image.tobytes() for image in chosen["images"]}) == 30
-    assert ("convnet3 at width 64" in record.facts.get("features", "")) == (name != "random-real")
+    has_features = "convnet3 at width 64" in record.metadata.get("features", "")
+    assert has_features == (name != "random-real")

@@ -27,7 +27,7 @@ def test_a_record_survives_json():
         failed_stage="scoring",
         interrupted=True,
         origin=Origin("shards", shards=[ShardOrigin("one", {"cores": 2}, {"torch": "2"})]),
-        scoring=ScoringRuntime("cpu", 2, "fused", "no compiler"),
+        scoring=ScoringRuntime("cpu", 2, "auto", {"convnet3": "fused"}, "no compiler"),
         checks=[Finding("warning", "classes", "odd")],
         official=OfficialScore(["cifar100"], 0.5, 9.0),
     )

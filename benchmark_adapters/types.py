@@ -125,6 +125,22 @@ class Recipe:
     normalisation: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...] = ()
     summary: str = ""
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` if the fields don't say what happens."""
+        if self.schedule not in ("one-cycle", "step"):
+            raise ValueError(f"schedule {self.schedule!r}: expected one-cycle or step")
+        if self.schedule == "one-cycle":
+            if self.steps is None:
+                raise ValueError(f"recipe {self.name}: one-cycle needs steps")
+            return
+        if self.epochs is None:
+            raise ValueError(f"recipe {self.name}: step needs epochs")
+        if self.lr_drop_after is not None and not 0 <= self.lr_drop_after < self.epochs:
+            raise ValueError(
+                f"recipe {self.name}: lr_drop_after {self.lr_drop_after} is none of its "
+                f"{self.epochs} epochs"
+            )
+
     def normalises(self, dataset: Dataset) -> Normalisation:
         """Return the mean and standard deviation per channel with which students see a dataset."""
         overrides = {name: (mean, std) for name, mean, std in self.normalisation}

@@ -210,9 +210,10 @@ def _with_length(recipe: Recipe, epochs: int | None, num_images: int) -> Recipe:
         return recipe
     if recipe.schedule == "one-cycle":
         return replace(recipe, steps=epochs * math.ceil(num_images / recipe.batch_size))
+    count, drop = epochs, epochs // 2 - 1
     if recipe.reset_optimizer:
-        return replace(recipe, epochs=epochs + 1, lr_drop_after=epochs // 2 + 1)
-    return replace(recipe, epochs=epochs, lr_drop_after=epochs // 2 - 1)
+        count, drop = epochs + 1, epochs // 2 + 1
+    return replace(recipe, epochs=count, lr_drop_after=drop if 0 <= drop < count else None)
 
 
 def _shuffled(count: int) -> Tensor:

@@ -1,31 +1,35 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow bench bench-full-size lint setup readme turbo-mini clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow bench bench-full-size lint docs generated setup turbo-mini clean
 
-demo: setup  ## the main job on real images, beside as many real training images
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-16s %s\n", $$1, $$2}'
+
+demo: setup  ## distil and score on real images, next to as many real training images
 	$(BIN)/ddbench run --method generative-turbo
 	$(BIN)/ddbench run --method random-real
 
-test: setup  ## the test suite, as many processes as cores
+test: setup  ## run the test suite, one process per core
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-slow: setup  ## the checks that take minutes
+slow: setup  ## run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
-bench: setup  ## speed and memory beside what they are compared with (a quarter of an hour)
+bench: setup  ## measure speed and memory, each next to what it is compared with (15 minutes)
 	$(BIN)/python -m pytest -m bench tests/benchmarks
 
-bench-full-size: setup  ## the same for SDXL's shapes with random weights (16 GB of memory, a quarter of an hour)
+bench-full-size: setup  ## the same for SDXL's shapes with random weights (16 GB of memory, 15 minutes)
 	$(BIN)/python -m pytest -m full_size tests/benchmarks
 
-lint: setup  ## style, types and which part may import which
+lint: setup  ## check style, types, and which package imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-setup: .venv/installed  ## .venv with everything in it
+setup: .venv/installed  ## make .venv and install everything into it
 
 .venv/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
@@ -34,12 +38,16 @@ setup: .venv/installed  ## .venv with everything in it
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-readme: setup  ## write the generated parts of README.md anew
-	$(BIN)/python tests/test_readme.py
+docs: setup  ## build the documentation site in build/docs; warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
+	@echo "open build/docs/index.html"
 
-turbo-mini: setup  ## train the bundled model from Fashion-MNIST's training split and measure it (an hour and a quarter on two cores)
+generated: setup  ## write the generated parts of README.md and docs/ again
+	$(BIN)/python tests/test_generated.py
+
+turbo-mini: setup  ## train the bundled model on Fashion-MNIST and measure it (75 minutes on two cores)
 	$(BIN)/ddbench-turbo train --dataset fashion-mnist --output gdd_plugin/turbo_mini
 	$(BIN)/ddbench-turbo evaluate turbo-mini --split test --card
 
-clean:
+clean:  ## remove .venv and everything that was built
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,12 +1,23 @@
-"""The documents agree with the code."""
+"""The documents agree with the code, their examples run, and the site builds."""
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 
+import pytest
+import torch
 from installing import install
+from PIL import Image
 from project import ROOT
 
-from benchmark_adapters import hookspecs
+from benchmark_adapters import datasets, hookspecs
+from benchmark_adapters.cli.main import commands as ddbench_commands
+from gdd_plugin.training.cli import commands as turbo_commands
+
+EXTENDING = "docs/extending"
+PAGES = (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
 
 
 def code(file):
@@ -19,38 +30,45 @@ def installed_block(file, tmp_path):
     (text,) = code(file)
     site = tmp_path / "site"
     site.mkdir()
-    install(site, "my_method", text)
+    install(site, "my_plugin", text)
     return site
 
 
 def test_every_hook_is_documented_and_typed():
-    text = (ROOT / "docs" / "hooks.md").read_text()
+    text = (ROOT / EXTENDING / "method.md").read_text()
     for name, function in vars(hookspecs).items():
         if name.startswith("ddbench_"):
-            assert f"`{name}`" in text
+            assert f"| `{name}` |" in text
             assert function.__doc__
             assert "return" in function.__annotations__
 
 
-def test_the_method_of_the_hooks_page_runs(ddbench, tmp_path):
-    site = installed_block("docs/hooks.md", tmp_path)
+def test_every_command_is_documented():
+    text = (ROOT / "docs/cli.md").read_text()
+    for group in (ddbench_commands, turbo_commands):
+        for name in group.commands:
+            assert re.search(rf"<!-- \$ ddbench(-turbo)? {name} --help -->", text), name
+
+
+def test_the_example_method_runs(ddbench, tmp_path):
+    site = installed_block(f"{EXTENDING}/method.md", tmp_path)
     command = ("run", "--method", "greys", "--option", "noise=9", "--ipc", "3", "--repeats", "0")
     done = ddbench(*command, path=[site])
     assert done.returncode == 0, done.stderr
 
 
-def test_the_method_of_the_hooks_page_passes_every_check(ddbench, tmp_path, clock):
+def test_the_example_method_passes_every_check_and_the_page_lists_them(ddbench, tmp_path, clock):
     clock.jump_after(40)
-    site = installed_block("docs/hooks.md", tmp_path)
+    site = installed_block(f"{EXTENDING}/method.md", tmp_path)
     done = ddbench("check-plugin", "greys", "--device", "cpu", "--json", path=[site])
     assert done.returncode == 0, done.stdout
     checks = json.loads(done.stdout)["checks"]
     assert {check["status"] for check in checks} == {"ok"}
-    page = (ROOT / "docs" / "hooks.md").read_text()
+    page = (ROOT / EXTENDING / "method.md").read_text()
     assert all(f"\n| {check['name']} |" in page for check in checks)
 
 
-def test_the_readmes_plugin_passes_its_checks_and_has_ten_lines(ddbench, tmp_path, clock):
+def test_the_readmes_method_passes_its_checks_and_has_ten_lines(ddbench, tmp_path, clock):
     clock.jump_after(40)
     (text,) = code("README.md")
     assert len([line for line in text.splitlines() if line.strip()]) <= 10
@@ -59,7 +77,71 @@ def test_the_readmes_plugin_passes_its_checks_and_has_ten_lines(ddbench, tmp_pat
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_links_lead_somewhere():
-    for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", file.read_text()):
-            assert (file.parent / target).exists(), f"{file.name}: {target}"
+def test_the_example_dataset_is_found_and_distilled(ddbench, tmp_path):
+    site = installed_block(f"{EXTENDING}/dataset.md", tmp_path)
+    images, labels = datasets.load(datasets.FASHION_MNIST, "test", bundled=True)
+    for split in ("train", "test"):
+        for label, name in enumerate(("cat", "dog")):
+            folder = tmp_path / "data" / "pets" / split / name
+            folder.mkdir(parents=True)
+            for index, image in enumerate(images[labels == label][:12]):
+                Image.fromarray(image[0]).resize((32, 32)).save(folder / f"{index}.png")
+    command = ("run", "--method", "random-real", "--track", "pets", "--repeats", "0")
+    done = ddbench(*command, "--data", tmp_path / "data", "--json", path=[site])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ipc"] == 20
+
+
+def test_the_example_student_is_trained(ddbench, tmp_path):
+    site = installed_block(f"{EXTENDING}/student.md", tmp_path)
+    command = ("run", "--method", "random-real", "--students", "linear", "--repeats", "1")
+    done = ddbench(*command, "--json", path=[site])
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["student"] == "linear"
+    assert record["accuracy_mean"] > 0.5
+
+
+def test_the_example_track_and_recipe_are_listed(ddbench, tmp_path):
+    site = installed_block(f"{EXTENDING}/track.md", tmp_path)
+    done = ddbench("list", "--json", path=[site])
+    installed = json.loads(done.stdout)
+    assert installed["tracks"]["sprint"]
+    assert installed["recipes"]["sprint/1"]
+
+
+def test_the_example_format_writes_what_it_reads(ddbench, tmp_path, monkeypatch):
+    site = installed_block(f"{EXTENDING}/format.md", tmp_path)
+    # Hardly train the class-order probe; test_class_order.py trains it.
+    monkeypatch.setattr("benchmark_adapters.checks.class_order.MAX_STEPS", 5)
+    command = ("run", "--method", "random-real", "--ipc", "2", "--repeats", "0", "--json")
+    run = json.loads(ddbench(*command).stdout)["run_id"]
+    done = ddbench("export", run, "--format", "npy", "--output", "files", path=[site])
+    assert done.returncode == 0, done.stderr
+    check = ("check", "files", "--format", "npy", "--dataset", "fashion-mnist", "--json")
+    done = ddbench(*check, path=[site])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["ipc"] == 2
+
+
+def test_the_python_page_runs(tmp_path, monkeypatch, capsys):
+    shutil.copytree(ROOT / "docs/runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    with torch.random.fork_rng():
+        for block in code("docs/python.md"):
+            exec(compile(block, "docs/python.md", "exec"), {})
+    assert "torch.uint8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_site_builds_without_warnings(tmp_path):
+    command = (sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs", tmp_path / "site")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "index.html").is_file()

@@ -141,7 +141,8 @@ def test_links_lead_somewhere(page):
 
 
 def test_the_site_builds_without_warnings(tmp_path):
-    command = (sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs", tmp_path / "site")
+    options = ("-W", "--keep-going", "-q")
+    command = (sys.executable, "-m", "sphinx", *options, "docs", tmp_path / "site")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "site" / "index.html").is_file()

@@ -8,11 +8,12 @@ myst_heading_anchors = 3
 exclude_patterns = ["runs"]
 html_theme = "furo"
 html_title = "ddbench"
+html_show_copyright = False
 
 # Single backquotes in docstrings are code.
 default_role = "code"
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
 autodoc_typehints_format = "short"
-napoleon_google_docstring = True
+python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Budget:
     """The time allowed for generating one distilled set.
 
-    The parent process kills the method's process at ``deadline``.
+    The parent process kills the method's process at ``deadline``, even if the method ignores it.
 
     Attributes:
         limit: seconds from the start of the method's process, including imports and model loading.

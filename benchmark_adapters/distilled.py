@@ -76,7 +76,7 @@ def check_batch(value: Any, dataset: Dataset) -> tuple[Array, Array, Array]:
         images, labels, *rest = (as_array(part, "yielded") for part in value)
         validate(images, labels, dataset, "yielded")
         generated = rest[0] if rest else np.ones(len(images), bool)
-        _validate_marks(generated, len(images), "yielded")
+        _validate_generated(generated, len(images), "yielded")
     except UserError as error:
         raise InvalidImages(str(error)) from None
     return images, labels.astype(np.int64), generated
@@ -113,7 +113,7 @@ def class_major_set(
     validate(images, labels, dataset, where, "float32" if normalisation else "uint8")
     if generated is None:
         generated = np.ones(len(labels), bool)
-    _validate_marks(generated, len(labels), where)
+    _validate_generated(generated, len(labels), where)
     if (labels[1:] < labels[:-1]).any():
         order = np.argsort(labels, kind="stable")
         images, labels, generated = images[order], labels[order], generated[order]
@@ -175,7 +175,7 @@ def as_array(value: Any, where: str) -> Array:
         ) from None
 
 
-def _validate_marks(generated: Array, count: int, where: str) -> None:
+def _validate_generated(generated: Array, count: int, where: str) -> None:
     if generated.dtype != np.bool_ or generated.shape != (count,):
         raise UserError(
             f"{where} 'generated' of type {generated.dtype} and shape {list(generated.shape)}, "

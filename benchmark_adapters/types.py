@@ -100,11 +100,12 @@ class Recipe:
             ``dsa-aligned`` (the same with ``align_corners``), ``shift`` (by up to 2 pixels) or
             ``none``.
         width: channels of the student's layers; None: the student's default.
-        steps: for one-cycle: number of optimizer steps, independent of the number of images.
-        epochs: for step: number of epochs.
-        lr_drop_after: for step: zero-based index of the last epoch at the full learning rate;
-            None: no drop.
-        reset_optimizer: for step: whether the drop also resets the optimizer's momentum.
+        steps: optimizer steps of a one-cycle recipe, independent of the number of images.
+        epochs: epochs of a step recipe.
+        lr_drop_after: zero-based index of the last epoch of a step recipe at the full learning
+            rate; None: no drop.
+        reset_optimizer: whether the drop of a step recipe creates a new optimizer, which loses the
+            momentum.
         momentum: SGD momentum.
         weight_decay: SGD weight decay.
         normalisation: (dataset, mean, std) for each dataset that the recipe does not normalise
@@ -306,8 +307,8 @@ class DistilledSet:
     """A small training set that stands in for a dataset.
 
     Attributes:
-        images: uint8 [N, C, H, W], class-major; or normalised float32 for sets that were optimised
-            beyond the range of pixels.
+        images: uint8 [N, C, H, W], class-major; or normalised float32 for optimised sets, whose
+            pixels are not bytes.
         labels: int64 [N].
         class_names: in label order.
         generated: bool [N], True for generated images, False for augmented copies and real images.

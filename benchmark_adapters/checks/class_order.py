@@ -1,8 +1,8 @@
 """Check the order of the classes with a classifier trained on real images.
 
-If the labels of a set follow a different class order from the dataset's, the set scores at chance
-level although its file looks correct. Public repositories contain one such order: CIFAR-100's
-classes by superclass.
+A set whose labels follow a class order other than the dataset's scores at chance level, although
+its file looks correct. Public repositories contain one such order: CIFAR-100's classes by
+superclass.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def classifier(dataset: Dataset, real: tuple[Array, Array], device: str = "cpu")
         net.load_state_dict(safetensors.torch.load_file(path))
         return net.to(device)
     net = features.train_network(*real, dataset, device=device, steps=steps)
-    # The cache only saves time, so a read-only folder or a full disk is no error.
+    # The cache only saves time, so a read-only folder or a full disk is not an error.
     with contextlib.suppress(OSError, SafetensorError):
         _store(net, path)
     return net

@@ -65,7 +65,7 @@ def _check_values(images: Array, normalisation: Normalisation) -> Iterator[Findi
     pixels = images * std + mean
     low, high = float(images.min()), float(images.max())
     expected = (
-        f"normalised pixels range from {float((-mean / std).min()):.2f} "
+        f"but normalised pixels range from {float((-mean / std).min()):.2f} "
         f"to {float(((1 - mean) / std).max()):.2f}"
     )
     if _lie_within(images, -0.001, 1.001) and low >= -0.001:
@@ -95,7 +95,7 @@ def _check_values(images: Array, normalisation: Normalisation) -> Iterator[Findi
         yield Finding(
             "warning",
             "far-values",
-            "many values are far outside the range of pixels: "
+            "many values are far from those of pixels: "
             f"they range from {low:.2f} to {high:.2f}, {expected}",
         )
 

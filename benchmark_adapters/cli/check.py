@@ -36,8 +36,8 @@ def check_command(
     """Check a distilled set without scoring it.
 
     PATH is a file or folder of the given FORMAT. It is read in a process with memory and time
-    limits, and nothing in it is executed. The checks cover counts, values and duplicates and, if
-    the real data is available, the class order.
+    limits, and nothing in it is executed. The checks cover counts, values, duplicates and, if the
+    real data is available, the class order.
 
     Exit codes: 0 if no errors were found, 1 if some were, 2 for wrong usage.
     """

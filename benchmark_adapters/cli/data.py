@@ -16,13 +16,12 @@ from benchmark_adapters.types import Dataset, UserError
 @click.option(
     "--download",
     is_flag=True,
-    help="Download DATASET with torchvision, to --data or else the user's data folder.",
+    help="Download DATASET with torchvision into --data or, by default, the user's data folder.",
 )
 def data_command(name: str | None, data: Path | None, download: bool) -> None:
     """Show which real datasets are available, or download one.
 
-    Print the folder of each dataset and the SHA-256 of its test images, or how to get a missing
-    dataset.
+    For each dataset, print its folder and the SHA-256 of its test images, or how to get it.
 
     Exit codes: 0 on success, 1 if DATASET is not available, 2 for wrong usage or a failed
     download.

@@ -44,7 +44,7 @@ def report_run(record: Record, folder: Path) -> None:
 
 
 def all_runs(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
-    """Return the folders and records of all runs. Warn on stderr about unusable ones."""
+    """Return the folders and records of all runs. Print problems with them to stderr."""
     from leaderboard.analysis import ranking
     from leaderboard.records import store
 

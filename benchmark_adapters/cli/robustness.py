@@ -115,7 +115,7 @@ def _without_augmentation(
         random_plain: a run of random real images without augmentation.
         own: record of the distilled set's run with augmentation.
         random: accuracy of random real images with augmentation.
-        roots: folders that runs are saved in.
+        roots: runs folders.
 
     Returns:
         Accuracies and ARS by metric name.
@@ -127,7 +127,7 @@ def _without_augmentation(
 
     record = _record(plain, roots)
     if record.images_sha256 != own.images_sha256:
-        raise ValueError(f"--plain {record.run_id} has other images than {own.run_id}")
+        raise ValueError(f"--plain {record.run_id} does not have the images of {own.run_id}")
     if record.recipe != PLAIN:
         raise ValueError(
             f"--plain {record.run_id} was scored with {record.recipe}, expected {PLAIN}"

@@ -96,7 +96,7 @@ def score_command(
     as_json: bool,
     **request: Any,
 ) -> None:
-    """Score distilled sets from files, or the set of a run again.
+    """Score distilled sets from files, or score a run again.
 
     PATH is a file or folder of the given FORMAT, or a folder with one such folder per team. RUN is
     a folder or the beginning of a run ID; its saved images are scored again, for example with

@@ -1,4 +1,4 @@
-"""ddbench generates distilled datasets in limited time, scores them and ranks the results."""
+"""ddbench generates distilled datasets in a limited time, scores them and ranks the results."""
 
 import pluggy
 

@@ -1,4 +1,4 @@
-"""The time that a method has left."""
+"""The time budget of a method."""
 
 import time
 from dataclasses import dataclass
@@ -6,18 +6,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Budget:
-    """Time for one distilled set.
+    """The time allowed for generating one distilled set.
 
-    The parent process kills the method's process at ``deadline``, whatever this says.
+    The parent process kills the method's process at ``deadline``, even if the method ignores it.
 
     Attributes:
-        limit: seconds from the start of the method's process, imports and model loading counted.
-        deadline: on the clock of ``time.monotonic``, which all processes of a machine share.
+        limit: seconds from the start of the method's process, including imports and model loading.
+        deadline: value of ``time.monotonic`` at which the limit expires. All processes on a
+            machine share this clock.
     """
 
     limit: float
     deadline: float
 
     def remaining(self) -> float:
-        """Seconds until the limit, never negative."""
+        """Return the seconds left until the deadline, at least 0."""
         return max(0.0, self.deadline - time.monotonic())

@@ -1,6 +1,6 @@
-"""The parts that ship, provided by the same hooks as those of plugins.
+"""Built-in components, registered through the same hooks as the components of plugins.
 
-The method generative-turbo has a plugin of its own, `gdd_plugin.plugin`.
+The method generative-turbo is registered by a separate plugin, `gdd_plugin.plugin`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ def ddbench_methods() -> list[Method]:
         Method(
             "random-real",
             f"{CORESET}:random_real",
-            summary="real training images, drawn at random",
+            summary="real training images drawn at random",
         ),
         Method(
             "herding",
             f"{CORESET}:herding",
-            summary="real training images that keep their class's mean in feature space "
-            "(Welling, 2009)",
+            summary="real training images whose mean stays close to the class mean in feature "
+            "space (Welling, 2009)",
         ),
         Method(
             "kmeans",
             f"{CORESET}:kmeans",
-            summary="real training images nearest to the centres of k-means in feature space",
+            summary="real training images nearest to the k-means centres in feature space",
         ),
     ]
 

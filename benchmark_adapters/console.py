@@ -1,4 +1,4 @@
-"""Run a command line: here, and nowhere else, errors become one line and an exit code."""
+"""Run a command line. Only this module turns errors into a one-line message and an exit code."""
 
 import os
 import signal
@@ -10,18 +10,18 @@ import click
 from benchmark_adapters.types import UserError, one_line
 
 MAX_MESSAGE = 5000
-# By default torch's threads wait for each other so busily that two runs on the same cores starve
-# both. It is read when torch is loaded.
+# By default, torch's OpenMP threads busy-wait for so long that two runs on the same cores starve
+# each other. OpenMP reads this setting when torch is loaded.
 SPIN_COUNT = "1000"
-# `run` looks for it in the arguments.
+# Commands don't receive the flag because `run` looks for it in `sys.argv`.
 DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 
 
 def run(commands: click.Group) -> NoReturn:
     """Run a command line and exit.
 
-    The exit code is 0 if the command did its work, 2 for errors that the user can mend, 1 for
-    others.
+    The exit code is the command's own, 2 for errors that the user can fix, and 1 for interruptions
+    and internal errors.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -44,6 +44,6 @@ def run(commands: click.Group) -> NoReturn:
         if "--debug" in sys.argv:
             raise
         text = f"{type(error).__name__}: {one_line(error)}"
-        click.echo(f"error: internal: {text} (--debug shows where)", err=True)
+        click.echo(f"error: internal error: {text} (--debug shows the traceback)", err=True)
         code = 1
     sys.exit(code)

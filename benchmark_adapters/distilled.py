@@ -1,4 +1,4 @@
-"""Check images and labels, and make balanced sets of them."""
+"""Validate images and labels, and build class-balanced sets from them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 class InvalidImages(Exception):
-    """A method yielded something that is no batch of its dataset; the message says what."""
+    """Raised when a method yields something other than a batch of its dataset."""
 
 
 def validate(
     images: Array, labels: Array, dataset: Dataset, where: str, dtype: str = "uint8"
 ) -> None:
-    """Raise an error unless images and labels fit the dataset.
+    """Raise `UserError` unless images and labels fit the dataset.
 
     Args:
-        images: should be ``dtype`` [n, C, H, W] with n > 0.
-        labels: should be integers [n] from 0 to the number of classes - 1.
-        dataset: says C, H, W and the number of classes.
-        where: the beginning of the message, for example ``yielded`` or a file's name with a colon.
-        dtype: of the images, ``uint8`` or ``float32``.
+        images: expected to be ``dtype`` [n, C, H, W] with n > 0.
+        labels: expected to be integers [n] from 0 to the number of classes - 1.
+        dataset: defines C, H, W and the number of classes.
+        where: prefix of the error message, for example ``yielded`` or a file name and a colon.
+        dtype: expected type of the images, ``uint8`` or ``float32``.
 
     Raises:
-        UserError: says what is wrong, after ``where``.
+        UserError: the arrays do not fit the dataset; the message starts with ``where``.
     """
     shape = (dataset.channels, dataset.image_size, dataset.image_size)
     if images.dtype != dtype:
@@ -58,14 +58,14 @@ def validate(
 
 
 def check_batch(value: Any, dataset: Dataset) -> tuple[Array, Array, Array]:
-    """Return a batch that a method yielded as numpy arrays.
+    """Validate a batch that a method yielded and return it as numpy arrays.
 
     Returns:
-        Images uint8 [n, C, H, W], labels int64 [n], and generated bool [n], which is True unless
-        the batch has a third part.
+        Images uint8 [n, C, H, W], labels int64 [n], and generated bool [n], which is all True if
+        the batch has no third element.
 
     Raises:
-        InvalidImages: the value is no batch of ``dataset``.
+        InvalidImages: the value is not a batch of ``dataset``; the message says why.
     """
     if not isinstance(value, tuple | list) or len(value) not in (2, 3):
         raise InvalidImages(
@@ -76,7 +76,7 @@ def check_batch(value: Any, dataset: Dataset) -> tuple[Array, Array, Array]:
         images, labels, *rest = (as_array(part, "yielded") for part in value)
         validate(images, labels, dataset, "yielded")
         generated = rest[0] if rest else np.ones(len(images), bool)
-        _validate_marks(generated, len(images), "yielded")
+        _validate_generated(generated, len(images), "yielded")
     except UserError as error:
         raise InvalidImages(str(error)) from None
     return images, labels.astype(np.int64), generated
@@ -91,26 +91,29 @@ def class_major_set(
     provenance: Mapping[str, Any] | None = None,
     normalisation: Normalisation | None = None,
 ) -> DistilledSet:
-    """Return a set of images in the order of their classes.
+    """Return a distilled set with the images sorted by class.
 
-    Images that are in this order already are not copied, so they may be memory-mapped.
+    Images that are already sorted are not copied, so they may be memory-mapped.
 
     Args:
-        images: uint8 [n, C, H, W], or float32 if there is a ``normalisation``.
+        images: uint8 [n, C, H, W], or float32 if ``normalisation`` is given.
         labels: integers [n].
-        dataset: the dataset of the images.
-        where: the beginning of the message of errors, as in `validate`.
-        generated: bool [n], True where an image is no augmented copy; None: all are True.
-        provenance: what is known of the making of the set.
-        normalisation: of float32 images, mean and standard deviation per channel.
+        dataset: the dataset that the images stand for.
+        where: prefix of error messages, as in `validate`.
+        generated: bool [n], as in `DistilledSet`; None: all True.
+        provenance: facts about how the set was made.
+        normalisation: mean and standard deviation per channel of float32 images.
+
+    Returns:
+        The set, in class-major order.
 
     Raises:
-        UserError: the arrays don't fit each other or the dataset.
+        UserError: the arrays do not fit each other or the dataset.
     """
     validate(images, labels, dataset, where, "float32" if normalisation else "uint8")
     if generated is None:
         generated = np.ones(len(labels), bool)
-    _validate_marks(generated, len(labels), where)
+    _validate_generated(generated, len(labels), where)
     if (labels[1:] < labels[:-1]).any():
         order = np.argsort(labels, kind="stable")
         images, labels, generated = images[order], labels[order], generated[order]
@@ -127,40 +130,41 @@ def class_major_set(
 def balanced(
     images: Array, labels: Array, generated: Array, dataset: Dataset, ipc: int | None
 ) -> DistilledSet:
-    """Return a set of the first images of each class.
-
-    It has as many images per class as the smallest class, and at most ``ipc``.
+    """Return a class-balanced set of the first images of each class.
 
     Args:
         images: uint8 [n, C, H, W].
         labels: int64 [n].
-        generated: bool [n], True where an image is no augmented copy.
-        dataset: the dataset of the images.
-        ipc: the largest number of images per class; None: no limit.
+        generated: bool [n], as in `DistilledSet`.
+        dataset: the dataset that the images stand for.
+        ipc: maximum number of images per class; None: no maximum.
+
+    Returns:
+        A set with as many images in each class as the smallest class has, but at most ``ipc``.
     """
     rows = balanced_rows(labels, np.arange(len(labels)), dataset.num_classes, ipc)
     return DistilledSet(images[rows], labels[rows], dataset.class_names, generated[rows])
 
 
 def balanced_rows(labels: Array, ranks: Array, num_classes: int, ipc: int | None) -> Array:
-    """Return the rows of a balanced set, class by class.
+    """Return the row indices of a class-balanced set, class by class.
 
-    Of each class they are those of the lowest ``ranks``, int64 [n], in this order; as many as the
-    smallest class has, and at most ``ipc``.
+    Each class contributes the rows with its lowest ``ranks`` (int64 [n]), in increasing order. All
+    classes contribute the same number of rows: the size of the smallest class, but at most ``ipc``.
     """
     counts = np.bincount(labels, minlength=num_classes)
     keep = int(counts.min()) if ipc is None else min(int(counts.min()), ipc)
-    by_class = np.lexsort((ranks, labels))  # a stable sort
+    by_class = np.lexsort((ranks, labels))
     starts = np.cumsum(counts) - counts
     rows: Array = np.concatenate([by_class[start : start + keep] for start in starts])
     return rows
 
 
 def as_array(value: Any, where: str) -> Array:
-    """Return a torch tensor or an array as a numpy array, without a copy where possible.
+    """Return a torch tensor or an array as a numpy array, without a copy if possible.
 
     Raises:
-        UserError: it is neither, or of a type that numpy doesn't have.
+        UserError: ``value`` is neither, or has a dtype that numpy does not support.
     """
     on_cpu = value.detach().cpu() if hasattr(value, "detach") else value
     try:
@@ -171,9 +175,9 @@ def as_array(value: Any, where: str) -> Array:
         ) from None
 
 
-def _validate_marks(generated: Array, count: int, where: str) -> None:
+def _validate_generated(generated: Array, count: int, where: str) -> None:
     if generated.dtype != np.bool_ or generated.shape != (count,):
         raise UserError(
-            f"{where} marks of type {generated.dtype} and shape {list(generated.shape)}, "
+            f"{where} 'generated' of type {generated.dtype} and shape {list(generated.shape)}, "
             f"expected bool [{count}]"
         )

@@ -1,4 +1,4 @@
-"""Differentiable Siamese Augmentation, under the path that scripts and plugins use."""
+"""Public import path of Differentiable Siamese Augmentation, for scripts and plugins."""
 
 from benchmark_adapters.scoring.dsa import FAMILIES as FAMILIES
 from benchmark_adapters.scoring.dsa import STRATEGY as STRATEGY

@@ -1,4 +1,7 @@
-"""Describe what a run is made with: hardware, versions, commit. No host, user or path is named."""
+"""Describe the environment of a run: hardware, library versions and commit.
+
+The description contains no host names, user names or paths.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ LIBRARIES = ("ddbench", "torch", "torchvision", "diffusers", "transformers", "nu
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that decide results."""
+    """Return the versions of Python and of the libraries that affect results."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -23,9 +26,9 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, str | int | float]:
-    """Return processor, cores that this process may use, and memory in GiB.
+    """Return the system, the processor, the number of usable cores and the memory in GiB.
 
-    The GPU's name comes from the process that uses it.
+    The GPU is not included: the process that uses it reports its name.
     """
     import psutil
 
@@ -38,14 +41,17 @@ def hardware() -> dict[str, str | int | float]:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def commit() -> tuple[str | None, bool | None]:
-    """Return the checkout's commit and whether it has changes; None outside of a checkout."""
+    """Return the commit of ddbench's checkout and whether it has uncommitted changes.
+
+    Both are None if ddbench does not run from its own checkout.
+    """
     package = Path(__file__).parent
 
     def git(*arguments: str) -> str | None:
@@ -58,7 +64,7 @@ def commit() -> tuple[str | None, bool | None]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     top = git("rev-parse", "--show-toplevel")
-    # A package installed inside of another project's checkout has not that project's commit.
+    # If the package is installed inside another project's checkout, git finds that project.
     if top is None or Path(top).resolve() != package.parent.resolve():
         return None, None
     return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))

@@ -1,4 +1,4 @@
-"""The error that users see."""
+"""The exception for errors that users can fix."""
 
 from leaderboard.text import one_line as one_line
 
@@ -6,5 +6,5 @@ from leaderboard.text import one_line as one_line
 class UserError(Exception):
     """A problem that the user can fix.
 
-    The command line prints the message as one line: what is wrong, where, and what to do about it.
+    The command line prints the message on one line. It says what is wrong, where, and what to do.
     """

@@ -1,4 +1,4 @@
-"""Bounded reads, and files and folders that appear only when they are whole."""
+"""Bounded reads, and atomic creation of files and folders."""
 
 from leaderboard.files import new_folder as new_folder
 from leaderboard.files import read_bounded as read_bounded

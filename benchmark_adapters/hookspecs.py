@@ -1,6 +1,7 @@
-"""What a plugin can add.
+"""Hooks that a plugin can implement.
 
-Every hook returns a list of frozen dataclasses and must be cheap: import heavy things later.
+Every hook returns a list of frozen dataclasses. Every command calls the hooks, so they must be
+cheap: defer heavy imports.
 """
 
 import pluggy
@@ -12,29 +13,29 @@ hookspec = pluggy.HookspecMarker("ddbench")
 
 @hookspec
 def ddbench_methods() -> list[Method]:  # type: ignore[empty-body]
-    """Methods that make distilled sets."""
+    """Return methods that generate distilled sets."""
 
 
 @hookspec
 def ddbench_datasets() -> list[Dataset]:  # type: ignore[empty-body]
-    """Real datasets that sets are distilled for and students are tested on."""
+    """Return real datasets, which methods distil and students are tested on."""
 
 
 @hookspec
 def ddbench_tracks() -> list[Track]:  # type: ignore[empty-body]
-    """Challenges: datasets, time limit, images per class, recipe and repeats."""
+    """Return tracks: challenges that fix datasets, time limit, IPC, recipe and repeats."""
 
 
 @hookspec
 def ddbench_recipes() -> list[Recipe]:  # type: ignore[empty-body]
-    """Ways to train and score a student."""
+    """Return recipes, which define how a student is trained before it is tested."""
 
 
 @hookspec
 def ddbench_students() -> list[Student]:  # type: ignore[empty-body]
-    """Networks that are trained on distilled sets."""
+    """Return students: networks that are trained on distilled sets."""
 
 
 @hookspec
 def ddbench_formats() -> list[Format]:  # type: ignore[empty-body]
-    """File formats of distilled sets."""
+    """Return file formats for distilled sets."""

@@ -1,4 +1,4 @@
-"""Find the plugins of all installed distributions, and look their parts up by name."""
+"""Discover installed plugins and look up their components by name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KINDS: dict[str, type[Any]] = {
 
 
 class Part(Protocol):
-    """What every kind of part has."""
+    """A component of any kind: a method, track, dataset, student, recipe or format."""
 
     @property
     def name(self) -> str: ...
@@ -48,23 +48,25 @@ P = TypeVar("P", bound=Part)
 
 
 class Registry(Mapping[str, P], Generic[P]):
-    """The parts of one kind by name, in the order of discovery."""
+    """The components of one kind by name, in order of discovery."""
 
     def __init__(self, kind: str, parts: Mapping[str, P]) -> None:
         self.kind, self._parts = kind, parts
 
     def require(self, name: str) -> P:
-        """Return the part called ``name``.
+        """Return the component called ``name``.
 
         Raises:
-            UserError: there is none; the message names the nearest and all known names.
+            UserError: there is none; the message suggests the closest name and lists all names.
         """
         if name in self._parts:
             return self._parts[name]
         close = difflib.get_close_matches(name, self._parts, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         known = ", ".join(self._parts) or "none"
-        raise UserError(f"unknown {self.kind.removesuffix('s')} {name!r}; {hint}known: {known}")
+        raise UserError(
+            f"unknown {self.kind.removesuffix('s')} {name!r}; {hint}known {self.kind}: {known}"
+        )
 
     def __getitem__(self, name: str) -> P:
         return self._parts[name]
@@ -78,7 +80,7 @@ class Registry(Mapping[str, P], Generic[P]):
 
 @dataclass(frozen=True)
 class PartDescription:
-    """A part as plain data, without the callables that it brings."""
+    """A component as plain data, without its callables."""
 
     kind: str
     name: str
@@ -88,11 +90,11 @@ class PartDescription:
 
 @dataclass(frozen=True)
 class Plugins:
-    """Everything that the installed plugins bring.
+    """All components of the installed plugins.
 
     Attributes:
-        descriptions: of all parts, as data.
-        skipped: a line for each plugin that could not be used.
+        descriptions: all components as plain data.
+        skipped: one message for each plugin that could not be used.
     """
 
     methods: Registry[Method]
@@ -106,10 +108,13 @@ class Plugins:
 
 
 def discover() -> tuple[pluggy.PluginManager, list[str]]:
-    """Import every plugin that can be imported, our own first.
+    """Import all plugins that can be imported, ddbench's own first.
 
     Returns:
-        The plugin manager, and a line for each plugin that can't be used.
+        The plugin manager, and one message for each plugin that can't be used.
+
+    Raises:
+        UserError: a hook of a plugin takes arguments.
     """
     manager = pluggy.PluginManager("ddbench")
     manager.add_hookspecs(hookspecs)
@@ -121,21 +126,23 @@ def discover() -> tuple[pluggy.PluginManager, list[str]]:
             manager.register(plugin, name=source)
             if not manager.get_hookcallers(plugin):
                 skipped.append(
-                    f"plugin {source} has no hook; "
-                    "mark its functions with benchmark_adapters.hookimpl"
+                    f"plugin {source} implements no hooks; "
+                    "mark its hook functions with benchmark_adapters.hookimpl"
                 )
         except pluggy.PluginValidationError as error:
             raise UserError(f"plugin {source}: {_reason(error)}") from None
-        except (Exception, SystemExit) as error:  # a plugin's module may fail in any way
-            skipped.append(f"plugin {source} skipped, its import failed: {_reason(error)}")
+        # A plugin's module may raise anything.
+        except (Exception, SystemExit) as error:
+            skipped.append(f"plugin {source} skipped because its import failed: {_reason(error)}")
     return manager, skipped
 
 
 def build(manager: pluggy.PluginManager | None = None) -> Plugins:
-    """Collect the parts of the installed plugins, or of those of ``manager``.
+    """Collect the components of the installed plugins, or of the plugins of ``manager``.
 
     Raises:
-        UserError: two parts of a kind have one name, or a hook is misspelt or takes arguments.
+        UserError: two components of a kind have the same name, or a hook is misspelt or takes
+            arguments.
     """
     manager, skipped = (manager, []) if manager else discover()
     try:
@@ -143,7 +150,7 @@ def build(manager: pluggy.PluginManager | None = None) -> Plugins:
     except pluggy.PluginValidationError as error:
         hooks = ", ".join(f"ddbench_{kind}" for kind in KINDS)
         source = manager.get_name(error.plugin)
-        raise UserError(f"plugin {source}: {_reason(error)}; hooks: {hooks}") from None
+        raise UserError(f"plugin {source}: {_reason(error)}; known hooks: {hooks}") from None
     collection = _Collection(skipped=skipped)
     for kind in KINDS:
         for implementation in getattr(manager.hook, f"ddbench_{kind}").get_hookimpls():
@@ -158,29 +165,30 @@ def build(manager: pluggy.PluginManager | None = None) -> Plugins:
 
 @dataclass
 class _Collection:
-    """Parts by kind and name while they are collected."""
+    """Components by kind and name, while they are being collected."""
 
     skipped: list[str]
     parts: dict[str, dict[str, Any]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     descriptions: dict[tuple[str, str], PartDescription] = field(default_factory=dict)
 
     def add(self, kind: str, source: str, hook: Callable[[], list[Any]]) -> None:
-        """Add the parts that a hook returns; skip them all if one is wrong."""
+        """Add the components that a hook returns. If one of them is invalid, skip them all."""
         try:
             parts = list(hook())
             for part in parts:
                 _check(part, kind)
-        except (Exception, SystemExit) as error:  # a plugin's hook may fail in any way
+        # A plugin's hook may raise anything.
+        except (Exception, SystemExit) as error:
             self.skipped.append(
-                f"plugin {source} skipped, its ddbench_{kind} failed: {_reason(error)}"
+                f"plugin {source}: ddbench_{kind} skipped because it failed: {_reason(error)}"
             )
             return
         for part in parts:
             if part.name in self.parts[kind]:
                 other = self.descriptions[kind, part.name].plugin
                 raise UserError(
-                    f"two plugins have a {kind[:-1]} {part.name!r}: {other} and {source}; "
-                    "uninstall or rename one"
+                    f"{kind[:-1]} {part.name!r} is registered twice, by {other} and {source}; "
+                    "rename one of them or uninstall its plugin"
                 )
             self.parts[kind][part.name] = part
             description = PartDescription(kind, part.name, part.summary, source)
@@ -188,18 +196,19 @@ class _Collection:
 
 
 def _check(part: Any, kind: str) -> None:
-    """Raise unless ``part`` is of its kind, and its name can name a folder."""
+    """Raise an error unless ``part`` has the type of its kind and its name can name a folder."""
     if not isinstance(part, KINDS[kind]):
         raise TypeError(f"it returned {type(part).__name__}, expected {KINDS[kind].__name__}")
-    # Recipes carry their version, NAME/1, and name no folder.
+    # The name of a recipe contains its version, as in NAME/1, and is never used for a folder.
     if kind != "recipes" and not re.fullmatch(r"\w[\w.-]*", part.name):
         raise ValueError(
-            f"the name {part.name!r} has other characters than letters, digits, '.', '_' and '-'"
+            f"invalid name {part.name!r}: use letters, digits, '.', '_' and '-', "
+            "and don't start with '.' or '-'"
         )
 
 
 def _order(entry: EntryPoint) -> tuple[bool, str, str]:
-    """Sort our own distribution first, then by name."""
+    """Return a sort key that puts ddbench's own plugins first and sorts the others by name."""
     return _distribution(entry) != OURS, _distribution(entry), entry.name
 
 

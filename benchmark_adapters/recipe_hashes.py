@@ -1,9 +1,9 @@
-"""Hashes under which recipes were published before `Recipe` had its present fields.
+"""Hashes under which recipes were published before `Recipe` had its current fields.
 
-`Recipe.sha256` looks them up, so that scores stay comparable with those in older records.
+`Recipe.sha256` returns these hashes, so scores stay comparable with those in older records.
 """
 
-# Hash of a recipe's present fields -> hash in the records.
+# Hash of a recipe's current fields -> hash in the records.
 PUBLISHED = {
     # eccv2024/1
     "60350f87deeaa11c0e16fb7a4af73bee8e8846b49896661167160c3050926a7c": (

@@ -1,3 +1,3 @@
-"""The fixed students, under the path that scripts and plugins use."""
+"""Public import path of the built-in students, for scripts and plugins."""
 
 from benchmark_adapters.scoring.students import build as build

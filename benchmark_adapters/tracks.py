@@ -1,6 +1,6 @@
-"""The tracks that ship.
+"""The built-in tracks.
 
-They are frozen: a changed rule needs a new track.
+Tracks are frozen: to change a rule, add a new track.
 """
 
 from benchmark_adapters.scoring.recipes import DDRANKING_HARD, DSA, ECCV2024, QUICKSTART
@@ -16,7 +16,7 @@ TRACKS = (
         recipe=QUICKSTART.name,
         repeats=3,
         bundled_data=True,
-        summary="a laptop's minute: bundled real images, 20 images per class",
+        summary="one minute on a laptop: bundled data, 20 images per class",
     ),
     Track(
         name="fashion-mnist",
@@ -26,7 +26,7 @@ TRACKS = (
         default_ipc=10,
         recipe=DSA.name,
         repeats=5,
-        summary="Fashion-MNIST as the condensation papers score it: "
+        summary="Fashion-MNIST scored as in the condensation papers: "
         "ten minutes, 1, 10 or 50 images per class",
     ),
     Track(
@@ -37,7 +37,7 @@ TRACKS = (
         default_ipc=10,
         recipe=ECCV2024.name,
         repeats=3,
-        summary="the ECCV 2024 challenge with 10 images per class",
+        summary="the ECCV 2024 challenge with 10 images per class: ten minutes",
     ),
     Track(
         name="eccv2024-generative",
@@ -58,6 +58,6 @@ TRACKS = (
         recipe=DDRANKING_HARD.name,
         repeats=5,
         summary="DD-Ranking's training with hard labels; "
-        "`ddbench robustness` gives its LRS and ARS",
+        "`ddbench robustness` computes its LRS and ARS",
     ),
 )

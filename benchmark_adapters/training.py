@@ -1,4 +1,4 @@
-"""Training and testing of students, under the path that scripts and plugins use."""
+"""Public import path for training and testing students, for scripts and plugins."""
 
 from benchmark_adapters.scoring.training import accuracy as accuracy
 from benchmark_adapters.scoring.training import train as train

@@ -1,7 +1,7 @@
 """Dataclasses shared by the harness and plugins. Cheap to import: no torch, no numpy.
 
-A callable of a part may be given as its import path, ``"package.module:function"``: then only the
-process that calls it imports the module.
+Where a field takes a callable, an import path ``"package.module:function"`` works too. Only the
+process that calls the function then imports the module.
 """
 
 from __future__ import annotations
@@ -34,31 +34,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def resolve(target: F | str) -> F:
-    """Return a callable from itself or from its import path.
+    """Return ``target`` itself, or the callable at the import path ``target``.
 
     Raises:
-        ImportError, AttributeError, ValueError: there is nothing at the path.
+        ImportError, AttributeError, ValueError: the import path leads nowhere.
     """
     return pkgutil.resolve_name(target) if isinstance(target, str) else target
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A real image set. Listing it reads no file; `benchmark_adapters.datasets.load` reads it.
+    """A real image dataset. `benchmark_adapters.datasets.load` reads its files.
 
     Attributes:
-        class_names: in label order: the name at position i belongs to label i.
+        class_names: in label order: label i is ``class_names[i]``.
         image_size: height and width in pixels.
-        mean, std: the normalisation of the dataset's students, per channel, for pixels in [0, 1].
-        read: ``(folder, split) -> (images uint8 [N, C, H, W], labels int64 [N])``; raises
+        mean, std: the normalisation for students, per channel, for pixels in [0, 1].
+        read: ``(folder, split) -> (images uint8 [N, C, H, W], labels int64 [N])``. Raises
             `UserError` if a file is missing, damaged or contradicts ``class_names``.
-        markers: glob patterns, one of which matches inside a folder that holds the dataset.
-        test_size: images of the published test split; a score on fewer is not comparable.
-        get: how the user gets the files, as half a sentence.
-        system_folders: where packages of Linux distributions put the files.
-        synonyms: further names of each class, the first of them the class name.
-        download: gets the published files into a folder; None if nobody offers them file by file.
-        bundled: the folder in this package with the test split and a part of the training split.
+        markers: glob patterns. A folder holds the dataset if one of them matches inside it.
+        test_size: number of images in the published test split. A score on fewer images is not
+            comparable.
+        get: how to get the files, as a clause that completes an error message.
+        system_folders: where Linux distribution packages install the files.
+        synonyms: all names of each class, starting with the class name.
+        download: downloads the published files into a folder; None if that is not supported.
+        bundled: folder in this package with the test split and part of the training split.
     """
 
     name: str
@@ -86,26 +87,29 @@ class Dataset:
 class Recipe:
     """How a student is trained before it is tested.
 
-    Recipes are frozen: a changed recipe is a new version under a new name.
+    Recipes are frozen: a changed recipe needs a new version in its name.
 
     Attributes:
         student: name of the network that the recipe trains by default.
         batch_size: images per optimizer step.
-        lr: the highest learning rate.
+        lr: the maximum learning rate.
         schedule: ``one-cycle`` raises the learning rate to ``lr`` and lowers it to 0 over ``steps``
             steps (Smith & Topin, arXiv 1708.07120). ``step`` trains for ``epochs`` epochs and
             divides the learning rate by 10 once, after the epoch ``lr_drop_after``.
-        augment: applied to every batch: ``dsa`` (`benchmark_adapters.dsa.augment`), ``dsa-aligned``
-            (the same with ``align_corners``), ``shift`` (by up to 2 pixels) or ``none``.
+        augment: augmentation of every batch: ``dsa`` (`benchmark_adapters.dsa.augment`),
+            ``dsa-aligned`` (the same with ``align_corners``), ``shift`` (by up to 2 pixels) or
+            ``none``.
         width: channels of the student's layers; None: the student's default.
-        steps: one-cycle: optimizer steps, whatever the number of images.
-        epochs: step: epochs that are run.
-        lr_drop_after: step: index, from 0, of the last epoch at the full rate; None: no drop.
-        reset_optimizer: step: whether the drop builds a new optimizer, which loses the momentum.
-        momentum: of SGD.
-        weight_decay: of SGD.
-        normalisation: (dataset, mean, std) for each dataset that the recipe normalises differently
-            from the dataset's own mean and standard deviation.
+        steps: optimizer steps of a one-cycle recipe, independent of the number of images.
+        epochs: epochs of a step recipe.
+        lr_drop_after: zero-based index of the last epoch of a step recipe at the full learning
+            rate; None: no drop.
+        reset_optimizer: whether the drop of a step recipe creates a new optimizer, which loses the
+            momentum.
+        momentum: SGD momentum.
+        weight_decay: SGD weight decay.
+        normalisation: (dataset, mean, std) for each dataset that the recipe does not normalise
+            with the dataset's own mean and standard deviation.
         summary: one line for ``ddbench list``.
     """
 
@@ -126,7 +130,7 @@ class Recipe:
     summary: str = ""
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` if the fields don't say what happens."""
+        """Raise `ValueError` if fields are missing or contradict each other."""
         if self.schedule not in ("one-cycle", "step"):
             raise ValueError(f"schedule {self.schedule!r}: expected one-cycle or step")
         if self.schedule == "one-cycle":
@@ -137,20 +141,20 @@ class Recipe:
             raise ValueError(f"recipe {self.name}: step needs epochs")
         if self.lr_drop_after is not None and not 0 <= self.lr_drop_after < self.epochs:
             raise ValueError(
-                f"recipe {self.name}: lr_drop_after {self.lr_drop_after} is none of its "
+                f"recipe {self.name}: lr_drop_after {self.lr_drop_after} is not one of its "
                 f"{self.epochs} epochs"
             )
 
     def normalises(self, dataset: Dataset) -> Normalisation:
-        """Return the mean and standard deviation per channel with which students see a dataset."""
+        """Return the mean and standard deviation per channel that normalise a dataset's images."""
         overrides = {name: (mean, std) for name, mean, std in self.normalisation}
         return overrides.get(dataset.name, (dataset.mean, dataset.std))
 
     @property
     def sha256(self) -> str:
-        """Hash of everything that decides a score."""
+        """Return the hash of all fields that affect a score."""
         settings = {key: value for key, value in asdict(self).items() if key != "summary"}
-        # Hashes of recipes that don't use a newer field are older than the field.
+        # Adding a field must not change the hashes of recipes that don't use it.
         for name, unset in (
             ("normalisation", ()),
             ("lr_drop_after", None),
@@ -164,17 +168,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Track:
-    """A challenge. Frozen and versioned.
+    """A challenge: datasets, rules and a recipe. Tracks are frozen, as recipes are.
 
     Attributes:
-        time_limit: seconds for making one dataset's distilled set, from the start of the method's
-            process.
-        ipc: the images per class that count; empty: any number.
-        default_ipc: what a run asks for by default; None: as many as fit into the limit.
+        time_limit: seconds to generate the distilled set of one dataset, from the start of the
+            method's process.
+        ipc: the IPC values (images per class) that count for the track; empty: any.
+        default_ipc: the IPC of a run by default; None: as many images as the limit allows.
         recipe: name of the recipe.
         repeats: number of evaluation seeds.
-        bundled_data: take the real images from the package, so that everybody has the same.
-        real_data: a method may use real training images.
+        bundled_data: whether the real images come from this package, the same for everybody.
+        real_data: whether methods may use real training images.
     """
 
     name: str
@@ -191,11 +195,11 @@ class Track:
 
 @dataclass(frozen=True)
 class Option:
-    """A method's setting, ``--option name=value``.
+    """A setting of a method, given as ``--option name=value``.
 
     Attributes:
         choices: allowed values; empty: any value of ``type``.
-        check: raises `ValueError` for a value that is not allowed.
+        check: raises `ValueError` if a value is not allowed.
     """
 
     name: str
@@ -208,21 +212,21 @@ class Option:
 
 @dataclass(frozen=True)
 class Task:
-    """What a method is asked for: one dataset of one track.
+    """The input of a method: a request for the distilled set of one dataset of one track.
 
     Attributes:
         device: a torch device name, ``cpu``, ``cuda`` or ``mps``.
         ipc: images per class; None: as many as the budget allows.
-        options: the values of the method's options, defaults filled in.
-        training_images: ``() -> (images uint8 [N, C, H, W], labels int64 [N])``, real ones; the
-            record says that they were used. Raises `UserError` if the track has none.
-        ready: called once, when the model is loaded, with what the record should tell: ``model``,
-            ``model_sha256``, ``model_trained_on``, ``batch`` and whatever else describes how the
-            images are made.
-        report: tells more of this at any time.
-        part, parts: if several processes make one set, which of them this is, from 0, and how many
-            there are. It makes the images with index ``part``, ``part + parts``, ... in their
-            class.
+        options: the values of the method's options, including defaults.
+        training_images: ``() -> (images uint8 [N, C, H, W], labels int64 [N])``, the real training
+            images. A call is noted in the record. Raises `UserError` if the track has none.
+        ready: call it once, when the model is loaded, with metadata for the record: ``model``,
+            ``model_sha256``, ``model_trained_on``, ``batch`` and anything else that describes how
+            the images are generated.
+        report: adds metadata to the record at any time.
+        part, parts: if several processes generate one set, the index of this process, from 0, and
+            the number of processes. This process generates the images whose index within their
+            class is ``part``, ``part + parts``, ...
     """
 
     track: str
@@ -240,16 +244,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Method:
-    """Turns a task into labelled images within a budget.
+    """An algorithm that turns a task into labelled images within a budget.
 
     ``distill(task, budget)`` is a generator of batches ``(images uint8 [n, C, H, W], labels int64
-    [n])``, torch or numpy, that goes round-robin over the classes, so that a cut leaves a balanced
-    set. A third element, bool [n], marks the freshly sampled images if others are augmented copies
-    of them. Import what is heavy inside it.
+    [n])``, torch or numpy. It should cycle through the classes, so that the set is balanced even
+    if the time limit cuts it short. Batches with augmented copies have a third element, bool [n],
+    which is True for freshly sampled images. Heavy imports belong inside the function.
 
     Attributes:
-        divisible: it heeds ``task.part``, so that several processes make a set together; each ends
-            by itself once its part is whole.
+        divisible: whether the method honours ``task.part``, so that several processes can share a
+            set. Each process stops by itself once its part is complete.
     """
 
     name: str
@@ -261,9 +265,10 @@ class Method:
 
 @dataclass(frozen=True)
 class Student:
-    """A fixed network.
+    """A fixed network architecture.
 
     ``build(num_classes, image_size, channels, width)`` returns an initialised ``torch.nn.Module``.
+    A ``width`` of None stands for the student's default.
     """
 
     name: str
@@ -273,17 +278,18 @@ class Student:
 
 @dataclass(frozen=True)
 class Format:
-    """A way to store distilled sets.
+    """A file format for distilled sets.
 
     Attributes:
-        write: ``(sets by dataset name, folder)``; the folder is empty, and each set comes with its
+        write: ``(sets by dataset name, folder)``: writes into an empty folder. Each set is paired
+            with its dataset.
+        read: ``(path, dataset)``: reads an untrusted file or folder, in a process with limits.
+            Raises `UserError` if something is missing or wrong, and executes nothing. Counts,
+            values and the class order are checked later.
+        find: returns the files at a path that ``read`` would read; empty if there is no set of the
             dataset.
-        read: ``(path, dataset)`` of a file or folder that others sent, in a process with limits;
-            raises `UserError` for what is missing or wrong, and executes nothing. The set may have
-            other counts or values than it should.
-        find: the files that ``read`` would read at a path, none if it holds no set of the dataset.
-        write_truth: writes the real test images for the format's own evaluator, as ``write`` does;
-            None: it needs none.
+        write_truth: like ``write``, for the real test images that the format's own evaluator needs;
+            None if it needs none.
     """
 
     name: str
@@ -298,16 +304,16 @@ class Format:
 
 @dataclass(frozen=True)
 class DistilledSet:
-    """A tiny training set.
+    """A small training set that stands in for a dataset.
 
     Attributes:
-        images: uint8 [N, C, H, W], class-major; or float32, for sets that were optimised and left
-            the range of pixels.
+        images: uint8 [N, C, H, W], class-major; or normalised float32 for optimised sets, whose
+            pixels are not bytes.
         labels: int64 [N].
         class_names: in label order.
-        generated: bool [N], True where an image is no augmented copy of another.
-        provenance: what is known of its making.
-        normalisation: of float32 images.
+        generated: bool [N], True for generated images, False for augmented copies and real images.
+        provenance: facts about how the set was made.
+        normalisation: mean and standard deviation per channel of float32 images; None for uint8.
     """
 
     images: Array
@@ -319,7 +325,7 @@ class DistilledSet:
 
     @property
     def ipc(self) -> int:
-        """Images per class."""
+        """Return the number of images per class."""
         return len(self.labels) // len(self.class_names)
 
     @property
@@ -328,9 +334,10 @@ class DistilledSet:
 
     @property
     def sha256(self) -> str:
-        """Hash of shape, pixels and labels."""
+        """Return the hash of shape, pixels and labels."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
-        for image in self.images:  # one by one, since they may lie on disk
+        # One at a time, because memory-mapped images may not fit into memory.
+        for image in self.images:
             digest.update(image.tobytes())
         digest.update(self.labels.tobytes())
         return digest.hexdigest()

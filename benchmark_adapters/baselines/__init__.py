@@ -1,1 +1,1 @@
-"""Baseline methods, which choose real training images."""
+"""Baseline methods, which select real training images."""

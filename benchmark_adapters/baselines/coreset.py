@@ -1,4 +1,4 @@
-"""Coreset selection: methods that choose real training images."""
+"""Coreset selection: methods that select real training images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Select = Callable[["Array", int, int], "Array"]
 
 
 def random_real(task: Task, budget: Budget) -> Iterator[Batch]:
-    """Yield real training images that are drawn without replacement."""
+    """Yield real training images drawn at random without replacement."""
     import numpy as np
 
     images, labels = task.training_images()
@@ -31,29 +31,29 @@ def random_real(task: Task, budget: Budget) -> Iterator[Batch]:
 
 
 def herding(task: Task, budget: Budget) -> Iterator[Batch]:
-    """Yield the images that keep the mean of their class in feature space (Welling, ICML 2009)."""
+    """Yield images that preserve the mean of their class in feature space (Welling, ICML 2009)."""
     yield _select_by_features(task, herd)
 
 
 def kmeans(task: Task, budget: Budget) -> Iterator[Batch]:
-    """Yield the images nearest to the centres of k-means in feature space.
+    """Yield the images nearest to the k-means centres in feature space.
 
-    There are as many clusters in a class as images are wanted of it.
+    Each class is divided into as many clusters as images are requested per class.
     """
     yield _select_by_features(task, nearest_to_centres)
 
 
 def herd(features: Array, count: int, seed: int = 0) -> Array:
-    """Return indices [count] of rows whose running mean stays nearest to the mean of all rows.
+    """Return indices [count] of rows whose running mean stays closest to the mean of all rows.
 
-    ``features`` are float [n, d]. The choice is greedy and doesn't depend on the seed.
+    ``features`` is float [n, d]. The selection is greedy and does not depend on the seed.
     """
     import numpy as np
 
     products = features @ features.T
     squares, to_mean = products.diagonal(), products.mean(1)
     selected: list[int] = []
-    # Products of each row with (number of selected * mean - sum of the selected).
+    # Product of each row with (number of selected rows * mean - sum of the selected rows).
     missing = np.zeros(len(features), features.dtype)
     is_free = np.ones(len(features), bool)
     for _ in range(count):
@@ -66,9 +66,9 @@ def herd(features: Array, count: int, seed: int = 0) -> Array:
 
 
 def nearest_to_centres(features: Array, count: int, seed: int) -> Array:
-    """Return indices [count]: of each k-means cluster the row nearest to its centre.
+    """Return indices [count] of the row nearest to the centre of each k-means cluster.
 
-    ``features`` are float [n, d]. Large clusters come first.
+    ``features`` is float [n, d]. The rows of large clusters come first.
     """
     import numpy as np
     from sklearn.cluster import KMeans
@@ -79,15 +79,15 @@ def nearest_to_centres(features: Array, count: int, seed: int) -> Array:
     members = [np.flatnonzero(clustering.labels_ == cluster) for cluster in range(count)]
     members.sort(key=len, reverse=True)
     nearest = [rows[distances[rows].argmin()] for rows in members if len(rows)]
-    # Where images repeat, clusters may be empty.
+    # Clusters may be empty if images repeat.
     spare = np.setdiff1d(np.arange(len(features)), nearest)
     return np.concatenate([nearest, spare])[:count].astype(int)
 
 
 def _select_by_features(task: Task, select: Select) -> Batch:
-    """Return the images that ``select`` chooses of each class.
+    """Return the images that ``select`` chooses from each class.
 
-    The features are those of a student that was trained on all real training images.
+    The features come from a student trained on all real training images.
     """
     import numpy as np
 
@@ -114,14 +114,18 @@ def _batch(images: Array, labels: Array, indices: list[Array]) -> Batch:
 
 
 def _images_per_class(task: Task, labels: Array) -> int:
-    """Return how many images of each class are wanted; all of them for ``--ipc max``."""
+    """Return the number of images to select per class; for ``--ipc max``, as many as there are.
+
+    Raises:
+        UserError: the smallest class has fewer images than requested.
+    """
     import numpy as np
 
     available = int(np.bincount(labels, minlength=task.dataset.num_classes).min())
-    wanted = available if task.ipc is None else task.ipc
-    if wanted > available:
+    count = available if task.ipc is None else task.ipc
+    if count > available:
         raise UserError(
-            f"{wanted} images per class wanted, but only {available} training images per class of "
-            f"{task.dataset.name} are available; ask for fewer with --ipc"
+            f"{count} images per class requested, but only {available} training images per class "
+            f"of {task.dataset.name} are available; request fewer with --ipc"
         )
-    return wanted
+    return count

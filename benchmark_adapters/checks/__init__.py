@@ -1,1 +1,1 @@
-"""Checks of a distilled set before anything is trained on it."""
+"""Checks of a distilled set that run before anything is trained on it."""

@@ -1,7 +1,8 @@
-"""Check the order of the classes, with a classifier that was trained on real images.
+"""Check the order of the classes with a classifier trained on real images.
 
-A set whose labels follow another order than the dataset's scores about chance, and nothing in its
-file shows it. Such an order of CIFAR-100, by superclass, is spread by public repositories.
+A set whose labels follow a class order other than the dataset's scores at chance level, although
+its file looks correct. Public repositories contain one such order: CIFAR-100's classes by
+superclass.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 
 CODE = "class-order"
 MAX_IMAGES_PER_CLASS = 100
-MAX_STEPS = 500  # of the classifier's training
-MAX_NAMED = 10  # classes in a message
-# CIFAR-100's class names, a line for each superclass.
+# Steps of the classifier's training.
+MAX_STEPS = 500
+# Classes listed in a message.
+MAX_NAMED = 10
+# CIFAR-100's class names, one superclass per line.
 SUPERCLASSES = """
     beaver dolphin otter seal whale
     aquarium_fish flatfish ray shark trout
@@ -57,38 +60,38 @@ SUPERCLASSES = """
 
 
 def classifier(dataset: Dataset, real: tuple[Array, Array], device: str = "cpu") -> nn.Module:
-    """Return a network that was trained on real images.
+    """Return a classifier trained on real images.
 
-    ``real`` are images uint8 [N, C, H, W] and labels int64 [N]. The network is stored in the user's
-    cache for the next set: training takes seconds to minutes.
+    ``real`` is a pair of images uint8 [N, C, H, W] and labels int64 [N]. Because training takes
+    seconds to minutes, the network is saved in the user's cache and reused.
     """
     steps = min(100 + 4 * dataset.num_classes, MAX_STEPS)
     path = _cache_folder() / f"{dataset.name}-{_cache_key(dataset, real, steps)}.safetensors"
-    # The file may be missing, damaged, or of another architecture.
+    # The file may be missing, damaged or from another architecture.
     with contextlib.suppress(OSError, SafetensorError, RuntimeError):
         net = features.untrained_network(dataset)
         net.load_state_dict(safetensors.torch.load_file(path))
         return net.to(device)
     net = features.train_network(*real, dataset, device=device, steps=steps)
-    # A folder that can't be written to, or a full disk, only costs time.
+    # The cache only saves time, so a read-only folder or a full disk is not an error.
     with contextlib.suppress(OSError, SafetensorError):
         _store(net, path)
     return net
 
 
 def probe(distilled: DistilledSet, dataset: Dataset, net: nn.Module) -> Finding:
-    """Return what a `classifier` finds out about the order of the classes.
+    """Return a finding about the order of the classes, based on the predictions of a `classifier`.
 
-    It is an error if the classifier is right about as rarely as chance, though another order
-    explains its predictions. It is a warning if another order explains more of them and some
-    classes are right.
+    It is an error if the classifier agrees with the labels about as rarely as chance, and another
+    order explains its predictions. It is a warning if another order explains more predictions
+    although some classes are right.
     """
     labels, predicted = _predict(distilled, dataset, net)
     chance = 1 / dataset.num_classes
     agreement = float((predicted == labels).mean())
     summary = (
-        f"class order: a classifier of real images finds the class of {agreement:.0%} "
-        f"of the images, chance is {chance:.0%}"
+        f"class order: a classifier trained on real images agrees with {agreement:.0%} "
+        f"of the labels (chance: {chance:.0%})"
     )
     for name, order in _known_orders(dataset):
         explained = float((predicted == order[labels]).mean())
@@ -96,33 +99,33 @@ def probe(distilled: DistilledSet, dataset: Dataset, net: nn.Module) -> Finding:
             return Finding(
                 "error" if agreement < 2 * chance else "warning",
                 CODE,
-                f"{summary}; in {name} it finds {explained:.0%}: {_describe(order, dataset)}",
+                f"{summary}, but with {explained:.0%} in {name}: {_describe(order, dataset)}",
             )
     if np.bincount(labels).min() < 2:
         return Finding(
-            "note", CODE, f"{summary}; with one image per class no other order can be tested"
+            "note", CODE, f"{summary}; other orders can't be tested with one image per class"
         )
     order, explained = _best_order(labels, predicted, dataset.num_classes)
     if agreement < 2 * chance and explained > 3 * max(agreement, chance):
         return Finding(
             "error",
             CODE,
-            f"{summary}; in another order it finds {explained:.0%}: {_describe(order, dataset)}",
+            f"{summary}, but with {explained:.0%} in another order: {_describe(order, dataset)}",
         )
     if explained > agreement + 0.1:
         return Finding(
             "warning",
             CODE,
-            f"{summary}; with some classes exchanged it finds {explained:.0%}: "
+            f"{summary}, but with {explained:.0%} if some classes are swapped: "
             f"{_describe(order, dataset)}",
         )
     if agreement < 2 * chance:
-        return Finding("warning", CODE, f"{summary}, and no other order explains what it sees")
+        return Finding("warning", CODE, f"{summary}, and no other order explains its predictions")
     return Finding("note", CODE, summary)
 
 
 def _predict(distilled: DistilledSet, dataset: Dataset, net: nn.Module) -> tuple[Array, Array]:
-    """Return labels and predictions of the first images of each class."""
+    """Return the labels and the predictions for the first images of each class."""
     rows = np.concatenate(
         [
             np.flatnonzero(distilled.labels == label)[:MAX_IMAGES_PER_CLASS]
@@ -134,11 +137,11 @@ def _predict(distilled: DistilledSet, dataset: Dataset, net: nn.Module) -> tuple
 
 
 def _known_orders(dataset: Dataset) -> list[tuple[str, Array]]:
-    """Return wrong orders that occur: a name, and for each position the label that is there."""
+    """Return the names of wrong orders that occur in practice, and the label at each position."""
     label_of = {name: label for label, name in enumerate(dataset.class_names)}
     orders = [
         ("alphabetical order", sorted(dataset.class_names)),
-        ("reversed order", list(reversed(dataset.class_names))),
+        ("reverse order", list(reversed(dataset.class_names))),
     ]
     if dataset.name == "cifar100":
         orders.insert(0, ("the superclass order of CIFAR-100", SUPERCLASSES.split()))
@@ -152,9 +155,10 @@ def _known_orders(dataset: Dataset) -> list[tuple[str, Array]]:
 def _best_order(labels: Array, predicted: Array, num_classes: int) -> tuple[Array, float]:
     """Return the order that explains the predictions best, and the share that it explains.
 
-    The share is measured by halves: an order is fitted to one half of the images of each class and
-    tested on the other, since a fitted order always explains a few images. The halves are the first
-    and the second images, since an augmented copy follows its image.
+    A fitted order always explains a few of the images that it was fitted to. The share is therefore
+    cross-validated: an order is fitted to one half of the images of each class and tested on the
+    other half. Augmented copies directly follow their image, so the halves are the first images
+    and the last images rather than every second image.
     """
     per_class = len(labels) // num_classes
     in_first_half = np.arange(len(labels)) % per_class < per_class // 2
@@ -166,7 +170,7 @@ def _best_order(labels: Array, predicted: Array, num_classes: int) -> tuple[Arra
 
 
 def _fit_order(labels: Array, predicted: Array, num_classes: int) -> Array:
-    """Return the assignment of classes to positions that explains most predictions."""
+    """Return the assignment of classes to positions that explains the most predictions."""
     from scipy.optimize import linear_sum_assignment
 
     counts = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
@@ -177,7 +181,7 @@ def _describe(order: Array, dataset: Dataset) -> str:
     names = [dataset.class_names[label] for label in order]
     shown = names if len(names) <= MAX_NAMED else [*names[:5], "..."]
     return (
-        f"the images at labels 0, 1, ... are likely {', '.join(shown)}; "
+        f"the images with labels 0, 1, ... are probably {', '.join(shown)}; "
         f"the dataset's order is {', '.join(dataset.class_names[:5])}, ..."
     )
 
@@ -187,7 +191,7 @@ def _cache_folder() -> Path:
 
 
 def _cache_key(dataset: Dataset, real: tuple[Array, Array], steps: int) -> str:
-    """Hash everything that the training depends on."""
+    """Return a hash of everything that affects the training."""
     settings = (
         features.NAME,
         steps,
@@ -203,7 +207,7 @@ def _cache_key(dataset: Dataset, real: tuple[Array, Array], steps: int) -> str:
 
 
 def _store(net: nn.Module, path: Path) -> None:
-    """Write the network; the file appears as a whole."""
+    """Write the network atomically."""
     weights = {name: weight.contiguous() for name, weight in net.state_dict().items()}
     with replacing(path) as temporary:
         safetensors.torch.save_file(weights, temporary)

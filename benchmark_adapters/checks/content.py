@@ -14,15 +14,16 @@ from leaderboard.records.record import Finding
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
-# An image whose pixels vary less, as a share of the range of pixels, is constant.
+# An image counts as constant if its pixels span less than this share of the pixel range.
 MIN_RANGE = 0.02
-# Share of the values that have to lie in a range for a verdict on the normalisation.
+# Share of the values that must be in a range for a verdict on the normalisation.
 MIN_SHARE = 0.99
-MAX_NAMED = 5  # classes or images in a message
+# Classes or images listed in a message.
+MAX_NAMED = 5
 
 
 def inspect(distilled: DistilledSet, dataset: Dataset) -> list[Finding]:
-    """Return all findings that need no real images; none if nothing is wrong."""
+    """Return all findings that need no real images; empty if nothing is wrong."""
     findings = list(_check_counts(distilled.labels, dataset))
     if distilled.normalisation is not None:
         findings += _check_values(distilled.images, distilled.normalisation)
@@ -48,37 +49,38 @@ def _check_counts(labels: Array, dataset: Dataset) -> Iterator[Finding]:
 
 
 def _check_values(images: Array, normalisation: Normalisation) -> Iterator[Finding]:
-    """Check whether float images are finite and look as if they were normalised once."""
+    """Check that float images are finite and look as if they were normalised exactly once."""
     is_finite = np.isfinite(images).all((1, 2, 3))
     if not is_finite.all():
         broken = np.flatnonzero(~is_finite)
         yield Finding(
             "error",
             "not-finite",
-            f"{len(broken)} images have values that are NaN or infinite, "
+            f"{len(broken)} of {len(images)} images have NaN or infinite values; "
             f"the first is image {broken[0]}",
         )
         return
     mean, std = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in normalisation)
-    pixels = images * std + mean  # in [0, 1] if the images were normalised once
+    # In [0, 1] if the images were normalised exactly once.
+    pixels = images * std + mean
     low, high = float(images.min()), float(images.max())
     expected = (
-        f"normalised ones lie between {float((-mean / std).min()):.2f} "
-        f"and {float(((1 - mean) / std).max()):.2f}"
+        f"but normalised pixels range from {float((-mean / std).min()):.2f} "
+        f"to {float(((1 - mean) / std).max()):.2f}"
     )
     if _lie_within(images, -0.001, 1.001) and low >= -0.001:
         yield Finding(
             "error",
             "unnormalised",
-            f"images look unnormalised: their values lie between {low:.2f} and {high:.2f}, "
+            f"images look unnormalised: their values range from {low:.2f} to {high:.2f}, "
             f"{expected}",
         )
     elif _lie_within(images, -0.1, 255.1) and high > 20:
         yield Finding(
             "error",
             "unnormalised",
-            f"images look unnormalised: their values lie between {low:.1f} and {high:.1f} "
-            f"as bytes do, {expected}",
+            f"images look unnormalised: their values range from {low:.1f} to {high:.1f} "
+            f"like bytes, {expected}",
         )
     elif _lie_within(pixels * std + mean, -0.01, 1.01) and not _lie_within(
         pixels, -0.2, 1.2, min_share=0.65
@@ -86,15 +88,15 @@ def _check_values(images: Array, normalisation: Normalisation) -> Iterator[Findi
         yield Finding(
             "error",
             "normalised-twice",
-            "images look normalised twice: undone twice, their values are pixels; "
-            f"they lie between {low:.2f} and {high:.2f}, {expected}",
+            "images look normalised twice: undoing the normalisation twice yields pixels; "
+            f"their values range from {low:.2f} to {high:.2f}, {expected}",
         )
     elif not _lie_within(pixels, -2, 3):
         yield Finding(
             "warning",
             "far-values",
             "many values are far from those of pixels: "
-            f"they lie between {low:.2f} and {high:.2f}, {expected}",
+            f"they range from {low:.2f} to {high:.2f}, {expected}",
         )
 
 
@@ -103,7 +105,7 @@ def _lie_within(values: Array, low: float, high: float, min_share: float = MIN_S
 
 
 def _constant_images(distilled: DistilledSet) -> Array:
-    """Return bool [n], True for images whose pixels are all about equal."""
+    """Return bool [n], True for images whose pixels are all nearly equal."""
     norm = distilled.normalisation
     pixel_range = 255.0 if norm is None else 1 / max(norm[1])
     ranges = [float(image.max()) - float(image.min()) for image in distilled.images]
@@ -123,7 +125,8 @@ def _check_constant(is_constant: Array, labels: Array, dataset: Dataset) -> Iter
 def _check_duplicates(distilled: DistilledSet, dataset: Dataset) -> Iterator[Finding]:
     labels = distilled.labels
     seen: dict[bytes, int] = {}
-    # Index of the first image with the same pixels. Hashes, since a set may exceed the memory.
+    # Index of the first image with the same pixels. Hashes are compared, not images, because a set
+    # may not fit into memory.
     first = np.array(
         [
             seen.setdefault(hashlib.sha256(image.tobytes()).digest(), index)
@@ -144,8 +147,8 @@ def _check_duplicates(distilled: DistilledSet, dataset: Dataset) -> Iterator[Fin
         yield Finding(
             "warning",
             "other-class",
-            f"{in_other_class.sum()} images occur in more than one class, "
-            f"the first are images {first[row]} and {row}",
+            f"{in_other_class.sum()} of {len(labels)} images duplicate an image of another class; "
+            f"the first pair is images {first[row]} and {row}",
         )
 
 
@@ -163,12 +166,12 @@ def _class(label: int, dataset: Dataset) -> str:
 
 
 def _list(items: Sequence[str]) -> str:
-    """Return the first of the items and how many more there are."""
+    """Return the first items and the number of further ones, as text."""
     shown = ", ".join(items[:MAX_NAMED])
     return f"{shown} and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else shown
 
 
 def _name_images(rows: Array, labels: Array, dataset: Dataset) -> str:
-    """Return index and class of the first of some images."""
+    """Return the index and class of the first of the images in ``rows``, as text."""
     names = [f"image {row} ({dataset.class_names[labels[row]]})" for row in rows[:MAX_NAMED]]
     return ", ".join([*names, "..."] if len(rows) > MAX_NAMED else names)

@@ -1,3 +1,3 @@
-"""The command line ``ddbench``, a module for each command."""
+"""The command line ``ddbench``, with one module per command."""
 
 from benchmark_adapters.cli.main import main as main

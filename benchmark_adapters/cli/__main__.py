@@ -1,4 +1,4 @@
-"""``python -m benchmark_adapters.cli``, where the command is not on the path."""
+"""Run ``python -m benchmark_adapters.cli``, for when ``ddbench`` is not on the PATH."""
 
 from benchmark_adapters.cli import main
 

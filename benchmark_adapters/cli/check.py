@@ -1,4 +1,4 @@
-"""``ddbench check``: check a set that somebody sent."""
+"""``ddbench check``: check a distilled set before it is scored."""
 
 from __future__ import annotations
 
@@ -22,18 +22,24 @@ MAX_SECONDS = 3_600.0
     "format_name",
     metavar="FORMAT",
     required=True,
-    help="`ddbench list formats` shows all.",
+    help="Format of the files; `ddbench list formats` lists them all.",
 )
-@click.option("--dataset", required=True, help="The dataset that the set stands for.")
+@click.option(
+    "--dataset", metavar="DATASET", required=True, help="Dataset that the set stands for."
+)
 @options.DATA
 @options.JSON
 @console.DEBUG
 def check_command(
     path: Path, format_name: str, dataset: str, data: Path | None, as_json: bool
 ) -> None:
-    """Check a distilled set that somebody sent: a file or folder.
+    """Check a distilled set without scoring it.
 
-    Nothing in it is executed. Exit code 0: no errors were found; 1: some were; 2: wrong usage.
+    PATH is a file or folder of the given FORMAT. It is read in a process with memory and time
+    limits, and nothing in it is executed. The checks cover counts, values, duplicates and, if the
+    real data is available, the class order.
+
+    Exit codes: 0 if no errors were found, 1 if some were, 2 for wrong usage.
     """
     from benchmark_adapters.execution.sandbox import Limits
     from benchmark_adapters.runs import submissions

@@ -1,4 +1,4 @@
-"""``ddbench check-plugin``: check that a method keeps its contract."""
+"""``ddbench check-plugin``: check that a method meets the plugin contract."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ TRIAL_SECONDS = 20.0
 
 @click.command("check-plugin")
 @click.argument("method")
-@click.option("--track", default="quickstart", show_default=True)
-@click.option("--dataset", help="One dataset of the track.  [default: its first]")
+@click.option(
+    "--track", metavar="TRACK", default="quickstart", show_default=True, help="Track to try."
+)
+@click.option(
+    "--dataset", metavar="DATASET", help="Dataset of the track to try.  [default: the first]"
+)
 @options.DEVICE
 @options.METHOD_OPTION
 @click.option(
@@ -25,21 +29,23 @@ TRIAL_SECONDS = 20.0
     metavar="SECONDS",
     default=TRIAL_SECONDS,
     show_default=True,
-    help="Of each trial, model loading included.",
+    help="Time limit of each trial, including model loading.",
 )
 @options.DATA
 @options.JSON
 @click.option(
     "--debug",
     is_flag=True,
-    help="Show tracebacks, and what the method printed in a trial that broke down.",
+    help="Show tracebacks and the method's output in failed trials.",
 )
 def check_plugin_command(
     method: str, dataset: str | None, as_json: bool, debug: bool, **request: Any
 ) -> None:
-    """Check that a METHOD keeps its contract, in short trials.
+    """Check that a method meets the plugin contract.
 
-    Nothing is recorded. Exit code 0: it does; 1: it doesn't; 2: wrong usage.
+    Run METHOD in short trials and print the result of each check. Nothing is recorded.
+
+    Exit codes: 0 if no check failed, 1 if one failed, 2 for wrong usage.
     """
     from benchmark_adapters.runs import plugin_check
     from benchmark_adapters.runs.request import Request, plan_runs

@@ -1,4 +1,4 @@
-"""``ddbench compare``: show how runs differ."""
+"""``ddbench compare``: compare runs with each other."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from benchmark_adapters.types import UserError
     "--output",
     "page_folder",
     type=options.FOLDER,
-    help="Folder for a page, with the images side by side.",
+    help="Also write an HTML page to this folder, with the images side by side.",
 )
 @options.JSON
 @console.DEBUG
 def compare_command(
     runs: tuple[str, ...], roots: tuple[Path, ...], page_folder: Path | None, as_json: bool
 ) -> None:
-    """Show how RUNs differ: settings, scores, classes.
+    """Compare the settings, scores and per-class accuracy of runs.
 
-    Each is compared with the first. A difference of scores is called one only where Welch's test
-    finds it.
+    RUN is a folder or the beginning of a run ID. Every run is compared with the first one. Welch's
+    t-test decides whether two scores differ.
     """
     from benchmark_adapters.runs.read import find_run, read_record
     from leaderboard.analysis import comparison

@@ -1,4 +1,4 @@
-"""``ddbench data``: show which real datasets are available."""
+"""``ddbench data``: show which real datasets are available, and download them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from benchmark_adapters.types import Dataset, UserError
 @click.argument("name", required=False, metavar="[DATASET]")
 @options.DATA
 @click.option(
-    "--download", is_flag=True, help="Get the files of DATASET from where torchvision gets them."
+    "--download",
+    is_flag=True,
+    help="Download DATASET with torchvision into --data or, by default, the user's data folder.",
 )
 def data_command(name: str | None, data: Path | None, download: bool) -> None:
-    """Show which real datasets are available; how to get the rest.
+    """Show which real datasets are available, or download one.
 
-    With the place and the hash of the test images of each.
+    For each dataset, print its folder and the SHA-256 of its test images, or how to get it.
+
+    Exit codes: 0 on success, 1 if DATASET is not available, 2 for wrong usage or a failed
+    download.
     """
     from benchmark_adapters import datasets
 
@@ -35,7 +40,7 @@ def data_command(name: str | None, data: Path | None, download: bool) -> None:
 
 
 def _show(dataset: Dataset, data: Path | None) -> bool:
-    """Show one dataset; return whether its files are available."""
+    """Print the state of one dataset and return whether its files are available."""
     from benchmark_adapters import datasets
 
     if dataset.bundled:

@@ -1,4 +1,4 @@
-"""``ddbench export``: write the images of runs in another format."""
+"""``ddbench export``: export the images of runs to another format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
 
-# Files that are named one by one.
+# Formats with one file per image would fill the screen.
 MAX_SHOWN = 10
 
 
@@ -20,19 +20,19 @@ MAX_SHOWN = 10
     "format_name",
     metavar="FORMAT",
     required=True,
-    help="`ddbench list formats` shows all.",
+    help="Format to write; `ddbench list formats` lists them all.",
 )
 @click.option(
     "--output",
     "folder",
     type=options.FOLDER,
     required=True,
-    help="New folder for the files.",
+    help="New or empty folder for the files.",
 )
 @click.option(
     "--truth",
     is_flag=True,
-    help="Write the real test images too, as the format's own evaluator reads them.",
+    help="Also write the real test images for the format's own evaluator.",
 )
 @options.DATA
 @click.option(
@@ -41,7 +41,7 @@ MAX_SHOWN = 10
     type=options.FOLDER,
     default=options.RUNS_FOLDER,
     show_default=True,
-    help="Folder of runs.",
+    help="Folder where runs are saved.",
 )
 @console.DEBUG
 def export_command(
@@ -52,7 +52,11 @@ def export_command(
     data: Path | None,
     root: Path,
 ) -> None:
-    """Write the images of runs in another format, one run for each dataset."""
+    """Export the images of runs to another format.
+
+    RUN is a folder or the beginning of a run ID. Give at most one run per dataset. The names of
+    the files written are printed.
+    """
     from benchmark_adapters.runs.export import export
     from benchmark_adapters.runs.read import find_run
 

@@ -1,4 +1,4 @@
-"""``ddbench leaderboard``: show all runs as a table or pages."""
+"""``ddbench leaderboard``: show all runs as a table or as HTML pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("leaderboard")
-@click.option("--track", help="One track.  [default: all]")
+@click.option("--track", metavar="TRACK", help="Show only this track.  [default: all]")
 @options.SEVERAL_RUNS
 @click.option(
     "--format",
@@ -26,21 +26,22 @@ if TYPE_CHECKING:
     type=click.Choice([*FORMATS, "html"]),
     default="github",
     show_default=True,
+    help="Output format.",
 )
 @click.option(
     "--output",
     "path",
     type=click.Path(path_type=Path),
-    help="File to write instead of printing; for html the folder of the pages.",
+    help="File to write instead of printing the table; for html, the folder for the pages.",
 )
 @console.DEBUG
 def leaderboard_command(
     track: str | None, roots: tuple[Path, ...], style: str, path: Path | None
 ) -> None:
-    """Show all runs as a table or a page, best first.
+    """Show all runs as a table or as HTML pages, best first.
 
-    Intervals are 95 % t intervals over the evaluation seeds; ranks are shared where Welch's test
-    finds no difference. Published results stand apart.
+    Intervals are 95 % t intervals over the evaluation seeds. Runs share a rank if Welch's t-test
+    finds no difference between them. Published results are listed separately.
     """
     from leaderboard.analysis import sections
     from leaderboard.render import tables

@@ -1,4 +1,4 @@
-"""``ddbench list``: show what is installed."""
+"""``ddbench list``: list the installed components."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from benchmark_adapters.types import Option, UserError
 @click.argument("method", required=False)
 @options.JSON
 def list_command(kind: str | None, method: str | None, as_json: bool) -> None:
-    """Show what is installed, or the options of a METHOD."""
+    """List what is installed, or the options of a method.
+
+    `ddbench list options METHOD` lists the options; without arguments, everything is listed.
+    """
     plugins = output.installed_plugins()
     if kind == "options":
         if method is None:
@@ -38,7 +41,7 @@ def list_command(kind: str | None, method: str | None, as_json: bool) -> None:
 
 
 def _summaries(plugins: Plugins, kinds: list[str]) -> dict[str, dict[str, str]]:
-    """Return the summaries of all parts, by kind and name."""
+    """Return the summaries of all components by kind and name."""
     summaries: dict[str, dict[str, str]] = {kind: {} for kind in kinds}
     for part in plugins.descriptions:
         if part.kind in summaries:

@@ -1,4 +1,4 @@
-"""The command ``ddbench`` with all its commands."""
+"""The command group ``ddbench``."""
 
 import click
 
@@ -35,7 +35,7 @@ COMMANDS = (
 
 
 def main() -> None:
-    """Run the command ``ddbench``."""
+    """Run the command line ``ddbench`` and exit."""
     console.run(commands)
 
 
@@ -45,7 +45,7 @@ def main() -> None:
 )
 @click.version_option(package_name="ddbench")
 def commands() -> None:
-    """Distil a dataset under a time limit, score it with fixed students, compare."""
+    """Generate distilled datasets under a time limit, score them and rank the results."""
 
 
 for command in COMMANDS:

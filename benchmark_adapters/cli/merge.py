@@ -1,4 +1,4 @@
-"""``ddbench merge``: join the shards of a set."""
+"""``ddbench merge``: merge the shards of a distilled set."""
 
 from __future__ import annotations
 
@@ -31,9 +31,12 @@ def merge_command(
     as_json: bool,
     **request: Any,
 ) -> None:
-    """Join the shards that runs with --shard made, and score the set.
+    """Merge the shards of a distilled set and score it.
 
-    A RUN is a folder, or how its id begins. Exit codes are those of `run`.
+    RUN is a run made with `ddbench run --shard`: its folder or the beginning of its ID. Missing
+    shards make the set smaller. The merged set is saved as a new run.
+
+    Exit codes: 0 if the new run has status ok, 1 if not (its record says why), 2 for wrong usage.
     """
     from benchmark_adapters.runs.merge import merge
     from benchmark_adapters.runs.read import find_run

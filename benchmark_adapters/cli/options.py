@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -13,33 +13,42 @@ DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 REPEATS = click.option(
     "--repeats",
     type=int,
-    help="Evaluation seeds; 0 makes the distilled set and scores nothing.  [default: the track's]",
+    help="Number of evaluation seeds; 0 skips scoring.  [default: the track's]",
 )
 STUDENTS = click.option(
-    "--students", metavar="A,B", help="Networks to train instead of the recipe's."
+    "--students", metavar="A,B", help="Students to train instead of the recipe's, comma-separated."
 )
-DEVICE = click.option("--device", type=DEVICES, default="auto", show_default=True)
+DEVICE = click.option(
+    "--device",
+    type=DEVICES,
+    default="auto",
+    show_default=True,
+    help="Device to run on; auto uses an accelerator if there is one.",
+)
 BACKEND = click.option(
     "--backend",
     type=click.Choice(["auto", "reference", "fast"]),
     default="auto",
     show_default=True,
-    help="How students are trained: as plainly as the official evaluator, or compiled.",
+    help="Training backend. reference: the official evaluator's plain loop; fast: always "
+    "compiled; auto: whichever is faster for the length of the training.",
 )
 METHOD_OPTION = click.option(
     "--option",
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting of the method; `ddbench list options METHOD` shows all.",
+    help="Method setting; repeatable. `ddbench list options METHOD` lists them all.",
 )
-DATA = click.option("--data", type=FOLDER, help="Folder of the real datasets.  [env: DDBENCH_DATA]")
+DATA = click.option(
+    "--data", type=FOLDER, help="Folder with the real datasets.  [env: DDBENCH_DATA]"
+)
 RUNS = click.option(
     "--runs",
     type=FOLDER,
     default=RUNS_FOLDER,
     show_default=True,
-    help="Folder that keeps all runs.",
+    help="Folder where runs are saved.",
 )
 SEVERAL_RUNS = click.option(
     "--runs",
@@ -47,14 +56,14 @@ SEVERAL_RUNS = click.option(
     type=FOLDER,
     multiple=True,
     default=[RUNS_FOLDER],
-    help="Folder of runs; may be given several times.  [default: runs]",
+    help="Folder where runs are saved; repeatable.  [default: runs]",
 )
 RECORD_JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print the record instead of the table."
+    "--json", "as_json", is_flag=True, help="Print JSON instead of the table."
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 def names(text: str | None) -> tuple[str, ...]:
-    """Return the names in a list with commas."""
+    """Return the names in a comma-separated list."""
     return tuple(name.strip() for name in text.split(",")) if text else ()

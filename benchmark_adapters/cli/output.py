@@ -1,4 +1,4 @@
-"""What several commands print, and how they end."""
+"""Output and exit codes shared by several commands."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ MAX_MESSAGE = 5000
 
 
 def installed_plugins() -> Plugins:
-    """Return all plugins; name those that failed on stderr."""
+    """Return all plugins. Warn on stderr about those that can't be used."""
     from benchmark_adapters import plugins
 
-    with contextlib.redirect_stdout(sys.stderr):  # stdout is for results, whatever a plugin prints
+    # Plugins may print while they are imported, but stdout is for results.
+    with contextlib.redirect_stdout(sys.stderr):
         installed = plugins.build()
     for line in installed.skipped:
         click.echo(f"warning: {line}", err=True)
@@ -32,7 +33,7 @@ def installed_plugins() -> Plugins:
 
 
 def report_run(record: Record, folder: Path) -> None:
-    """Tell on stderr how a run ended and where it lies."""
+    """Print the folder of a run, the licence of its model and its error, if any, to stderr."""
     click.echo(f"run: {one_line(folder)}", err=True)
     if record.model_licence:
         licence = f"licence of the model {record.model}: {record.model_licence}"
@@ -43,7 +44,7 @@ def report_run(record: Record, folder: Path) -> None:
 
 
 def all_runs(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
-    """Return the folders and records of all runs; name those that can't be read on stderr."""
+    """Return the folders and records of all runs. Print problems with them to stderr."""
     from leaderboard.analysis import ranking
     from leaderboard.records import store
 
@@ -57,7 +58,10 @@ def all_runs(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
 def conclude(
     context: click.Context, records: Sequence[Record], runs: Path, as_json: bool
 ) -> NoReturn:
-    """Show the records, or the table of their track, and exit."""
+    """Print the records as JSON, or the leaderboard of their track, and exit.
+
+    The exit code is 0 if all records have the status ok, else 1.
+    """
     if as_json:
         documents = [json.loads(record.to_json()) for record in records]
         click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
@@ -82,6 +86,6 @@ def _show_table(records: Sequence[Record], runs: Path) -> None:
         if record.run_id not in ids:
             click.echo(
                 f"run {record.run_id} was saved but is hidden from the table: "
-                "another has the same images, recipe and seeds, which count once",
+                "it duplicates another run (same images, recipe and seeds)",
                 err=True,
             )

@@ -1,4 +1,4 @@
-"""``ddbench rerun``: make a run again and compare."""
+"""``ddbench rerun``: repeat a run and compare the results."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Instead of the RUN's, of which records keep only the last name if it was a path.",
+    help="Override an option of RUN; repeatable. Needed for paths: a record keeps only the last "
+    "component of a path.",
 )
-@click.option("--device", type=options.DEVICES, help="[default: the RUN's]")
+@click.option("--device", type=options.DEVICES, help="Device to run on.  [default: that of RUN]")
 @options.DATA
 @options.RUNS
 @options.JSON
@@ -37,10 +38,13 @@ if TYPE_CHECKING:
 def rerun_command(
     context: click.Context, /, run: str, device: str | None, as_json: bool, **request: Any
 ) -> None:
-    """Make a RUN again with its settings and seed; compare.
+    """Repeat a run with its settings and seed, and compare.
 
-    RUN is a folder, or how its id begins. Warnings tell what is other here than it was then.
-    Exit code 0: status, images and accuracies are the same; 1: they are not; 2: wrong usage.
+    RUN is a folder or the beginning of a run ID. The repetition is saved as a new run. A run made
+    with `ddbench score` is scored again from its saved images. Warnings list what has changed
+    since the original run: versions, hardware, data.
+
+    Exit codes: 0 if status, images and accuracies are the same, 1 if not, 2 for wrong usage.
     """
     from benchmark_adapters.runs import rerun
     from benchmark_adapters.runs.read import find_run, read_record
@@ -53,18 +57,18 @@ def rerun_command(
     named = Request(device=device or rerun.device_of(record), **request)
     plan = rerun.prepare(folder, record, named, plugins)
     differences = rerun.environment_diff(record)
-    _tell("warning", differences)
-    _tell("note", [plan.note] if plan.note else [])
+    _print_lines("warning", differences)
+    _print_lines("note", [plan.note] if plan.note else [])
     with contextlib.redirect_stdout(sys.stderr):
         new_folder = plan.make()
     new = store.read(new_folder)
     output.report_run(new, new_folder)
     later, agreement = rerun.runtime_diff(record, new), rerun.compare(record, new)
-    _tell("warning", later)
+    _print_lines("warning", later)
     if new.status == "error" != record.status and record.explicit_options:
         given = ", ".join(record.explicit_options)
-        advice = f"if one of {given} was a path, give it again by --option KEY=PATH"
-        _tell("note", [f"records keep the last name of a path: {advice}"])
+        advice = f"if one of {given} was a path, pass it again with --option KEY=PATH"
+        _print_lines("note", [f"a record keeps only the last component of a path: {advice}"])
     if as_json:
         _print_json(new, agreement, differences + later)
     else:
@@ -75,7 +79,7 @@ def rerun_command(
     context.exit(0 if agreement.is_whole else 1)
 
 
-def _tell(kind: str, lines: Sequence[str]) -> None:
+def _print_lines(kind: str, lines: Sequence[str]) -> None:
     for line in lines:
         click.echo(f"{kind}: {one_line(line)}", err=True)
 
@@ -93,7 +97,7 @@ def _print_json(new: Record, agreement: Agreement, differences: list[str]) -> No
 
 
 def _print_comparison(record: Record, new: Record, agreement: Agreement, pixels: str) -> None:
-    """Show what is the same in two records, and how the rest differs."""
+    """Print what is the same in two records and how the rest differs."""
     from tabulate import tabulate
 
     from benchmark_adapters.runs import rerun

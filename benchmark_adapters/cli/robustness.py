@@ -28,7 +28,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Reference:
-    """The accuracy with the whole training set, and where it is from."""
+    """The accuracy with the whole training set, and its source."""
 
     accuracy: float
     source: str
@@ -41,25 +41,25 @@ class Reference:
     "random_run",
     metavar="RUN",
     required=True,
-    help="Of random-real with the same IPC, recipe and student.",
+    help="Run of random-real with the same IPC, recipe and student.",
 )
 @click.option(
     "--whole",
     metavar="RUN|FRACTION",
-    help="Accuracy with the whole training set: a run of random-real --ipc max, or a published "
-    "figure.",
+    help="Accuracy with the whole training set, for LRS: a run of random-real --ipc max, or a "
+    "published figure.",
 )
-@click.option("--source", metavar="TEXT", help="Where a published figure is from.")
+@click.option("--source", metavar="TEXT", help="Source of a published figure for --whole.")
 @click.option(
     "--plain",
     metavar="RUN",
-    help="The set scored without augmentation, for ARS: "
+    help="RUN scored without augmentation, for ARS: "
     "`ddbench score RUN --recipe ddranking-plain/1`.",
 )
 @click.option(
     "--random-plain",
     metavar="RUN",
-    help="Random real images scored without augmentation, for ARS.",
+    help="Run of random-real scored without augmentation, for ARS.",
 )
 @options.SEVERAL_RUNS
 @options.JSON
@@ -74,10 +74,13 @@ def robustness_command(
     roots: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """DD-Ranking's LRS (with --whole) and ARS (with --plain and --random-plain) of a RUN.
+    """Compute DD-Ranking's LRS and ARS for a run.
 
-    By hard labels and the final epoch's accuracy, where DD-Ranking takes the best that it saw on
-    test images: not comparable with figures that it published.
+    LRS needs --whole. ARS needs --plain and --random-plain. RUN, and each run that an option
+    names, is a folder or the beginning of a run ID.
+
+    Both scores use hard labels and the accuracy after the final epoch. DD-Ranking uses the best
+    accuracy of all epochs on the test images, so its published figures are not comparable.
     """
     from leaderboard.analysis import ddranking
 
@@ -105,14 +108,30 @@ def robustness_command(
 def _without_augmentation(
     plain: str, random_plain: str, own: Record, random: float, roots: Sequence[Path]
 ) -> dict[str, float]:
-    """Return accuracies without augmentation, and ARS."""
+    """Return the accuracies without augmentation, and ARS.
+
+    Args:
+        plain: the distilled set's run without augmentation.
+        random_plain: a run of random real images without augmentation.
+        own: record of the distilled set's run with augmentation.
+        random: accuracy of random real images with augmentation.
+        roots: runs folders.
+
+    Returns:
+        Accuracies and ARS by metric name.
+
+    Raises:
+        ValueError: the runs can't be compared.
+    """
     from leaderboard.analysis import ddranking
 
     record = _record(plain, roots)
     if record.images_sha256 != own.images_sha256:
-        raise ValueError(f"--plain {record.run_id} is of other images than {own.run_id}")
+        raise ValueError(f"--plain {record.run_id} does not have the images of {own.run_id}")
     if record.recipe != PLAIN:
-        raise ValueError(f"--plain {record.run_id} is scored by {record.recipe}, expected {PLAIN}")
+        raise ValueError(
+            f"--plain {record.run_id} was scored with {record.recipe}, expected {PLAIN}"
+        )
     distilled = ddranking.accuracy(own, own, "run")
     distilled_plain = ddranking.accuracy(record, own, "--plain", other="recipe_sha256")
     random_real = ddranking.baseline(_record(random_plain, roots), record, "--random-plain")
@@ -131,7 +150,7 @@ def _record(run: str, roots: Sequence[Path]) -> Record:
 
 
 def _whole(whole: str, source: str | None, own: Record, roots: Sequence[Path]) -> Reference:
-    """Return the accuracy of students of the whole training set."""
+    """Return the accuracy of students trained on the whole training set."""
     from leaderboard.analysis import ddranking
 
     try:
@@ -140,15 +159,15 @@ def _whole(whole: str, source: str | None, own: Record, roots: Sequence[Path]) -
         record = _record(whole, roots)
         if record.ipc <= own.ipc or record.ipc_asked is not None:
             raise ValueError(
-                f"--whole {record.run_id} is not of the whole training set: "
-                "make one with `--method random-real --ipc max`"
+                f"--whole {record.run_id} does not use the whole training set: "
+                "create a run with `ddbench run --method random-real --ipc max`"
             ) from None
         accuracy = ddranking.baseline(record, own, "--whole", other="ipc")
         return Reference(accuracy, f"run {record.run_id}")
     if not 0 < fraction <= 1:
-        raise UserError(f"--whole {whole}: accuracies are fractions, more than 0 and at most 1")
+        raise UserError(f"--whole {whole}: expected a fraction, more than 0 and at most 1")
     if not source:
-        raise UserError("name where the figure is from: --source TEXT")
+        raise UserError("name the source of the --whole figure with --source TEXT")
     return Reference(fraction, source)
 
 

@@ -1,4 +1,4 @@
-"""``ddbench run``: make a distilled set and score it."""
+"""``ddbench run``: generate a distilled set and score it."""
 
 from __future__ import annotations
 
@@ -17,26 +17,40 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
-@click.option("--method", required=True, help="Name; `ddbench list methods` shows all.")
-@click.option("--track", default="quickstart", show_default=True)
-@click.option("--dataset", help="One dataset of the track.  [default: all]")
+@click.option(
+    "--method",
+    metavar="METHOD",
+    required=True,
+    help="Method to run; `ddbench list methods` lists them all.",
+)
+@click.option(
+    "--track",
+    metavar="TRACK",
+    default="quickstart",
+    show_default=True,
+    help="Track to run on; `ddbench list tracks` lists them all.",
+)
+@click.option(
+    "--dataset", metavar="DATASET", help="Use only this dataset of the track.  [default: all]"
+)
 @click.option(
     "--ipc",
     metavar="N|max",
-    help="Images per class, or as many as fit into the time limit.  [default: the track's]",
+    help="Images per class; max: as many as the time limit allows.  [default: the track's]",
 )
 @click.option(
     "--seed",
     type=int,
     default=0,
     show_default=True,
-    help="Random seed for sampling; evaluation uses SEED, SEED + 1, ...",
+    help="Random seed for sampling; evaluation uses SEED, SEED+1, ...",
 )
 @click.option(
     "--time-limit",
     type=float,
     metavar="SECONDS",
-    help="For making one distilled set, model loading included.  [default: the track's]",
+    help="Time limit for generating one distilled set, including model loading.  "
+    "[default: the track's]",
 )
 @options.REPEATS
 @options.STUDENTS
@@ -49,12 +63,12 @@ if TYPE_CHECKING:
     default=1,
     show_default=True,
     metavar="N",
-    help="Processes that make the set together, a GPU for each.",
+    help="Number of processes that share the sampling; with CUDA, each needs its own GPU.",
 )
 @click.option(
     "--shard",
     metavar="I/N",
-    help="Make the I-th of N parts of a set, I from 0, for `ddbench merge`.",
+    help="Generate only part I of N (I from 0 to N-1) of the set, for `ddbench merge`.",
 )
 @options.DATA
 @options.RUNS
@@ -62,7 +76,7 @@ if TYPE_CHECKING:
     "--plan",
     "only_plan",
     is_flag=True,
-    help="Only try the method for some seconds, and show what IPC the limit allows.",
+    help="Estimate the IPC that the time limit allows from a short trial, and exit.",
 )
 @options.RECORD_JSON
 @console.DEBUG
@@ -75,9 +89,11 @@ def run_command(
     as_json: bool,
     **request: Any,
 ) -> None:
-    """Make a distilled set in time, score it, record it.
+    """Generate a distilled set under a time limit and score it.
 
-    Exit code 0: status ok; 1: the run ended otherwise and its record says why; 2: wrong usage.
+    Save a run with a record for each dataset of the track, then print the track's leaderboard.
+
+    Exit codes: 0 if every run has status ok, 1 if not (the records say why), 2 for wrong usage.
     """
     from benchmark_adapters.runs import pipeline
     from benchmark_adapters.runs.request import Request, plan_runs
@@ -100,7 +116,7 @@ def run_command(
 
 
 def _show_estimates(plans: list[RunPlan], as_json: bool) -> None:
-    """Show what IPC the limit allows, for each dataset."""
+    """Print an estimate of the IPC that the limit allows, for each dataset."""
     from dataclasses import asdict
 
     from tabulate import tabulate

@@ -1,4 +1,4 @@
-"""``ddbench score``: check sets that exist already, and train students on them."""
+"""``ddbench score``: check existing distilled sets and train students on them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,26 @@ MAX_GIB = 2**20
     "--format",
     "format_name",
     metavar="FORMAT",
-    help="Of the files at PATH; `ddbench list formats` shows all. A RUN needs none.",
+    help="Format of the files at PATH; `ddbench list formats` lists them all. Omit it for a RUN.",
 )
-@click.option("--track", help="[default: the RUN's]")
+@click.option(
+    "--track",
+    metavar="TRACK",
+    help="Track to score on; required for files.  [default: that of RUN]",
+)
 @click.option(
     "--name",
     metavar="TEAM",
-    help="The team that the set is from. Without it each folder at PATH is a team.",
+    help="Team that submitted PATH. Without it, each folder in PATH is one team's submission.",
 )
-@click.option("--dataset", help="One dataset of the track.  [default: all]")
-@click.option("--recipe", help="Instead of the track's.")
 @click.option(
-    "--seed", type=int, help="The first evaluation seed.  [default: the RUN's; for files 0]"
+    "--dataset", metavar="DATASET", help="Use only this dataset of the track.  [default: all]"
+)
+@click.option(
+    "--recipe", metavar="RECIPE", help="Recipe to train students with.  [default: the track's]"
+)
+@click.option(
+    "--seed", type=int, help="First evaluation seed.  [default: that of RUN, or 0 for files]"
 )
 @options.REPEATS
 @options.STUDENTS
@@ -51,7 +59,7 @@ MAX_GIB = 2**20
     "checkout",
     type=click.Path(path_type=Path),
     metavar="CHECKOUT",
-    help="Also run the challenge's evaluate.py in this folder of yours.",
+    help="Also run the official evaluate.py in this checkout of the ECCV 2024 challenge.",
 )
 @click.option("--native", "old_checkout", type=click.Path(path_type=Path), hidden=True)
 @click.option(
@@ -59,13 +67,14 @@ MAX_GIB = 2**20
     type=float,
     default=DAY,
     show_default=True,
-    help="For scoring one set on one dataset.",
+    metavar="SECONDS",
+    help="Time limit for scoring one set on one dataset.",
 )
 @click.option(
     "--max-memory",
     type=float,
     metavar="GIB",
-    help="For scoring one set.  [default: three quarters of the machine's]",
+    help="Memory limit for scoring one set.  [default: three quarters of the machine's memory]",
 )
 @options.DATA
 @options.RUNS
@@ -87,11 +96,14 @@ def score_command(
     as_json: bool,
     **request: Any,
 ) -> None:
-    """Check a set and train students on it; write a record.
+    """Score distilled sets from files, or score a run again.
 
-    PATH is a file or folder of a FORMAT, or a folder with such a folder for each team. A RUN is
-    scored again, for example with other --students or another --recipe. Exit code 0: all were
-    scored; 1: some were not, and their records say why; 2: wrong usage.
+    PATH is a file or folder of the given FORMAT, or a folder with one such folder per team. RUN is
+    a folder or the beginning of a run ID; its saved images are scored again, for example with
+    other --students or another --recipe. Each set is checked before students are trained on it,
+    and each score is saved as a new run.
+
+    Exit codes: 0 if all sets were scored, 1 if not (the records say why), 2 for wrong usage.
     """
     from benchmark_adapters.runs import submissions
     from benchmark_adapters.runs.request import Request
@@ -124,11 +136,12 @@ def _submissions(
         submission = submissions.of_run(find_run(path, [request["runs"]]))
         if name is not None:
             raise UserError(
-                "--name is for files; a run has its method's name. For files give their --format"
+                "--name is only for files: leave it out to score a run, or add --format to score "
+                "files"
             )
         return [submission]
     if request["track"] is None:
-        raise UserError("name the track of the files: --track")
+        raise UserError("name the track to score the files on with --track")
     track = plugins.tracks.require(request["track"])
     names = [request["dataset"]] if request["dataset"] else track.datasets
     wanted = [plugins.datasets.require(dataset) for dataset in names]

@@ -12,9 +12,12 @@ from benchmark_adapters.cli import options
 @click.command("show")
 @click.argument("run")
 @options.SEVERAL_RUNS
-@click.option("--json", "as_json", is_flag=True, help="Print the record.")
+@click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 def show_command(run: str, roots: tuple[Path, ...], as_json: bool) -> None:
-    """Show a RUN: its folder, or how its id begins."""
+    """Show the settings, scores and checks of a run.
+
+    RUN is a folder or the beginning of a run ID.
+    """
     from benchmark_adapters.runs.read import find_run, read_record
     from leaderboard.render import report
 

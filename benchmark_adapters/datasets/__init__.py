@@ -1,4 +1,4 @@
-"""Real datasets: find their files and load them."""
+"""Real datasets: find, load and download their files."""
 
 from __future__ import annotations
 
@@ -25,24 +25,25 @@ if TYPE_CHECKING:
 def find(dataset: Dataset, data: Path | None = None) -> Path:
     """Return the folder that holds a dataset.
 
-    It is looked for in ``data`` or else ``$DDBENCH_DATA``, then where packages of the distribution
-    put it, then in the user's data folder.
+    The search covers ``data`` or else ``$DDBENCH_DATA``, then the folders of Linux distribution
+    packages, then the user's data folder.
 
     Raises:
-        UserError: the dataset is in none of them; the message says how to get it.
+        UserError: ``data`` is not a folder, or the dataset was not found; the message then says
+            how to get it.
     """
     if data and not data.is_dir():
-        raise UserError(f"--data {data} is no folder")
+        raise UserError(f"--data {data} is not a folder")
     folders = list(_search_path(dataset, data))
     for folder in folders:
         if any(next(folder.glob(marker), None) for marker in dataset.markers):
             return folder
     searched = ", ".join(map(str, folders))
-    raise UserError(f"dataset {dataset.name} is not in {searched}; {dataset.get}")
+    raise UserError(f"dataset {dataset.name} was not found in {searched}; {dataset.get}")
 
 
 def user_folder() -> Path:
-    """Return the folder into which ``ddbench data NAME --download`` puts files."""
+    """Return the default folder for downloads of ``ddbench data NAME --download``."""
     return Path(platformdirs.user_data_dir("ddbench"))
 
 
@@ -52,19 +53,20 @@ def load(
     """Return one split: images uint8 [N, C, H, W] and labels int64 [N].
 
     Args:
-        dataset: what to load.
+        dataset: the dataset to load.
         split: ``train`` or ``test``.
-        data: a folder to look in, as in `find`.
-        bundled: whether to read the files in this package instead.
+        data: folder to search, as in `find`.
+        bundled: whether to read the files bundled with this package instead.
 
     Raises:
-        UserError: files are missing or damaged, or don't fit the dataset.
+        UserError: files are missing or damaged, or do not fit the dataset.
     """
-    from benchmark_adapters.distilled import validate  # imports numpy
+    # Not at the top, because it imports numpy.
+    from benchmark_adapters.distilled import validate
 
     if bundled and dataset.bundled is None:
         raise UserError(
-            f"dataset {dataset.name} is not bundled; choose a track that uses your own files"
+            f"dataset {dataset.name} is not bundled; choose a track that reads the full dataset"
         )
     folder = dataset.bundled if bundled and dataset.bundled else find(dataset, data)
     try:
@@ -76,15 +78,15 @@ def load(
 
 
 def download(dataset: Dataset, data: Path | None = None) -> Path:
-    """Download the published files and return their folder, in ``data`` or the user's data folder.
+    """Download the published files to ``data`` or the user's data folder; return their folder.
 
-    torchvision does it and checks their md5.
+    torchvision downloads the files and verifies their MD5.
 
     Raises:
         UserError: torchvision can't download this dataset, or the download failed.
     """
     if dataset.download is None:
-        raise UserError(f"{dataset.name} has no download here; {dataset.get}")
+        raise UserError(f"{dataset.name} has no automatic download; {dataset.get}")
     folder = (data or user_folder()) / dataset.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,7 @@ def download(dataset: Dataset, data: Path | None = None) -> Path:
 
 
 def digest(images: Array, labels: Array) -> str:
-    """Return the sha256 of pixels and labels, which doesn't depend on where the files are."""
+    """Return the SHA-256 of pixels and labels, which does not depend on how files are stored."""
     return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, as the published python batches."""
+"""CIFAR-10 and CIFAR-100, read from the published Python batches."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 def read_batches(folder: Path, split: Split, class_names: tuple[str, ...]) -> tuple[Array, Array]:
     """Read one split: images uint8 [N, 3, 32, 32] and labels int64 [N].
 
-    The files are pickles, so torchvision checks their published md5 before it opens them.
+    The files are pickles, which could execute code. torchvision verifies that they have the
+    published MD5 before it opens them.
 
     Raises:
-        UserError: a file is missing or isn't the published one.
+        UserError: a file is missing or is not the published one.
     """
     import numpy as np
 
@@ -30,11 +31,11 @@ def read_batches(folder: Path, split: Split, class_names: tuple[str, ...]) -> tu
         files: Any = loader(str(folder), train=split == "train", download=False)
     except RuntimeError:
         raise UserError(
-            f"{batches}: a file is missing or has not its published md5; get it again"
+            f"{batches}: a file is missing or does not have the published MD5; download it again"
         ) from None
     if tuple(files.classes) != class_names:
         raise UserError(
-            f"{batches}: its class names or their order are not those of the published files"
+            f"{batches}: the class names or their order differ from the published files"
         )
     images = np.ascontiguousarray(files.data.transpose(0, 3, 1, 2))
     return images, np.asarray(files.targets, dtype=np.int64)
@@ -61,7 +62,7 @@ def _dataset(name: str, marker: str, mean: tuple[float, ...], std: tuple[float, 
         std=std,
         read=partial(read_batches, class_names=class_names),
         markers=(marker,),
-        get=f"get it with `ddbench data {name} --download`, "
+        get=f"download it with `ddbench data {name} --download`, "
         "or point --data or $DDBENCH_DATA to its folder",
         test_size=10_000,
         download=partial(_download, num_classes=len(class_names)),
@@ -75,7 +76,7 @@ CIFAR10 = _dataset(
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2023, 0.1994, 0.2010),
 )
-# The ECCV 2024 challenge's mean and standard deviation; other benchmarks use others.
+# Mean and standard deviation of the ECCV 2024 challenge. Other benchmarks use different values.
 CIFAR100 = _dataset(
     "cifar100",
     "cifar-100-python/meta",

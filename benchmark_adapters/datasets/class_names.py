@@ -1,4 +1,4 @@
-"""The class names of the shipped datasets, in label order."""
+"""Class names of the built-in datasets, in label order."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def read_class_names(dataset: str) -> tuple[str, ...]:
 
 
 def read_synonyms(dataset: str) -> dict[str, tuple[str, ...]]:
-    """Return the names of each WordNet id, the class name first."""
+    """Return the names for each WordNet ID, the class name first."""
     names = json.loads((LABELS / f"{dataset}.json").read_text())
     return {wnid: tuple(words) for wnid, words in names.items()}

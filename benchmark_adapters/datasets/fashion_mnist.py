@@ -1,4 +1,4 @@
-"""Fashion-MNIST, as IDX files. The test split and a part of the training split are bundled."""
+"""Fashion-MNIST, read from IDX files. The test split and part of the training split are bundled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BUNDLED = Path(__file__).parent / "bundled" / "fashion-mnist"
 
 
 def read_idx(folder: Path, split: Split) -> tuple[Array, Array]:
-    """Read IDX files, plain or gzipped; bundled ones are checked against their checksums.
+    """Read one split from IDX files, plain or gzipped. Verify the checksums of bundled files.
 
     Returns:
         Images uint8 [N, 1, 28, 28] and labels int64 [N].
@@ -38,10 +38,10 @@ def read_idx(folder: Path, split: Split) -> tuple[Array, Array]:
 
 
 def _read_array(folder: Path, name: str, dimensions: int) -> Array:
-    """Read an array of bytes.
+    """Read an array of bytes from an IDX file.
 
-    An IDX file holds 0, 0, the type 8, the number of dimensions, each dimension as big-endian
-    uint32, and the data.
+    The file consists of two zero bytes, the type 8, the number of dimensions, each dimension as a
+    big-endian uint32, and the data.
     """
     import numpy as np
 
@@ -53,30 +53,30 @@ def _read_array(folder: Path, name: str, dimensions: int) -> Array:
     try:
         content = gzip.decompress(raw) if path.suffix == ".gz" else raw
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: damaged gzip file ({error}); get it again") from None
+        raise UserError(f"{path}: damaged gzip file ({error}); download it again") from None
     header = 4 + 4 * dimensions
     if len(content) < header or content[:4] != bytes([0, 0, 8, dimensions]):
-        raise UserError(f"{path}: no IDX file of bytes in {dimensions} dimension(s); get it again")
+        raise UserError(
+            f"{path}: not an IDX file of bytes with {dimensions} dimension(s); download it again"
+        )
     shape = struct.unpack(f">{dimensions}I", content[4:header])
     if len(content) - header != int(np.prod(shape)):
         raise UserError(
-            f"{path}: {len(content) - header} bytes of data where its header says {shape}; "
-            "get it again"
+            f"{path}: {len(content) - header} bytes of data, but the header says {shape}; "
+            "download it again"
         )
-    # A copy, since torch wants writable arrays.
+    # A copy, because torch expects writable arrays.
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
 
 
 def _verify_bundled(path: Path, content: bytes) -> None:
-    """Check a bundled file against the checksum next to it; ignore other files."""
+    """Verify the checksum of a bundled file; ignore other files."""
     if path.parent != BUNDLED:
         return
     lines = (BUNDLED / "SHA256SUMS").read_text().splitlines()
     checksums = {name: checksum for checksum, name in map(str.split, lines)}
     if checksums.get(path.name) != hashlib.sha256(content).hexdigest():
-        raise UserError(
-            f"{path}: its sha256 is not the one in SHA256SUMS; install the package again"
-        )
+        raise UserError(f"{path}: the SHA-256 does not match SHA256SUMS; reinstall the package")
 
 
 def _download(folder: Path) -> None:
@@ -94,11 +94,11 @@ FASHION_MNIST = Dataset(
     std=(0.3530,),
     read=read_idx,
     markers=("t10k-images-idx3-ubyte*", "FashionMNIST/raw/t10k-images-idx3-ubyte*"),
-    get="get it with `ddbench data fashion-mnist --download`, or install Debian's "
+    get="download it with `ddbench data fashion-mnist --download`, install Debian's package "
     "dataset-fashion-mnist, or point --data or $DDBENCH_DATA to its folder",
     test_size=10_000,
     download=_download,
-    summary="10 classes of 28x28 grey pictures of clothes "
+    summary="10 classes of 28x28 greyscale images of clothes "
     "(test split and 100 training images per class bundled)",
     system_folders=("/usr/share/datasets/fashion-mnist",),
     bundled=BUNDLED,

@@ -1,4 +1,4 @@
-"""Tiny-ImageNet, as the published folder of JPEG files."""
+"""Tiny-ImageNet, read from the published folder of JPEG files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark_adapters.types import Dataset, Split
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
-# Names by WordNet id. The sorted ids give the label order.
+# Names by WordNet ID. Labels follow the order of the sorted IDs.
 SYNONYMS = read_synonyms("tiny-imagenet")
 IMAGE_SIZE = 64
 
@@ -21,13 +21,16 @@ def read_folder(folder: Path, split: Split) -> tuple[Array, Array]:
     """Read one split: images uint8 [N, 3, 64, 64] and labels int64 [N].
 
     Raises:
-        UserError: a file is missing or damaged, or the WordNet ids aren't the published ones.
+        UserError: a file is missing or damaged, or the WordNet IDs are not the published ones.
     """
     import numpy as np
 
     root = folder / "tiny-imagenet-200" if (folder / "tiny-imagenet-200").is_dir() else folder
     if sorted(_read_lines(root / "wnids.txt")) != list(SYNONYMS):
-        raise UserError(f"{root / 'wnids.txt'}: its WordNet ids are not the 200 of Tiny-ImageNet")
+        raise UserError(
+            f"{root / 'wnids.txt'}: these are not the 200 WordNet IDs of Tiny-ImageNet; "
+            "get the dataset again"
+        )
     label_of = {wnid: label for label, wnid in enumerate(SYNONYMS)}
     files = _training_files(root, label_of) if split == "train" else _test_files(root, label_of)
     if not files:
@@ -45,9 +48,9 @@ def _training_files(root: Path, label_of: dict[str, int]) -> list[tuple[Path, in
 
 
 def _test_files(root: Path, label_of: dict[str, int]) -> list[tuple[Path, int]]:
-    """Return the files of the published validation split, whose labels are known.
+    """Return files and labels of the validation split. The published test split has no labels.
 
-    Each line of its annotations is ``name<tab>wnid<tab>box``.
+    Each line of the annotations is ``name<tab>wnid<tab>box``.
     """
     annotations = root / "val" / "val_annotations.txt"
     rows = [line.split("\t") for line in _read_lines(annotations)]
@@ -55,13 +58,13 @@ def _test_files(root: Path, label_of: dict[str, int]) -> list[tuple[Path, int]]:
         if len(row) < 2 or row[1] not in label_of:
             raise UserError(
                 f"{annotations}, line {number}: "
-                "expected a file name and a WordNet id of Tiny-ImageNet"
+                "expected a file name and a WordNet ID of Tiny-ImageNet"
             )
     return [(root / "val" / "images" / row[0], label_of[row[1]]) for row in rows]
 
 
 def _read_jpeg(path: Path) -> Array:
-    """Return uint8 [3, 64, 64]; some of the published files are grey."""
+    """Return an image as uint8 [3, 64, 64]. Some of the published files are greyscale."""
     import numpy as np
     from PIL import Image
 

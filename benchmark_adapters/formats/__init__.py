@@ -1,4 +1,4 @@
-"""File formats of distilled sets. Nothing that is read is ever executed."""
+"""File formats for distilled sets. Reading never executes the content of a file."""
 
 from benchmark_adapters.formats import dcbench, eccv2024, imagefolder, native
 from benchmark_adapters.formats.tensor_pair import DDRANKING, MTT
@@ -18,8 +18,8 @@ FORMATS = (
         eccv2024.read,
         eccv2024.find,
         eccv2024.write_truth,
-        "the ECCV 2024 challenge's submission: cifar100.pt, tinyimagenet.pt, normalised, "
-        "class by class",
+        "submission to the ECCV 2024 challenge: cifar100.pt and tinyimagenet.pt, normalised, "
+        "sorted by class",
     ),
     Format(
         "dcbench",
@@ -40,13 +40,13 @@ FORMATS = (
         DDRANKING.write,
         DDRANKING.read,
         DDRANKING.find,
-        summary="DD-Ranking's images.pt and labels.pt, by its normalisation",
+        summary="DD-Ranking's images.pt and labels.pt, with its normalisation",
     ),
     Format(
         "imagefolder",
         imagefolder.write,
         imagefolder.read,
         imagefolder.find,
-        summary="PNG files in a folder for each class, with metadata.jsonl",
+        summary="PNG files in one folder per class, with metadata.jsonl",
     ),
 )

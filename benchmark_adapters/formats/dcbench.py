@@ -1,4 +1,4 @@
-"""DC-BENCH's files: ``{"data": [[images, labels], ...]}``, of which the last pair counts."""
+"""DC-BENCH's files: ``{"data": [[images, labels], ...]}``. The last pair is the distilled set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmark_adapters.formats.layout import Sets, only_file
 from benchmark_adapters.formats.normalized import own_normalisation, to_set, to_tensor
 from benchmark_adapters.types import Dataset, DistilledSet
 
-# Names of datasets in file names, where they aren't those of ddbench without hyphens.
+# Dataset names in file names. Other datasets use their ddbench name without hyphens.
 DATASET_NAMES = {
     "fashion-mnist": "FashionMNIST",
     "cifar10": "CIFAR10",
@@ -32,7 +32,7 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
     """Read the last pair of normalised images and labels.
 
     Raises:
-        UserError: there is no file or more than one, or it holds something else.
+        UserError: there is no file or more than one, or its content is not as expected.
     """
     expected = f"res_METHOD_{_dataset_name(dataset)}_ConvNet_Nipc.pt"
     file = only_file(path, find(path, dataset), expected)

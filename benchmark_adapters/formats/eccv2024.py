@@ -1,4 +1,4 @@
-"""The ECCV 2024 challenge's files: a normalised tensor for each dataset, labels by position."""
+"""The ECCV 2024 challenge's files: one normalised tensor per dataset, with implicit labels."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def find(path: Path, dataset: Dataset) -> list[Path]:
-    """Return the file at ``path`` or in the folder ``path``."""
+    """Return the file at ``path``, or the dataset's file in the folder ``path``."""
     file = path if path.is_file() else path / f"{_file_name(dataset)}.pt"
     return [file] if file.is_file() else []
 
 
 def read(path: Path, dataset: Dataset) -> DistilledSet:
-    """Read a tensor that holds equally many images of each class, class by class.
+    """Read a tensor with the same number of images for each class, sorted by class.
 
     Raises:
-        UserError: there is no file, or it holds something else.
+        UserError: there is no file, or its content is not as expected.
     """
     import torch
 
@@ -34,8 +34,8 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
     images = safe_load.load_tensor(file)
     if images.ndim < 1 or not len(images) or len(images) % dataset.num_classes:
         raise UserError(
-            f"{file}: {list(images.shape)} images can't be divided among "
-            f"{dataset.num_classes} classes by their position"
+            f"{file}: tensor of shape {list(images.shape)}, expected the same number of images "
+            f"for each of {dataset.num_classes} classes"
         )
     labels = torch.arange(dataset.num_classes).repeat_interleave(len(images) // dataset.num_classes)
     return to_set(images, labels, dataset, own_normalisation(dataset), file)
@@ -51,7 +51,7 @@ def write(sets: Sets, folder: Path) -> None:
 
 
 def write_truth(tests: Mapping[str, tuple[Dataset, tuple[Array, Array]]], folder: Path) -> None:
-    """Write the evaluator's real test images, ``NAME_test.pt``."""
+    """Write the real test images for the evaluator, as ``NAME_test.pt``."""
     import torch
 
     from benchmark_adapters.scoring.images import normalise

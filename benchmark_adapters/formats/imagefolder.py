@@ -1,4 +1,4 @@
-"""A folder of pictures for each class, named as RDED names them; SRe2L's names are read too."""
+"""One folder of image files per class, with RDED's file names. SRe2L's names can be read too."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 
 MAX_FILES = 1_000_000
 SUFFIXES = (".png", ".jpg", ".jpeg")
-MODES = ("L", "RGB", "P", "1")  # of 8 bits or fewer, without transparency
+# Pillow's modes with at most 8 bits per channel and without transparency.
+MODES = ("L", "RGB", "P", "1")
 
 
 def find(path: Path, dataset: Dataset) -> list[Path]:
-    """Return the pictures, class by class, in the order of their names.
+    """Return the image files, sorted by class and then by name.
 
-    The list is empty where ``path`` has no folders of classes.
+    The list is empty if ``path`` has no class folders.
     """
     return [file for _, file in _labelled_files(path, dataset)]
 
 
 def read(path: Path, dataset: Dataset) -> DistilledSet:
-    """Read the pictures of each class.
+    """Read the image files of each class.
 
     Raises:
-        UserError: there are none, too many, or one is damaged or of another size.
+        UserError: there are no image files or too many, or one is damaged or has the wrong size.
     """
     import numpy as np
 
@@ -43,7 +44,7 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
     labelled = _labelled_files(path, dataset)
     if not labelled:
         raise UserError(
-            f"{path}: no folders of PNG or JPEG files that are named 00000, new000 or by a class"
+            f"{path}: no folders of PNG or JPEG files named 00000, new000 or after a class"
         )
     safe_load.check_files(file for _, file in labelled)
     images = np.stack([_read_picture(file, dataset) for _, file in labelled])
@@ -52,17 +53,17 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
 
 
 def write(sets: Sets, folder: Path) -> None:
-    """Write PNG files, which lose nothing, and ``metadata.jsonl``.
+    """Write PNG files, which are lossless, and ``metadata.jsonl``.
 
-    From the latter ``datasets.load_dataset("imagefolder")`` knows the labels.
+    ``datasets.load_dataset("imagefolder")`` reads the labels from ``metadata.jsonl``.
 
     Raises:
-        UserError: a set is of floats, which pictures can't hold.
+        UserError: a set has float images, which PNG files can't store.
     """
     for dataset, distilled in sets.values():
         if distilled.normalisation is not None:
             raise UserError(
-                f"the set for {dataset.name} is of float32 images, which pictures can't hold; "
+                f"the set for {dataset.name} has float32 images, which PNG files can't store; "
                 "export it as eccv2024, dcbench, mtt or native"
             )
         target = write_folder(folder, sets, dataset)
@@ -83,7 +84,11 @@ def write(sets: Sets, folder: Path) -> None:
 
 
 def _labelled_files(path: Path, dataset: Dataset) -> list[tuple[int, Path]]:
-    """Return label and file of each picture."""
+    """Return the label and the path of each image file.
+
+    Raises:
+        UserError: there are more than `MAX_FILES`.
+    """
     root = next((folder for folder in read_folders(path, dataset) if folder.is_dir()), path)
     labelled = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
@@ -96,12 +101,12 @@ def _labelled_files(path: Path, dataset: Dataset) -> list[tuple[int, Path]]:
                 if file.suffix.lower() in SUFFIXES and file.is_file()
             ]
         if len(labelled) > MAX_FILES:
-            raise UserError(f"{root}: more than {MAX_FILES:,} pictures")
+            raise UserError(f"{root}: more than {MAX_FILES:,} image files")
     return sorted(labelled)
 
 
 def _label(name: str, dataset: Dataset) -> int | None:
-    """Return the label that a folder's name gives: by a class name, or a number."""
+    """Return the label of a folder named after a class or a number; None for other names."""
     if name in dataset.class_names:
         return dataset.class_names.index(name)
     number = re.fullmatch(r"(?:new)?(\d{1,6})", name)
@@ -109,7 +114,7 @@ def _label(name: str, dataset: Dataset) -> int | None:
 
 
 def _read_picture(path: Path, dataset: Dataset) -> Array:
-    """Return a picture as uint8 [C, H, W]; its header is checked before it is decoded."""
+    """Return an image file as uint8 [C, H, W]. Its header is checked before it is decoded."""
     import numpy as np
     from PIL import Image
 
@@ -122,17 +127,17 @@ def _read_picture(path: Path, dataset: Dataset) -> Array:
                 )
             if picture.mode not in MODES:
                 raise UserError(
-                    f"{path}: a picture of mode {picture.mode}, expected one of {', '.join(MODES)}"
+                    f"{path}: image mode {picture.mode}, expected one of {', '.join(MODES)}"
                 )
             pixels = np.asarray(picture.convert("L" if dataset.channels == 1 else "RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = one_line(error, safe_load.MAX_REASON_CHARS)
-        raise UserError(f"{path}: not readable as a picture ({reason})") from None
+        raise UserError(f"{path}: not readable as an image ({reason})") from None
     return pixels[None] if dataset.channels == 1 else pixels.transpose(2, 0, 1)
 
 
 def _to_picture(image: Array) -> Picture:
-    """Return uint8 [C, H, W] as a picture."""
+    """Return an array uint8 [C, H, W] as a Pillow image."""
     from PIL import Image
 
     return Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))

@@ -1,4 +1,4 @@
-"""Where the files of distilled sets lie in a folder."""
+"""The layout of distilled sets in a folder: one set at the top, several in subfolders."""
 
 from __future__ import annotations
 
@@ -8,26 +8,30 @@ from pathlib import Path
 from benchmark_adapters.errors import UserError
 from benchmark_adapters.types import Dataset, DistilledSet
 
-Sets = Mapping[str, tuple[Dataset, DistilledSet]]  # by the name of the dataset
+# By dataset name.
+Sets = Mapping[str, tuple[Dataset, DistilledSet]]
 
 
 def write_folder(root: Path, sets: Sets, dataset: Dataset) -> Path:
-    """Return the folder for a set, which exists: ``root``, or one for each of several sets."""
+    """Create and return the folder for a set: ``root``, or a subfolder if there are several sets.
+
+    ``root`` must exist.
+    """
     folder = root if len(sets) == 1 else root / dataset.name
     folder.mkdir(exist_ok=True)
     return folder
 
 
 def read_folders(root: Path, dataset: Dataset) -> tuple[Path, Path]:
-    """Return the folders in which a set may be, the more specific one first."""
+    """Return the folders that may contain a set, the more specific one first."""
     return root / dataset.name, root
 
 
 def only_file(path: Path, files: list[Path], expected: str) -> Path:
-    """Return the only file of ``files``, which were found at ``path``.
+    """Return the only one of the ``files`` found at ``path``.
 
     Raises:
-        UserError: there is no or more than one file.
+        UserError: there is no file or more than one; the message calls it ``expected``.
     """
     if len(files) != 1:
         raise UserError(f"{path}: {'no' if not files else 'more than one'} {expected}")

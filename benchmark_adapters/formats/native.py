@@ -1,4 +1,4 @@
-"""The files of a run's folder: ``images.safetensors`` and ``manifest.json``."""
+"""The files in a run's folder: ``images.safetensors`` and ``manifest.json``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 IMAGES, MANIFEST = "images.safetensors", "manifest.json"
 MAX_MANIFEST_BYTES = 2**20
 MAX_STD = 1e3
-# Name of the images -> their type in a safetensors header, and numpy's name of it.
+# Array name -> its dtype in the safetensors header and in numpy.
 IMAGE_TYPES = {"images": ("U8", "u1"), "images_float": ("F32", "<f4")}
 
 
@@ -33,7 +33,7 @@ class ManifestNormalisation(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What `read` uses of a manifest; other fields are ignored."""
+    """The fields of a manifest that `read` uses. Other fields are ignored."""
 
     dataset: str | None = None
     normalisation: ManifestNormalisation | None = None
@@ -43,7 +43,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What is known of the making of the set."""
+        """Return facts about how the set was made."""
         origin = {"method": self.method, "model": self.model, "seed": self.seed}
         return {name: value for name, value in origin.items() if value is not None}
 
@@ -57,17 +57,20 @@ def find(path: Path, dataset: Dataset) -> list[Path]:
 
 
 def read(path: Path, dataset: Dataset) -> DistilledSet:
-    """Read a set that others sent; raises as `load`, and for more bytes than a submission has."""
+    """Read an untrusted set.
+
+    Raises:
+        UserError: the file is larger than a submission may be, or as in `load`.
+    """
     safe_load.check_files(find(path, dataset))
     return load(path, dataset)
 
 
 def load(path: Path, dataset: Dataset) -> DistilledSet:
-    """Load a set. Its images stay on disk, memory-mapped, unless they have to be sorted by class.
+    """Load a set of any size. Its images stay memory-mapped unless they must be sorted by class.
 
     Raises:
-        UserError: the file is missing, unreadable, or holds something else than a set of
-            ``dataset``.
+        UserError: the file is missing or unreadable, or does not contain a set of ``dataset``.
     """
     from benchmark_adapters.distilled import class_major_set
 
@@ -80,7 +83,7 @@ def load(path: Path, dataset: Dataset) -> DistilledSet:
     manifest = _read_manifest(manifest_path)
     if manifest.dataset not in (None, dataset.name):
         name = one_line(manifest.dataset, 50)
-        raise UserError(f"{manifest_path}: the set is of {name}, not of {dataset.name}")
+        raise UserError(f"{manifest_path}: the set is for {name}, not for {dataset.name}")
     images, labels, generated = _map_arrays(file)
     is_float = images.dtype.kind == "f"
     return class_major_set(
@@ -120,7 +123,7 @@ def write_images(distilled: DistilledSet, path: Path) -> None:
 
 
 def describe(dataset: str, distilled: DistilledSet) -> dict[str, Any]:
-    """Return what a manifest says of the images."""
+    """Return the entries of a manifest that describe the images."""
     norm = distilled.normalisation
     return {
         "dataset": dataset,
@@ -137,7 +140,7 @@ def _read_manifest(path: Path) -> Manifest:
     if not path.is_file():
         return Manifest()
     if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise UserError(f"{path}: more than {MAX_MANIFEST_BYTES} bytes")
+        raise UserError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes")
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -153,13 +156,14 @@ def _normalisation(manifest: Manifest, dataset: Dataset, path: Path) -> Normalis
         or not all(0 < value < MAX_STD for value in norm.std)
     ):
         raise UserError(
-            f"{path}: images_float need a normalisation with mean and std of {channels} channel(s)"
+            f"{path}: images_float needs a normalisation with mean and std for {channels} "
+            "channel(s)"
         )
     return norm.mean, norm.std
 
 
 def _map_arrays(path: Path) -> tuple[Array, Array, Array | None]:
-    """Return images, memory-mapped, labels and generated; the latter is None if it is missing."""
+    """Return memory-mapped images, labels and generated, which is None if it is missing."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -167,10 +171,10 @@ def _map_arrays(path: Path) -> tuple[Array, Array, Array | None]:
             names = set(file.keys())
             images = "images_float" if "images_float" in names else "images"
             if images not in names or "labels" not in names:
-                raise UserError(f"{path}: expected images or images_float, and labels")
+                raise UserError(f"{path}: expected the arrays labels and images or images_float")
             generated = file.get_tensor("generated") if "generated" in names else None
             return _map_array(path, images), file.get_tensor("labels"), generated
-    # The numpy reader raises these for types that numpy doesn't have.
+    # Besides the first two, safetensors raises these for dtypes that numpy does not support.
     except (
         OSError,
         SafetensorError,
@@ -185,9 +189,10 @@ def _map_arrays(path: Path) -> tuple[Array, Array, Array | None]:
 
 
 def _map_array(path: Path, name: str) -> Array:
-    """Return an array of a safetensors file whose header was checked, copied only on writing.
+    """Return a copy-on-write memory map of an array in a safetensors file.
 
-    The library reads arrays into memory, which is too much for large sets.
+    The header must have been checked before. The safetensors library would read the whole array,
+    and large sets do not fit into memory.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Normalised tensors, as other tools store images, to distilled sets and back."""
+"""Conversion between distilled sets and the normalised tensors that other tools store."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
 if TYPE_CHECKING:
     import torch
 
-# How far a pixel in 0..255 may be from a whole number and still be a byte's. Rounding in float32
-# leaves 0.0002.
+# A pixel in 0..255 counts as a byte if it is this close to an integer. Rounding in float32 causes
+# errors of 0.0002.
 MAX_BYTE_ERROR = 0.01
 
 
@@ -22,17 +22,21 @@ def to_set(
     normalisation: Normalisation,
     path: Path,
 ) -> DistilledSet:
-    """Return a set of normalised images: uint8 where every pixel is a byte's, else as they are.
+    """Return a distilled set of normalised images.
 
     Args:
-        images: float32 [n, C, H, W].
+        images: normalised float32 [n, C, H, W].
         labels: integers [n].
-        dataset: the dataset of the images.
+        dataset: the dataset that the images stand for.
         normalisation: mean and standard deviation per channel, for pixels in [0, 1].
-        path: the file, for messages and the provenance.
+        path: the file that the images come from, for messages and the provenance.
+
+    Returns:
+        A uint8 set if all pixels are whole numbers in 0..255 once the normalisation is undone,
+        else a float32 set with the unchanged images.
 
     Raises:
-        UserError: images or labels don't fit the dataset.
+        UserError: images or labels do not fit the dataset.
     """
     import numpy as np
     import torch
@@ -60,7 +64,7 @@ def to_set(
 
 
 def to_tensor(distilled: DistilledSet, normalisation: Normalisation) -> torch.Tensor:
-    """Return the images of a set as float32 [n, C, H, W] with ``normalisation``."""
+    """Return the images of a set as float32 [n, C, H, W], normalised with ``normalisation``."""
     from benchmark_adapters.scoring.images import images_of
 
     return images_of(distilled, normalisation)[:]

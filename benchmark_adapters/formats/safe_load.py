@@ -1,4 +1,4 @@
-"""Read untrusted files: sizes are bounded before anything is loaded, and nothing is executed."""
+"""Read untrusted files. Sizes are checked before anything is loaded, and nothing is executed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from benchmark_adapters.errors import UserError, one_line
 if TYPE_CHECKING:
     import torch
 
-MAX_BYTES = 4 * 2**30  # of a submission
+# The largest submission.
+MAX_BYTES = 4 * 2**30
 MAX_REASON_CHARS = 160
 
 
 def check_files(files: Iterable[Path], max_bytes: float = MAX_BYTES) -> None:
-    """Raise `UserError` unless all are plain files, no links, and small enough together."""
+    """Raise `UserError` unless all files are plain files, not links, and small enough in total."""
     total = 0
     for file in files:
         if file.is_symlink():
-            raise UserError(f"{file} is a link, which is not followed")
+            raise UserError(f"{file} is a symbolic link, which is not followed")
         if not file.is_file():
             raise UserError(f"{file} is missing")
         total += file.stat().st_size
@@ -30,7 +31,7 @@ def check_files(files: Iterable[Path], max_bytes: float = MAX_BYTES) -> None:
 
 
 def load_tensors(path: Path) -> Any:
-    """Return what ``torch.save`` wrote: tensors and plain containers.
+    """Return the tensors and plain containers that ``torch.save`` wrote.
 
     Raises:
         UserError: the file is missing, too large or damaged, or loading it would execute code.
@@ -45,22 +46,27 @@ def load_tensors(path: Path) -> Any:
     except UserError:
         raise
     except MemoryError:
-        raise UserError(f"{path}: it needs more memory than is allowed") from None
-    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
+        raise UserError(f"{path}: loading it exceeds the memory limit") from None
+    # A damaged or hostile file can make the reader raise anything.
+    except Exception as error:
         reason = one_line(f"{type(error).__name__}: {error}", MAX_REASON_CHARS)
-        raise UserError(f"{path}: not readable as tensors alone ({reason})") from None
+        raise UserError(f"{path}: not readable as plain tensors ({reason})") from None
 
 
 def load_tensor(path: Path) -> torch.Tensor:
-    """Return the only tensor of a file; raises as `load_tensors` and `check_tensor`."""
+    """Return the only tensor in a file.
+
+    Raises:
+        UserError: as in `load_tensors` and `check_tensor`.
+    """
     return check_tensor(load_tensors(path), path, "the file")
 
 
 def check_tensor(value: Any, path: Path, what: str) -> torch.Tensor:
-    """Return ``value``, which should be a dense tensor on the CPU of at most `MAX_BYTES`.
+    """Return ``value`` if it is a dense CPU tensor of at most `MAX_BYTES`.
 
     Raises:
-        UserError: it is something else; the message names it as ``what`` in ``path``.
+        UserError: it is something else; the message calls it ``what`` and names ``path``.
     """
     import torch
 
@@ -73,22 +79,22 @@ def check_tensor(value: Any, path: Path, what: str) -> torch.Tensor:
         raise UserError(f"{path}: {what} should be a plain tensor, not {type(value).__name__}")
     # A view may be larger than the storage that was loaded.
     if value.numel() * value.element_size() > MAX_BYTES:
-        raise UserError(f"{path}: {what} of shape {list(value.shape)} is more than {_limit()}")
+        raise UserError(f"{path}: {what} of shape {list(value.shape)} is larger than {_limit()}")
     return value.detach()
 
 
 def _check_members(path: Path) -> None:
-    """Check the sizes in a zip file, whose members can be far larger than the file."""
+    """Check the sizes of a zip file's members, which can be far larger than the file itself."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise UserError(f"{path}: its members are compressed, which torch.save doesn't do")
+        raise UserError(f"{path}: its members are compressed, but torch.save never compresses them")
     if sum(member.file_size for member in members) > MAX_BYTES:
         raise _too_large(path)
 
 
 def _too_large(path: Path) -> UserError:
-    return UserError(f"{path}: a submission of more than {_limit()} is not read")
+    return UserError(f"{path}: the submission is larger than {_limit()}")
 
 
 def _limit() -> str:

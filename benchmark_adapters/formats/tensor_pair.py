@@ -1,4 +1,4 @@
-"""Formats of two files, one for the normalised images and one for the labels: MTT, DD-Ranking."""
+"""The formats of MTT and DD-Ranking: one file with normalised images and one with labels."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
 
 @dataclass(frozen=True)
 class TensorPair:
-    """A format of two files; its methods are those that `benchmark_adapters.types.Format` wants.
+    """A format of two files, with the methods that `benchmark_adapters.types.Format` needs.
 
     Attributes:
         images_file: name of the file with the images.
         labels_file: name of the file with the labels.
-        normalisation: returns mean and standard deviation for a dataset.
+        normalisation: returns the mean and standard deviation per channel for a dataset.
     """
 
     images_file: str
@@ -29,7 +29,7 @@ class TensorPair:
     normalisation: Callable[[Dataset], Normalisation]
 
     def find(self, path: Path, dataset: Dataset) -> list[Path]:
-        """Return both files, or none."""
+        """Return both files, or an empty list if one is missing."""
         for folder in read_folders(path, dataset):
             files = [folder / self.images_file, folder / self.labels_file]
             if all(file.is_file() for file in files):
@@ -40,7 +40,7 @@ class TensorPair:
         """Read both files.
 
         Raises:
-            UserError: a file is missing or holds something else.
+            UserError: a file is missing, or its content is not as expected.
         """
         files = self.find(path, dataset)
         if not files:
@@ -61,7 +61,7 @@ class TensorPair:
 
 
 def _ddranking_normalisation(dataset: Dataset) -> Normalisation:
-    """Return DD-Ranking's numbers: it normalises CIFAR-100 like CIFAR-10."""
+    """Return DD-Ranking's normalisation, which treats CIFAR-100 like CIFAR-10."""
     return own_normalisation(CIFAR10 if dataset.name == "cifar100" else dataset)
 
 

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the harness: the example plugin's parts, runs, a submission."""
+"""Fixtures for the tests of the harness: the example plugin, runs and a submission."""
 
 import os
 import shutil
@@ -15,14 +15,14 @@ from benchmark_adapters.runs.request import Request, plan_runs
 
 @pytest.fixture
 def example_plugins(example_folder):
-    """Return the installed plugins with those of ``ddbench-example``."""
+    """Yield the installed plugins, including ``ddbench-example``."""
     with installed(example_folder):
         yield plugins.build()
 
 
 @pytest.fixture
 def untrained_probe(monkeypatch):
-    """Hardly train the probe of the class order; checks/test_class_order.py trains it."""
+    """Train the class-order classifier for 5 steps only; checks/test_class_order.py trains it."""
     monkeypatch.setattr("benchmark_adapters.checks.class_order.MAX_STEPS", 5)
 
 
@@ -42,7 +42,7 @@ def clothes():
 
 @pytest.fixture(scope="session")
 def real_runs(example_folder, tmp_path_factory):
-    """Return a folder with runs of random-real on the tracks ``few`` and ``pair``."""
+    """Return a runs folder with random-real on the tracks ``few`` and ``pair``."""
     runs = tmp_path_factory.mktemp("real") / "runs"
     with installed(example_folder):
         for track in ("few", "pair"):
@@ -54,7 +54,7 @@ def real_runs(example_folder, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(example_folder, real_runs, tmp_path_factory):
-    """Return the images of the run on ``few`` in the challenge's format."""
+    """Return a folder with the images of the run on ``few`` in the challenge's format."""
     folder = tmp_path_factory.mktemp("submission") / "team"
     subprocess.run(
         [COMMAND, "export", only(real_runs, "few"), "--format", "eccv2024", "--output", folder],
@@ -66,5 +66,5 @@ def exported(example_folder, real_runs, tmp_path_factory):
 
 @pytest.fixture
 def submission(exported, tmp_path):
-    """Return a copy of ``exported`` that a test may break: the folder ``team``."""
+    """Return the folder ``team``, a copy of ``exported`` that a test may modify."""
     return shutil.copytree(exported, tmp_path / "team")

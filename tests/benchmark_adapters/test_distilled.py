@@ -1,4 +1,4 @@
-"""Batches of methods, and balanced sets."""
+"""Validation of batches, and class-balanced sets."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ IMAGES, LABELS = np.zeros((10, 3, 32, 32), np.uint8), np.arange(10)
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
-def test_a_batch_becomes_arrays(convert):
+def test_check_batch_returns_arrays(convert):
     images, labels, generated = check_batch(
         (convert(IMAGES), convert(LABELS.astype(np.int32))), CIFAR10
     )
@@ -42,25 +42,28 @@ def test_a_batch_becomes_arrays(convert):
         ((IMAGES, LABELS / 1), r"type float64 and shape \[10\], expected int64 \[10\]"),
         ((IMAGES, LABELS - 1), "yielded labels from -1 to 8, expected 0 to 9"),
         ((IMAGES[:0], LABELS[:0]), "yielded no images"),
-        ((IMAGES, LABELS, LABELS), r"yielded marks of type int64 and shape \[10\], expected bool"),
+        (
+            (IMAGES, LABELS, LABELS),
+            r"yielded 'generated' of type int64 and shape \[10\], expected bool",
+        ),
         (
             (torch.zeros(10, 3, 32, 32, dtype=torch.bfloat16), LABELS),
             "yielded Tensor, expected a tensor or an array",
         ),
     ],
 )
-def test_what_is_no_batch(value, message):
+def test_check_batch_rejects_invalid_values(value, message):
     with pytest.raises(InvalidImages, match=message):
         check_batch(value, CIFAR10)
 
 
-def test_messages_name_the_place():
+def test_validate_starts_messages_with_the_place():
     with pytest.raises(UserError, match=r"^some/file: labels from 0 to 10, expected 0 to 9$"):
         validate(IMAGES, np.arange(10) // 9 * 10, CIFAR10, "some/file:")
     validate(IMAGES.astype(np.float32), LABELS, CIFAR10, "some/file:", "float32")
 
 
-def test_a_set_in_order_is_not_copied():
+def test_class_major_set_copies_only_unsorted_images():
     distilled = random_set(CIFAR10, ipc=2)
     same = class_major_set(distilled.images, distilled.labels, CIFAR10, "here:")
     assert same.images is distilled.images
@@ -70,7 +73,7 @@ def test_a_set_in_order_is_not_copied():
     assert np.array_equal(back.images[0], distilled.images[1])
 
 
-def test_rows_of_a_balanced_set():
+def test_balanced_rows_take_the_lowest_ranks_of_each_class():
     labels, ranks = np.array([0, 1, 1, 0, 0, 1, 1]), np.array([5, 6, 4, 3, 2, 1, 0])
     assert balanced_rows(labels, ranks, 2, ipc=None).tolist() == [4, 3, 0, 6, 5, 2]
     assert balanced_rows(labels, ranks, 2, ipc=1).tolist() == [4, 6]

@@ -1,4 +1,4 @@
-"""Plugins: our parts and those of others come by the same hooks; broken plugins are named."""
+"""Plugins: all components are registered through hooks, and broken plugins are reported."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from benchmark_adapters.types import Method, UserError
 
 @pytest.fixture
 def distribution(tmp_path, monkeypatch):
-    """Return a function that installs a module with its metadata into an importable folder."""
+    """Return a function that installs a module and its metadata into an importable folder."""
 
     def make(name, code):
         module = name.replace("-", "_")
@@ -32,7 +32,7 @@ def distribution(tmp_path, monkeypatch):
 
 
 def hook(body):
-    """Return the code of a plugin whose hook for methods has this body."""
+    """Return the code of a plugin whose hook ``ddbench_methods`` has this body."""
     return f"""
 from benchmark_adapters import hookimpl
 from benchmark_adapters.types import Method
@@ -43,7 +43,7 @@ def ddbench_methods():
 """
 
 
-def test_our_own_parts_come_by_hooks():
+def test_built_in_components_are_registered_through_hooks():
     installed = plugins.build()
     assert set(installed.methods) >= {"generative-turbo", "random-real"}
     assert {"quickstart", "eccv2024-fixed", "eccv2024-generative"} <= set(installed.tracks)
@@ -55,7 +55,7 @@ def test_our_own_parts_come_by_hooks():
         assert all(name in installed.datasets for name in track.datasets)
 
 
-def test_failed_import_is_reported_and_skipped(distribution, ddbench):
+def test_plugin_with_a_failing_import_is_reported_and_skipped(distribution, ddbench):
     folder = distribution("broken-plugin", "import a_module_that_is_not_there")
     installed = plugins.build()
     assert "generative-turbo" in installed.methods
@@ -70,19 +70,19 @@ def test_failed_import_is_reported_and_skipped(distribution, ddbench):
     assert done.stderr.startswith("warning: plugin broken-plugin:broken_plugin skipped")
 
 
-def test_a_hook_that_exits_is_reported_and_skipped(distribution):
+def test_hook_that_exits_is_reported_and_skipped(distribution):
     distribution("quitter", hook("raise SystemExit(3)"))
     assert [
         line for line in plugins.build().skipped if "quitter" in line and "SystemExit: 3" in line
     ]
 
 
-def test_a_plugin_without_a_marked_hook_is_named(distribution):
+def test_plugin_without_a_marked_hook_is_reported(distribution):
     distribution("unmarked", "def ddbench_methods():\n    return []\n")
     assert [line for line in plugins.build().skipped if "unmarked" in line and "hookimpl" in line]
 
 
-def test_what_a_plugin_prints_stays_off_stdout(distribution, ddbench):
+def test_output_of_a_plugin_goes_to_stderr(distribution, ddbench):
     folder = distribution("chatty", "print('hello')" + hook("return []"))
     done = ddbench("list", "--json", path=[folder])
     assert "hello" in done.stderr
@@ -102,19 +102,19 @@ def test_failing_hook_is_reported_and_skipped(distribution):
     ("part", "reason"),
     [
         ('"noise"', "it returned str, expected Method"),
-        ('Method("../up", iter)', "the name '../up' has other characters"),
+        ('Method("../up", iter)', "invalid name '../up'"),
     ],
 )
-def test_parts_that_are_none_are_reported_and_skipped(distribution, part, reason):
+def test_invalid_components_are_reported_and_skipped(distribution, part, reason):
     distribution("odd", hook(f"return [{part}]"))
     assert [line for line in plugins.build().skipped if "odd:odd" in line and reason in line]
 
 
-def test_duplicate_name_names_both_distributions(distribution, ddbench):
+def test_duplicate_name_is_an_error_that_names_both_plugins(distribution, ddbench):
     folder = distribution("rival", hook('return [Method("random-real", iter)]'))
     with pytest.raises(
         UserError,
-        match=r"two plugins have a method 'random-real': ddbench:builtin and rival:rival",
+        match=r"method 'random-real' is registered twice, by ddbench:builtin and rival:rival",
     ):
         plugins.build()
     done = ddbench("list", path=[folder])
@@ -122,7 +122,7 @@ def test_duplicate_name_names_both_distributions(distribution, ddbench):
     assert done.stderr.count("\n") == 1
 
 
-def test_two_parts_of_one_plugin_with_one_name_are_an_error():
+def test_duplicate_name_within_one_plugin_is_an_error():
     manager = pluggy.PluginManager("ddbench")
     manager.add_hookspecs(hookspecs)
     twice = [Method("same", iter), Method("same", iter)]
@@ -143,15 +143,15 @@ def test_misspelt_hook_is_an_error(distribution, ddbench, signature):
     assert done.stderr.count("\n") == 1
 
 
-def test_unknown_name_suggests_the_nearest():
+def test_unknown_name_suggests_the_closest_name():
     with pytest.raises(
         UserError,
-        match=r"unknown method 'generative-trubo'; did you mean generative-turbo\? known: ",
+        match=r"unknown method 'generative-trubo'; did you mean generative-turbo\? known methods: ",
     ):
         plugins.build().methods.require("generative-trubo")
 
 
-def test_method_installed_by_pip_runs_through_the_command(example_folder, ddbench):
+def test_method_of_an_installed_plugin_runs(example_folder, ddbench):
     assert "good" not in ddbench("list", "methods").stdout
     done = ddbench("run", "--method", "good", "--track", "few", "--json", path=[example_folder])
     assert done.returncode == 0, done.stderr
@@ -165,7 +165,7 @@ def test_method_installed_by_pip_runs_through_the_command(example_folder, ddbenc
     assert record["comparable"] is True
 
 
-def test_listing_imports_no_method_that_is_given_by_its_path(example_folder, tmp_path):
+def test_listing_does_not_import_methods_given_as_import_paths(example_folder, tmp_path):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", COMMAND, "list", "methods"],
         cwd=tmp_path,
@@ -180,7 +180,7 @@ def test_listing_imports_no_method_that_is_given_by_its_path(example_folder, tmp
     assert "ddbench_example.lazy" not in imported
 
 
-def test_a_path_to_nothing_leaves_a_record_with_one_clear_line(
+def test_import_path_that_leads_nowhere_leaves_a_record_with_a_clear_message(
     example_plugins, tmp_path, methods_here
 ):
     _, record = run(example_plugins, tmp_path, "nowhere")

@@ -1,4 +1,4 @@
-"""Recipe hashes stay those of the records that name them."""
+"""Recipe hashes stay equal to the hashes in published records."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ PUBLISHED = {
 
 
 def test_hashes_of_shipped_recipes_do_not_change():
-    """A recipe that differs needs a new name: its scores can't be compared with the old ones."""
+    """A changed recipe needs a new name because its scores are not comparable with the old ones."""
     assert {name: recipe.sha256 for name, recipe in RECIPES.items()} == PUBLISHED
 
 
@@ -27,16 +27,16 @@ def test_hashes_of_shipped_recipes_do_not_change():
     "change",
     [{"lr": 0.02}, {"lr_drop_after": 7}, {"name": "mine/1"}, {"epochs": 2000}, {"steps": 5}],
 )
-def test_a_changed_recipe_has_another_hash(recipe, change):
+def test_changed_recipe_has_a_different_hash(recipe, change):
     assert replace(recipe, **change).sha256 not in PUBLISHED.values()
 
 
-def test_a_summary_changes_no_hash():
+def test_summary_does_not_affect_the_hash():
     recipe = RECIPES["eccv2024/1"]
     assert replace(recipe, summary="other words").sha256 == recipe.sha256
 
 
-def test_plugins_one_cycle_recipes_keep_the_hash_of_older_versions():
+def test_one_cycle_recipes_of_plugins_keep_the_hash_of_older_versions():
     recipe = Recipe(
         "few/1",
         student="convnet3",
@@ -56,11 +56,11 @@ def test_plugins_one_cycle_recipes_keep_the_hash_of_older_versions():
         ({"schedule": "rebuild-halfway"}, "expected one-cycle or step"),
         ({"schedule": "one-cycle"}, "one-cycle needs steps"),
         ({"epochs": None}, "step needs epochs"),
-        ({"epochs": 300}, "lr_drop_after 501 is none of its 300 epochs"),
-        ({"lr_drop_after": -1}, "lr_drop_after -1 is none"),
+        ({"epochs": 300}, "lr_drop_after 501 is not one of its 300 epochs"),
+        ({"lr_drop_after": -1}, "lr_drop_after -1 is not one of"),
     ],
 )
-def test_fields_that_contradict_each_other_are_refused(change, message):
-    """A recipe of a plugin that was written for other fields is skipped, not trained otherwise."""
+def test_contradictory_fields_are_rejected(change, message):
+    """A recipe that a plugin wrote for other fields is skipped rather than trained differently."""
     with pytest.raises(ValueError, match=message):
         replace(RECIPES["eccv2024/1"], **change)

@@ -1,4 +1,4 @@
-"""Methods that choose real images."""
+"""Methods that select real training images."""
 
 from dataclasses import replace
 
@@ -13,8 +13,8 @@ from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.scoring import features
 
 
-def test_herding_is_the_greedy_choice():
-    """Each next row is the one that brings the mean of the chosen nearest to the mean of all."""
+def test_herd_selects_greedily():
+    """Each row is the one that brings the mean of the selected rows closest to the overall mean."""
     features = np.random.default_rng(0).normal(size=(40, 5))
     chosen = list(coreset.herd(features, 12))
     assert len(set(chosen)) == 12
@@ -27,7 +27,7 @@ def test_herding_is_the_greedy_choice():
         assert chosen[step] == min(distances, key=distances.get)
 
 
-def test_herding_keeps_the_mean_better_than_chance():
+def test_herd_preserves_the_mean_better_than_chance():
     features = np.random.default_rng(1).normal(size=(500, 8))
     random = np.random.default_rng(2).permutation(500)[:20]
     off = [
@@ -38,7 +38,7 @@ def test_herding_keeps_the_mean_better_than_chance():
     assert sorted(coreset.herd(features, 500)) == list(range(500))
 
 
-def test_kmeans_takes_one_row_of_each_cluster_large_ones_first():
+def test_nearest_to_centres_returns_one_row_per_cluster_large_clusters_first():
     source = np.random.default_rng(0)
     sizes, places = (30, 20, 10), np.eye(3) * 50
     features = np.concatenate(
@@ -53,16 +53,16 @@ def test_kmeans_takes_one_row_of_each_cluster_large_ones_first():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_kmeans_with_fewer_distinct_images_than_are_wanted():
+def test_nearest_to_centres_returns_distinct_rows_for_repeated_images():
     chosen = coreset.nearest_to_centres(np.repeat(np.eye(2), 5, axis=0), 4, seed=0)
     assert len(set(chosen)) == 4
 
 
 @pytest.mark.parametrize("name", ["random-real", "herding", "kmeans"])
-def test_the_set_is_of_distinct_real_training_images(
+def test_methods_select_distinct_real_training_images(
     example_plugins, methods_here, monkeypatch, tmp_path, name
 ):
-    # Poor features choose real images too.
+    # Poor features are enough to select real images.
     monkeypatch.setattr(features, "QUICKSTART", replace(features.QUICKSTART, steps=5))
     folder, record = run(example_plugins, tmp_path, name, ipc=3, repeats=0, time_limit=300)
     assert (record.status, record.ipc) == ("ok", 3)

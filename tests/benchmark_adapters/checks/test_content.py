@@ -1,4 +1,4 @@
-"""Checks of content, on real images."""
+"""Content checks on real images."""
 
 from dataclasses import replace
 
@@ -23,11 +23,11 @@ def codes(distilled):
     return [finding.code for finding in inspect(distilled, FASHION_MNIST)]
 
 
-def test_good_sets_pass(clothes):
+def test_inspect_finds_nothing_in_good_sets(clothes):
     assert inspect(clothes, FASHION_MNIST) == inspect(normalised_set(clothes), FASHION_MNIST) == []
 
 
-def test_unequal_counts_name_the_classes(clothes):
+def test_inspect_names_classes_with_unequal_counts(clothes):
     labels = clothes.labels.copy()
     labels[0] = 9
     assert texts(replace(clothes, labels=labels)) == [
@@ -36,17 +36,17 @@ def test_unequal_counts_name_the_classes(clothes):
     ]
 
 
-def test_a_missing_class_is_named(clothes):
+def test_inspect_names_a_missing_class(clothes):
     rest = clothes.labels != 3
     (text,) = texts(replace(clothes, images=clothes.images[rest], labels=clothes.labels[rest]))
     assert "0 in Dress (label 3)" in text
 
 
-def test_values_that_are_not_finite(clothes):
+def test_inspect_rejects_values_that_are_not_finite(clothes):
     images = normalised_set(clothes).images.copy()
     images[7, 0, 3, 3] = np.nan
     assert texts(normalised_set(clothes, images)) == [
-        "1 images have values that are NaN or infinite, the first is image 7"
+        "1 of 60 images have NaN or infinite values; the first is image 7"
     ]
 
 
@@ -55,22 +55,22 @@ def test_values_that_are_not_finite(clothes):
     [
         (
             lambda x: x / 255,
-            "look unnormalised: their values lie between 0.00 and 1.00, "
-            "normalised ones lie between -0.81 and 2.02",
+            "look unnormalised: their values range from 0.00 to 1.00, "
+            "but normalised pixels range from -0.81 to 2.02",
         ),
         (
             lambda x: x.astype(np.float32),
-            "look unnormalised: their values lie between 0.0 and 255.0 as bytes do",
+            "look unnormalised: their values range from 0.0 to 255.0 like bytes",
         ),
         (lambda x: ((x / 255 - 0.2861) / 0.3530 - 0.2861) / 0.3530, "look normalised twice"),
     ],
 )
-def test_wrong_normalisation_is_told(clothes, change, message):
+def test_inspect_rejects_wrong_normalisation(clothes, change, message):
     (text,) = texts(normalised_set(clothes, change(clothes.images).astype(np.float32)))
     assert message in text
 
 
-def test_optimised_images_that_leave_the_range_pass(clothes):
+def test_inspect_accepts_optimised_images_beyond_the_pixel_range(clothes):
     noise = np.random.default_rng(0).normal(0, 0.4, clothes.images.shape).astype(np.float32)
     assert (
         inspect(normalised_set(clothes, normalised_set(clothes).images + noise), FASHION_MNIST)
@@ -78,19 +78,19 @@ def test_optimised_images_that_leave_the_range_pass(clothes):
     )
 
 
-def test_wild_values_are_a_warning(clothes):
+def test_inspect_warns_of_far_values(clothes):
     (text,) = texts(normalised_set(clothes, 40 * normalised_set(clothes).images), "warning")
     assert "far from those of pixels" in text
 
 
-def test_constant_and_repeated_images(clothes):
+def test_inspect_finds_constant_and_duplicate_images(clothes):
     images = clothes.images.copy()
     images[0], images[8], images[9] = 7, images[7], images[30]
     found = texts(replace(clothes, images=images), "warning")
     assert found == [
         "1 of 60 images are constant: image 0 (T-shirt/top)",
         "2 of 60 images are duplicates of others: image 8 (Trouser), image 30 (Sandal)",
-        "1 images occur in more than one class, the first are images 9 and 30",
+        "1 of 60 images duplicate an image of another class; the first pair is images 9 and 30",
     ]
     images[:6] = 7
     assert texts(replace(clothes, images=images)) == [
@@ -98,7 +98,7 @@ def test_constant_and_repeated_images(clothes):
     ]
 
 
-def test_findings_have_codes(clothes):
+def test_inspect_gives_each_finding_a_code(clothes):
     labels, images = clothes.labels.copy(), clothes.images.copy()
     labels[0] = 9
     assert codes(replace(clothes, labels=labels))[0] == "class-counts"

@@ -1,4 +1,4 @@
-"""``--backend``: how students are trained, and what the record says of it."""
+"""The option ``--backend``, and the backend in the record."""
 
 import json
 
@@ -15,7 +15,7 @@ SCORE = ("--device", "cpu", "--json")
 
 
 def score(ddbench, example_folder, run, *arguments):
-    """Score a run again; return the accuracies, and what the record says of the training."""
+    """Score a run again; return the accuracies and the record's ``scoring`` section."""
     done = ddbench("score", run, *SCORE, *arguments, path=[example_folder])
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
@@ -28,7 +28,7 @@ def run(real_runs):
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_reference_gives_the_accuracies_of_the_plain_loop(
+def test_reference_reproduces_the_accuracies_of_the_plain_loop(
     ddbench, example_plugins, example_folder, run
 ):
     arguments = ("--recipe", "short/1", "--backend", "reference")
@@ -49,14 +49,14 @@ def test_reference_gives_the_accuracies_of_the_plain_loop(
     assert accuracies == expected
 
 
-def test_auto_is_the_default(ddbench, example_folder, run):
+def test_score_uses_auto_by_default(ddbench, example_folder, run):
     _, scoring = score(ddbench, example_folder, run, "--repeats", "1", "--students", "convnet3,mlp")
     assert (scoring["requested"], scoring["fallback"]) == ("auto", None)
     assert scoring["backends"] == {"convnet3": "fused", "mlp": "plain"}
 
 
-def test_fast_convolves_by_winograd(ddbench, example_folder, run, monkeypatch):
-    """Nothing is compiled here, which takes a minute; see the next test."""
+def test_fast_uses_winograd_convolutions(ddbench, example_folder, run, monkeypatch):
+    """Compiling takes a minute, so this test leaves it out; see the next one."""
     monkeypatch.setattr("benchmark_adapters.scoring.backends._compiled", lambda loss: loss)
     _, scoring = score(ddbench, example_folder, run, "--repeats", "1", "--backend", "fast")
     assert (scoring["requested"], scoring["fallback"]) == ("fast", None)
@@ -71,7 +71,7 @@ def test_fast_is_compiled(ddbench, example_folder, run):
     assert scoring["backends"] == {"mlp": "compiled"}
 
 
-def test_a_compiler_that_fails_stands_in_the_record(ddbench, example_folder, run, monkeypatch):
+def test_failed_compilation_is_recorded(ddbench, example_folder, run, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("no compiler")
 
@@ -83,14 +83,14 @@ def test_a_compiler_that_fails_stands_in_the_record(ddbench, example_folder, run
     assert scoring["fallback"] == "torch.compile failed: RuntimeError"
 
 
-def test_run_takes_a_backend(ddbench, example_folder, methods_here):
+def test_run_accepts_a_backend(ddbench, example_folder, methods_here):
     command = ("run", "--method", "good", "--track", "few", "--repeats", "1", *SCORE)
     done = ddbench(*command, "--backend", "reference", path=[example_folder])
     scoring = json.loads(done.stdout)["scoring"]
     assert (scoring["requested"], scoring["backends"]) == ("reference", {"convnet3": "plain"})
 
 
-def test_other_backends_are_wrong_usage(ddbench):
+def test_unknown_backend_is_a_usage_error(ddbench):
     done = ddbench("run", "--method", "random-real", "--backend", "slow")
     assert done.returncode == 2
     assert "'slow' is not one of 'auto', 'reference', 'fast'" in done.stderr

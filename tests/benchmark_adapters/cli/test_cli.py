@@ -16,7 +16,7 @@ RUN_GOOD = ("run", "--method", "good", "--track", "few", "--device", "cpu")
 @pytest.mark.parametrize(
     "command", ["--help", "run --help", "list", "list options generative-turbo", "leaderboard"]
 )
-def test_listing_imports_nothing_heavy(command, tmp_path):
+def test_help_and_listings_import_nothing_heavy(command, tmp_path):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", COMMAND, *command.split()],
         cwd=tmp_path,
@@ -29,7 +29,7 @@ def test_listing_imports_nothing_heavy(command, tmp_path):
     assert "click" in imported
 
 
-def test_the_installed_command(shell):
+def test_installed_command_prints_version_and_errors(shell):
     done = shell("--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ddbench, version ")
@@ -38,7 +38,7 @@ def test_the_installed_command(shell):
     assert wrong.stderr.startswith("error: --ipc 0")
 
 
-def test_list_options(ddbench):
+def test_list_prints_options_and_components(ddbench):
     text = ddbench("list", "options", "generative-turbo").stdout
     names = ("model", "preset", "prompts", "pda", "copies", "batch", "default|published|none")
     assert all(name in text for name in names)
@@ -84,7 +84,7 @@ def test_list_options(ddbench):
         (["--loud"], "No such option"),
         (
             ["run", "--method", "generative-turbo", "--track", "eccv2024-fixed", "--data", "."],
-            "dataset cifar100 is not in",
+            "dataset cifar100 was not found in",
         ),
         (["list", "kinds"], "'kinds' is not one of"),
         (["list", "options"], "name the method"),
@@ -94,10 +94,10 @@ def test_list_options(ddbench):
         (["leaderboard", "--output", "not/there.md"], "can't be written"),
         (["data", "mnist"], "unknown dataset"),
         (["data", "--download"], "name the dataset"),
-        (["data", "tiny-imagenet", "--download"], "has no download"),
+        (["data", "tiny-imagenet", "--download"], "has no automatic download"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_2(ddbench, arguments, message):
+def test_usage_errors_print_one_line_and_exit_with_2(ddbench, arguments, message):
     done = ddbench(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -113,7 +113,7 @@ def test_debug_shows_the_traceback(shell):
     assert "Traceback" in done.stderr
 
 
-def test_run_reports_and_ends_with_the_table(ddbench, example_folder, tmp_path):
+def test_run_reports_progress_and_prints_the_table(ddbench, example_folder, tmp_path):
     done = ddbench(*RUN_GOOD, path=[example_folder])
     assert done.returncode == 0, done.stderr
     assert "sampling 2 images per class in at most 30 s" in done.stderr
@@ -130,13 +130,13 @@ def test_run_reports_and_ends_with_the_table(ddbench, example_folder, tmp_path):
     )
 
 
-def test_a_track_of_two_datasets_makes_two_runs(ddbench, example_folder):
+def test_track_with_two_datasets_produces_two_runs(ddbench, example_folder):
     done = ddbench(*RUN_GOOD, "--track", "pair", "--json", path=[example_folder])
     assert done.returncode == 0, done.stderr
     assert [record["dataset"] for record in json.loads(done.stdout)] == ["few", "few-too"]
 
 
-def test_a_failed_run_has_exit_code_1_and_a_row(ddbench, example_folder, tmp_path):
+def test_failed_run_exits_with_1_and_has_a_row(ddbench, example_folder, tmp_path):
     assert ddbench(*RUN_GOOD, "--repeats", "0", path=[example_folder]).returncode == 0
     done = ddbench(*RUN_GOOD, "--method", "raises", "--json", path=[example_folder])
     assert done.returncode == 1
@@ -149,14 +149,16 @@ def test_a_failed_run_has_exit_code_1_and_a_row(ddbench, example_folder, tmp_pat
     }
 
 
-def test_the_same_run_twice_is_one_row(ddbench, example_folder):
+def test_identical_runs_share_one_row(ddbench, example_folder):
     command = (*RUN_GOOD, "--method", "random-real", "--seed", "3")
     for _ in range(2):
         assert ddbench(*command, path=[example_folder]).returncode == 0
     assert len(json.loads(ddbench("leaderboard", "--format", "json").stdout)) == 1
 
 
-def test_stores_are_merged_and_damaged_records_named(ddbench, example_folder, tmp_path):
+def test_leaderboard_merges_runs_folders_and_reports_damaged_records(
+    ddbench, example_folder, tmp_path
+):
     for seed, runs in ((0, "a"), (1, "b"), (2, "b")):
         settings = ("--seed", seed, "--runs", runs, "--repeats", "0")
         ddbench(*RUN_GOOD, *settings, path=[example_folder])
@@ -171,28 +173,28 @@ def test_stores_are_merged_and_damaged_records_named(ddbench, example_folder, tm
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 3
 
 
-def test_data_tells_what_is_available_and_how_to_get_the_rest(ddbench, tmp_path):
+def test_data_shows_available_and_missing_datasets(ddbench, tmp_path):
     folders = {"XDG_DATA_HOME": str(tmp_path / "user")}
     done = ddbench("data", "--data", tmp_path, **folders)
     assert done.returncode == 0
     assert "fashion-mnist: 10,000 test images bundled, sha256 " in done.stdout
-    assert "cifar100: dataset cifar100 is not in" in done.stdout
+    assert "cifar100: dataset cifar100 was not found in" in done.stdout
     assert ddbench("data", "cifar10", "--data", tmp_path, **folders).returncode == 1
 
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux's /proc")
-def test_a_runs_folder_that_cannot_be_written(ddbench, example_folder):
-    """Not even root can make folders below /proc."""
+def test_read_only_runs_folder_is_an_error(ddbench, example_folder):
+    """Not even root can create folders below /proc."""
     done = ddbench(*RUN_GOOD, "--runs", "/proc/runs", path=[example_folder])
     assert done.returncode == 2
     assert done.stderr.startswith("error: the runs folder /proc/runs can't be written")
 
 
-# The main job
+# End-to-end tests of generative-turbo
 
 
-def test_quickstart_makes_real_images_and_a_real_score(shell):
-    """The demo's command with one seed: at least 60 % on all 10,000 real test images."""
+def test_quickstart_scores_at_least_60_percent(shell):
+    """Run the demo's command with one seed and score it on all 10,000 real test images."""
     done = shell("run", "--method", "generative-turbo", "--repeats", "1", "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
@@ -202,8 +204,8 @@ def test_quickstart_makes_real_images_and_a_real_score(shell):
     assert (record["model"], record["uses_real_data"]) == ("turbo-mini", False)
 
 
-def test_max_fills_the_limit_and_stops_at_it(ddbench, tmp_path, clock):
-    """With as many images as fit, the set is what was on disk when time was up."""
+def test_ipc_max_uses_the_whole_time_limit(ddbench, tmp_path, clock):
+    """The set consists of the images that are on disk when the limit expires."""
     clock.jump_after(batches=4)
     command = ("run", "--method", "generative-turbo", "--ipc", "max", "--option", "batch=25")
     done = ddbench(*command, "--time-limit", "3600", "--repeats", "0", "--json")
@@ -213,12 +215,12 @@ def test_max_fills_the_limit_and_stops_at_it(ddbench, tmp_path, clock):
     (images,) = (tmp_path / "runs").glob("*/*/*/*/images.safetensors")
     labels = load_file(images)["labels"]
     assert np.bincount(labels).tolist() == [record["ipc"]] * 10
-    # A single image, then three batches of 25, each image with a copy. Of 76 images ten classes
-    # have 7 at least.
+    # One image, then three batches of 25, and one copy of each image. Every class has at least 7
+    # of the 76 sampled images.
     assert (record["ipc"], record["sampled"]) == (14, 76)
 
 
-def test_a_missing_model_leaves_a_record(ddbench, methods_here):
+def test_missing_model_leaves_a_record(ddbench, methods_here):
     done = ddbench("run", "--method", "generative-turbo", "--option", "model=./nothing", "--json")
     assert done.returncode == 1
     record = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""Wrong usage of commands on sets that exist already."""
+"""Usage errors of the commands that work on existing sets."""
 
 import pytest
 
@@ -22,7 +22,7 @@ SETTINGS = ("--format", "eccv2024", "--track", "few", "--name", "T")
         (["export", "nothing", "--format", "mtt", "--output", "out"], "no run 'nothing'"),
     ],
 )
-def test_wrong_usage_is_one_line(ddbench, example_folder, submission, arguments, message):
+def test_usage_errors_print_one_line(ddbench, example_folder, submission, arguments, message):
     done = ddbench(*arguments, path=[example_folder])
     assert done.returncode == 2
     assert done.stdout == ""

@@ -1,4 +1,4 @@
-"""Data folders."""
+"""Fixtures with data folders."""
 
 import pytest
 from idx_files import idx
@@ -15,7 +15,7 @@ def _no_files_of_this_machine(monkeypatch, tmp_path):
 
 @pytest.fixture
 def clothes(tmp_path):
-    """Five real test images as plain IDX files."""
+    """Return a folder with five real test images as plain IDX files."""
     images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
     folder = tmp_path / "fashion-mnist"
     folder.mkdir()

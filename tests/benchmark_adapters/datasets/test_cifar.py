@@ -1,4 +1,4 @@
-"""CIFAR's batches in the published layout, and what happens when they are not as published."""
+"""CIFAR's batches in the published layout, and errors if they differ from it."""
 
 import hashlib
 import pickle
@@ -19,7 +19,7 @@ def write_batch(path, images, **labels):
 
 @pytest.fixture
 def cifar(tmp_path, monkeypatch):
-    """Small batches in the published layout, whose md5 torchvision takes for the published ones."""
+    """Write small batches in the published layout, with MD5s that torchvision accepts."""
 
     def make(names=None):
         rng = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def cifar(tmp_path, monkeypatch):
     return make
 
 
-def test_cifar100_batches(cifar):
+def test_load_reads_cifar100(cifar):
     root, _, images = cifar()
     pixels, labels = datasets.load(CIFAR100, "train", root)
     assert np.array_equal(pixels, images["train"])
@@ -61,7 +61,7 @@ def test_cifar100_batches(cifar):
     assert np.array_equal(datasets.load(CIFAR100, "test", root)[0], images["test"])
 
 
-def test_cifar10_batches_in_order(cifar):
+def test_load_reads_the_batches_of_cifar10_in_order(cifar):
     root, _, images = cifar(CIFAR10.class_names)
     pixels, labels = datasets.load(CIFAR10, "train", root)
     assert np.array_equal(
@@ -70,7 +70,7 @@ def test_cifar10_batches_in_order(cifar):
     assert len(labels) == 20
 
 
-def test_cifar_is_never_unpickled_when_its_md5_is_wrong(cifar):
+def test_load_does_not_unpickle_files_with_a_wrong_md5(cifar):
     root, folder, _ = cifar()
     trap = root / "trap"
 
@@ -80,23 +80,23 @@ def test_cifar_is_never_unpickled_when_its_md5_is_wrong(cifar):
 
     (folder / "train").write_bytes(pickle.dumps(Touch()))
     with pytest.raises(
-        UserError, match=r"cifar-100-python: a file is missing or has not its published md5"
+        UserError, match=r"cifar-100-python: a file is missing or does not have the published MD5"
     ):
         datasets.load(CIFAR100, "train", root)
     assert not trap.exists()
 
 
-def test_published_cifar_sums_are_the_ones_asked_for(tmp_path):
-    """Without the fixture's sums, a small batch is refused: the published md5 are in force."""
+def test_load_verifies_the_published_md5(tmp_path):
+    """Without the fixture, files with a different MD5 are rejected."""
     folder = tmp_path / "cifar-100-python"
     folder.mkdir()
     for file in ("train", "test", "meta"):
         (folder / file).write_bytes(b"not the published file")
-    with pytest.raises(UserError, match="md5"):
+    with pytest.raises(UserError, match="MD5"):
         datasets.load(CIFAR100, "test", tmp_path)
 
 
-def test_class_names_of_another_order_are_an_error(cifar):
+def test_load_rejects_class_names_in_a_different_order(cifar):
     names = list(CIFAR100.class_names)
     names[0], names[1] = names[1], names[0]
     root, _, _ = cifar(names)

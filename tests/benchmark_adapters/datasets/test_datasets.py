@@ -24,7 +24,7 @@ def test_class_names_are_in_label_order():
     )
 
 
-def test_the_data_folder_comes_before_the_environment_and_the_system(
+def test_find_prefers_the_data_folder_to_the_environment_and_the_system(
     clothes, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("DDBENCH_DATA", str(clothes.parent))
@@ -34,7 +34,7 @@ def test_the_data_folder_comes_before_the_environment_and_the_system(
     assert datasets.find(FASHION_MNIST, other) == other
 
 
-def test_images_and_labels_must_agree(clothes):
+def test_load_rejects_labels_that_do_not_fit_the_images(clothes):
     (clothes / "t10k-labels-idx1-ubyte").write_bytes(idx(np.arange(4)))
     with pytest.raises(
         UserError, match=r"has labels of type int64 and shape \[4\], expected int64 \[5\]"
@@ -45,19 +45,19 @@ def test_images_and_labels_must_agree(clothes):
         datasets.load(FASHION_MNIST, "test", clothes)
 
 
-def test_no_images_are_no_dataset(clothes):
+def test_load_rejects_a_split_without_images(clothes):
     (clothes / "t10k-images-idx3-ubyte").write_bytes(idx(np.empty((0, 28, 28))))
     (clothes / "t10k-labels-idx1-ubyte").write_bytes(idx(np.empty(0)))
     with pytest.raises(UserError, match="has no images"):
         datasets.load(FASHION_MNIST, "test", clothes)
 
 
-def test_a_data_folder_that_is_none(tmp_path):
-    with pytest.raises(UserError, match=r"--data .*nowhere is no folder"):
+def test_find_rejects_a_missing_data_folder(tmp_path):
+    with pytest.raises(UserError, match=r"--data .*nowhere is not a folder"):
         datasets.find(CIFAR10, tmp_path / "nowhere")
 
 
-def test_a_dataset_that_is_not_bundled_says_so():
+def test_load_rejects_datasets_that_are_not_bundled():
     with pytest.raises(UserError, match="cifar10 is not bundled"):
         datasets.load(CIFAR10, "test", bundled=True)
 
@@ -66,7 +66,9 @@ def test_a_dataset_that_is_not_bundled_says_so():
     ("dataset", "command"),
     [(CIFAR100, "ddbench data cifar100 --download"), (TINY_IMAGENET, "tiny-imagenet-200.zip")],
 )
-def test_missing_data_names_the_places_and_the_way(dataset, command, tmp_path, monkeypatch):
+def test_find_lists_the_searched_folders_and_how_to_get_the_data(
+    dataset, command, tmp_path, monkeypatch
+):
     monkeypatch.setenv("DDBENCH_DATA", str(tmp_path / "mine"))
     with pytest.raises(UserError) as caught:
         datasets.find(dataset)
@@ -78,12 +80,12 @@ def test_missing_data_names_the_places_and_the_way(dataset, command, tmp_path, m
     )
 
 
-def test_a_download_without_network_is_one_line(tmp_path, monkeypatch):
-    """The network can't be used here; a closed proxy stands for its absence."""
+def test_download_without_network_is_a_one_line_error(tmp_path, monkeypatch):
+    """A closed proxy port simulates the missing network."""
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     with pytest.raises(UserError, match="fashion-mnist could not be downloaded") as caught:
         datasets.download(FASHION_MNIST, tmp_path)
     assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="tiny-imagenet has no download"):
+    with pytest.raises(UserError, match="tiny-imagenet has no automatic download"):
         datasets.download(TINY_IMAGENET, tmp_path)

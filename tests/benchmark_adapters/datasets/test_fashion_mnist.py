@@ -1,4 +1,4 @@
-"""Fashion-MNIST's files, and what happens when they are not as published."""
+"""Fashion-MNIST's files, and errors if they are damaged."""
 
 import gzip
 import shutil
@@ -41,7 +41,7 @@ def test_bundled_images_are_the_whole_test_split_and_the_first_training_images_o
     assert np.array_equal(labels[first], bundled[1])
 
 
-def test_idx_files_plain_or_gzipped_below_the_data_folder(clothes):
+def test_load_reads_plain_and_gzipped_idx_files(clothes):
     plain = datasets.load(FASHION_MNIST, "test", clothes.parent)
     for file in clothes.iterdir():
         file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
@@ -51,7 +51,7 @@ def test_idx_files_plain_or_gzipped_below_the_data_folder(clothes):
     assert all(np.array_equal(a, b) for a, b in zip(plain, zipped, strict=True))
 
 
-def test_idx_files_where_torchvision_downloads_them(clothes, tmp_path):
+def test_load_reads_files_downloaded_by_torchvision(clothes, tmp_path):
     raw = tmp_path / "elsewhere" / "FashionMNIST" / "raw"
     shutil.copytree(clothes, raw)
     assert len(datasets.load(FASHION_MNIST, "test", tmp_path / "elsewhere")[0]) == 5
@@ -60,20 +60,20 @@ def test_idx_files_where_torchvision_downloads_them(clothes, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda content: content[:-1], r"3919 bytes of data where its header says \(5, 28, 28\)"),
-        (lambda content: content[:10], "no IDX file of bytes in 3 dimension"),
-        (lambda content: b"<html>not found</html>", "no IDX file"),
-        (lambda content: content[:3] + b"\x01" + content[4:], "no IDX file"),
+        (lambda content: content[:-1], r"3919 bytes of data, but the header says \(5, 28, 28\)"),
+        (lambda content: content[:10], "not an IDX file of bytes with 3 dimension"),
+        (lambda content: b"<html>not found</html>", "not an IDX file"),
+        (lambda content: content[:3] + b"\x01" + content[4:], "not an IDX file"),
     ],
 )
-def test_damaged_idx_files_are_named(clothes, damage, message):
+def test_load_names_damaged_idx_files(clothes, damage, message):
     file = clothes / "t10k-images-idx3-ubyte"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(UserError, match=f"{file}: .*{message}"):
         datasets.load(FASHION_MNIST, "test", clothes)
 
 
-def test_truncated_gzip_is_named(clothes):
+def test_load_rejects_truncated_gzip_files(clothes):
     file = clothes / "t10k-labels-idx1-ubyte"
     file.with_suffix(".gz").write_bytes(gzip.compress(file.read_bytes())[:-9])
     file.unlink()
@@ -81,20 +81,19 @@ def test_truncated_gzip_is_named(clothes):
         datasets.load(FASHION_MNIST, "test", clothes)
 
 
-def test_half_a_dataset_names_the_missing_file(clothes):
+def test_load_names_a_missing_file(clothes):
     (clothes / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\[.gz\] is missing"):
         datasets.load(FASHION_MNIST, "test", clothes)
 
 
-def test_bundled_files_are_checked_against_their_sums(tmp_path, monkeypatch):
+def test_read_idx_verifies_the_checksums_of_bundled_files(tmp_path, monkeypatch):
     folder = tmp_path / "bundled"
     shutil.copytree(FASHION_MNIST.bundled, folder)
     file = folder / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()), 1))
-    assert (
-        len(datasets.read_idx(folder, "test")[1]) == 10_000
-    )  # elsewhere it is the user's own file
+    # In any other folder, it could be the user's own file.
+    assert len(datasets.read_idx(folder, "test")[1]) == 10_000
     monkeypatch.setattr(fashion_mnist, "BUNDLED", folder)
-    with pytest.raises(UserError, match="its sha256 is not the one in SHA256SUMS"):
+    with pytest.raises(UserError, match="the SHA-256 does not match SHA256SUMS"):
         datasets.read_idx(folder, "test")

@@ -1,4 +1,4 @@
-"""Tiny-ImageNet's folder in small, and what happens when it is not as published."""
+"""A small version of Tiny-ImageNet's folder, and errors if it differs from the published one."""
 
 import json
 
@@ -13,7 +13,7 @@ from benchmark_adapters.types import UserError
 
 @pytest.fixture
 def tiny(tmp_path):
-    """The published folder with a training and a validation image for each of three classes."""
+    """Return a folder in the published layout: one training and one test image of 3 classes."""
     wnids = list(json.loads((LABELS / "tiny-imagenet.json").read_text()))
     root = tmp_path / "tiny-imagenet-200"
     for number, wnid in enumerate((wnids[0], wnids[95], wnids[199])):
@@ -23,19 +23,19 @@ def tiny(tmp_path):
     (root / "val" / "images").mkdir(parents=True)
     rows = []
     for number, label in enumerate((95, 0, 199)):
-        mode = "L" if number == 1 else "RGB"  # some of the published files are grey
+        # Some of the published files are greyscale.
+        mode = "L" if number == 1 else "RGB"
         Image.new(mode, (64, 64), 200 if mode == "L" else (10, 20, 30)).save(
             root / "val" / "images" / f"val_{number}.JPEG"
         )
         rows.append(f"val_{number}.JPEG\t{wnids[label]}\t0\t0\t62\t62")
     (root / "val" / "val_annotations.txt").write_text("\n".join(rows) + "\n")
-    (root / "wnids.txt").write_text(
-        "\n".join(reversed(wnids)) + "\n"
-    )  # the published file is not sorted either
+    # The published file is not sorted either.
+    (root / "wnids.txt").write_text("\n".join(reversed(wnids)) + "\n")
     return root
 
 
-def test_tiny_imagenet_labels_by_sorted_wordnet_id(tiny):
+def test_load_labels_classes_by_sorted_wordnet_id(tiny):
     images, labels = datasets.load(TINY_IMAGENET, "test", tiny.parent)
     assert labels.tolist() == [95, 0, 199]
     assert images.shape == (3, 3, 64, 64)
@@ -74,8 +74,8 @@ def damage_size(root):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (damage_wnids, "wnids.txt: its WordNet ids are not the 200"),
-        (damage_encoding, "wnids.txt: its WordNet ids are not the 200"),
+        (damage_wnids, "wnids.txt: these are not the 200 WordNet IDs"),
+        (damage_encoding, "wnids.txt: these are not the 200 WordNet IDs"),
         (damage_annotation, "val_annotations.txt, line 1"),
         (damage_columns, "val_annotations.txt, line 1"),
         (damage_image, "val_2.JPEG: not readable as an image"),
@@ -90,7 +90,7 @@ def damage_size(root):
         ),
     ],
 )
-def test_damaged_tiny_imagenet_is_named(tiny, damage, message):
+def test_load_names_damaged_files(tiny, damage, message):
     damage(tiny)
     with pytest.raises(UserError, match=message):
         datasets.load(TINY_IMAGENET, "test", tiny)

@@ -11,7 +11,7 @@ from benchmark_adapters.scoring.images import normalise
 from benchmark_adapters.types import UserError
 
 
-def test_it_reads_the_last_pair_in_any_order(tmp_path):
+def test_read_returns_the_last_pair_sorted_by_class(tmp_path):
     made = random_set(CIFAR10)
     right = normalise(made.images, CIFAR10)
     shuffled = torch.randperm(10, generator=torch.Generator().manual_seed(0))
@@ -26,7 +26,7 @@ def test_it_reads_the_last_pair_in_any_order(tmp_path):
     assert (tmp_path / "res_somemethod_TinyImageNet_ConvNet_1ipc.pt").is_file()
 
 
-def test_several_files_that_might_be_meant_are_an_error(tmp_path):
+def test_read_rejects_several_matching_files(tmp_path):
     for method in ("A", "B"):
         torch.save({"data": []}, tmp_path / f"res_{method}_CIFAR10_ConvNet_1ipc.pt")
     with pytest.raises(UserError, match="more than one res_METHOD_CIFAR10"):

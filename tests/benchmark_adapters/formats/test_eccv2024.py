@@ -8,7 +8,7 @@ from benchmark_adapters.datasets import CIFAR100, TINY_IMAGENET
 from benchmark_adapters.formats import eccv2024
 
 
-def test_files_are_what_the_evaluator_reads(tmp_path):
+def test_write_produces_the_files_that_the_evaluator_reads(tmp_path):
     sets = {
         dataset.name: (dataset, random_set(dataset, 10)) for dataset in (CIFAR100, TINY_IMAGENET)
     }
@@ -30,9 +30,9 @@ def test_files_are_what_the_evaluator_reads(tmp_path):
             torch.float32,
             [10 * dataset.num_classes, 3, dataset.image_size, dataset.image_size],
         )
-        byte = made.images[13, 1, 4, 7] / 255  # class 1, green
+        pixel = made.images[13, 1, 4, 7] / 255  # class 1, green
         assert images[13, 1, 4, 7].item() == pytest.approx(
-            (byte - dataset.mean[1]) / dataset.std[1], abs=1e-6
+            (pixel - dataset.mean[1]) / dataset.std[1], abs=1e-6
         )
         truth = torch.load(tmp_path / f"{stem}_test.pt")
         assert set(truth) == {"images_val", "labels_val"}

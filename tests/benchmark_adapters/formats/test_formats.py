@@ -1,4 +1,4 @@
-"""All formats: what they write is what they read."""
+"""Round trips through all formats."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def write_and_read(name, sets, folder):
 @pytest.mark.parametrize(
     "dataset", [FASHION_MNIST, CIFAR10, CIFAR100, TINY_IMAGENET], ids=lambda dataset: dataset.name
 )
-def test_bytes_come_back_as_the_same_bytes(name, dataset, tmp_path):
+def test_round_trip_preserves_bytes(name, dataset, tmp_path):
     made = real_set(2) if dataset is FASHION_MNIST else random_set(dataset)
     back = write_and_read(name, {dataset.name: (dataset, made)}, tmp_path)[dataset.name]
     assert back.images.dtype == np.uint8
@@ -32,7 +32,7 @@ def test_bytes_come_back_as_the_same_bytes(name, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("name", TENSORS)
-def test_floats_stay_the_same_floats(name, tmp_path):
+def test_round_trip_preserves_floats(name, tmp_path):
     made = float_set(CIFAR10)
     back = write_and_read(name, {"cifar10": (CIFAR10, made)}, tmp_path)["cifar10"]
     assert back.images.dtype == np.float32
@@ -41,13 +41,13 @@ def test_floats_stay_the_same_floats(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMAT)
-def test_a_folder_holds_the_sets_of_several_datasets(name, tmp_path):
+def test_one_folder_holds_the_sets_of_several_datasets(name, tmp_path):
     sets = {dataset.name: (dataset, random_set(dataset)) for dataset in (CIFAR100, TINY_IMAGENET)}
     back = write_and_read(name, sets, tmp_path)
     assert all(np.array_equal(back[key].images, made.images) for key, (_, made) in sets.items())
 
 
-def test_missing_files_are_named(tmp_path):
+def test_read_names_missing_files(tmp_path):
     for name, expected in {
         "eccv2024": "no cifar10.pt",
         "mtt": "no images_best.pt and labels_best.pt",

@@ -1,4 +1,4 @@
-"""Folders of pictures."""
+"""Folders of image files."""
 
 import struct
 import zlib
@@ -18,12 +18,12 @@ def clothes():
     return real_set(2)
 
 
-def test_pictures_refuse_floats(tmp_path):
-    with pytest.raises(UserError, match="is of float32 images, which pictures can't hold"):
+def test_write_rejects_float_images(tmp_path):
+    with pytest.raises(UserError, match="has float32 images, which PNG files can't store"):
         imagefolder.write({"cifar10": (CIFAR10, float_set(CIFAR10))}, tmp_path)
 
 
-def test_it_is_read_by_the_datasets_library(clothes, tmp_path, monkeypatch):
+def test_datasets_library_reads_the_folder(clothes, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     load_dataset = pytest.importorskip("datasets").load_dataset
     imagefolder.write({"fashion-mnist": (FASHION_MNIST, clothes)}, tmp_path / "set")
@@ -48,17 +48,18 @@ def test_it_is_read_by_the_datasets_library(clothes, tmp_path, monkeypatch):
         "{label:05}/class{label:05}_id{number:05}.jpg",
     ],
 )
-def test_folders_of_sre2l_and_rded_are_read(layout, clothes, tmp_path):
+def test_read_accepts_the_layouts_of_sre2l_and_rded(layout, clothes, tmp_path):
     for row, (image, label) in enumerate(zip(clothes.images, clothes.labels, strict=True)):
         file = tmp_path / layout.format(label=label, number=row % 2)
         file.parent.mkdir(exist_ok=True)
         Image.fromarray(image[0]).convert("RGB").save(file, quality=95)
     back = imagefolder.read(tmp_path, FASHION_MNIST)
     assert np.array_equal(back.labels, clothes.labels)
-    assert np.abs(back.images.astype(int) - clothes.images).mean() < 3  # JPEG loses something
+    # JPEG is lossy.
+    assert np.abs(back.images.astype(int) - clothes.images).mean() < 3
 
 
-def test_folders_named_by_classes_are_read(tmp_path):
+def test_read_accepts_folders_named_after_classes(tmp_path):
     for label, name in enumerate(CIFAR10.class_names):
         (tmp_path / name).mkdir()
         Image.new("RGB", (32, 32), (label, 0, 0)).save(tmp_path / name / "a.png")
@@ -66,8 +67,8 @@ def test_folders_named_by_classes_are_read(tmp_path):
     assert back.images[:, 0, 0, 0].tolist() == back.labels.tolist() == list(range(10))
 
 
-def test_a_picture_of_another_size_is_not_decoded(tmp_path):
-    """A PNG may claim any size; its header is enough to refuse it."""
+def test_read_does_not_decode_images_of_the_wrong_size(tmp_path):
+    """A PNG can claim any size, so it is rejected because of its header."""
     (tmp_path / "00000").mkdir()
     file = tmp_path / "00000" / "class00000_id00000.png"
     Image.new("L", (28, 28)).save(file)
@@ -82,7 +83,7 @@ def test_a_picture_of_another_size_is_not_decoded(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["I;16", "RGBA", "F"])
-def test_pictures_that_would_lose_something_are_refused(mode, tmp_path):
+def test_read_rejects_modes_that_would_lose_information(mode, tmp_path):
     (tmp_path / "00000").mkdir()
     if mode == "F":
         (tmp_path / "00000" / "a.png").write_bytes(b"junk")
@@ -90,14 +91,14 @@ def test_pictures_that_would_lose_something_are_refused(mode, tmp_path):
         Image.new(mode, (28, 28)).save(tmp_path / "00000" / "a.png")
     with pytest.raises(
         UserError,
-        match="not readable as a picture"
+        match="not readable as an image"
         if mode == "F"
-        else f"a picture of mode {mode}, expected one of L, RGB",
+        else f"image mode {mode}, expected one of L, RGB",
     ):
         imagefolder.read(tmp_path, FASHION_MNIST)
 
 
-def test_pictures_of_unequal_classes_all_have_names_of_their_own(clothes, tmp_path):
+def test_write_gives_every_image_of_an_unbalanced_set_its_own_name(clothes, tmp_path):
     uneven = DistilledSet(
         clothes.images[:-1],
         np.sort(clothes.labels[1:] * (clothes.labels[1:] != 5)),

@@ -1,4 +1,4 @@
-"""A run's files."""
+"""The files of a run."""
 
 import json
 
@@ -13,11 +13,11 @@ from benchmark_adapters.formats import imagefolder, native
 from benchmark_adapters.types import UserError
 
 
-def test_links_are_not_followed(tmp_path):
+def test_read_does_not_follow_links(tmp_path):
     native.write({"fashion-mnist": (FASHION_MNIST, real_set(2))}, tmp_path)
     (tmp_path / "team").mkdir()
     (tmp_path / "team" / "images.safetensors").symlink_to(tmp_path / "images.safetensors")
-    with pytest.raises(UserError, match="is a link, which is not followed"):
+    with pytest.raises(UserError, match="is a symbolic link, which is not followed"):
         native.read(tmp_path / "team", FASHION_MNIST)
     (tmp_path / "pictures").mkdir()
     Image.new("L", (28, 28)).save(tmp_path / "pictures" / "private.png")
@@ -28,16 +28,16 @@ def test_links_are_not_followed(tmp_path):
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ({"dataset": "cifar100"}, "the set is of cifar100, not of cifar10"),
-        ({}, "images_float need a normalisation with mean and std of 3 channel"),
+        ({"dataset": "cifar100"}, "the set is for cifar100, not for cifar10"),
+        ({}, "images_float needs a normalisation with mean and std for 3 channel"),
         (
             {"normalisation": {"mean": [0, 0, 0], "std": [0, 0, 0]}},
-            "images_float need a normalisation",
+            "images_float needs a normalisation",
         ),
         ([], "Expected `object`, got `array`"),
     ],
 )
-def test_manifests_that_are_wrong(manifest, message, tmp_path):
+def test_read_rejects_wrong_manifests(manifest, message, tmp_path):
     native.write({"cifar10": (CIFAR10, float_set(CIFAR10))}, tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=message):
@@ -53,17 +53,17 @@ def is_on_disk(images):
 
 
 @pytest.mark.parametrize("make", [random_set, float_set])
-def test_images_stay_on_disk(make, tmp_path):
+def test_read_memory_maps_images(make, tmp_path):
     distilled = make(CIFAR10)
     native.write({"cifar10": (CIFAR10, distilled)}, tmp_path)
     back = native.read(tmp_path, CIFAR10)
     assert is_on_disk(back.images)
     assert back.sha256 == distilled.sha256
-    back.images[0] = 0  # doesn't reach the file
+    back.images[0] = 0  # must not change the file
     assert native.read(tmp_path, CIFAR10).sha256 == distilled.sha256
 
 
-def test_images_of_another_order_are_sorted_by_class(tmp_path):
+def test_read_sorts_images_by_class(tmp_path):
     distilled = random_set(CIFAR10, ipc=2)
     order = np.random.default_rng(0).permutation(20)
     generated = np.arange(20) % 2 == 0
@@ -90,10 +90,10 @@ def test_images_of_another_order_are_sorted_by_class(tmp_path):
         ({"images": np.zeros((0, 3, 32, 32), np.uint8), "labels": np.arange(0)}, "no images"),
         ({"labels": np.arange(9)}, r"labels of type int64 and shape \[9\], expected int64 \[10\]"),
         ({"labels": np.arange(10) + 1}, "labels from 1 to 10, expected 0 to 9"),
-        ({"generated": np.ones(10)}, "marks of type float64"),
+        ({"generated": np.ones(10)}, "'generated' of type float64"),
     ],
 )
-def test_arrays_that_are_wrong(change, message, tmp_path):
+def test_read_rejects_wrong_arrays(change, message, tmp_path):
     distilled = random_set(CIFAR10)
     arrays = {"images": distilled.images, "labels": distilled.labels, **change}
     save_file(arrays, tmp_path / "images.safetensors")
@@ -101,17 +101,17 @@ def test_arrays_that_are_wrong(change, message, tmp_path):
         native.read(tmp_path, CIFAR10)
 
 
-def test_files_that_are_no_safetensors(tmp_path):
+def test_read_rejects_files_other_than_safetensors(tmp_path):
     for content in (b"", b"junk", b"\xff" * 100):
         (tmp_path / "images.safetensors").write_bytes(content)
         with pytest.raises(UserError, match="not readable as safetensors"):
             native.read(tmp_path, CIFAR10)
     save_file({"images": np.zeros(3, np.uint8)}, tmp_path / "images.safetensors")
-    with pytest.raises(UserError, match="expected images or images_float, and labels"):
+    with pytest.raises(UserError, match="expected the arrays labels and images or images_float"):
         native.read(tmp_path, CIFAR10)
 
 
-def test_a_manifest_tells_the_provenance(tmp_path):
+def test_read_takes_the_provenance_from_the_manifest(tmp_path):
     distilled = random_set(CIFAR10)
     native.write({"cifar10": (CIFAR10, distilled)}, tmp_path)
     path = tmp_path / "manifest.json"

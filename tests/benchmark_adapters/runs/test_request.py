@@ -50,7 +50,7 @@ def test_requests_that_make_no_sense_are_refused_before_anything_begins(
 
 
 def test_missing_data_is_reported_before_anything_begins(example_plugins, tmp_path):
-    with pytest.raises(UserError, match=r"dataset cifar100 is not in .*--download"):
+    with pytest.raises(UserError, match=r"dataset cifar100 was not found in .*--download"):
         run(
             example_plugins,
             tmp_path,
@@ -61,6 +61,6 @@ def test_missing_data_is_reported_before_anything_begins(example_plugins, tmp_pa
         )
     # The track's first dataset is available, the second is not.
     shutil.copytree(datasets.FASHION_MNIST.bundled, tmp_path / "few")
-    with pytest.raises(UserError, match="dataset absent is not in"):
+    with pytest.raises(UserError, match="dataset absent was not found in"):
         plan_runs(Request("good", track="half", data=tmp_path), example_plugins)
     assert not (tmp_path / "runs").exists()

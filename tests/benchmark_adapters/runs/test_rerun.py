@@ -258,7 +258,7 @@ def test_a_path_is_given_again(ddbench, example_folder, example_plugins, tmp_pat
     )
     failed = ddbench("rerun", folder, path=[example_folder])
     assert (failed.returncode, failed.stdout.splitlines()[0]) == (1, "status: ok then, error now")
-    assert "give it again by --option KEY=PATH" in failed.stderr
+    assert "pass it again with --option KEY=PATH" in failed.stderr
 
 
 def test_the_devices_of_records(good):

@@ -67,5 +67,5 @@ def test_missing_training_data_is_one_line(ddbench_turbo, tmp_path):
         "train", "--dataset", "cifar10", "--data", tmp_path, "--output", tmp_path / "model"
     )
     assert done.returncode == 2
-    assert "error: dataset cifar10 is not in" in done.stderr
+    assert "error: dataset cifar10 was not found in" in done.stderr
     assert "Traceback" not in done.stderr

@@ -99,7 +99,7 @@ def test_runs_that_can_not_be_compared(ddbench, keep):
             ("--random", failed, "--whole", "0.8", "--source", "x"),
             f"--random {failed} has no score",
         ),
-        (("--random", right, "--whole", "80", "--source", "x"), "accuracies are fractions"),
+        (("--random", right, "--whole", "80", "--source", "x"), "--whole 80: expected a fraction"),
         (("--random", right, "--whole", "0.8"), "--source TEXT"),
         (("--random", own), "LRS needs --whole"),
         (
@@ -108,16 +108,16 @@ def test_runs_that_can_not_be_compared(ddbench, keep):
         ),
         (
             ("--random", right, "--whole", right),
-            f"--whole {right} is not of the whole training set",
+            f"--whole {right} does not use the whole training set",
         ),
         (
             ("--random", right, "--plain", own, "--random-plain", right),
-            f"--plain {own} is scored by quickstart/1, expected ddranking-plain/1",
+            f"--plain {own} was scored with quickstart/1, expected ddranking-plain/1",
         ),
         (("--random", right, "--plain", own), "both --plain and --random-plain"),
         (
             ("--random", right, "--plain", random, "--random-plain", random),
-            f"--plain {random} is of other images than {own}",
+            f"--plain {random} does not have the images of {own}",
         ),
     ]:
         done = ddbench("robustness", own, *arguments)

@@ -62,9 +62,9 @@ def train_adapter(base: Path, model: Path, seed: int) -> Path:
 
 
 class Table:
-    """Prints a table with the model card's measurements, for one student per row.
+    """A printed table with the model card's measurements, for one set of images per row.
 
-    The student is trained on 600 images per class.
+    A single student is trained on 600 images per class.
     """
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ TRIALS_PER_SIZE = 2
 
 
 class BatchSizer:
-    """Chooses the size of the next batch.
+    """The policy for the size of the next batch.
 
     The size is either fixed, or doubled for as long as that makes images faster. It shrinks when
     time or memory is short. On a CPU the default size is fixed. A seed therefore produces the same
@@ -57,7 +57,7 @@ class BatchSizer:
         self._trials = 0
 
     def next(self, remaining: float) -> int:
-        """Return the next batch size, so that the batch takes at most half of ``remaining``.
+        """Return the size of the next batch, which should take at most half of the remaining time.
 
         ``remaining`` is in seconds. The size is at least 1.
         """

@@ -23,7 +23,8 @@ from gdd_plugin.settings import Settings
 if TYPE_CHECKING:
     from benchmark_adapters.types import Batch
 
-# Compiling takes about this long. By default it may take at most this share of the remaining time.
+# Compiling takes about this long. With compile=auto, it may take at most this share of the time
+# that is left.
 COMPILE_SECONDS = 90.0
 MAX_COMPILE_SHARE = 0.05
 # Label of a sampled image, and its index within the class.

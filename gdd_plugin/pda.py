@@ -13,9 +13,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Policy:
-    """Augmentations, applied in this order with these probabilities.
+    """Augmentations, their probabilities and their ranges.
 
-    Every amount is drawn uniformly from its range.
+    They are applied in the order of the fields. Every amount is drawn uniformly from its range.
 
     Attributes:
         copies: default number of copies of each image.
@@ -23,10 +23,10 @@ class Policy:
         tone: probability of changing contrast and brightness.
         tone_range: contrast is scaled by a factor of 1 +- ``tone_range``. Brightness is shifted by
             +- ``tone_range`` times the maximum pixel value.
-        rotate: probability of a bilinear rotation, with reflection at the border.
-        degrees: angles are in +- ``degrees``.
-        gamma: probability of a gamma change.
-        gamma_range: exponents are in 1 +- ``gamma_range``.
+        rotate: probability of rotating, with bilinear interpolation and reflection at the border.
+        degrees: largest angle in either direction.
+        gamma: probability of changing gamma.
+        gamma_range: pixel values in [0, 1] are raised to a power of 1 +- ``gamma_range``.
     """
 
     copies: int

@@ -12,7 +12,7 @@ from torch import Tensor
 
 # Converts latents [n, c, h, w] to pixels in [0, 255], float32 [n, channels, size, size].
 Decoder = Callable[[Tensor], Tensor]
-# Weights of ITU-R BT.601, with which PIL also converts colour to grey.
+# Luma weights of ITU-R BT.601, which PIL also uses to convert colour to grey.
 LUMA = (0.299, 0.587, 0.114)
 
 

@@ -27,7 +27,7 @@ DIRECT = {
 
 
 class TurboSampler:
-    """Samples latents and images from prompts in one step, with guidance 0 and trailing timesteps.
+    """A one-step sampler of latents and images, with guidance 0 and trailing timesteps.
 
     Attributes:
         pipe: the pipeline.

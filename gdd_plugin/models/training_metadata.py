@@ -16,7 +16,7 @@ FILE_NAME = "training.json"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingMetadata:
-    """How a model or an adapter was trained. Models from elsewhere have only the defaults.
+    """How a model or an adapter was trained. For models from elsewhere, all fields are defaults.
 
     Attributes:
         trained_on: description of the training images; None: unknown.
@@ -47,7 +47,9 @@ class TrainingMetadata:
 
 
 def read_training_metadata(folder: Path) -> TrainingMetadata:
-    """Read the training metadata of the model or adapter in ``folder``; the file is optional.
+    """Read the training metadata of the model or adapter in ``folder``.
+
+    Without the file, all fields are defaults.
 
     Raises:
         UserError: the file is damaged.

@@ -24,7 +24,7 @@ class Stateful(Protocol):
 
 
 class TrainedParameters:
-    """The trained parameters of a network, which are only a thousandth of an adapted model."""
+    """The trained parameters of a network. In an adapted model, they are a thousandth of all."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network

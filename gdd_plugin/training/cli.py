@@ -35,7 +35,7 @@ def commands() -> None:
     "--keep-checkpoints", is_flag=True, help="Keep the checkpoints when training is done."
 )
 def train_command(options: TrainingOptions, keep_checkpoints: bool) -> None:
-    """Train turbo-mini from random weights on a dataset with images of 28 or 32 px."""
+    """Train turbo-mini from random weights on a dataset with 28x28 or 32x32 images."""
     from gdd_plugin.training.train_turbo_mini import train_turbo_mini
 
     name = options.dataset.name
@@ -114,18 +114,34 @@ def adapt_command(
 @commands.command("evaluate")
 @click.argument("model")
 @click.option("--lora", type=FOLDER, help="Folder of a LoRA adapter.")
-@click.option("--dataset", "name", default="fashion-mnist", show_default=True)
+@click.option(
+    "--dataset",
+    "name",
+    default="fashion-mnist",
+    show_default=True,
+    help="Dataset whose classes the model generates.",
+)
 @DATA
 @click.option(
     "--split",
     type=click.Choice(["held-out", "test"]),
     default="held-out",
     show_default=True,
-    help="Real images to test on. Use only held-out training images for choices.",
+    help="Real images to test on. Use held-out for model selection.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
+    "--seeds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Number of students to train.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Device to evaluate on.",
 )
 @console.DEBUG
 @click.option(

@@ -35,13 +35,20 @@ RUN_OPTIONS = (
         required=True,
         help="Output folder. Rerun the same command to continue an interrupted training.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        help="Random seed of the training run.",
+    ),
     click.option(
         "--held-out",
         type=click.IntRange(0),
         default=5000,
         show_default=True,
-        help="Number of training images to hold out for model selection, the last of each class.",
+        help="Number of training images to hold out for model selection, the last ones of each "
+        "class.",
     ),
     click.option(
         "--scale",

@@ -82,7 +82,7 @@ class RealImages:
 def _last_of_each_class(labels: Array, num_classes: int, count: int) -> Array:
     """Return a mask of the last ``count`` images of each class, bool [N].
 
-    The last images of the whole split would not do, because some datasets are sorted by class.
+    Some datasets are sorted by class, so the last images of the whole split would not work.
     """
     is_last = np.zeros(len(labels), dtype=bool)
     for label in range(num_classes):

@@ -1,4 +1,4 @@
-"""Evaluate a model in comparison with real images."""
+"""Evaluate a model against real images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
 PER_CLASS = 600
-# Number of held-out images if the model does not state it.
+# Number of held-out images to assume if a model does not state its own.
 HELD_OUT = 5000
 TIMED_BATCH = 64
 

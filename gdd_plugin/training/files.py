@@ -22,7 +22,7 @@ def reporting_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"could not write {path}: {error.strerror}; files that were saved earlier are kept; "
-            "fix this and rerun the same command to continue"
+            "fix the problem and rerun the same command to continue"
         ) from None
 
 
@@ -51,5 +51,5 @@ def reporting_library_errors(folder: Path) -> Iterator[None]:
     except Exception as error:
         raise UserError(
             f"could not write to {folder}: {one_line(error)}; "
-            "fix this and rerun the same command to continue"
+            "fix the problem and rerun the same command to continue"
         ) from None

@@ -21,7 +21,7 @@ from gdd_plugin.training.checkpoints import (
 )
 from gdd_plugin.training.run import TrainingRun
 
-# Steps between two rows of the log.
+# Losses are logged once in this many steps.
 LOG_EVERY = 50
 
 

@@ -118,7 +118,7 @@ def _training_values(title: str, metadata: TrainingMetadata) -> dict[str, object
 def _evaluation_values(evaluation: Evaluation) -> dict[str, object]:
     per_class, nearest = evaluation.per_class_percent, evaluation.nearest_real_1st_percentile
     rows = [[name, recall.generated, recall.real] for name, recall in per_class.items()]
-    headers = ["class", "recall with generated images, %", "recall with real images, %"]
+    headers = ["class", "recall %, trained on generated", "recall %, trained on real"]
     return {
         "classes": len(per_class),
         "example": list(per_class)[-2],

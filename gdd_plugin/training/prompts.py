@@ -29,7 +29,7 @@ def training_prompts(dataset: Dataset) -> list[list[str]]:
 
 
 class PromptSampler:
-    """Draws prompts of each class, as token IDs for the two text encoders of a pipeline.
+    """A sampler of training prompts, as token IDs for the two text encoders of a pipeline.
 
     Attributes:
         by_class: the prompts of each class, starting with the bare class name.
@@ -42,8 +42,8 @@ class PromptSampler:
     def draw(self, classes: Sequence[int]) -> Tokens:
         """Draw a prompt for each of ``classes``.
 
-        A third of the draws are fixed to the bare class name. The others are uniform over all
-        prompts of the class, including the bare name.
+        A third of the draws return the bare class name. The others are uniform over all prompts of
+        the class, including the bare name.
         """
         drawn = []
         for label in classes:

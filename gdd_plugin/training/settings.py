@@ -1,7 +1,7 @@
 """All settings that determine the weights, apart from the data and the versions of the libraries.
 
-The folder of a training run stores these settings, and only a run with equal settings continues
-there. Imports no torch.
+The folder of a training run stores these settings, and training continues there only with equal
+settings. Imports no torch.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def train_turbo_mini(
         keep_checkpoints: keep the checkpoints when training is done.
 
     Raises:
-        UserError: the images of the dataset are too large, the data cannot be read or is too small,
+        UserError: the images of the dataset do not fit, the data cannot be read or is too small,
             ``output`` contains a different training run, a loss is not finite, or a file cannot be
             written.
     """
@@ -98,7 +98,7 @@ def _prepare_student(
     images.latents = latents * pipe.vae.config.scaling_factor
     denoiser = Denoiser(pipe)
     teacher = train_teacher(denoiser, images, images.latents, prompts, settings.teacher, run)
-    # The decoder continues to be trained, as a part of the generator.
+    # The decoder is trained further, as a part of the generator.
     pipe.vae.decoder.requires_grad_(True)
     dataset = images.dataset
     generator = Generator(

@@ -1,4 +1,4 @@
-"""Train the feature network, a classifier of real pictures that later stages use frozen."""
+"""Train the feature network, a classifier of real pictures that stays frozen in later stages."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""Train the student, which is the one-step generator, on up to three losses."""
+"""Train the student, which is the one-step generator, with up to three losses."""
 
 from __future__ import annotations
 

@@ -98,8 +98,7 @@ def evaluate(
         lora: folder of a LoRA adapter; None: no adapter.
         dataset: the dataset whose classes are generated.
         data: folder that contains the dataset; None: search the default locations.
-        split: real images to test on: ``held-out``, which are training images that neither the
-            model nor the adapter has seen, or ``test``.
+        split: real images to test on: ``held-out``, which were not used in training, or ``test``.
         seeds: number of students to train.
         device: torch device, or ``auto``.
 
@@ -107,8 +106,7 @@ def evaluate(
         The scores for the model card.
 
     Raises:
-        UserError: the model, the adapter or the data cannot be read, or ``split`` is ``held-out``
-            and no training images were held out.
+        UserError: the model, adapter or data cannot be read, or no images were held out.
     """
     device, folder = devices.resolve(device), locate(model).folder
     held_out = count_held_out([folder, *([lora] if lora else [])], dataset)

@@ -21,7 +21,8 @@ from gdd_plugin.training.data import RealImages
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
-    LabelledImages = tuple[Array, Array]  # uint8 [N, C, S, S], int64 [N]
+    # Images uint8 [N, C, S, S] and labels int64 [N].
+    LabelledImages = tuple[Array, Array]
 
 RECIPE = Recipe(
     name="model-card/1",

@@ -1,10 +1,10 @@
-"""Make the tables of losses and adapters in method.md.
+"""Print the tables of losses and adapters in docs/experiments.md.
 
     python experiments/ablation.py FOLDER [losses|adapters]
 
-FOLDER holds the checkpoints of a training, which `ddbench-turbo train --keep-checkpoints` leaves.
-Every row starts from its autoencoder and teacher, and is scored on training images that no part of
-it has seen.
+FOLDER contains the checkpoints of a training run, from `ddbench-turbo train --keep-checkpoints`.
+Every row starts from its autoencoder and teacher. Models are scored on training images that neither
+they nor the networks they learned from have seen.
 """
 
 import shutil
@@ -36,7 +36,7 @@ SETTINGS = TurboMiniSettings("fashion-mnist")
 
 
 def copy_checkpoints(base: Path, folder: Path, *stages: str) -> Path:
-    """Copy checkpoints of stages that need not be repeated; return ``folder``."""
+    """Copy the checkpoints of stages that are not repeated, and return ``folder``."""
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     for stage in stages:
         shutil.copy(base / "checkpoints" / f"{stage}.pt", folder / "checkpoints")
@@ -44,7 +44,7 @@ def copy_checkpoints(base: Path, folder: Path, *stages: str) -> Path:
 
 
 def train_student(base: Path, name: str, steps: int, **weights: Any) -> Path:
-    """Train a student from the teacher in ``base``; return the model's folder."""
+    """Train a student from the teacher in ``base``, and return the folder of the model."""
     folder = base / "ablation" / name.replace(" ", "")
     copy_checkpoints(base, folder, "features", "autoencoder", "teacher")
     student = replace(SETTINGS.student, steps=steps, **weights)
@@ -53,7 +53,7 @@ def train_student(base: Path, name: str, steps: int, **weights: Any) -> Path:
 
 
 def train_adapter(base: Path, model: Path, seed: int) -> Path:
-    """Train an adapter of rank 8 for ``model`` by matching alone; return its folder."""
+    """Train an adapter of rank 8 for ``model`` with the matching loss alone; return its folder."""
     folder = copy_checkpoints(base, base / "ablation" / f"adapter{seed}", "features")
     student = StudentSettings(ADAPTER_STEPS, lr=2e-3, adversarial=0, distillation=0)
     settings = LoraSettings("fashion-mnist", str(model), None, seed=seed, student=student)
@@ -62,7 +62,10 @@ def train_adapter(base: Path, model: Path, seed: int) -> Path:
 
 
 class Table:
-    """Print rows: the card's recipe with one seed, a student of 600 images per class."""
+    """A printed table with the model card's measurements, for one set of images per row.
+
+    A single student is trained on 600 images per class.
+    """
 
     def __init__(self) -> None:
         images = RealImages(FASHION_MNIST, None, SETTINGS.held_out, evaluate.PER_CLASS)
@@ -73,13 +76,13 @@ class Table:
         self.print_row("600 real images per class", real)
 
     def print_model(self, name: str, model: Path, lora: Path | None = None) -> None:
-        """Print the row of a model."""
+        """Print the row for images sampled from a model."""
         turbo = TurboSampler(str(model), lora=str(lora) if lora else None)
         images = metrics.sample_images(turbo, FASHION_MNIST, evaluate.PER_CLASS)
         self.print_row(name, images)
 
     def print_row(self, name: str, images: DistilledSet) -> None:
-        """Print accuracy, the worst class and variety of ``images``."""
+        """Print the accuracy, the worst class and the variety of ``images``."""
         scores = metrics.student_accuracy(images, self.test, FASHION_MNIST, 1)
         recall = metrics.recall_percent(scores)
         worst = f"{FASHION_MNIST.class_names[int(np.argmin(recall))]} {min(recall):.0f}"
@@ -89,7 +92,7 @@ class Table:
 
 
 def main(base: Path, only: str = "") -> None:
-    """Print both tables, or one."""
+    """Print both tables, or only the one named ``only``."""
     table = Table()
     if only != "adapters":
         for name, weights in LOSS_WEIGHTS.items():

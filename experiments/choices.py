@@ -1,8 +1,8 @@
-"""Make the tables of choices in method.md.
+"""Print the tables that led to the default settings, for docs/experiments.md.
 
     python experiments/choices.py [recipes|decoders]
 
-Accuracies are on training images that turbo-mini has not seen.
+Accuracies are measured on training images that turbo-mini has not seen.
 """
 
 import sys
@@ -31,11 +31,12 @@ from gdd_plugin.training.data import RealImages
 from gdd_plugin.training.metrics import distilled_set, student_accuracy
 
 IPC = 20
-HELD_OUT = 5000  # as `ddbench-turbo train` leaves them
+# The default of `ddbench-turbo train --held-out`.
+HELD_OUT = 5000
 RECIPES = {
     "quickstart/1": QUICKSTART,
-    "rate 0.02": replace(QUICKSTART, lr=0.02),
-    "rate 0.1": replace(QUICKSTART, lr=0.1),
+    "learning rate 0.02": replace(QUICKSTART, lr=0.02),
+    "learning rate 0.1": replace(QUICKSTART, lr=0.1),
     "60 steps": replace(QUICKSTART, steps=60),
     "150 steps": replace(QUICKSTART, steps=150),
     "DSA": replace(QUICKSTART, augment="dsa"),
@@ -55,7 +56,7 @@ POLICIES = {
 
 
 def sample(**options: str) -> DistilledSet:
-    """Return a set as generative-turbo makes it with seed 0."""
+    """Return a distilled set from generative-turbo with seed 0."""
 
     def training_images() -> NoReturn:
         raise RuntimeError("generative-turbo uses no real images")
@@ -71,14 +72,14 @@ def sample(**options: str) -> DistilledSet:
 
 
 def draw_real() -> DistilledSet:
-    """Return bundled training images, drawn like random-real's."""
+    """Return bundled training images, drawn as random-real draws them."""
     images, labels = datasets.load(FASHION_MNIST, "train", bundled=True)
     order = np.random.default_rng(0).permutation(len(labels))
     return balanced(images[order], labels[order], np.zeros(len(labels), bool), FASHION_MNIST, IPC)
 
 
 def compare_recipes() -> None:
-    """Print a row for each recipe of the student, and each policy of PDA."""
+    """Print a row for each recipe of the student and each PDA policy."""
     test = RealImages(FASHION_MNIST, None, HELD_OUT, IPC).held_out
 
     def print_row(name: str, images: DistilledSet, recipe: Recipe = QUICKSTART) -> None:
@@ -100,7 +101,7 @@ def compare_recipes() -> None:
 
 
 def compare_decoders(per_class: int = 300) -> None:
-    """Print what fitted decoders cost, for images of two sizes."""
+    """Print the accuracy with exact and fitted decoders, for images of two sizes."""
     turbo = TurboSampler("turbo-mini")
     images, labels = RealImages(FASHION_MNIST, None, HELD_OUT, IPC).held_out
     count = 10 * per_class
@@ -125,7 +126,7 @@ def compare_decoders(per_class: int = 300) -> None:
 
 
 def _latents(turbo: TurboSampler, start: int, stop: int, seed: int) -> torch.Tensor:
-    """Sample latents of all classes in turn."""
+    """Sample latents, cycling through the classes."""
     keys = [(index % 10, index // 10) for index in range(start, stop)]
     return turbo.latents(
         [FASHION_MNIST.class_names[label] for label, _ in keys],

@@ -1,1 +1,1 @@
-"""generative-turbo: a distilled set sampled from a one-step text-to-image model."""
+"""The method generative-turbo, which samples distilled sets from a one-step text-to-image model."""

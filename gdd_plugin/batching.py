@@ -1,4 +1,4 @@
-"""How many images a forward pass takes, and several passes at the same time."""
+"""Choose batch sizes and compute several batches concurrently."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from benchmark_adapters.budget import Budget
 
 T = TypeVar("T")
 R = TypeVar("R")
-# Parameters of a UNet whose single operations are too small to keep several cores busy.
+# A UNet with fewer parameters has operations that are too small to keep several cores busy.
 SMALL_MODEL = 100e6
 SMALL_MODEL_BATCH, CPU_BATCH, FIRST_GPU_BATCH, MAX_GPU_BATCH = 128, 4, 4, 256
-MIN_SPEEDUP = 1.05  # per image, for which a batch is doubled once more
+# The batch is doubled again only if the last doubling made each image at least this much faster.
+MIN_SPEEDUP = 1.05
 TRIALS_PER_SIZE = 2
 
 
 class BatchSizer:
-    """Chooses the size of the next batch.
+    """The policy for the size of the next batch.
 
-    The size is fixed, or doubles while that makes images faster; it shrinks where time or memory is
-    short. On a CPU the default is fixed, so that a seed gives the same pixels in every run of as
-    many images on as many cores.
+    The size is either fixed, or doubled for as long as that makes images faster. It shrinks when
+    time or memory is short. On a CPU the default size is fixed. A seed therefore produces the same
+    pixels in every run with the same number of images and cores.
 
     Attributes:
-        size: of a batch while there is time enough.
+        size: images per batch while enough time is left.
         growing: whether larger sizes are still being tried.
-        seconds_per_image: in the last batch; 0 before it.
+        seconds_per_image: time per image in the last batch; 0 before the first batch.
     """
 
     def __init__(
@@ -41,13 +42,13 @@ class BatchSizer:
         parameters: float,
         max_default: int = SMALL_MODEL_BATCH,
     ) -> None:
-        """Begin with ``size``, or with a default.
+        """Start with ``size``, or with a default.
 
         Args:
             size: images per batch; None: the default for the device and the model.
             device: torch device.
-            parameters: number of the UNet's parameters.
-            max_default: the default on a CPU is no larger.
+            parameters: number of parameters of the UNet.
+            max_default: upper limit of the default size on a CPU.
         """
         self.size = size or _default_size(device, parameters, max_default)
         self.growing = size is None and device != "cpu"
@@ -56,16 +57,20 @@ class BatchSizer:
         self._trials = 0
 
     def next(self, remaining: float) -> int:
-        """Return the next batch's size, for which ``remaining`` seconds suffice twice."""
+        """Return the size of the next batch, which should take at most half of the remaining time.
+
+        ``remaining`` is in seconds. The size is at least 1.
+        """
         seconds = 2 * self.seconds_per_image
         if seconds and remaining < self.size * seconds:
             return max(1, int(remaining / seconds))
         return self.size
 
     def record(self, count: int, seconds: float) -> None:
-        """Note that a batch of ``count`` took ``seconds``; while growing, decide on a new size."""
+        """Record that a batch of ``count`` took ``seconds``; while growing, choose a new size."""
         self.seconds_per_image = seconds / count
-        # The fastest batch counts: others shared the machine, or were the first of their size.
+        # Keep the fastest time of each size. A slower batch may have shared the machine with other
+        # work, or was the first of its size.
         self._best[count] = min(self._best.get(count, seconds / count), seconds / count)
         if not self.growing or count != self.size:
             return
@@ -81,7 +86,7 @@ class BatchSizer:
             self.size = 2 * count
 
     def shrink(self, count: int) -> None:
-        """Note that there was no memory for a batch of ``count``."""
+        """Reduce the size after a batch of ``count`` ran out of memory."""
         self.size, self.growing = max(1, min(self.size, count // 2)), False
 
 
@@ -92,16 +97,16 @@ def _default_size(device: str, parameters: float, max_size: int) -> int:
 
 
 def batches(items: Iterator[T], sizer: BatchSizer, budget: Budget) -> Iterator[list[T]]:
-    """Yield ``items`` in lists as long as ``sizer`` says at the time."""
+    """Yield ``items`` in lists; ``sizer`` chooses the length of each list."""
     while batch := list(itertools.islice(items, sizer.next(budget.remaining()))):
         yield batch
 
 
 def num_workers(device: str, parameters: float, threads: int) -> int:
-    """Return how many batches to make at the same time.
+    """Return how many batches to compute concurrently.
 
-    Two on a CUDA GPU, so that one is prepared or stored while the other is computed. On a CPU a
-    small model's operations are so short that each core does more with a batch of its own; a large
+    On a CUDA GPU it is two: one batch is prepared or stored while the other is computed. On a CPU,
+    a small model's operations are so short that each core achieves more with its own batch. A large
     model's operations keep all cores busy.
     """
     if device == "cpu":
@@ -112,13 +117,13 @@ def num_workers(device: str, parameters: float, threads: int) -> int:
 def parallel_map(
     function: Callable[[T], R], items: Iterator[T], workers: int, threads: int
 ) -> Iterator[R]:
-    """Yield ``function`` of each item, in order.
+    """Yield the result of ``function`` for each item, in order.
 
     Args:
-        function: is called in threads.
-        items: are taken one by one, one more than there are workers at most.
-        workers: calls at the same time.
-        threads: of torch, which the workers share evenly.
+        function: called in worker threads.
+        items: read lazily; at most ``workers`` + 1 of them are in progress.
+        workers: number of concurrent calls.
+        threads: torch threads, divided evenly among the workers.
     """
     pending: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(
@@ -131,5 +136,6 @@ def parallel_map(
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
-        finally:  # a caller that stops early waits only for calls that have begun
+        finally:
+            # A caller that stops early waits only for calls that have already started.
             pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Prompts to labelled images and their augmented copies."""
+"""Generate labelled images and their augmented copies from prompts."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ from gdd_plugin.settings import Settings
 if TYPE_CHECKING:
     from benchmark_adapters.types import Batch
 
+# Compiling takes about this long. With compile=auto, it may take at most this share of the time
+# that is left.
 COMPILE_SECONDS = 90.0
-MAX_COMPILE_SHARE = 0.05  # of the remaining time
-# Class and index of a sampled image.
+MAX_COMPILE_SHARE = 0.05
+# Label of a sampled image, and its index within the class.
 ImageKey = tuple[int, int]
 
 
 class ImageGenerator:
-    """Sampler, decoder and augmentation of one run.
+    """The sampler, decoder and augmentation of one run.
 
     Attributes:
-        sizer: chooses the batches' sizes.
-        num_workers: batches to make at the same time.
-        compilation: for the record, what became of compiling.
+        sizer: chooses the batch sizes.
+        num_workers: number of batches to generate concurrently.
+        compilation: whether the UNet was compiled, for the record.
     """
 
     def __init__(self, task: Task, settings: Settings, images: int | None) -> None:
@@ -43,11 +45,11 @@ class ImageGenerator:
 
         Args:
             task: the dataset, the seed and the device.
-            settings: the method's.
-            images: samples that this process will make; None: as many as fit into the time.
+            settings: the settings of the method.
+            images: number of images that this process samples; None: as many as the time allows.
 
         Raises:
-            UserError: the model can't be loaded.
+            UserError: the model or the adapter cannot be found or loaded.
         """
         self.task, self.settings, self.images = task, settings, images
         self.turbo = TurboSampler(
@@ -68,14 +70,14 @@ class ImageGenerator:
         self.prompts_seconds = self._encode_prompts()
         parameters = sum(weights.numel() for weights in self.turbo.pipe.unet.parameters())
         self.num_workers = self._count_workers(parameters)
-        # No worker gets all the images.
+        # Limit the default batch so that no worker gets all the images.
         share = batching.SMALL_MODEL_BATCH
         if images is not None:
             share = max(1, math.ceil(images / self.num_workers))
         self.sizer = batching.BatchSizer(settings.batch, task.device, parameters, share)
 
     def _encode_prompts(self) -> float:
-        """Encode all prompts and free the encoders; return the seconds that it took."""
+        """Encode all prompts, free the text encoders and return the time taken in seconds."""
         start = time.monotonic()
         self.turbo.encode([prompt for prompts in self.prompts for prompt in prompts])
         self.turbo.free_encoders()
@@ -87,7 +89,7 @@ class ImageGenerator:
         return batching.num_workers(self.task.device, parameters, torch.get_num_threads())
 
     def metadata(self) -> dict[str, Any]:
-        """Return the entries for the record that are known before the first image."""
+        """Return the record entries that are known before the first image."""
         sampling = SamplingMetadata(
             batch=self.sizer.size,
             threads=torch.get_num_threads(),
@@ -102,10 +104,10 @@ class ImageGenerator:
         return record_entries(self.turbo.metadata, sampling, *decoder)
 
     def choose_decoder(self) -> None:
-        """Take the decoder that the settings name, or that suits the run.
+        """Select the decoder named in the settings, or the one that suits the run.
 
         Raises:
-            UserError: the tiny decoder can't be loaded.
+            UserError: the tiny decoder cannot be loaded.
         """
         start = time.monotonic()
         context = choose.DecoderContext(
@@ -122,15 +124,15 @@ class ImageGenerator:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            self.decoder_metadata = DecoderMetadata("vae", "there was no memory to try others")
+            self.decoder_metadata = DecoderMetadata("vae", "not enough memory to try others")
             return
         self.decode = choice.decoder
         self.decoder_metadata = choice.metadata.after(time.monotonic() - start)
 
     def _draw_latents(self, count: int) -> Tensor:
-        """Sample latents from prompts of all classes.
+        """Sample latents from prompts of all classes, for choosing a decoder.
 
-        They are the same in every part of a run, and no part of the set.
+        They are the same in all processes of a run, and they do not become part of the set.
         """
         first = [prompts[0] for prompts in self.prompts]
         chosen = [first[index * len(first) // count % len(first)] for index in range(count)]
@@ -142,16 +144,16 @@ class ImageGenerator:
         return torch.cat(latents)
 
     def generate(self, keys: Sequence[ImageKey]) -> Batch:
-        """Make the images of ``keys`` and their copies.
+        """Generate the images of ``keys`` and their copies.
 
-        Where memory is short they are made in halves, and batches are smaller from then on.
+        If memory runs out, each half is generated separately, and later batches are smaller.
 
         Returns:
-            Images uint8 [n * (1 + copies), C, S, S], labels int64, and bool marks that are True for
-            sampled images and False for copies.
+            Images uint8 [n * (1 + copies), C, S, S], labels int64 [n * (1 + copies)], and a bool
+            mask of the same length that is True for sampled images and False for copies.
 
         Raises:
-            UserError: there isn't even memory for one image.
+            UserError: there is not enough memory for a single image.
         """
         start = time.perf_counter()
         try:
@@ -161,13 +163,13 @@ class ImageGenerator:
                 raise
             if len(keys) == 1:
                 raise UserError(
-                    f"there is no memory for one image of {self.turbo.size} pixels; "
-                    "give a smaller one with --option size=256"
+                    f"not enough memory for one image of {self.turbo.size} pixels; "
+                    "choose a smaller size with --option size=256"
                 ) from None
         else:
             self.sizer.record(len(keys), time.perf_counter() - start)
             return batch
-        # Outside of the handler: the exception would keep frames alive that hold on to memory.
+        # Retry outside the handler, because the exception keeps frames alive that hold memory.
         self._free_memory(len(keys))
         half = len(keys) // 2
         first, second = self.generate(keys[:half]), self.generate(keys[half:])
@@ -177,25 +179,25 @@ class ImageGenerator:
         )  # type: ignore[return-value]
 
     def _free_memory(self, count: int) -> None:
-        """Prepare for smaller batches after there was no memory for one of ``count`` images."""
+        """Prepare for smaller batches after a batch of ``count`` images ran out of memory."""
         if self.task.device.startswith("cuda"):
             torch.cuda.empty_cache()
         if self.turbo.pad_to:
             self.turbo.uncompile()
-            self.compilation = CompileMetadata("given up, memory was short")
+            self.compilation = CompileMetadata("abandoned: not enough memory")
         self.sizer.shrink(count)
 
     @torch.inference_mode()
     def _generate(self, keys: Sequence[ImageKey]) -> Batch:
         generators = [seeded_generator(self.task.seed, label, index) for label, index in keys]
-        # The next image of a class takes its next prompt.
+        # The images of a class cycle through its prompts.
         chosen = [self.prompts[label][index % len(self.prompts[label])] for label, index in keys]
         images = to_uint8(self.decode(self.turbo.latents(chosen, generators)))
         labels = torch.tensor([label for label, _ in keys])
         return _add_copies(images, labels, self.settings, generators)
 
     def compile(self, budget: Budget) -> None:
-        """Compile the UNet for the present size of batches, where that was asked for or pays."""
+        """Compile the UNet for the current batch size if that was requested or pays off."""
         pays = (
             self.task.device.startswith("cuda")
             and self.task.ipc is None
@@ -211,7 +213,10 @@ class ImageGenerator:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether memory was short. Libraries below torch raise plain errors."""
+    """Return whether ``error`` means that memory ran out.
+
+    Libraries below torch raise a plain `RuntimeError`, so its message is checked too.
+    """
     return isinstance(error, torch.OutOfMemoryError) or any(
         text in str(error) for text in ("out of memory", "allocate memory", "ALLOC_FAILED")
     )
@@ -220,7 +225,10 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 def _add_copies(
     images: Tensor, labels: Tensor, settings: Settings, generators: Sequence[torch.Generator]
 ) -> Batch:
-    """Return each image followed by its copies, on the CPU, with labels and marks."""
+    """Return each image followed by its copies, with labels and the mask of sampled images.
+
+    The images are moved to the CPU.
+    """
     count, per_image = len(images), 1 + settings.copies
     copies = pda.augment(images, settings.copies, settings.pda, generators)
     copies = copies.unflatten(0, (count, settings.copies))

@@ -1,4 +1,4 @@
-"""What a record says about the sampling. Field names are the record's keys."""
+"""Metadata about the sampling for the record. Field names are the keys in the record."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """The model, its adapter if it has one, and how both are run.
+    """The model, its adapter if it has one, and how they are run.
 
     Attributes:
-        dtype: of the UNet.
+        dtype: data type of the UNet.
         size: height and width of the model's images in pixels.
     """
 
@@ -31,10 +31,10 @@ class SamplingMetadata:
 
     Attributes:
         batch: images per forward pass.
-        lanes: workers that make batches at the same time.
+        lanes: number of workers that generate batches concurrently.
         prompts: style or template of the prompts.
         prompts_encoded: number of distinct prompts.
-        prompts_seconds: time that encoding them took.
+        prompts_seconds: time taken to encode them.
         copies: augmented copies of each sampled image.
     """
 
@@ -50,12 +50,13 @@ class SamplingMetadata:
 
 @dataclass(frozen=True)
 class DecoderMetadata:
-    """Which decoder makes the images, and why.
+    """The decoder that was used, and why.
 
     Attributes:
-        decoder_psnr: in dB against the exact decoder, where it was measured.
-        decoder_model, decoder_sha256: of the tiny decoder.
-        decoder_seconds: time that the choice took.
+        decoder_because: why this decoder was chosen.
+        decoder_psnr: PSNR against the exact decoder in dB, if it was measured.
+        decoder_model, decoder_sha256: name of the tiny decoder and hash of its weights.
+        decoder_seconds: time taken to choose the decoder.
     """
 
     decoder: str
@@ -66,13 +67,18 @@ class DecoderMetadata:
     decoder_seconds: float | None = None
 
     def after(self, seconds: float) -> DecoderMetadata:
-        """Return the same with the time that the choice took."""
+        """Return a copy with the time taken to choose the decoder."""
         return replace(self, decoder_seconds=round(seconds, 2))
 
 
 @dataclass(frozen=True)
 class CompileMetadata:
-    """What became of compiling: ``yes``, ``no`` or why it failed, and the seconds that it took."""
+    """Whether the UNet was compiled.
+
+    Attributes:
+        compile: ``yes``, ``no`` or why compiling failed.
+        compile_seconds: time taken to compile.
+    """
 
     compile: str = "no"
     compile_seconds: float | None = None
@@ -82,7 +88,7 @@ Metadata = ModelMetadata | SamplingMetadata | DecoderMetadata | CompileMetadata
 
 
 def record_entries(*parts: Metadata) -> dict[str, Any]:
-    """Return the entries of ``parts`` for a record, without those that are None."""
+    """Return the entries of ``parts`` for a record, leaving out those that are None."""
     return {
         key: value for part in parts for key, value in asdict(part).items() if value is not None
     }

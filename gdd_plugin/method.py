@@ -1,4 +1,4 @@
-"""generative-turbo: batches of sampled images and their augmented copies, classes round-robin."""
+"""Generate batches of sampled images and their augmented copies, round-robin over the classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def distill(task: Task, budget: Budget) -> Iterator[Batch]:
-    """Yield batches of sampled images and their copies, without end if ``task.ipc`` is None."""
+    """Yield batches of sampled images and their copies, endlessly if ``task.ipc`` is None.
+
+    Raises:
+        UserError: the model, the adapter or the tiny decoder cannot be found or loaded, or there is
+            not enough memory for a single image.
+    """
     settings = parse_settings(task.options, task.dataset.name)
     per_class = None if task.ipc is None else math.ceil(task.ipc / (1 + settings.copies))
     images = None
@@ -31,7 +36,8 @@ def distill(task: Task, budget: Budget) -> Iterator[Batch]:
     generator.choose_decoder()
     task.ready(**generator.metadata())
     keys = image_keys(task, per_class)
-    if per_class is None:  # one image tells how long the others take
+    if per_class is None:
+        # The first image shows how long the others take.
         yield generator.generate(list(itertools.islice(keys, 1)))
     yield from _grow_batches(generator, keys, budget)
     generator.compile(budget)
@@ -41,7 +47,7 @@ def distill(task: Task, budget: Budget) -> Iterator[Batch]:
 def _grow_batches(
     generator: ImageGenerator, keys: Iterator[ImageKey], budget: Budget
 ) -> Iterator[Batch]:
-    """Yield batches one by one while the best size is sought. They are kept like all others."""
+    """Yield batches one by one while searching for the best size. They become part of the set."""
     while generator.sizer.growing and (
         batch := next(batching.batches(keys, generator.sizer, budget), None)
     ):
@@ -51,24 +57,26 @@ def _grow_batches(
 def _generate_all(
     task: Task, generator: ImageGenerator, keys: Iterator[ImageKey], budget: Budget
 ) -> Iterator[Batch]:
-    """Yield the remaining batches, several at the same time; report their size when it changes."""
+    """Yield the remaining batches, several at a time, and report the batch size if it changes."""
     workers, reported = generator.num_workers, generator.sizer.size
     task.report(batch=reported, lanes=workers, **record_entries(generator.compilation))
-    # On a GPU each worker keeps the main thread's share of the CPU, since a compiled graph would be
-    # compiled again for another one.
+    # On a GPU each worker uses as many torch threads as the main thread. With another number, torch
+    # would recompile a compiled graph.
     threads = torch.get_num_threads() * (workers if task.device != "cpu" else 1)
     batches = batching.batches(keys, generator.sizer, budget)
     for batch in batching.parallel_map(generator.generate, batches, workers, threads):
-        if generator.sizer.size != reported:  # memory was short
+        # The size only changes here if memory ran out.
+        if generator.sizer.size != reported:
             reported = generator.sizer.size
             task.report(batch=reported, **record_entries(generator.compilation))
         yield batch
 
 
 def image_keys(task: Task, per_class: int | None) -> Iterator[ImageKey]:
-    """Yield class and index of every image that is this process's part of the set.
+    """Yield the label and index of every image that this process generates.
 
-    They are the first image of each class, then the second, so that a cut leaves a balanced set.
+    The first image of every class comes before any second image. A set that is cut short is
+    therefore still balanced.
     """
     indices = (
         itertools.count(task.part, task.parts)

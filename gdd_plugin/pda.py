@@ -13,17 +13,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Policy:
-    """Operations in this order, each with its probability.
+    """Augmentations, their probabilities and their ranges.
+
+    They are applied in the order of the fields. Every amount is drawn uniformly from its range.
 
     Attributes:
-        copies: default number of copies.
-        flip, flip_vertical: probability of mirroring left-right, top-bottom.
-        tone: probability of another contrast and brightness.
-        tone_range: contrast factor 1 +- this, brightness +- this share of the maximum.
-        rotate: probability of a rotation, bilinear with reflected border.
-        degrees: angle +- this.
-        gamma: probability of another gamma.
-        gamma_range: exponent 1 +- this.
+        copies: default number of copies of each image.
+        flip, flip_vertical: probability of mirroring left-right and top-bottom.
+        tone: probability of changing contrast and brightness.
+        tone_range: contrast is scaled by a factor of 1 +- ``tone_range``. Brightness is shifted by
+            +- ``tone_range`` times the maximum pixel value.
+        rotate: probability of rotating, with bilinear interpolation and reflection at the border.
+        degrees: largest angle in either direction.
+        gamma: probability of changing gamma.
+        gamma_range: pixel values in [0, 1] are raised to a power of 1 +- ``gamma_range``.
     """
 
     copies: int
@@ -39,7 +42,8 @@ class Policy:
 
 POLICIES = {
     "none": Policy(copies=0),
-    # What the published code does, without its random crop, which crops images to their own size.
+    # The published code's augmentations. Its random crop is left out, because it crops images to
+    # the size that they already have.
     "published": Policy(
         4,
         flip=0.8,
@@ -51,12 +55,14 @@ POLICIES = {
         gamma=0.5,
         gamma_range=0.2,
     ),
-    # Pictures that could show the same thing: upright, slightly rotated and lit. No mirroring:
-    # where it makes sense (photos), recipes with DSA mirror anyway; where it doesn't (shoes that
-    # all point left), it costs accuracy.
+    # Copies that could show the same object: upright, slightly rotated, in slightly different
+    # light. They are not mirrored. Where mirroring makes sense (photos), recipes with DSA mirror
+    # anyway. Where it does not (shoes that all point left), it lowers the accuracy.
     "default": Policy(1, tone=1, tone_range=0.1, rotate=1, degrees=10),
 }
-DRAWS = 9  # uniform numbers for each copy: whether and how much, brightness apart
+# Random numbers for each copy: one for each of five probabilities and four amounts (contrast,
+# brightness, angle and gamma).
+DRAWS = 9
 
 
 def augment(
@@ -65,20 +71,21 @@ def augment(
     policy: str | Policy,
     generator: torch.Generator | Sequence[torch.Generator],
 ) -> Tensor:
-    """Return augmented copies of each image, every copy with parameters of its own.
+    """Return augmented copies of each image, every copy with its own random parameters.
 
     Args:
         images: uint8 [n, C, H, W].
         copies: number of copies of each image.
         policy: a `Policy` or a key of `POLICIES`.
-        generator: of the CPU; one for all, or one for each image, which makes its copies
-            independent of the batch.
+        generator: one CPU generator for all images, or one for each image. With one for each image,
+            copies do not depend on the batch.
 
     Returns:
-        uint8 [n * copies, C, H, W]; the copies of image i begin at i * copies.
+        uint8 [n * copies, C, H, W]; the copies of image i start at index i * copies.
 
     Raises:
-        ValueError: an unknown policy, or a negative number of copies.
+        ValueError: the policy is unknown, the number of copies is negative, or the number of
+            generators does not match the number of images.
     """
     if isinstance(policy, str):
         if policy not in POLICIES:
@@ -112,9 +119,9 @@ def augment(
 
 
 def _rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Rotate about the centre.
+    """Rotate each image about its centre by its angle in ``degrees``.
 
-    ``align_corners`` makes the reflection start at the centre of the border pixels.
+    ``align_corners`` makes the reflection start at the centres of the border pixels.
     """
     angle = degrees.flatten() * math.pi / 180
     zero, sin, cos = torch.zeros_like(angle), angle.sin(), angle.cos()
@@ -126,7 +133,7 @@ def _rotate(images: Tensor, degrees: Tensor) -> Tensor:
 def _uniform(
     count: int, numbers: int, generator: torch.Generator | Sequence[torch.Generator]
 ) -> Tensor:
-    """Return [count, numbers] in [0, 1)."""
+    """Return uniform random numbers in [0, 1), float32 [count, numbers]."""
     if isinstance(generator, torch.Generator):
         return torch.rand(count, numbers, generator=generator)
     if len(generator) != count:

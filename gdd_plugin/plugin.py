@@ -1,4 +1,4 @@
-"""Register the method generative-turbo. Every command imports this: nothing heavy in here."""
+"""Register the method generative-turbo. Every command imports this, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ def ddbench_methods() -> list[Method]:
 
 
 def distill(task: Task, budget: Budget) -> Iterator[Batch]:
-    """Generate a distilled set in batches."""
-    from gdd_plugin import method  # imports torch
+    """Generate a distilled set in batches.
+
+    Raises:
+        UserError: see `gdd_plugin.method.distill`.
+    """
+    # Imported here because it imports torch.
+    from gdd_plugin import method
 
     yield from method.distill(task, budget)

@@ -1,4 +1,4 @@
-"""Prompts from class names, by the templates and senses of ``class_prompts.toml``."""
+"""Turn class names into prompts with the templates and senses in ``class_prompts.toml``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-BARE = "bare"  # the published method's style
+# The prompt style of the published method.
+BARE = "bare"
 VOWELS = "aeiou"
 
 
@@ -18,9 +19,9 @@ class ClassPrompts:
     """The contents of ``class_prompts.toml``.
 
     Attributes:
-        templates: by style.
-        senses: by dataset and class name, what the class means where its bare name says something
-            else to a text-to-image model.
+        templates: prompt templates by style.
+        senses: by dataset and class name, replacements for class names that mean something else to
+            a text-to-image model.
     """
 
     templates: Mapping[str, tuple[str, ...]]
@@ -29,7 +30,7 @@ class ClassPrompts:
 
 @functools.cache
 def class_prompts_data() -> ClassPrompts:
-    """Read ``class_prompts.toml``. Commands that need no prompts are spared this."""
+    """Read ``class_prompts.toml`` on first use, since most commands need no prompts."""
     text = resources.files("gdd_plugin").joinpath("class_prompts.toml").read_text("utf-8")
     data = tomllib.loads(text)
     templates = {style: tuple(texts) for style, texts in data["templates"].items()}
@@ -37,15 +38,15 @@ def class_prompts_data() -> ClassPrompts:
 
 
 def styles() -> list[str]:
-    """Return the styles that have templates."""
+    """Return the names of the styles that have templates."""
     return list(class_prompts_data().templates)
 
 
 def check_style(style: str) -> tuple[str, ...]:
-    """Return the templates of ``style``; none for ``bare``.
+    """Return the templates of ``style``, which are empty for ``bare``.
 
     Raises:
-        ValueError: the style is neither known nor a template.
+        ValueError: ``style`` is neither a known style nor a template that contains ``{name}``.
     """
     if style == BARE:
         return ()
@@ -53,7 +54,9 @@ def check_style(style: str) -> tuple[str, ...]:
         return class_prompts_data().templates[style]
     if "{name}" in style:
         return (style,)
-    raise ValueError(f"expected {', '.join([BARE, *styles()])}, or a template with {{name}} in it")
+    raise ValueError(
+        f"expected {', '.join([BARE, *styles()])}, or a template that contains {{name}}"
+    )
 
 
 def class_prompts(
@@ -62,14 +65,14 @@ def class_prompts(
     """Return the prompts of every class, in the order of ``names``.
 
     Args:
-        names: class names as the dataset gives them.
-        dataset: its name, which decides what the class names mean.
-        style: a name of `styles`; a template with ``{name}`` in it; or ``bare``, the published
-            method's prompt: the class name as it is, with synonyms after commas.
-        synonyms: of each class, the class name first.
+        names: class names, as defined by the dataset.
+        dataset: name of the dataset, which determines the senses of the class names.
+        style: one of `styles`, a template that contains ``{name}``, or ``bare``. ``bare`` is the
+            published method's prompt: the class name and its synonyms, separated by commas.
+        synonyms: names of each class, starting with the class name; empty: there are no synonyms.
 
     Raises:
-        ValueError: the style is neither known nor a template.
+        ValueError: ``style`` is neither a known style nor a template that contains ``{name}``.
     """
     if style == BARE:
         synonyms = synonyms or [[name] for name in names]
@@ -82,12 +85,12 @@ def class_prompts(
 
 
 def clean(name: str) -> str:
-    """Remove underscores, quotes and doubled spaces from ``name``."""
+    """Replace underscores and quotes in ``name`` with spaces, and collapse repeated spaces."""
     return " ".join(name.replace("_", " ").replace('"', " ").split())
 
 
 def _fill(template: str, name: str) -> str:
-    """Put ``name`` into ``template``, and adapt an article before it."""
+    """Insert ``name`` into ``template``, and change "a" before it to "an" where necessary."""
     if name[:1].lower() in VOWELS:
         template = re.sub(r"\b([Aa]) \{name\}", r"\1n {name}", template)
     return template.replace("{name}", name)

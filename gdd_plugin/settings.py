@@ -1,4 +1,4 @@
-"""Options of generative-turbo, and the settings that follow from them. Imports nothing heavy."""
+"""The options of generative-turbo, and the settings derived from them. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL_OF_DATASET = {"fashion-mnist": "turbo-mini"}
 
 @dataclass(frozen=True)
 class Preset:
-    """Values for options that are not given."""
+    """Defaults for options that are not given."""
 
     prompts: str
     pda: str
@@ -30,14 +30,14 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """The method's options with every default decided.
+    """The method's options with defaults filled in.
 
     Attributes:
         copies: augmented copies of each sampled image.
-        batch: images per forward pass; None: found by the method.
-        size: of the model's images in pixels; None: the model's own.
-        tiny: folder or hub id of the tiny decoder; None: the backbone's default.
-        dtype: of the UNet; None: by the device.
+        batch: images per forward pass; None: the method chooses.
+        size: height and width of the model's images in pixels; None: the model's own size.
+        tiny: folder or Hub ID of the tiny decoder; None: the backbone's default.
+        dtype: data type of the UNet; None: depends on the device.
     """
 
     model: str
@@ -54,8 +54,9 @@ class Settings:
 
 
 def parse_settings(options: Mapping[str, Any], dataset: str) -> Settings:
-    """Return what ``options`` mean for ``dataset``; options that are given override the preset."""
-    from gdd_plugin.pda import POLICIES  # imports torch
+    """Return the settings for ``dataset``. Explicit ``options`` override the preset."""
+    # Imported here because it imports torch.
+    from gdd_plugin.pda import POLICIES
 
     preset = PRESETS[options["preset"]]
     policy = options["pda"] or preset.pda
@@ -88,14 +89,14 @@ MODEL_OPTIONS = (
         "model",
         str,
         None,
-        f"model folder, hub id, or {', '.join([*BUNDLED, *KNOWN])} "
-        "(default: turbo-mini for fashion-mnist, sdxl-turbo elsewhere)",
+        f"model folder, Hugging Face Hub ID, or {', '.join([*BUNDLED, *KNOWN])} "
+        "(default: turbo-mini for fashion-mnist, otherwise sdxl-turbo)",
     ),
     Option(
         "lora",
         str,
         None,
-        "folder of a LoRA adapter for the model, as `ddbench-turbo adapt` and diffusers write it",
+        "folder of a LoRA adapter for the model, saved by `ddbench-turbo adapt` or diffusers",
     ),
 )
 IMAGE_OPTIONS = (
@@ -103,21 +104,22 @@ IMAGE_OPTIONS = (
         "preset",
         str,
         "default",
-        "published: the paper's prompts and PDA in one word",
+        "defaults for prompts and pda; published: those of the paper",
         tuple(PRESETS),
     ),
     Option(
         "prompts",
         str,
         None,
-        "name, photo, centered, diverse, bare, or a template with {name} (default: name)",
+        "name, photo, centered, diverse, bare, or a template that contains {name} "
+        "(default: name; bare with preset=published)",
         check=check_style,
     ),
     Option(
         "pda",
         str,
         None,
-        "augmentation after sampling (default: default)",
+        "Post Data Augmentation of sampled images (default: the same as preset)",
         ("default", "published", "none"),
     ),
     Option(
@@ -125,7 +127,7 @@ IMAGE_OPTIONS = (
         int,
         None,
         "augmented copies of each sampled image "
-        "(default: 1, with pda=published 4, with pda=none 0)",
+        "(default: 1; 4 with pda=published; 0 with pda=none)",
         check=_between(0, 100),
     ),
 )
@@ -135,7 +137,7 @@ COMPUTING_OPTIONS = (
         int,
         None,
         "images per forward pass "
-        "(default: up to 128 on a CPU, large models 4; elsewhere found by trying)",
+        "(default: up to 128 on a CPU, 4 for large models; found by trial on other devices)",
         check=_between(1, 4096),
     ),
     Option(
@@ -143,35 +145,36 @@ COMPUTING_OPTIONS = (
         int,
         None,
         "height and width of the model's images in pixels "
-        "(default: the model's own, for SDXL-Turbo 512)",
+        "(default: the model's own size, 512 for SDXL-Turbo)",
         check=_between(8, 1024),
     ),
     Option(
         "decoder",
         str,
         "auto",
-        "vae: exact; tiny: distilled; fitted: a map fitted during the run",
+        "vae: exact; tiny: distilled; fitted: fitted to the exact decoder during the run",
         ("auto", "vae", "tiny", "fitted"),
     ),
     Option(
         "tiny",
         str,
         None,
-        "folder or hub id of the tiny decoder (default: madebyollin/taesdxl or taesd)",
+        "folder or Hugging Face Hub ID of the tiny decoder "
+        "(default: madebyollin/taesdxl or madebyollin/taesd)",
     ),
     Option(
         "dtype",
         str,
         None,
-        "of the UNet (default: float32 on a CPU, float16 elsewhere)",
+        "data type of the UNet (default: float32 on a CPU, float16 on other devices)",
         ("float32", "float16", "bfloat16"),
     ),
     Option(
         "compile",
         str,
         "auto",
-        "torch.compile for the UNet "
-        "(auto: on CUDA, where that takes less than a twentieth of the time)",
+        "compile the UNet with torch.compile "
+        "(auto: on CUDA with --ipc max, if it takes less than a twentieth of the remaining time)",
         ("auto", "yes", "no"),
     ),
 )

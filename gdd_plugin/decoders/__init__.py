@@ -1,1 +1,1 @@
-"""Decoders from latents to images of the dataset's size and channels."""
+"""Decoders that turn latents into images with the dataset's size and channels."""

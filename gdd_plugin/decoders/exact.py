@@ -1,4 +1,4 @@
-"""The model's own decoder, and whatever else is an autoencoder of diffusers."""
+"""Decode with the model's own decoder, or with another autoencoder from diffusers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from torch import Tensor
 
 from gdd_plugin.decoders.images import Decoder, OutputSpec, to_size
 
-CHUNK = 16  # images of 512 px; larger chunks crashed on GPUs, and don't fit a processor's cache
+# Number of 512 px images to decode at once. Larger chunks crashed on GPUs, and they do not fit into
+# a CPU's cache.
+CHUNK = 16
 
 
 def exact_decoder(pipe: Any, output: OutputSpec) -> Decoder:
@@ -18,7 +20,7 @@ def exact_decoder(pipe: Any, output: OutputSpec) -> Decoder:
 
 
 def decoder_of(autoencoder: Any, output: OutputSpec) -> Decoder:
-    """Return a decoder of the pipeline's scaled latents by ``autoencoder``."""
+    """Return a decoder that decodes the pipeline's scaled latents with ``autoencoder``."""
     config = autoencoder.config
     mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
 
@@ -39,11 +41,11 @@ def decoder_of(autoencoder: Any, output: OutputSpec) -> Decoder:
 
 
 def crop(images: Tensor, border: int) -> Tensor:
-    """Remove ``border`` pixels on each side of images [..., h, w]."""
+    """Crop ``border`` pixels from each side of images [..., h, w]."""
     height, width = images.shape[-2:]
     return images[..., border : height - border, border : width - border]
 
 
 def _chunk_size(latents: Tensor) -> int:
-    """Return how many images to decode at once: fewer where they are larger than 512 px."""
+    """Return how many images to decode at once: fewer if they are larger than 512 px."""
     return max(1, min(CHUNK, CHUNK * 64**2 // (latents.shape[-2] * latents.shape[-1])))

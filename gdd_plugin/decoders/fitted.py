@@ -1,4 +1,4 @@
-"""A decoder that is fitted to the exact one during the run."""
+"""A decoder that is fitted to the exact decoder during the run."""
 
 from __future__ import annotations
 
@@ -12,29 +12,32 @@ from torch import Tensor
 from gdd_plugin.decoders.images import Decoder, OutputSpec, psnr, resize
 
 FIT_SAMPLES, HELD_OUT_SAMPLES = 32, 16
-KERNEL = 3  # side of a neighbourhood
+# Height and width of the neighbourhood that the features of a position are taken from.
+KERNEL = 3
 RANDOM_FEATURES = 256
-RIDGE = 1e-3  # weight of the penalty for each fitted place
+# Weight of the ridge penalty for each fitted position.
+RIDGE = 1e-3
 
 
 class RidgeDecoder:
-    """A map from latents straight to pixels: ridge regression on the neighbourhood of each place.
+    """A direct map from latents to pixels: ridge regression on the neighbourhood of each position.
 
-    Latents are brought to the output's size: where several latents lie under a pixel they become
-    channels, where several pixels lie over a latent they become outputs. Features of a place are
-    its 3x3 neighbourhood, and `RANDOM_FEATURES` rectified random combinations of it (Rahimi & Recht
-    2008), which are the same in every run.
+    Latents and pixels are rearranged to a common grid. If a pixel covers several latents, these
+    become channels. If a latent covers several pixels, these become outputs.
+
+    The features of a position are its 3x3 neighbourhood and `RANDOM_FEATURES` rectified random
+    combinations of it (Rahimi & Recht 2008). The combinations are the same in every run.
     """
 
     def __init__(
         self, latents: Tensor, pixels: Tensor, output: OutputSpec, image_size: int
     ) -> None:
-        """Fit to exact pixels.
+        """Fit the map to exactly decoded pixels.
 
         Args:
             latents: [n, c, h, h].
             pixels: [n, C, s, s] in [0, 255], exactly decoded from ``latents``.
-            output: the images to make, of size s with C channels.
+            output: the images to produce, of size s with C channels.
             image_size: height and width of the model's images in pixels.
         """
         self.size = output.size
@@ -45,11 +48,11 @@ class RidgeDecoder:
         self.grid = min(side, padded_size)
         self.scale = latents.float().std()
         self._draw_random_features(latents.shape[1] * self.latents_per_pixel**2, latents.device)
-        # Double precision on the CPU, since some devices have none.
-        features = _places(self._features(latents))
+        # Solve in double precision on the CPU, because some devices do not support it.
+        features = _flatten_positions(self._features(latents))
         targets = F.pad(pixels / 127.5 - 1, [self.edge] * 4, mode="replicate")
         targets = resize(targets, self.grid * self.pixels_per_latent)
-        targets = _places(F.pixel_unshuffle(targets, self.pixels_per_latent))
+        targets = _flatten_positions(F.pixel_unshuffle(targets, self.pixels_per_latent))
         gram = features.T @ features
         gram.diagonal().add_(RIDGE * len(features))
         solution = torch.linalg.solve(gram, features.T @ targets)
@@ -71,7 +74,7 @@ class RidgeDecoder:
         return ((pixels[..., inside, inside] + 1) * 127.5).clamp(0, 255)
 
     def _features(self, latents: Tensor) -> Tensor:
-        """Return [n, features, grid, grid]."""
+        """Return the features of ``latents``, [n, features, grid, grid]."""
         x = latents.float() / self.scale
         side = self.grid * self.latents_per_pixel
         if x.shape[-1] != side:
@@ -83,7 +86,7 @@ class RidgeDecoder:
         return torch.cat([linear, nonlinear, torch.ones_like(nonlinear[:, :1])], 1)
 
 
-def _places(maps: Tensor) -> Tensor:
+def _flatten_positions(maps: Tensor) -> Tensor:
     """Convert [n, features, h, w] to float64 [n * h * w, features] on the CPU."""
     return maps.movedim(1, -1).flatten(0, -2).cpu().double()
 
@@ -96,9 +99,9 @@ def fit_decoder(
 
     Args:
         decode: the exact decoder.
-        output: the images to make.
+        output: the images to produce.
         image_size: height and width of the model's images in pixels.
-        draw: ``n -> latents`` of n samples.
+        draw: ``n -> latents``, which samples n latents.
 
     Returns:
         The decoder, and its PSNR in dB on `HELD_OUT_SAMPLES` other samples.

@@ -1,4 +1,4 @@
-"""What decoders give: float images in [0, 255] of the dataset's size and channels."""
+"""The output of decoders: float images in [0, 255] with the dataset's size and channels."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Latents [n, c, h, w] to pixels in [0, 255], float32 [n, channels, size, size].
+# Converts latents [n, c, h, w] to pixels in [0, 255], float32 [n, channels, size, size].
 Decoder = Callable[[Tensor], Tensor]
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL converts colour to grey
+# Luma weights of ITU-R BT.601, which PIL also uses to convert colour to grey.
+LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """The images to make.
+    """The images that a decoder produces.
 
     Attributes:
         size: height and width in pixels.
         channels: 1 for grey, 3 for colour.
-        border: pixels on each side of the model's images that are cropped first.
+        border: pixels to crop from each side of the model's images before resizing.
     """
 
     size: int
@@ -31,27 +32,27 @@ class OutputSpec:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Round float images of any shape to uint8."""
+    """Round float images of any shape to uint8, and clamp them to [0, 255]."""
     return images.round().clamp(0, 255).to(torch.uint8)
 
 
 def to_size(images: Tensor, size: int, channels: int) -> Tensor:
-    """Convert float [n, 3, h, w] to [n, channels, size, size]; grey by ITU-R BT.601."""
+    """Convert float [n, 3, h, w] to [n, channels, size, size], with ITU-R BT.601 for grey."""
     if channels == 1:
         images = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     return resize(images, size)
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Resize float [n, c, h, w] to [n, c, size, size] by antialiased bicubic interpolation."""
+    """Resize float [n, c, h, w] to [n, c, size, size] with antialiased bicubic interpolation."""
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode="bicubic", antialias=True, align_corners=False)
 
 
 def psnr(images: Tensor, reference: Tensor) -> float:
-    """Return the peak signal-to-noise ratio in dB of images in [0, 255].
+    """Return the peak signal-to-noise ratio of images in [0, 255], in dB.
 
-    It is 10 log10(255^2 / mean squared error).
+    The ratio is 10 log10(255^2 / mean squared error).
     """
     return 10 * math.log10(255**2 / max((images - reference).square().mean().item(), 1e-9))

@@ -1,1 +1,1 @@
-"""One-step text-to-image models: known names, loading, sampling."""
+"""One-step text-to-image models: known names, loading and sampling."""

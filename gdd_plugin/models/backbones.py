@@ -1,6 +1,6 @@
-"""The pipelines that can be sampled from, and what differs between them.
+"""The supported pipeline classes, and the differences between them.
 
-A one-step model with another backbone needs one more entry of `BACKBONES`.
+To support one-step models with another backbone, add an entry to `BACKBONES`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ class Backbone:
     """A kind of text-to-image pipeline.
 
     Attributes:
-        pipeline_class: name of diffusers' class.
-        tiny_decoder: hub id of the tiny decoder for its latents.
-        load_options: further arguments of ``from_pretrained``.
+        pipeline_class: name of the class in diffusers.
+        tiny_decoder: Hub ID of the tiny decoder for the pipeline's latents.
+        load_options: additional arguments for ``from_pretrained``.
         text_encoders: names of the pipeline's text encoders.
-        embeddings: names of a pipeline call's text embeddings, in the order of ``encode_prompt``.
-        conditions: ``(embeddings, size) -> added_cond_kwargs`` of the UNet for square images of
+        embeddings: names of the text embeddings in a pipeline call, in the order in which
+            ``encode_prompt`` returns them.
+        conditions: ``(embeddings, size) -> added_cond_kwargs`` of the UNet, for square images of
             ``size`` pixels.
     """
 
@@ -39,7 +40,7 @@ class Backbone:
 
 
 def _sdxl_conditions(embeddings: Sequence[Tensor], size: int) -> Conditions:
-    """Return the pooled text, and the sizes of images that are not cropped."""
+    """Return the pooled text embeddings and the size conditioning of uncropped images."""
     pooled = embeddings[1]
     sizes = pooled.new_tensor([size, size, 0, 0, size, size])
     return {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1)}
@@ -73,7 +74,7 @@ def find_backbone(pipeline_class: str, model: str) -> Backbone:
     """Return the backbone of a pipeline class.
 
     Raises:
-        UserError: ``model``, which is of this class, can't be sampled from.
+        UserError: the class is not supported; the message names ``model``.
     """
     if pipeline_class not in BACKBONES:
         raise UserError(

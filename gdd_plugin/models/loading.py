@@ -26,12 +26,13 @@ HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 
 @dataclass(frozen=True)
 class LocatedModel:
-    """A model on this machine.
+    """A model whose files are on this machine.
 
     Attributes:
-        folder: of its pipeline.
-        unet: file with the weights of its UNet, where they are not the pipeline's own.
-        spec: what is known about it, if it is known by name.
+        folder: folder of the pipeline.
+        unet: file with the weights of the UNet; None: the pipeline's own weights.
+        spec: the registry entry of a model that is known by name.
+        training: metadata that training wrote; empty for models trained elsewhere.
     """
 
     name: str
@@ -42,9 +43,9 @@ class LocatedModel:
 
     @property
     def weights_sha256(self) -> str:
-        """Hash of the names and contents of the weight files that `load` reads.
+        """SHA-256 of the names and contents of the weight files that `load` reads.
 
-        Of each network these are the fp16 files where it has any.
+        For a network with fp16 files, only these are included.
         """
         total = hashlib.sha256()
         for folder in sorted(path.parent for path in self.folder.glob("*/config.json")):
@@ -56,7 +57,7 @@ class LocatedModel:
 
     @property
     def trained_on(self) -> str:
-        """The training images, in words."""
+        """Description of the training images."""
         return self.training.trained_on or "not stated by the model"
 
     @property
@@ -67,26 +68,27 @@ class LocatedModel:
 
 
 def locate(name: str) -> LocatedModel:
-    """Find the model ``name``: bundled, known by name, a folder, or a hub id.
+    """Find the model ``name``: a bundled model, a known name, a folder or a Hub ID.
 
-    Models that are none of these folders come from the hub's cache or the hub.
+    Models that are not in a local folder are taken from the Hub cache, or downloaded.
 
     Raises:
-        UserError: there is no such model, or no backbone for its pipeline.
+        UserError: the model does not exist or cannot be downloaded, its folder is damaged, or its
+            pipeline class is not supported.
     """
     folder, unet = BUNDLED.get(name, Path(name).expanduser()), None
     spec = registry.find_spec(name)
     if not folder.is_dir():
         if not spec and not re.fullmatch(HUB_ID, name):
             raise UserError(
-                f"no model folder {name}; give a folder, a hub id such as stabilityai/sdxl-turbo, "
-                f"or {', '.join([*BUNDLED, *registry.KNOWN])}"
+                f"no model folder {name}; use a folder, a Hugging Face Hub ID such as "
+                f"stabilityai/sdxl-turbo, or one of {', '.join([*BUNDLED, *registry.KNOWN])}"
             )
         without = {"unet": None} if spec and spec.unet else {}
         folder = _download_pipeline(spec.pipeline if spec else name, without)
         unet = download_file(spec.unet) if spec and spec.unet else None
     if not (folder / "model_index.json").is_file():
-        raise UserError(f"{folder} is no model folder: it has no model_index.json")
+        raise UserError(f"{folder} is not a model folder: it has no model_index.json")
     find_backbone(_pipeline_class(folder), name)
     shown = name if name in BUNDLED or not Path(name).exists() else folder.resolve().name
     return LocatedModel(shown, folder, unet, spec, read_training_metadata(folder))
@@ -95,8 +97,8 @@ def locate(name: str) -> LocatedModel:
 def load(model: LocatedModel, device: str, dtype: torch.dtype | None = None) -> Any:
     """Load the pipeline of ``model`` on ``device``.
 
-    ``dtype`` defaults to float32 on a CPU and float16 elsewhere. A decoder that overflows in
-    float16 gets another dtype.
+    ``dtype`` defaults to float32 on a CPU and float16 on other devices. A decoder that overflows in
+    float16 is loaded with another dtype.
 
     Raises:
         UserError: the files are damaged.
@@ -106,15 +108,18 @@ def load(model: LocatedModel, device: str, dtype: torch.dtype | None = None) -> 
     dtype = dtype or (torch.float32 if device == "cpu" else torch.float16)
     try:
         pipe = _from_pretrained(model, dtype)
-    except Exception as error:  # a damaged folder raises errors of many kinds
-        raise UserError(f"model folder {model.folder} can't be loaded: {one_line(error)}") from None
+    except Exception as error:
+        # A damaged folder raises errors of many kinds.
+        raise UserError(
+            f"could not load the model folder {model.folder}: {one_line(error)}"
+        ) from None
     scheduler = model.spec.scheduler if model.spec else registry.TURBO_SCHEDULER
     if model.spec or pipe.scheduler.config.get("timestep_spacing") != "trailing":
         kind = getattr(diffusers, scheduler.class_name)
         pipe.scheduler = kind.from_config(pipe.scheduler.config, **scheduler.settings)
     pipe.set_progress_bar_config(disable=True)
     pipe.to(device)
-    # Once, where the pipeline would recast its decoder at every call.
+    # Cast the decoder once. The pipeline would cast it again at every call.
     if dtype == torch.float16 and pipe.vae.config.force_upcast:
         pipe.vae.to(_upcast_dtype(device))
     return pipe
@@ -136,9 +141,10 @@ def _from_pretrained(model: LocatedModel, dtype: torch.dtype) -> Any:
 
 
 def _load_unet(pipeline: Path, weights: Path, dtype: torch.dtype) -> Any:
-    """Load ``weights`` into a UNet of the architecture that the folder ``pipeline`` describes."""
+    """Load ``weights`` into a UNet with the architecture described in the folder ``pipeline``."""
     kind = diffusers.UNet2DConditionModel
-    with torch.device("meta"):  # no random weights for what is loaded anyway
+    # Do not initialise weights that are replaced anyway.
+    with torch.device("meta"):
         unet = kind.from_config(kind.load_config(pipeline / "unet"))
     unet.load_state_dict(load_file(weights), assign=True)
     return unet.to(dtype).eval()
@@ -156,15 +162,16 @@ def _pipeline_class(folder: Path) -> str:
         return str(json.loads((folder / "model_index.json").read_text())["_class_name"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
-            f"{folder / 'model_index.json'} names no pipeline class; get the model again"
+            f"{folder / 'model_index.json'} does not name a pipeline class; "
+            "download the model again"
         ) from None
 
 
 def download_file(file: HubFile) -> Path:
-    """Return the path of ``file`` in the hub's cache, where it is downloaded first if necessary.
+    """Return the path of ``file`` in the Hub cache, and download it first if necessary.
 
     Raises:
-        UserError: it can't be downloaded.
+        UserError: the file cannot be downloaded.
     """
     from huggingface_hub import hf_hub_download
 
@@ -176,32 +183,33 @@ def download_file(file: HubFile) -> Path:
 
 
 def _download_pipeline(repository: str, without: Mapping[str, None]) -> Path:
-    """Return the folder of a pipeline in the hub's cache, without the networks in ``without``."""
+    """Return the folder of a pipeline in the Hub cache, without the networks in ``without``."""
     download = diffusers.DiffusionPipeline.download
     try:
         try:
             return Path(download(repository, variant="fp16", use_safetensors=True, **without))
-        except ValueError:  # it has no such variant
+        except ValueError:
+            # The repository has no fp16 variant.
             return Path(download(repository, use_safetensors=True, **without))
     except Exception as error:
         raise _download_error(repository, repository, error) from None
 
 
 def _download_error(repository: str, wanted: str, error: Exception) -> UserError:
-    """No network, no such model, no permission: the libraries raise many kinds."""
+    """Return the error for a failed download, whatever the library raised."""
     return UserError(
-        f"model {repository} is neither a folder nor in the hub's cache, and could not be "
-        f"downloaded from the Hugging Face Hub ({type(error).__name__}); "
-        f"run `hf download {wanted}` where there is a network, "
-        "or give a folder with --option model=DIR"
+        f"could not download {repository} from the Hugging Face Hub ({type(error).__name__}), "
+        "and it is neither a folder nor in the Hub cache; "
+        f"run `hf download {wanted}` with internet access, "
+        "or use a folder with --option model=DIR"
     )
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file.
+    """Return the SHA-256 of a file.
 
-    In the hub's cache a weight file links to a blob that is named by its sha256, which saves
-    reading gigabytes.
+    In the Hub cache, a weight file is a link to a blob that is named after its SHA-256. Using that
+    name saves reading gigabytes.
     """
     blob = path.resolve().name
     if path.is_symlink() and re.fullmatch("[0-9a-f]{64}", blob):

@@ -1,4 +1,4 @@
-"""One-step sampling from text-to-image models, in batches."""
+"""Batched one-step sampling from text-to-image models."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from gdd_plugin.metadata import ModelMetadata
 from gdd_plugin.models import loading, lora, optimize
 from gdd_plugin.models.backbones import backbone_of
 
-ENCODE_BATCH = 32  # prompts
-# Prediction types of these schedulers whose step from sigma to 0 is computed here. Anything else is
-# left to the pipeline.
+# Prompts to encode at once.
+ENCODE_BATCH = 32
+# With these schedulers and prediction types, this module computes the step from sigma to 0 itself.
+# All others are left to the pipeline.
 DIRECT = {
     "EulerAncestralDiscreteScheduler": ("epsilon", "v_prediction"),
     "EulerDiscreteScheduler": ("epsilon", "v_prediction", "sample"),
@@ -26,15 +27,15 @@ DIRECT = {
 
 
 class TurboSampler:
-    """Prompts to latents and images in one step, with guidance 0 and trailing timesteps.
+    """A one-step sampler of latents and images, with guidance 0 and trailing timesteps.
 
     Attributes:
         pipe: the pipeline.
-        metadata: for the record.
-        border: pixels on each side of the model's images that don't belong to the picture.
+        metadata: description of the model for the record.
+        border: pixels on each side of the model's images that are not part of the picture.
         size: height and width of the model's images in pixels.
-        pad_to: batches are filled up to this number of images if it isn't 0, so that a compiled
-            graph sees one shape.
+        pad_to: if not 0, batches are padded to this number of images, so that a compiled graph sees
+            a single shape.
     """
 
     def __init__(
@@ -48,15 +49,15 @@ class TurboSampler:
         """Load a model.
 
         Args:
-            model: name, folder or hub id.
+            model: name, folder or Hub ID.
             device: torch device.
-            lora: folder of an adapter for its UNet.
-            size: of its images in pixels; None: the model's own.
-            dtype: of its UNet; None: see `loading.load`.
+            lora: folder of a LoRA adapter for the UNet.
+            size: height and width of the model's images in pixels; None: the model's own size.
+            dtype: data type of the UNet; None: the default of `loading.load`.
 
         Raises:
-            UserError: the model or the adapter can't be found or loaded, the adapter doesn't fit
-                the model, or the UNet can't work at ``size``.
+            UserError: the model or the adapter cannot be found or loaded, the adapter does not fit
+                the model, or the UNet does not support ``size``.
         """
         located = loading.locate(model)
         self.device, self.border, self.pad_to = device, located.training.border, 0
@@ -74,7 +75,7 @@ class TurboSampler:
         name, trained_on = located.name, located.trained_on
         if adapter:
             name = f"{name} + {adapter.name}"
-            trained_on = f"{trained_on}; its adapter: {adapter.trained_on}"
+            trained_on = f"{trained_on}; adapter: {adapter.trained_on}"
         return ModelMetadata(
             model=name,
             model_sha256=located.weights_sha256,
@@ -88,39 +89,52 @@ class TurboSampler:
 
     @property
     def channels(self) -> int:
-        """Channels of the latents."""
+        """Number of channels of the latents."""
         return int(self.pipe.unet.config.in_channels)
 
     @property
     def is_direct(self) -> bool:
-        """Whether the step is computed here. Only one thread at a time can call the pipeline."""
+        """Whether this module computes the step itself instead of calling the pipeline.
+
+        Only one thread at a time can call the pipeline.
+        """
         return self._sigma() is not None
 
     def compile(self, batch: int) -> str:
-        """Compile the UNet for batches of ``batch``; return why that failed, or an empty string."""
+        """Compile the UNet for batches of ``batch`` images.
+
+        Returns:
+            The reason if compiling failed, otherwise an empty string.
+        """
         prompt = next(iter(self._embeddings))
         self.pad_to = batch
         try:
             self.pipe.unet.compile(dynamic=False)
             self.latents([prompt], [seeded_generator(0, -1, 0)])
-        except Exception as error:  # no compiler, or something that it can't translate
+        except Exception as error:
+            # There is no compiler, or it does not support the model.
             self.uncompile()
             return f"failed: {one_line(error, 150)}"
         return ""
 
     def uncompile(self) -> None:
-        """Undo `compile`, so that batches may have any size again."""
+        """Undo `compile`, so that batches can have any size again."""
         self.pipe.unet._compiled_call_impl, self.pad_to = None, 0
 
     @torch.inference_mode()
     def encode(self, prompts: Sequence[str]) -> None:
-        """Compute and keep the embeddings of prompts that are new."""
+        """Compute and store the embeddings of new prompts.
+
+        Raises:
+            RuntimeError: a prompt is new, but the text encoders were freed.
+        """
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._embeddings]
         if new and self.pipe.text_encoder is None:
             raise RuntimeError(f"{new[0]} was not encoded before the encoders were freed")
         for start in range(0, len(new), ENCODE_BATCH):
             batch = new[start : start + ENCODE_BATCH]
-            # Each kind of embedding is followed by that of a negative prompt, which is None.
+            # The pipeline returns each embedding followed by that of the negative prompt, which is
+            # None here.
             embeddings = self.pipe.encode_prompt(
                 batch,
                 device=self.device,
@@ -131,7 +145,7 @@ class TurboSampler:
             self._embeddings.update(zip(batch, by_prompt, strict=True))
 
     def free_encoders(self) -> None:
-        """Free the text encoders' memory; then only encoded prompts can be sampled."""
+        """Free the memory of the text encoders. After that, only encoded prompts can be sampled."""
         for name in self.backbone.text_encoders:
             setattr(self.pipe, name, None)
         if self.device.startswith("cuda"):
@@ -141,11 +155,14 @@ class TurboSampler:
     def latents(self, prompts: Sequence[str], generators: Sequence[torch.Generator]) -> Tensor:
         """Sample one batch of latents.
 
-        Each image's noise comes from its own CPU generator, so equal prompts and generators give
-        equal latents in other batches, up to rounding.
+        The noise of each image comes from its own CPU generator. Equal prompts and generators
+        therefore produce equal latents in any batch, up to rounding.
 
         Returns:
-            float32 [n, c, h, w] on the device, as the pipeline's ``output_type="latent"``.
+            float32 [n, c, h, w] on the device, as from the pipeline with ``output_type="latent"``.
+
+        Raises:
+            RuntimeError: a prompt was not encoded before the text encoders were freed.
         """
         self.encode(prompts)
         count, side = len(prompts), self.size // self.pipe.vae_scale_factor
@@ -167,7 +184,11 @@ class TurboSampler:
     def sample(
         self, prompts: Sequence[str], generators: Sequence[torch.Generator], batch: int = 64
     ) -> Tensor:
-        """Sample images and decode them exactly; uint8 [n, 3, S, S] on the CPU, without border."""
+        """Sample images and decode them exactly.
+
+        Returns:
+            uint8 [n, 3, S, S] on the CPU, without the border.
+        """
         decode = exact_decoder(self.pipe, OutputSpec(self.size - 2 * self.border, 3, self.border))
         images = []
         for start in range(0, len(prompts), batch):
@@ -176,7 +197,7 @@ class TurboSampler:
         return torch.cat(images)
 
     def _sigma(self) -> float | None:
-        """Return the noise level of the single step, None if the pipeline has to compute it."""
+        """Return the noise level of the single step, or None if the pipeline must compute it."""
         scheduler = self.pipe.scheduler
         predictions = DIRECT.get(type(scheduler).__name__, ())
         if (
@@ -193,7 +214,7 @@ class TurboSampler:
     def _step(self, noise: Tensor, embeddings: Sequence[Tensor], sigma: float) -> Tensor:
         """Compute the Euler step from ``sigma`` to 0 (Karras et al. 2022, algorithm 1).
 
-        It gives the model's estimate of the clean latents.
+        The result is the model's estimate of the clean latents.
         """
         unet, scheduler = self.pipe.unet, self.pipe.scheduler
         noisy = noise * float(scheduler.init_noise_sigma)
@@ -231,15 +252,15 @@ class TurboSampler:
         step = self.pipe.vae_scale_factor * 2 ** (len(self.pipe.unet.config.block_out_channels) - 1)
         if self.size % step or self.size <= 2 * self.border:
             raise UserError(
-                f"size {self.size}: model {name} makes images whose side is a multiple of "
+                f"size {self.size}: the image size of model {name} must be a multiple of "
                 f"{step} pixels"
             )
 
 
 def seeded_generator(seed: int, label: int, index: int) -> torch.Generator:
-    """Return the source of all randomness for image ``index`` of class ``label``.
+    """Return the random generator for image ``index`` of class ``label``.
 
-    It doesn't depend on what else is sampled.
+    It does not depend on any other image.
     """
     digest = hashlib.blake2b(f"{seed}/{label}/{index}".encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)

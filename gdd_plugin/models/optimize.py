@@ -1,4 +1,4 @@
-"""Faster inference with the same results up to rounding."""
+"""Speed up inference without changing the results, except for rounding."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from torch import Tensor
 
 
 def optimize(pipe: Any) -> None:
-    """Make UNet and decoder of ``pipe`` faster in place; adapters must have been added before."""
+    """Speed up the UNet and the decoder of ``pipe`` in place. Add adapters before this."""
     for network in (pipe.unet, pipe.vae):
         fold_upsampling(network)
         network.to(memory_format=torch.channels_last)
 
 
 def fold_upsampling(network: Any) -> None:
-    """Replace each nearest-neighbour upsampling and its 3x3 convolution by one convolution.
+    """Replace each nearest-neighbour upsampling and its 3x3 convolution with one convolution.
 
-    A 3x3 kernel over doubled pixels equals a transposed convolution with stride 2, whose 4x4 kernel
-    is the 3x3 kernel convolved with a 2x2 box. It computes the same sums with 4/9 of the products.
+    A 3x3 convolution over doubled pixels equals a transposed convolution with stride 2, whose 4x4
+    kernel is the 3x3 kernel convolved with a 2x2 box. It computes the same sums with 4/9 of the
+    multiplications.
     """
     for layer in network.modules():
         if isinstance(layer, Upsample2D) and _can_be_folded(layer):
@@ -47,5 +48,8 @@ def _can_be_folded(layer: Any) -> bool:
 def _upsample(
     layer: Any, hidden_states: Tensor, output_size: Sequence[int] | None = None
 ) -> Tensor:
-    """Upsample ``hidden_states`` [n, c, h, w] to [n, c', 2h, 2w], the only ``output_size``."""
+    """Upsample ``hidden_states`` [n, c, h, w] to [n, c', 2h, 2w].
+
+    This is the only ``output_size`` in use.
+    """
     return F.conv_transpose2d(hidden_states, layer.folded, layer.conv.bias, stride=2, padding=1)

@@ -1,4 +1,4 @@
-"""The models that are known by name, as their cards describe them. Imports nothing heavy."""
+"""Models that are known by name, with settings from their model cards. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BUNDLED = {"turbo-mini": Path(__file__).parent.parent / "turbo_mini"}
 
 @dataclass(frozen=True)
 class SchedulerSpec:
-    """A scheduler: name of diffusers' class, and the settings to change."""
+    """A scheduler: the name of its class in diffusers, and the settings to change."""
 
     class_name: str
     settings: Mapping[str, str]
@@ -19,7 +19,7 @@ class SchedulerSpec:
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository on the Hugging Face Hub."""
+    """A file in a repository on the Hugging Face Hub."""
 
     repository: str
     name: str
@@ -33,11 +33,11 @@ class ModelSpec:
     """A model that is known by name.
 
     Attributes:
-        pipeline: hub id of the pipeline.
-        licence: as the model's card states it.
+        pipeline: Hub ID of the pipeline.
+        licence: licence stated in the model card.
         unet: weights that replace those of the pipeline's UNet.
-        scheduler: replaces the pipeline's own.
-        timesteps: timestep of the single step, where the scheduler would choose another.
+        scheduler: scheduler that replaces the pipeline's own.
+        timesteps: the timestep of the single step, if the scheduler would choose another.
     """
 
     pipeline: str
@@ -64,7 +64,7 @@ KNOWN = {
     ),
     "hyper-sd": ModelSpec(
         _SDXL,
-        "see the card of ByteDance/Hyper-SD; its base model's: CreativeML Open RAIL++-M",
+        "see the model card of ByteDance/Hyper-SD; base model: CreativeML Open RAIL++-M",
         unet=HubFile("ByteDance/Hyper-SD", "Hyper-SDXL-1step-Unet.safetensors"),
         scheduler=SchedulerSpec("LCMScheduler", {}),
         timesteps=(800,),
@@ -73,6 +73,6 @@ KNOWN = {
 
 
 def find_spec(name: str) -> ModelSpec | None:
-    """Return the spec of the model with this name or hub id, None if there is none."""
+    """Return the spec of the model with this name or Hub ID, or None if it is unknown."""
     by_hub_id = (spec for spec in KNOWN.values() if spec.pipeline == name and not spec.unet)
     return KNOWN.get(name) or next(by_hub_id, None)

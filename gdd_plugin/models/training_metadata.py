@@ -1,4 +1,4 @@
-"""``training.json``, which training writes next to the weights of a model or an adapter."""
+"""Read ``training.json``, which training writes next to the weights of a model or an adapter."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ FILE_NAME = "training.json"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingMetadata:
-    """How a model or an adapter was trained. Models from elsewhere have none of this.
+    """How a model or an adapter was trained. For models from elsewhere, all fields are defaults.
 
     Attributes:
-        trained_on: the images, in words; None: unknown.
-        images: how many there were.
-        border: pixels on each side of the model's images that don't belong to the picture.
-        adapts, adapts_sha256: the model that an adapter is for, and the hash of its weights.
-        settings: everything that decides the weights, with the hash of the data.
-        seconds: time of each stage.
-        commit, commit_has_changes: of the checkout that trained it.
+        trained_on: description of the training images; None: unknown.
+        images: number of training images.
+        border: pixels on each side of the model's images that are not part of the picture.
+        adapts, adapts_sha256: for an adapter, the model it was trained for, and the hash of that
+            model's weights.
+        settings: everything that determines the weights, including the hash of the data.
+        seconds: time spent in each stage.
+        commit, commit_has_changes: the checkout that trained the model, and whether it had
+            uncommitted changes.
     """
 
     trained_on: str | None = None
@@ -47,6 +49,8 @@ class TrainingMetadata:
 def read_training_metadata(folder: Path) -> TrainingMetadata:
     """Read the training metadata of the model or adapter in ``folder``.
 
+    Without the file, all fields are defaults.
+
     Raises:
         UserError: the file is damaged.
     """
@@ -56,4 +60,6 @@ def read_training_metadata(folder: Path) -> TrainingMetadata:
     try:
         return msgspec.json.decode(file.read_bytes(), type=TrainingMetadata)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise UserError(f"{file} is damaged; get the model again, or remove the file") from None
+        raise UserError(
+            f"{file} is damaged; get a new copy of the model, or delete the file"
+        ) from None

@@ -1,7 +1,7 @@
-"""The architecture of turbo-mini: all of SDXL's, at a size that two CPU cores can train.
+"""The architecture of turbo-mini: SDXL's architecture, at a size that two CPU cores can train.
 
 The folder that ``pipeline.save_pretrained`` writes has the layout of ``stabilityai/sdxl-turbo``, so
-the same code loads and samples both. Tests make random models of that layout with `pipeline`.
+the same code loads and samples both. Tests use `pipeline` to create random models.
 """
 
 import json
@@ -16,18 +16,20 @@ from diffusers import (
 from tokenizers import pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-SIDE = 32  # pixels
+# Height and width of the images in pixels.
+SIDE = 32
 PROMPT_TOKENS = 24
-MERGES = 1024  # of letters to words, at most
+# Maximum number of byte-pair merges.
+MERGES = 1024
 TEXT_WIDTH = 32
 TIME_EMBEDDING = 8
 SPECIAL_TOKENS = {"<|startoftext|>": 0, "<|endoftext|>": 1}
 
 
 def pipeline(corpus: Sequence[str]) -> StableDiffusionXLPipeline:
-    """Return a pipeline with random weights whose tokenizer knows the words of ``corpus``.
+    """Return a pipeline with random weights and a tokenizer trained on ``corpus``.
 
-    The weights come from torch's global generator.
+    The weights are drawn from torch's global generator.
     """
     words = tokenizer(corpus)
     return StableDiffusionXLPipeline(
@@ -46,13 +48,13 @@ def pipeline(corpus: Sequence[str]) -> StableDiffusionXLPipeline:
 def tokenizer(corpus: Sequence[str]) -> CLIPTokenizer:
     """Return CLIP's byte-pair tokenizer with merges learned from ``corpus``.
 
-    It can spell any other text.
+    It can also spell any other text.
     """
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*SPECIAL_TOKENS, *letters, *(letter + "</w>" for letter in letters)]
     learner = CLIPTokenizer(vocab=dict(SPECIAL_TOKENS), merges=[]).backend_tokenizer
-    # The trainer breaks ties between merges by the order of letters, which is a chance order for
-    # those that it isn't told.
+    # The trainer breaks ties between merges by the order of the letters, which is random for
+    # letters that are not passed to it.
     learner.train_from_iterator(
         corpus,
         trainers.BpeTrainer(
@@ -71,6 +73,7 @@ def tokenizer(corpus: Sequence[str]) -> CLIPTokenizer:
 
 
 def text_config(words: CLIPTokenizer) -> CLIPTextConfig:
+    """Return the configuration of a text encoder for the tokenizer ``words``."""
     return CLIPTextConfig(
         vocab_size=len(words),
         hidden_size=TEXT_WIDTH,
@@ -87,7 +90,7 @@ def text_config(words: CLIPTokenizer) -> CLIPTextConfig:
 
 
 def autoencoder() -> AutoencoderKL:
-    """Return an autoencoder of 32x32 RGB pixels with 4x8x8 latents."""
+    """Return an autoencoder for 32x32 RGB images with 4x8x8 latents."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -103,7 +106,7 @@ def autoencoder() -> AutoencoderKL:
 
 
 def unet() -> UNet2DConditionModel:
-    """Return SDXL's UNet with its text-and-size conditioning, on 4x8x8 latents."""
+    """Return a UNet for 4x8x8 latents with SDXL's text and size conditioning."""
     return UNet2DConditionModel(
         sample_size=SIDE // 4,
         in_channels=4,
@@ -126,7 +129,7 @@ def unet() -> UNet2DConditionModel:
 def scheduler() -> EulerAncestralDiscreteScheduler:
     """Return SDXL-Turbo's scheduler with v-prediction.
 
-    That keeps its single step, from sigma 14.6 to 0, well conditioned.
+    V-prediction keeps the single step, from sigma 14.6 to 0, well conditioned.
     """
     return EulerAncestralDiscreteScheduler(
         beta_start=0.00085,

@@ -1,1 +1,1 @@
-"""Training of one-step generators: turbo-mini from random weights, or LoRA adapters of a model."""
+"""Training of one-step generators: turbo-mini from random weights, and LoRA adapters for models."""

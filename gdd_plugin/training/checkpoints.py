@@ -1,4 +1,4 @@
-"""Checkpoints of a stage: the states of its parts, with the step and the time so far."""
+"""Checkpoints of a training stage: the states of its parts, the step and the elapsed time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gdd_plugin.training.files import replacing
 
 
 class Stateful(Protocol):
-    """A part of a training that a checkpoint holds."""
+    """A part of a training stage whose state is saved in a checkpoint."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -24,7 +24,7 @@ class Stateful(Protocol):
 
 
 class TrainedParameters:
-    """The trained parameters of a network alone, which of an adapted model are a thousandth."""
+    """The trained parameters of a network. In an adapted model, they are a thousandth of all."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -38,23 +38,23 @@ class TrainedParameters:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict.keys() != self.state_dict().keys():
-            raise ValueError("it belongs to another network")
+            raise ValueError("the parameters belong to another network")
         self.network.load_state_dict(state_dict, strict=False)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps that are done, and the seconds that they took."""
+    """The number of finished steps, and the time they took."""
 
     step: int = 0
     seconds: float = 0.0
 
 
 def save_checkpoint(path: Path, progress: Progress, parts: Mapping[str, Stateful]) -> None:
-    """Write the states of ``parts`` by name.
+    """Save the states of ``parts`` by name.
 
     Raises:
-        UserError: the file can't be written; an earlier one is kept.
+        UserError: the file cannot be written. An earlier checkpoint is left intact.
     """
     states = {name: part.state_dict() for name, part in parts.items()}
     content = io.BytesIO()
@@ -64,10 +64,10 @@ def save_checkpoint(path: Path, progress: Progress, parts: Mapping[str, Stateful
 
 
 def load_checkpoint(path: Path, parts: Mapping[str, Stateful]) -> Progress | None:
-    """Load the states of ``parts`` by name; return None if there is no checkpoint.
+    """Restore the states of ``parts`` by name; return None if there is no checkpoint.
 
     Raises:
-        UserError: it is damaged, or belongs to other parts.
+        UserError: the checkpoint is damaged, or it belongs to other parts.
     """
     if not path.exists():
         return None
@@ -76,8 +76,9 @@ def load_checkpoint(path: Path, parts: Mapping[str, Stateful]) -> Progress | Non
         for name, part in parts.items():
             part.load_state_dict(checkpoint["states"][name])
         return Progress(int(checkpoint["step"]), float(checkpoint["seconds"]))
-    except Exception as error:  # torch raises many kinds for a damaged file
+    except Exception as error:
+        # For a damaged file, torch raises errors of many kinds.
         raise UserError(
-            f"checkpoint {path} can't be continued ({one_line(error)}); remove it, "
-            "and those of later stages, to begin again there"
+            f"could not load the checkpoint {path} ({one_line(error)}); to restart from this "
+            "stage, delete it and the checkpoints of later stages"
         ) from None

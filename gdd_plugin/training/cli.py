@@ -1,4 +1,4 @@
-"""The command ``ddbench-turbo``."""
+"""The command line of ``ddbench-turbo``."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ def commands() -> None:
 
 @commands.command("train")
 @training_options
-@click.option("--keep-checkpoints", is_flag=True, help="Leave the checkpoints in place at the end.")
+@click.option(
+    "--keep-checkpoints", is_flag=True, help="Keep the checkpoints when training is done."
+)
 def train_command(options: TrainingOptions, keep_checkpoints: bool) -> None:
-    """Train turbo-mini from random weights on a dataset of 28 or 32 px."""
+    """Train turbo-mini from random weights on a dataset with 28x28 or 32x32 images."""
     from gdd_plugin.training.train_turbo_mini import train_turbo_mini
 
     name = options.dataset.name
@@ -47,7 +49,7 @@ def train_command(options: TrainingOptions, keep_checkpoints: bool) -> None:
         keep_checkpoints,
     )
     click.echo(
-        f"{options.output} holds the model; measure it with: "
+        f"saved the model to {options.output}; evaluate it with: "
         f"ddbench-turbo evaluate {options.output} --dataset {name}"
     )
 
@@ -55,12 +57,14 @@ def train_command(options: TrainingOptions, keep_checkpoints: bool) -> None:
 @commands.command("adapt")
 @training_options
 @click.option(
-    "--model", required=True, help="One-step model to adapt: a folder, a hub id or turbo-mini."
+    "--model",
+    required=True,
+    help="One-step model to adapt: a folder, a Hugging Face Hub ID or turbo-mini.",
 )
 @click.option(
     "--teacher",
-    help="Diffusion model of the same architecture, for the distillation loss: "
-    "a folder or a hub id.",
+    help="Diffusion model with the same architecture, for the distillation loss: "
+    "a folder or a Hugging Face Hub ID.",
 )
 @click.option(
     "--rank",
@@ -69,7 +73,7 @@ def train_command(options: TrainingOptions, keep_checkpoints: bool) -> None:
     show_default=True,
     help="Rank of the LoRA matrices.",
 )
-@click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time.")
+@click.option("--gradient-checkpointing", is_flag=True, help="Use less memory and more time.")
 def adapt_command(
     options: TrainingOptions,
     model: str,
@@ -77,9 +81,9 @@ def adapt_command(
     rank: int,
     gradient_checkpointing: bool,
 ) -> None:
-    """Adapt a one-step model to a dataset by LoRA.
+    """Adapt a one-step model to a dataset with LoRA.
 
-    Use it with `ddbench run … --option model=MODEL --option lora=OUTPUT`.
+    Use the adapter with `ddbench run … --option model=MODEL --option lora=OUTPUT`.
     """
     from gdd_plugin.training.train_lora import train_lora
 
@@ -102,32 +106,48 @@ def adapt_command(
         gradient_checkpointing,
     )
     click.echo(
-        f"{options.output} holds the adapter; use it with: ddbench run --method generative-turbo "
-        f"--option model={model} --option lora={options.output}"
+        f"saved the adapter to {options.output}; use it with: ddbench run "
+        f"--method generative-turbo --option model={model} --option lora={options.output}"
     )
 
 
 @commands.command("evaluate")
 @click.argument("model")
-@click.option("--lora", type=FOLDER, help="Folder of an adapter.")
-@click.option("--dataset", "name", default="fashion-mnist", show_default=True)
+@click.option("--lora", type=FOLDER, help="Folder of a LoRA adapter.")
+@click.option(
+    "--dataset",
+    "name",
+    default="fashion-mnist",
+    show_default=True,
+    help="Dataset whose classes the model generates.",
+)
 @DATA
 @click.option(
     "--split",
     type=click.Choice(["held-out", "test"]),
     default="held-out",
     show_default=True,
-    help="Choose by held-out training images alone.",
+    help="Real images to test on. Use held-out for model selection.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
+    "--seeds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Number of students to train.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Device to evaluate on.",
 )
 @console.DEBUG
 @click.option(
     "--card",
     is_flag=True,
-    help="Also write scores.json and the model card, README.md, into the folder MODEL.",
+    help="Also write scores.json and the model card, README.md, to the folder MODEL.",
 )
 def evaluate_command(
     model: str,
@@ -139,10 +159,10 @@ def evaluate_command(
     device: str,
     card: bool,
 ) -> None:
-    """Measure a model, as JSON.
+    """Evaluate a model and print the scores as JSON.
 
-    What a student learns from 600 of its images per class beside 600 real ones; variety, copies,
-    speed.
+    Compares the accuracy of students trained on 600 generated images per class and on 600 real
+    images per class. Also measures variety, distance to the training images, and speed.
     """
     from gdd_plugin.models.loading import locate
     from gdd_plugin.training import model_card
@@ -150,10 +170,11 @@ def evaluate_command(
 
     if card and lora:
         raise click.UsageError(
-            "a model card describes the model itself: give --card without --lora"
+            "a model card describes the model without adapters: use --card without --lora"
         )
     if card:
-        model_card.read_metadata(locate(model).folder)  # before the minutes that follow
+        # Fail before the evaluation, which takes minutes.
+        model_card.read_metadata(locate(model).folder)
     evaluation = evaluate(model, lora, find_dataset(name), data, split, seeds, device)
     click.echo(json.dumps(asdict(evaluation), indent=1))
     if card:

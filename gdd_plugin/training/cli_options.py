@@ -1,4 +1,4 @@
-"""Options that the commands of `ddbench-turbo` share."""
+"""Options that are shared by the commands of `ddbench-turbo`."""
 
 from __future__ import annotations
 
@@ -20,44 +20,56 @@ EXISTING_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 Settings = TypeVar("Settings", TurboMiniSettings, LoraSettings)
 Command = Callable[..., None]
 
-DATA = click.option("--data", type=EXISTING_FOLDER, help="Folder that holds the dataset.")
+DATA = click.option("--data", type=EXISTING_FOLDER, help="Folder that contains the dataset.")
 RUN_OPTIONS = (
-    click.option("--dataset", "name", required=True, help="A dataset of `ddbench list datasets`."),
+    click.option(
+        "--dataset",
+        "name",
+        required=True,
+        help="Name of a dataset; `ddbench list datasets` lists them all.",
+    ),
     DATA,
     click.option(
         "--output",
         type=FOLDER,
         required=True,
-        help="Folder to write; the same command continues what lies there.",
+        help="Output folder. Rerun the same command to continue an interrupted training.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        help="Random seed of the training run.",
+    ),
     click.option(
         "--held-out",
         type=click.IntRange(0),
         default=5000,
         show_default=True,
-        help="Training images left for choices, the last of each class.",
+        help="Number of training images to hold out for model selection, the last ones of each "
+        "class.",
     ),
     click.option(
         "--scale",
         type=click.FloatRange(0.001, 100),
         default=1.0,
         show_default=True,
-        help="Multiplies all numbers of steps.",
+        help="Factor by which the number of steps of every stage is multiplied.",
     ),
     click.option(
         "--save-every",
         type=click.IntRange(1),
         default=250,
         show_default=True,
-        help="Steps between two checkpoints.",
+        help="Steps between checkpoints.",
     ),
 )
 STUDENT_OPTIONS = (
     click.option(
         "--matching",
         type=click.FloatRange(0),
-        help="Weight of the energy distances.  [default: 1]",
+        help="Weight of the matching loss (energy distances).  [default: 1]",
     ),
     click.option(
         "--adversarial",
@@ -72,12 +84,12 @@ STUDENT_OPTIONS = (
     click.option(
         "--lr",
         type=click.FloatRange(0, min_open=True),
-        help="The student's highest learning rate.  [default: 0.0005; 0.001 in adapt]",
+        help="Peak learning rate of the student.  [default: 0.0005 in train, 0.001 in adapt]",
     ),
     click.option(
         "--classes",
         type=click.IntRange(1),
-        help="Classes per step of the student.  [default: 4]",
+        help="Classes per training step of the student.  [default: 4]",
     ),
     click.option(
         "--generated",
@@ -103,12 +115,12 @@ STUDENT_FIELDS = (
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Values of the options that every training has.
+    """Values of the options that all training commands share.
 
     Attributes:
-        data: folder that holds the dataset; None: where it is found.
-        scale: multiplies all numbers of steps.
-        student: settings of the student that were given, by name.
+        data: folder that contains the dataset; None: search the default locations.
+        scale: factor for the number of steps of every stage.
+        student: student settings that were set on the command line, by name.
     """
 
     dataset: Dataset
@@ -121,13 +133,13 @@ class TrainingOptions:
     student: Mapping[str, Any]
 
     def apply(self, settings: Settings) -> Settings:
-        """Return ``settings`` with the given settings of the student, and scaled."""
+        """Return ``settings`` with the student settings replaced and the steps scaled."""
         student = replace(settings.student, **self.student)
         return replace(settings, student=student).scaled(self.scale)
 
 
 def training_options(command: Command) -> Command:
-    """Add the options of every training to ``command``, which gets a `TrainingOptions` first."""
+    """Add the training options to ``command``, and pass their values as a `TrainingOptions`."""
 
     @functools.wraps(command)
     def parse(
@@ -155,6 +167,6 @@ def find_dataset(name: str) -> Dataset:
     """Return the dataset called ``name``.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such dataset.
     """
     return build().datasets.require(name)

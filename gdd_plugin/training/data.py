@@ -1,4 +1,4 @@
-"""The real images that a training draws from."""
+"""The real images used in training."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 
 class RealImages:
-    """A dataset's training split, without the last images of each class, which are held out.
+    """A dataset's training split, except for the last images of each class, which are held out.
 
     Attributes:
         images: uint8 [N, C, S, S] on the CPU.
         labels: int64 [N] on the CPU.
         held_out: images uint8 [M, C, S, S] and labels int64 [M], as numpy arrays.
-        trained_on: what the images are, in words.
+        trained_on: description of the images.
         sha256: hash of the whole training split.
-        device: where pictures go that are drawn.
-        latents: scaled latents of the images [N, c, h, w], where the training has them.
+        device: torch device of the pictures that `pictures` returns.
+        latents: scaled latents of the images, [N, c, h, w]; None if training does not use them.
     """
 
     def __init__(self, dataset: Dataset, data: Path | None, held_out: int, per_class: int) -> None:
         """Read the training split.
 
         Args:
-            dataset: its description.
-            data: folder that holds it; None: where `datasets.load` finds it.
-            held_out: images to hold out; each class gives the same number.
-            per_class: images that each class must have after that.
+            dataset: the dataset to read.
+            data: folder that contains the dataset; None: `datasets.load` searches for it.
+            held_out: number of images to hold out, equally many of each class.
+            per_class: minimum number of remaining images of each class.
 
         Raises:
-            UserError: the data can't be read, or a class has too few images.
+            UserError: the data cannot be read, or a class has too few images.
         """
         images, labels = datasets.load(dataset, "train", data)
         self.dataset, self.device = dataset, torch.device("cpu")
@@ -61,12 +61,12 @@ class RealImages:
         for name, members in zip(self.dataset.class_names, self.members, strict=True):
             if len(members) < per_class:
                 raise UserError(
-                    f"{self.trained_on}, has {len(members)} images of {name}; "
+                    f"too few images of class {name}: {len(members)} in {self.trained_on}; "
                     f"training needs {per_class} of each class"
                 )
 
     def draw(self, classes: Sequence[int], count: int) -> Tensor:
-        """Draw ``count`` images of each class; return their indices, class by class."""
+        """Draw ``count`` images of each class and return their indices, class by class."""
         return torch.cat(
             [
                 self.members[label][torch.randint(len(self.members[label]), (count,))]
@@ -80,7 +80,10 @@ class RealImages:
 
 
 def _last_of_each_class(labels: Array, num_classes: int, count: int) -> Array:
-    """Return bool [N]. Some datasets' files are sorted by class, so each class is looked at."""
+    """Return a mask of the last ``count`` images of each class, bool [N].
+
+    Some datasets are sorted by class, so the last images of the whole split would not work.
+    """
     is_last = np.zeros(len(labels), dtype=bool)
     for label in range(num_classes):
         members = np.flatnonzero(labels == label)

@@ -1,4 +1,4 @@
-"""Measure a model next to real images."""
+"""Evaluate a model against real images."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
 PER_CLASS = 600
-HELD_OUT = 5000  # where the model doesn't say what it has not seen
+# Number of held-out images to assume if a model does not state its own.
+HELD_OUT = 5000
 TIMED_BATCH = 64
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A measure of the model's images and of real ones."""
+    """A measurement of generated images, and the same measurement of real images."""
 
     generated: float
     real: float
@@ -38,7 +39,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class NearestReal:
-    """Distance to the nearest training image of the model's images and of unseen real ones."""
+    """Distance to the nearest training image, for generated images and for unseen real images."""
 
     generated: float
     unseen_real: float
@@ -49,16 +50,17 @@ class Evaluation:
     """The contents of ``scores.json``.
 
     Attributes:
-        recipe: name of the students' recipe.
-        images_per_class: that each student learned from.
+        split: ``held-out`` or ``test``, the real images that students are tested on.
+        recipe: name of the recipe that the students are trained with.
+        images_per_class: number of training images of each student, per class.
         seeds: number of students.
-        accuracy_percent: medians over the seeds.
-        share_of_real: accuracy from generated images over that from real ones.
-        per_class_percent: recall, by class name.
-        variety_share: variety of generated images over that of real ones.
-        nearest_real_1st_percentile: root mean square over pixels, 0 to 255.
-        milliseconds_per_image: for UNet and decoder.
-        batch: images per call, of which the time was taken.
+        accuracy_percent: median accuracy over the seeds.
+        share_of_real: accuracy with generated images divided by accuracy with real images.
+        per_class_percent: recall by class name.
+        variety_share: variety of generated images divided by variety of real images.
+        nearest_real_1st_percentile: root mean square distance over pixels, 0 to 255.
+        milliseconds_per_image: time for the UNet and the decoder.
+        batch: images per call when this time was measured.
         megabytes: size of the model's folder.
     """
 
@@ -89,25 +91,28 @@ def evaluate(
     seeds: int,
     device: str = "auto",
 ) -> Evaluation:
-    """Measure a model.
+    """Evaluate a model.
 
     Args:
-        model: name, folder or hub id.
-        lora: folder of an adapter.
-        dataset: whose images it makes.
-        data: folder that holds the dataset; None: where it is found.
-        split: ``held-out``, training images that neither model nor adapter has seen, or ``test``.
-        seeds: number of students.
+        model: name, folder or Hub ID.
+        lora: folder of a LoRA adapter; None: no adapter.
+        dataset: the dataset whose classes are generated.
+        data: folder that contains the dataset; None: search the default locations.
+        split: real images to test on: ``held-out``, which were not used in training, or ``test``.
+        seeds: number of students to train.
         device: torch device, or ``auto``.
 
+    Returns:
+        The scores for the model card.
+
     Raises:
-        UserError: the model or the data can't be read, or the model has seen all training images.
+        UserError: the model, adapter or data cannot be read, or no images were held out.
     """
     device, folder = devices.resolve(device), locate(model).folder
     held_out = count_held_out([folder, *([lora] if lora else [])], dataset)
     if split == "held-out" and not held_out // dataset.num_classes:
         raise UserError(
-            f"{model} has seen all training images of {dataset.name}; give --split test"
+            f"{model} was trained on all training images of {dataset.name}; use --split test"
         )
     images = RealImages(dataset, data, held_out, 1)
     test = datasets.load(dataset, "test", data) if split == "test" else images.held_out

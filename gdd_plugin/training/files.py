@@ -1,4 +1,4 @@
-"""Files that a training writes: whole or not at all, and errors as one line."""
+"""Write the files of a training run atomically, and report errors in one line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from benchmark_adapters.types import UserError, one_line
 
 @contextmanager
 def reporting_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, or another reason why ``path`` can't be written, into a `UserError`."""
+    """Turn an `OSError` while writing ``path``, such as a full disk, into a `UserError`.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     try:
         yield
     except OSError as error:
         raise UserError(
-            f"{path} can't be written: {error.strerror}; what was saved before is kept: "
-            "make room and run the same command to continue"
+            f"could not write {path}: {error.strerror}; files that were saved earlier are kept; "
+            "fix the problem and rerun the same command to continue"
         ) from None
 
 
@@ -26,10 +30,10 @@ def reporting_errors(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces ``path`` at the end of the block.
 
-    A full disk or a kill leaves the file as it was.
+    If the disk is full or the process is killed, the file is left as it was.
 
     Raises:
-        UserError: the file can't be written.
+        UserError: the file cannot be written.
     """
     with reporting_errors(path), files.replacing(path) as temporary:
         yield temporary
@@ -37,11 +41,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def reporting_library_errors(folder: Path) -> Iterator[None]:
-    """Do as `reporting_errors` for libraries that raise other errors on a full disk."""
+    """Turn any error into a `UserError`, for libraries that raise other errors on a full disk.
+
+    Raises:
+        UserError: the library cannot write to ``folder``.
+    """
     try:
         yield
     except Exception as error:
         raise UserError(
-            f"{folder} can't be written: {one_line(error)}; "
-            "make room and run the same command to continue"
+            f"could not write to {folder}: {one_line(error)}; "
+            "fix the problem and rerun the same command to continue"
         ) from None

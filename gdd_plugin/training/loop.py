@@ -1,4 +1,4 @@
-"""The loop that all stages share."""
+"""The training loop that all stages share."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from gdd_plugin.training.checkpoints import (
 )
 from gdd_plugin.training.run import TrainingRun
 
-LOG_EVERY = 50  # steps
+# Losses are logged once in this many steps.
+LOG_EVERY = 50
 
 
 class TrainingLoop:
     """A loop over the steps of a stage: ``for step in loop: loop.update(loss, ...)``.
 
-    It continues from the stage's checkpoint, and saves one on its way and at its end. At its end
-    the network has the moving average of its weights, if one is kept.
+    It continues from the stage's checkpoint, and saves checkpoints during the stage and at its end.
+    If a moving average of the weights is kept, the network has these weights at the end.
 
     Attributes:
-        network: the network to call, as accelerate prepared it.
-        on_save: is called at every save, with the moving average as weights.
-        step: number of steps that are done.
+        network: the network to call, as prepared by accelerate.
+        on_save: called at every save, while the network has the averaged weights.
+        step: number of finished steps.
     """
 
     def __init__(
@@ -47,20 +48,20 @@ class TrainingLoop:
         ema: float = 0.0,
         others: Mapping[str, Stateful] | None = None,
     ) -> None:
-        """Prepare training by AdamW with a one-cycle learning rate.
+        """Prepare training with AdamW and a one-cycle learning rate.
 
         Args:
-            run: the training.
-            stage: its name.
-            steps: their number.
-            network: whose parameters that require gradients are trained.
-            lr: highest learning rate.
-            weight_decay: of AdamW.
-            ema: decay of the moving average of the weights; 0: none.
-            others: further parts of the checkpoint.
+            run: the training run.
+            stage: name of the stage.
+            steps: total number of steps.
+            network: the network to train; only parameters that require gradients are trained.
+            lr: peak learning rate.
+            weight_decay: weight decay of AdamW.
+            ema: decay of the moving average of the weights; 0: keep no average.
+            others: additional parts to save in checkpoints, by name.
 
         Raises:
-            UserError: the stage has a checkpoint that can't be continued.
+            UserError: the checkpoint of the stage cannot be loaded.
         """
         self.run, self.stage, self.steps = run, stage, steps
         self.accelerator = run.accelerator
@@ -94,7 +95,8 @@ class TrainingLoop:
         }
         if self.average:
             parts["average"] = self.average
-        if self.accelerator.scaler:  # of losses in float16
+        # Training in float16 scales the losses.
+        if self.accelerator.scaler:
             parts["scaler"] = self.accelerator.scaler
         return parts
 
@@ -132,7 +134,7 @@ class TrainingLoop:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Give the network the moving average of its weights for the block."""
+        """Give the network the moving average of its weights within the block."""
         if not self.average:
             yield
             return
@@ -142,17 +144,18 @@ class TrainingLoop:
         self.average.restore(self.trained)
 
     def update(self, loss: Tensor, **loss_terms: Tensor) -> None:
-        """Take one step of the optimizer down ``loss``; ``loss_terms`` are logged with it.
+        """Take one optimizer step to reduce ``loss``; ``loss_terms`` are only logged.
 
         Raises:
-            UserError: a loss or its gradient is not finite; the network was not changed.
+            UserError: a loss or the gradient is not finite. The network is left unchanged.
         """
         self._check_finite({"loss": loss, **loss_terms})
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.accelerator.unscale_gradients(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.trained, 1.0)
-        if not self.accelerator.scaler:  # which skips such a step and goes on
+        # A scaler skips steps whose gradient is not finite, and continues.
+        if not self.accelerator.scaler:
             self._check_finite({"gradient": norm})
         self.optimizer.step()
         self.schedule.step()
@@ -175,5 +178,5 @@ class TrainingLoop:
                 )
                 raise UserError(
                     f"stage {self.stage}, step {self.step}: {name} is {loss.item()}; {kept}; "
-                    "try a lower learning rate or another seed in a new folder"
+                    "try a lower learning rate or another seed, with a new output folder"
                 )

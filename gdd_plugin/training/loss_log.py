@@ -1,4 +1,4 @@
-"""``log.csv``, the losses of a training, and their plot."""
+"""``log.csv``, the log of the losses of a training run, and its plot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from gdd_plugin.training.files import replacing, reporting_errors
 
-matplotlib.rcParams["svg.hashsalt"] = "ddbench"  # equal curves, equal files
+# With a fixed salt, equal curves produce identical files.
+matplotlib.rcParams["svg.hashsalt"] = "ddbench"
 COLUMNS = ("stage", "step", "loss", "value")
 
 
@@ -23,10 +24,10 @@ class LossLog:
         self.path = path
 
     def append(self, stage: str, step: int, losses: Mapping[str, float]) -> None:
-        """Add the losses of a step.
+        """Append the losses of a step.
 
         Raises:
-            UserError: the file can't be written.
+            UserError: the file cannot be written.
         """
         with reporting_errors(self.path):
             is_new = not self.path.exists()
@@ -39,12 +40,12 @@ class LossLog:
                 )
 
     def truncate(self, stage: str, step: int) -> None:
-        """Remove rows of ``stage`` from ``step`` on.
+        """Remove the rows of ``stage`` from ``step`` on.
 
-        A killed training wrote them after its checkpoint.
+        A run that was killed may have written them after its last checkpoint.
 
         Raises:
-            UserError: the file can't be written.
+            UserError: the file cannot be written.
         """
         if not self.path.exists():
             return
@@ -52,7 +53,7 @@ class LossLog:
         kept = [
             row
             for row in rows
-            # A full disk may have cut the last row.
+            # A full disk may have truncated the last row.
             if row["value"] and (row["stage"] != stage or int(row["step"]) < step)
         ]
         with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
@@ -61,7 +62,7 @@ class LossLog:
             writer.writerows(kept)
 
     def plot(self, output: Path) -> None:
-        """Draw the losses: a panel for each stage, a line for each loss."""
+        """Plot the losses, with a panel for each stage and a line for each loss."""
         stages: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(
             lambda: defaultdict(list)
         )

@@ -1,8 +1,8 @@
-"""The terms of the student's and the discriminator's loss.
+"""The loss terms of the student and the discriminator.
 
-ADD is Sauer et al., *Adversarial Diffusion Distillation* (arXiv 2311.17042). ``generated`` are the
-student's one-step samples. Heads give an output for each sample and place, [n, places], higher for
-what looks real.
+ADD refers to Sauer et al., *Adversarial Diffusion Distillation* (arXiv 2311.17042). ``generated``
+are the student's one-step samples. A discriminator head has one output for each sample and
+position, [n, positions], which is higher for samples that look real.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from torch import Tensor
 def hinge_generator(outputs: Sequence[Tensor]) -> Tensor:
     """Return the generator's adversarial loss (ADD eq. 2).
 
-    It is minus the mean of each head's outputs [n, places] on samples, summed over heads.
+    It is the negative mean of each head's outputs [n, positions] on samples, summed over the heads.
     """
     return torch.stack([-output.mean() for output in outputs]).sum()
 
 
 def hinge_discriminator(real: Sequence[Tensor], generated: Sequence[Tensor]) -> Tensor:
-    """Return the discriminator's loss (ADD eq. 3) without its penalty.
+    """Return the discriminator's loss (ADD eq. 3) without the gradient penalty.
 
-    It is the mean of max(0, 1 - D(real)) plus the mean of max(0, 1 + D(generated)), summed over
-    heads, whose outputs are [n, places].
+    It is the mean of max(0, 1 - D(real)) plus the mean of max(0, 1 + D(generated)), summed over the
+    heads. The outputs of each head are [n, positions].
     """
     return torch.stack(
         [
@@ -36,12 +36,12 @@ def hinge_discriminator(real: Sequence[Tensor], generated: Sequence[Tensor]) -> 
 def r1_penalty(outputs: Sequence[Tensor], features: Sequence[Tensor]) -> Tensor:
     """Return the R1 penalty (Mescheder et al. 2018, eq. 9) on each head's input, as in ADD.
 
-    It is half of the squared norm of d(sum of a sample's outputs) / d(its features), mean over real
-    samples, summed over heads.
+    It is half the squared norm of d(sum of a sample's outputs) / d(its features), averaged over the
+    real samples and summed over the heads.
 
     Args:
-        outputs: [n, places] of each head.
-        features: [n or more, ...] that they were computed from; they need gradients.
+        outputs: outputs of each head, [n, positions].
+        features: inputs of each head, [n or more, ...]; they must require gradients.
     """
     penalties = []
     for output, feature in zip(outputs, features, strict=True):
@@ -53,13 +53,14 @@ def r1_penalty(outputs: Sequence[Tensor], features: Sequence[Tensor]) -> Tensor:
 def distillation(generated: Tensor, teacher: Tensor, alpha: Tensor) -> Tensor:
     """Return the distillation loss (ADD eq. 4).
 
-    It is c(t) |student - stopgrad(teacher)|^2 with the exponential weight c(t) = alpha_t, mean over
-    samples and elements.
+    It is c(t) |student - stopgrad(teacher)|^2 with the exponential weight c(t) = alpha_t, averaged
+    over samples and elements.
 
     Args:
-        generated: the student's latents [n, c, h, w].
-        teacher: the teacher's estimate of clean latents from ``generated`` with noise.
-        alpha: the signal's share after adding that noise, [n], in (0, 1].
+        generated: the student's latents, [n, c, h, w].
+        teacher: the teacher's estimate of the clean latents, after noise was added to
+            ``generated``, [n, c, h, w].
+        alpha: scale of the signal after adding that noise, [n], in (0, 1].
     """
     return (alpha * (generated - teacher.detach()).square().flatten(1).mean(1)).mean()
 
@@ -67,8 +68,9 @@ def distillation(generated: Tensor, teacher: Tensor, alpha: Tensor) -> Tensor:
 def energy_distance(generated: Tensor, real: Tensor) -> Tensor:
     """Return the relative energy distance (Székely & Rizzo 2013, eq. 2.1) of each group.
 
-    It is 2 E|x - y| - E|x - x'| - E|y - y'|, over E|y - y'|, so that every feature weighs the same,
-    and 0 where the distributions agree. Means over different points make it unbiased.
+    It is 2 E|x - y| - E|x - x'| - E|y - y'|, divided by E|y - y'| so that every feature has the
+    same weight. It is 0 if the distributions agree. Means over pairs of different points make it
+    unbiased.
 
     Args:
         generated: [k, g, d].
@@ -82,7 +84,7 @@ def energy_distance(generated: Tensor, real: Tensor) -> Tensor:
 
 
 def spread(points: Tensor) -> Tensor:
-    """Return the mean distance between two different points of each group, [k, n, d] to [k]."""
+    """Return the mean distance between different points of each group, [k, n, d] to [k]."""
     count = points.shape[1]
     return (torch.cdist(points, points) * (1 - torch.eye(count, device=points.device))).sum(
         (1, 2)

@@ -21,15 +21,18 @@ def training_metadata(
     adapts: str | None = None,
     adapts_sha256: str | None = None,
 ) -> TrainingMetadata:
-    """Return the metadata of a training that is done.
+    """Return the metadata of a finished training run.
 
     Args:
-        run: the training.
-        images: that it drew from.
-        border: pixels on each side of the model's images that don't belong to the picture.
-        licence: of a model.
-        adapts: the model that an adapter is for.
-        adapts_sha256: hash of that model's weights.
+        run: the training run.
+        images: the real images it was trained on.
+        border: pixels on each side of the model's images that are not part of the picture.
+        licence: licence of a model; None for adapters.
+        adapts: for an adapter, the model it was trained for.
+        adapts_sha256: for an adapter, the hash of that model's weights.
+
+    Returns:
+        The contents of ``training.json``.
     """
     commit, has_changes = environment.commit()
     return TrainingMetadata(
@@ -51,13 +54,13 @@ def training_metadata(
 
 
 def write_training_metadata(run: TrainingRun, metadata: TrainingMetadata) -> None:
-    """Write ``metadata`` into the training's folder, without fields that say nothing.
+    """Write ``metadata`` to the folder of the run, leaving out fields with default values.
 
     Raises:
-        UserError: the file can't be written.
+        UserError: the file cannot be written.
     """
-    nothing = vars(TrainingMetadata())
-    entries = {key: value for key, value in vars(metadata).items() if value != nothing[key]}
+    defaults = vars(TrainingMetadata())
+    entries = {key: value for key, value in vars(metadata).items() if value != defaults[key]}
     path = run.folder / FILE_NAME
     with reporting_errors(path):
         path.write_text(json.dumps(entries, indent=1) + "\n")

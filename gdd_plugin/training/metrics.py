@@ -1,4 +1,4 @@
-"""Measures of a model: what students learn from its images, their variety, copies, speed."""
+"""Measurements of a model: accuracy of students, variety, distance to real images and speed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from gdd_plugin.training.data import RealImages
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
-    LabelledImages = tuple[Array, Array]  # uint8 [N, C, S, S], int64 [N]
+    # Images uint8 [N, C, S, S] and labels int64 [N].
+    LabelledImages = tuple[Array, Array]
 
 RECIPE = Recipe(
     name="model-card/1",
@@ -32,15 +33,16 @@ RECIPE = Recipe(
     lr=0.05,
     schedule="one-cycle",
     augment="shift",
-    summary="600 images per class, shifts by up to 2 pixels",
+    summary="600 images per class, shifts of up to 2 pixels",
 )
-FEATURES_BATCH, DISTANCES_BATCH = 100, 500  # images
+# Images to process at once.
+FEATURES_BATCH, DISTANCES_BATCH = 100, 500
 
 
 def sample_images(
     turbo: TurboSampler, dataset: Dataset, per_class: int, seed: int = 0
 ) -> DistilledSet:
-    """Sample images of each class by its bare name."""
+    """Sample images of each class, prompted with the bare class name."""
     images = []
     for label, name in enumerate(dataset.class_names):
         generators = [seeded_generator(seed, label, index) for index in range(per_class)]
@@ -69,14 +71,17 @@ def student_accuracy(
     seeds: int,
     device: str = "cpu",
 ) -> Score:
-    """Score students that learn from ``images`` by `RECIPE`.
+    """Train students on ``images`` with `RECIPE`, and score them.
 
     Args:
-        images: to learn from.
-        test: images that the students are tested on.
-        dataset: that both belong to.
-        seeds: number of students.
+        images: images to train on.
+        test: images and labels to test on.
+        dataset: the dataset of both.
+        seeds: number of students to train.
         device: torch device.
+
+    Returns:
+        The accuracies of the students, and their joint confusion matrix.
     """
     student = Student(RECIPE.student, students.convnet3)
     results = score(images, test, dataset, RECIPE, student, range(seeds), device, lambda *_: None)
@@ -91,7 +96,7 @@ def recall_percent(scores: Score) -> list[float]:
 
 
 def train_reference_student(real: DistilledSet, dataset: Dataset, device: str = "cpu") -> Any:
-    """Train a student on real images, in whose features `variety` is measured."""
+    """Train a student on real images, for measuring `variety` in its features."""
     torch.manual_seed(0)
     network = students.build(
         RECIPE.student, dataset.num_classes, dataset.image_size, dataset.channels, RECIPE.width
@@ -103,9 +108,9 @@ def train_reference_student(real: DistilledSet, dataset: Dataset, device: str = 
 
 @torch.inference_mode()
 def variety(network: Any, images: DistilledSet, dataset: Dataset) -> float:
-    """Return the mean distance between two images of a class, mean over the classes.
+    """Return the mean distance between two images of a class, averaged over the classes.
 
-    It is taken in the features that the last layer of ``network`` sees.
+    It is measured in the features that ``network`` passes to its last layer.
     """
     distances = []
     for label in range(dataset.num_classes):
@@ -116,9 +121,9 @@ def variety(network: Any, images: DistilledSet, dataset: Dataset) -> float:
 
 
 def nearest_distance(images: Array, real: Array, percent: float = 1.0) -> float:
-    """Return a percentile, over ``images``, of the distance to the nearest of ``real``.
+    """Return a percentile over ``images`` of the distance to the nearest image in ``real``.
 
-    The distance is the root mean square over pixels, 0 to 255.
+    The distance is the root mean square over pixels, from 0 to 255.
     """
     targets = torch.from_numpy(real).flatten(1).float()
     queries = torch.from_numpy(images).flatten(1).float()
@@ -130,12 +135,12 @@ def nearest_distance(images: Array, real: Array, percent: float = 1.0) -> float:
 
 @torch.inference_mode()
 def milliseconds_per_image(turbo: TurboSampler, batch: int, repeats: int = 9) -> float:
-    """Return the median time of UNet and decoder."""
+    """Return the median time per image for the UNet and the decoder."""
     pipe, unet = turbo.pipe, turbo.pipe.unet
     side = unet.config.sample_size
     noise = torch.randn(batch, unet.config.in_channels, side, side)
     noise = noise.to(unet.device, unet.dtype)
-    # Each kind of embedding is followed by that of a negative prompt, which is None.
+    # The pipeline returns each embedding followed by that of the negative prompt, which is None.
     embeddings = [
         kind.expand(batch, *kind.shape[1:])
         for kind in pipe.encode_prompt("anything", do_classifier_free_guidance=False)[::2]

@@ -1,4 +1,4 @@
-"""The model card of a turbo-mini, from ``training.json`` and ``scores.json``."""
+"""Write the model card of a turbo-mini model from ``training.json`` and ``scores.json``."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from gdd_plugin.training.settings import TurboMiniSettings
 
 SPLITS = {
     "test": "all real test images",
-    "held-out": "training images that it has not seen",
+    "held-out": "held-out training images",
 }
 TEMPLATE = Path(__file__).with_name("model_card.md.template")
 
 
 def write(folder: Path, evaluation: Evaluation) -> None:
-    """Write ``scores.json`` and the card, ``README.md``, into ``folder``.
+    """Write ``scores.json`` and the model card, ``README.md``, to ``folder``.
 
     Raises:
-        UserError: ``training.json`` is missing or damaged, or a file can't be written.
+        UserError: ``training.json`` is missing, incomplete or damaged, or a file cannot be written.
     """
     card = render(folder, evaluation)
     with reporting_errors(folder):
@@ -47,16 +47,16 @@ def read_scores(folder: Path) -> Evaluation:
     """Read ``scores.json``.
 
     Raises:
-        msgspec.ValidationError: it is damaged.
+        msgspec.ValidationError: the file is damaged.
     """
     return msgspec.json.decode((folder / "scores.json").read_bytes(), type=Evaluation)
 
 
 def read_metadata(folder: Path) -> TrainingMetadata:
-    """Read what training wrote about the model in ``folder``.
+    """Read the training metadata of the model in ``folder``.
 
     Raises:
-        UserError: see `write`.
+        UserError: ``training.json`` is missing, incomplete or damaged.
     """
     metadata = read_training_metadata(folder)
     if not (
@@ -68,14 +68,18 @@ def read_metadata(folder: Path) -> TrainingMetadata:
         and metadata.licence
     ):
         raise UserError(
-            f"{folder / FILE_NAME} doesn't tell how the model was made; "
-            "a model card is for what `ddbench-turbo train` has made"
+            f"{folder / FILE_NAME} does not describe how the model was trained; "
+            "model cards are only for models from `ddbench-turbo train`"
         )
     return metadata
 
 
 def render(folder: Path, evaluation: Evaluation) -> str:
-    """Return the card's text."""
+    """Return the text of the model card.
+
+    Raises:
+        UserError: see `read_metadata`.
+    """
     metadata = read_metadata(folder)
     title = folder.resolve().name.replace("_", "-")
     return Template(TEMPLATE.read_text()).substitute(
@@ -91,7 +95,7 @@ def _training_values(title: str, metadata: TrainingMetadata) -> dict[str, object
     )
     is_default = _is_default(settings)
     losses = [
-        f"{name} has weight {settings['student'][name]:g}"
+        f"{name} {settings['student'][name]:g}"
         for name in ("matching", "adversarial", "distillation")
     ]
     return {
@@ -101,7 +105,7 @@ def _training_values(title: str, metadata: TrainingMetadata) -> dict[str, object
         "trained_on": metadata.trained_on,
         "data": settings["data_sha256"][:16],
         "command": command,
-        "other": "" if is_default else ", with other settings than the default ones,",
+        "other": "" if is_default else ", with non-default settings,",
         "losses": ", ".join(losses),
         "minutes": round(sum(metadata.seconds.values()) / 60),
         "cores": metadata.hardware["cores"],
@@ -114,7 +118,7 @@ def _training_values(title: str, metadata: TrainingMetadata) -> dict[str, object
 def _evaluation_values(evaluation: Evaluation) -> dict[str, object]:
     per_class, nearest = evaluation.per_class_percent, evaluation.nearest_real_1st_percentile
     rows = [[name, recall.generated, recall.real] for name, recall in per_class.items()]
-    headers = ["class", "from generated, % right", "from real, % right"]
+    headers = ["class", "recall %, trained on generated", "recall %, trained on real"]
     return {
         "classes": len(per_class),
         "example": list(per_class)[-2],

@@ -1,4 +1,4 @@
-"""The networks that are trained, besides those of the pipeline itself."""
+"""The networks used in training, in addition to those of the pipeline itself."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from gdd_plugin.decoders.exact import crop
 from gdd_plugin.decoders.images import to_size
 from gdd_plugin.training.prompts import Tokens
 
-LAST_TIMESTEP = 999  # of a single step with trailing spacing
-WIDTHS = (32, 64, 96, 128)  # of the feature network's layers
-EMBEDDING = 32  # width of the discriminator's heads
+# The timestep of a single step with trailing spacing.
+LAST_TIMESTEP = 999
+# Channels of the feature network's layers.
+WIDTHS = (32, 64, 96, 128)
+# Channels of the discriminator's heads.
+EMBEDDING = 32
 
 
 class Denoiser(nn.Module):
-    """UNet and text encoders of an SDXL pipeline: noisy latents to an estimate of clean ones.
+    """The UNet and text encoders of an SDXL pipeline, which estimate clean latents from noisy ones.
 
     Attributes:
-        alpha, sigma: shares of signal and noise at each timestep, [1000]; their squares sum to 1.
+        alpha, sigma: scale of signal and noise at each timestep, [1000]; their squares sum to 1.
     """
 
     alpha: Tensor
@@ -43,7 +46,7 @@ class Denoiser(nn.Module):
         Args:
             noisy: alpha * clean latents + sigma * unit noise, [n, c, h, w].
             timesteps: [n].
-            tokens: of k prompts, each of which serves n / k neighbouring samples.
+            tokens: tokens of k prompts, each of which applies to n / k consecutive samples.
 
         Returns:
             [n, c, h, w].
@@ -74,18 +77,18 @@ class Denoiser(nn.Module):
         return self(noise * self.sigma[LAST_TIMESTEP], timesteps, tokens)
 
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Return ``clean`` latents with unit ``noise``, both [n, c, h, w], at ``timesteps`` [n]."""
+        """Add unit ``noise`` to ``clean`` latents, both [n, c, h, w], at ``timesteps`` [n]."""
         alpha, sigma = _per_sample(self.alpha, timesteps), _per_sample(self.sigma, timesteps)
         return alpha * clean + sigma * noise
 
 
 def _per_sample(values: Tensor, timesteps: Tensor) -> Tensor:
-    """Return ``values`` at ``timesteps`` [n] as [n, 1, 1, 1]."""
+    """Return ``values`` at ``timesteps`` [n], with shape [n, 1, 1, 1]."""
     return values[timesteps][:, None, None, None]
 
 
 class Generator(nn.Module):
-    """Denoiser and decoder: unit noise and prompts to pictures of the dataset's shape.
+    """A denoiser and a decoder, which turn unit noise and prompts into pictures for a dataset.
 
     Attributes:
         shape: (c, h, w) of one sample's noise and latents.
@@ -94,14 +97,14 @@ class Generator(nn.Module):
     def __init__(
         self, denoiser: Denoiser, vae: AutoencoderKL, channels: int, size: int, border: int
     ) -> None:
-        """Join the networks.
+        """Combine the networks.
 
         Args:
-            denoiser: makes latents in one step.
-            vae: its decoder makes images of them.
-            channels: of the pictures.
-            size: of the pictures in pixels.
-            border: pixels on each side of the decoder's images that are cropped.
+            denoiser: network that generates latents in one step.
+            vae: autoencoder whose decoder turns latents into images.
+            channels: number of channels of the pictures.
+            size: height and width of the pictures in pixels.
+            border: pixels to crop from each side of the decoded images.
         """
         super().__init__()
         self.denoiser, self.vae = denoiser, vae
@@ -123,9 +126,9 @@ class Generator(nn.Module):
 
 
 class FeatureNetwork(nn.Module):
-    """A classifier of pictures, whose layers serve the losses.
+    """A classifier of pictures whose layers are used as features in the losses.
 
-    The first layer keeps the size, each next one halves it.
+    The first layer keeps the image size. Each of the other layers halves it.
     """
 
     def __init__(self, channels: int, size: int, classes: int) -> None:
@@ -141,7 +144,7 @@ class FeatureNetwork(nn.Module):
         self.head = nn.Linear(WIDTHS[-1] * size**2, classes)
 
     def forward(self, pictures: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return the layers' outputs and the logits of pictures [n, C, S, S] in [-1, 1]."""
+        """Return the layer outputs and the logits for pictures [n, C, S, S] in [-1, 1]."""
         features = []
         for layer in self.layers:
             pictures = layer(pictures)
@@ -149,7 +152,7 @@ class FeatureNetwork(nn.Module):
         return features, self.head(pictures.flatten(1))
 
     def randomize(self) -> None:
-        """Draw new convolutions (He et al. 2015)."""
+        """Reinitialise the layers with random weights (He et al. 2015)."""
         for module in self.layers.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
@@ -160,11 +163,11 @@ class FeatureNetwork(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A small head on each layer of `FeatureNetwork` but the first, conditioned on the class.
+    """A small head on each layer of `FeatureNetwork` except the first, conditioned on the class.
 
-    A head gives an output for each place: a linear one plus the projection on the class's embedding
-    (Miyato & Koyama 2018). The first layer is so large that its head would cost more than all
-    others.
+    The output of a head at each position is a linear term plus a projection on the embedding of the
+    class (Miyato & Koyama 2018). The first layer has no head, because it is so large that its head
+    would cost more than all the others.
     """
 
     def __init__(self, classes: int) -> None:
@@ -180,11 +183,11 @@ class Discriminator(nn.Module):
         self.classes = nn.ModuleList(nn.Embedding(classes, EMBEDDING) for _ in widths)
 
     def forward(self, layers: Sequence[Tensor], labels: Tensor) -> list[Tensor]:
-        """Return the outputs [n, places] of each head.
+        """Return the outputs of each head, [n, positions].
 
         Args:
-            layers: outputs of the feature network's layers but the first.
-            labels: classes [n].
+            layers: outputs of the feature network's layers except the first.
+            labels: class labels, [n].
         """
         results = []
         for layer, head, output, classes in zip(

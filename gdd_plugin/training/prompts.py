@@ -1,4 +1,4 @@
-"""The prompts that a model is taught."""
+"""The prompts used in training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 from benchmark_adapters.types import Dataset
 from gdd_plugin import prompts
 
-Tokens = tuple[Tensor, Tensor]  # ids [k, length] of k prompts for SDXL's two text encoders
+# Token IDs [k, length] of k prompts for each of SDXL's two text encoders.
+Tokens = tuple[Tensor, Tensor]
 BARE_NAME_SHARE = 1 / 3
 
 
@@ -28,10 +29,10 @@ def training_prompts(dataset: Dataset) -> list[list[str]]:
 
 
 class PromptSampler:
-    """Prompts of each class as token ids of a pipeline's two text encoders.
+    """A sampler of training prompts, as token IDs for the two text encoders of a pipeline.
 
     Attributes:
-        by_class: the prompts; the first of each class is the bare class name.
+        by_class: the prompts of each class, starting with the bare class name.
     """
 
     def __init__(self, pipe: Any, by_class: Sequence[Sequence[str]], device: torch.device) -> None:
@@ -41,7 +42,8 @@ class PromptSampler:
     def draw(self, classes: Sequence[int]) -> Tokens:
         """Draw a prompt for each of ``classes``.
 
-        The bare class name comes a third of the time, and among the others.
+        A third of the draws return the bare class name. The others are uniform over all prompts of
+        the class, including the bare name.
         """
         drawn = []
         for label in classes:
@@ -51,7 +53,7 @@ class PromptSampler:
         return self.tokens(drawn)
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Return the ids of ``texts``, filled up or cut to the encoders' length."""
+        """Return the token IDs of ``texts``, padded or truncated to the length of the encoders."""
         first, second = (
             tokenizer(
                 list(texts),

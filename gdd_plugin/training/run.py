@@ -1,4 +1,4 @@
-"""The folder of one training, and what all its stages share."""
+"""The folder of a training run, and the state that its stages share."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ from gdd_plugin.training.loss_log import LossLog
 
 
 class TrainingRun:
-    """A training. The same settings continue what lies in its folder.
+    """A training run. With the same settings, it continues from the checkpoints in its folder.
 
     Attributes:
-        accelerator: of the library accelerate: device, processes, mixed precision.
-        save_every: steps between two checkpoints.
-        settings: as JSON, with the number of processes.
-        seconds: time of each stage so far.
-        log: of the losses.
+        accelerator: accelerate's interface to the device, processes and mixed precision.
+        save_every: steps between checkpoints.
+        settings: the settings as JSON values, including the number of processes.
+        seconds: time spent in each stage so far.
+        log: the log of the losses.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], save_every: int) -> None:
-        """Open or make ``folder``.
+        """Open or create ``folder``.
 
         Raises:
-            UserError: the folder can't be written, or holds a training with other settings.
+            UserError: the folder cannot be written, its settings file is damaged, or it contains a
+                training run with different settings.
         """
         self.accelerator = Accelerator(
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
         )
         self.folder, self.save_every = folder, save_every
         self.log = LossLog(folder / "log.csv")
-        # Each process draws its own batch, so their number matters. Through JSON, to compare equal
-        # to what is read.
+        # Each process draws its own batch, so the number of processes matters. The conversion to
+        # JSON and back makes the settings comparable with those that are read from the file.
         self.settings: dict[str, Any] = json.loads(
             json.dumps({**settings, "processes": self.accelerator.num_processes})
         )
@@ -56,8 +57,9 @@ class TrainingRun:
         )
         if different:
             raise UserError(
-                f"{folder} holds a training with other settings ({', '.join(different)}); "
-                "give another folder, or the same settings to continue"
+                f"{folder} contains a training run with different settings "
+                f"({', '.join(different)}); choose another folder, or use the same settings to "
+                "continue"
             )
 
     @property
@@ -65,9 +67,10 @@ class TrainingRun:
         return self.folder / "settings.json"
 
     def _begin_or_continue(self) -> dict[str, Any]:
-        """Return the settings of the training in the folder, which is this one if there is none."""
+        """Return the settings in the folder. If there are none, write those of this run first."""
         if not self._settings_file.is_file():
-            self.log.path.unlink(missing_ok=True)  # of an earlier training that is done
+            # A log without settings belongs to an earlier run that is finished.
+            self.log.path.unlink(missing_ok=True)
             with replacing(self._settings_file) as temporary:
                 temporary.write_text(json.dumps(self.settings, indent=1) + "\n")
         try:
@@ -76,7 +79,7 @@ class TrainingRun:
             settings = None
         if not isinstance(settings, dict):
             raise UserError(
-                f"{self._settings_file} is damaged; remove {self.folder} to begin again"
+                f"{self._settings_file} is damaged; delete {self.folder} to start again"
             )
         return settings
 
@@ -98,14 +101,14 @@ class TrainingRun:
     def seed(self, *purpose: str | int) -> None:
         """Seed torch's generators for ``purpose`` and this process.
 
-        A step that is done again after an interruption so draws the same numbers.
+        A step that is repeated after an interruption therefore draws the same numbers.
         """
         words = (self.settings["seed"], self.accelerator.process_index, *purpose)
         digest = hashlib.blake2b("/".join(map(str, words)).encode(), digest_size=7).digest()
         torch.manual_seed(int.from_bytes(digest))
 
     def clear(self) -> None:
-        """Remove what only an unfinished training needs."""
+        """Delete the files that only an unfinished run needs."""
         shutil.rmtree(self.folder / "checkpoints")
         self._settings_file.unlink()
 

@@ -1,6 +1,7 @@
-"""Everything that decides the weights, besides the data and the versions of the libraries.
+"""All settings that determine the weights, apart from the data and the versions of the libraries.
 
-A training's folder holds these settings, and continues only with equal ones. Imports no torch.
+The folder of a training run stores these settings, and training continues there only with equal
+settings. Imports no torch.
 """
 
 from __future__ import annotations
@@ -9,17 +10,18 @@ from dataclasses import dataclass, replace
 
 from benchmark_adapters.types import UserError
 
-MIN_STEPS = 4  # of a stage; a one-cycle learning rate needs some
+# Minimum number of steps of a stage. A one-cycle learning rate needs a few.
+MIN_STEPS = 4
 
 
 @dataclass(frozen=True)
 class StageSettings:
-    """Settings of a stage.
+    """Settings of a training stage.
 
     Attributes:
         batch: images per step.
-        lr: highest learning rate.
-        ema: decay of the moving average of the weights; 0: none.
+        lr: peak learning rate.
+        ema: decay of the moving average of the weights; 0: keep no average.
     """
 
     steps: int
@@ -28,23 +30,24 @@ class StageSettings:
     ema: float = 0.0
 
     def scaled(self, scale: float) -> StageSettings:
-        """Return the same with ``scale`` times as many steps."""
+        """Return a copy with ``scale`` times as many steps."""
         return replace(self, steps=_scale(self.steps, scale))
 
 
 @dataclass(frozen=True)
 class StudentSettings:
-    """Settings of the student, the stage that trains the one-step generator.
+    """Settings of the student stage, which trains the one-step generator.
 
     Attributes:
-        lr: highest learning rate.
-        classes: per step.
+        lr: peak learning rate.
+        classes: number of classes per step.
         generated: samples of each of these classes.
         real: real images of each of these classes.
-        matching, adversarial, distillation: weights of the losses; a loss of weight 0 is left out.
+        matching, adversarial, distillation: weights of the losses; a loss with weight 0 is not
+            computed.
         r1: weight of the discriminator's gradient penalty.
-        discriminator_lr: the discriminator's learning rate.
-        ema: decay of the moving average of the weights; 0: none.
+        discriminator_lr: learning rate of the discriminator.
+        ema: decay of the moving average of the weights; 0: keep no average.
     """
 
     steps: int
@@ -62,21 +65,21 @@ class StudentSettings:
     def __post_init__(self) -> None:
         if not (self.matching or self.adversarial or self.distillation):
             raise UserError(
-                "no loss of the student has a weight; "
-                "give --matching, --adversarial or --distillation"
+                "all losses of the student have weight 0; "
+                "set --matching, --adversarial or --distillation"
             )
 
     def scaled(self, scale: float) -> StudentSettings:
-        """Return the same with ``scale`` times as many steps."""
+        """Return a copy with ``scale`` times as many steps."""
         return replace(self, steps=_scale(self.steps, scale))
 
 
 @dataclass(frozen=True)
 class TurboMiniSettings:
-    """Settings of a training of turbo-mini from random weights.
+    """Settings for training turbo-mini from random weights.
 
     Attributes:
-        held_out: training images that are left for choices, the last of each class.
+        held_out: number of training images held out for model selection, the last of each class.
     """
 
     dataset: str
@@ -88,7 +91,7 @@ class TurboMiniSettings:
     student: StudentSettings = StudentSettings(steps=5000, adversarial=0.0, distillation=0.0)
 
     def scaled(self, scale: float) -> TurboMiniSettings:
-        """Return the same with ``scale`` times as many steps in each stage."""
+        """Return a copy with ``scale`` times as many steps in each stage."""
         return replace(
             self,
             features=self.features.scaled(scale),
@@ -100,13 +103,13 @@ class TurboMiniSettings:
 
 @dataclass(frozen=True)
 class LoraSettings:
-    """Settings of a training of a LoRA adapter. The models' weights decide the adapter too.
+    """Settings for training a LoRA adapter, which also depends on the weights of the models.
 
     Attributes:
-        model: one-step model to adapt, a name, folder or hub id.
-        teacher: diffusion model of the same architecture for the distillation loss.
-        held_out: training images that are left for choices, the last of each class.
-        rank: of the LoRA matrices.
+        model: name, folder or Hub ID of the one-step model to adapt.
+        teacher: diffusion model with the same architecture, for the distillation loss.
+        held_out: number of training images held out for model selection, the last of each class.
+        rank: rank of the LoRA matrices.
     """
 
     dataset: str
@@ -119,7 +122,7 @@ class LoraSettings:
     student: StudentSettings = StudentSettings(steps=1000, lr=1e-3)
 
     def scaled(self, scale: float) -> LoraSettings:
-        """Return the same with ``scale`` times as many steps in each stage."""
+        """Return a copy with ``scale`` times as many steps in each stage."""
         return replace(
             self, features=self.features.scaled(scale), student=self.student.scaled(scale)
         )

@@ -1,4 +1,4 @@
-"""Adapt a one-step model to a dataset: LoRA on the UNet's attention, under the same losses."""
+"""Adapt a one-step model to a dataset with LoRA on the UNet's attention and the same losses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from gdd_plugin.training.stages.features import train_features
 from gdd_plugin.training.stages.student import Supervision, train_student
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
-MAX_SCALING_DIFFERENCE = 1e-3  # relative, of the latents of teacher and model
+# Largest relative difference between the latent scaling factors of the teacher and the model.
+MAX_SCALING_DIFFERENCE = 1e-3
 
 
 def train_lora(
@@ -37,19 +38,23 @@ def train_lora(
     save_every: int = 250,
     gradient_checkpointing: bool = False,
 ) -> None:
-    """Write an adapter as ``load_lora_weights`` reads it. The same call continues a training.
+    """Train an adapter and save it in the format that ``load_lora_weights`` reads.
+
+    The same call continues a training run that was interrupted.
 
     Args:
-        output: folder for the adapter, and for what `train_turbo_mini` writes.
-        dataset: whose training split is learned.
-        data: folder that holds it; None: where it is found.
-        settings: everything else that decides the adapter.
-        save_every: steps between two checkpoints.
-        gradient_checkpointing: save memory, spend time.
+        output: folder for the adapter, and for the other files that `train_turbo_mini` writes.
+        dataset: dataset whose training split is used.
+        data: folder that contains the dataset; None: search the default locations.
+        settings: everything else that determines the adapter.
+        save_every: steps between checkpoints.
+        gradient_checkpointing: use less memory and more time.
 
     Raises:
-        UserError: as in `train_turbo_mini`; or the distillation loss lacks a teacher, or the
-            teacher has another architecture than the model.
+        UserError: the model or the teacher cannot be loaded or is not supported, the distillation
+            loss has no teacher, the teacher does not fit the model, the data cannot be read or is
+            too small, ``output`` contains a different training run, a loss is not finite, or a file
+            cannot be written.
     """
     models = _locate_models(settings)
     images = RealImages(dataset, data, settings.held_out, settings.student.real)
@@ -86,28 +91,28 @@ def train_lora(
 
 
 def _locate_models(settings: LoraSettings) -> list[LocatedModel]:
-    """Return the model, and the teacher where the distillation loss has a weight."""
+    """Return the model, and the teacher if the distillation loss has a nonzero weight."""
     names = [settings.model]
     if settings.student.distillation:
         if not settings.teacher:
             raise UserError(
-                "the distillation loss needs a teacher; give --teacher, or --distillation 0"
+                "the distillation loss needs a teacher; set --teacher, or use --distillation 0"
             )
         names.append(settings.teacher)
     return [loading.locate(name) for name in names]
 
 
 def _load(model: LocatedModel, device: torch.device) -> Any:
-    """Load a pipeline in float32, and check that `Denoiser` computes what it does.
+    """Load a pipeline in float32, and check that `Denoiser` supports it.
 
-    `accelerate launch --mixed_precision` decides in which precision is computed.
+    The precision of the computation is set by `accelerate launch --mixed_precision`.
     """
     pipe = loading.load(model, str(device), torch.float32)
     is_sdxl = isinstance(pipe, StableDiffusionXLPipeline)
     if not is_sdxl or pipe.scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
         raise UserError(
-            f"{model.name} is no SDXL pipeline with epsilon or v prediction, "
-            "and only these can be adapted"
+            f"{model.name} is not supported: adapting needs an SDXL pipeline with epsilon or "
+            "v prediction"
         )
     return pipe
 
@@ -115,29 +120,29 @@ def _load(model: LocatedModel, device: torch.device) -> Any:
 def _load_teacher(model: LocatedModel, pipe: Any, device: torch.device) -> Denoiser:
     """Load a frozen teacher for ``pipe``.
 
-    It may have been trained at another size, as SDXL was in comparison with SDXL-Turbo.
+    Its image size may differ from the model's, as SDXL's differs from that of SDXL-Turbo.
     """
     teacher, name = _load(model, device), model.name
     for part in ("in_channels", "cross_attention_dim", "projection_class_embeddings_input_dim"):
         theirs, ours = teacher.unet.config[part], pipe.unet.config[part]
         if theirs != ours:
             raise UserError(
-                f"teacher {name} has another architecture than the model: "
-                f"{part} {theirs}, not {ours}"
+                f"teacher {name} has a different architecture from the model: "
+                f"{part} is {theirs}, not {ours}"
             )
     if teacher.tokenizer.get_vocab() != pipe.tokenizer.get_vocab():
-        raise UserError(f"teacher {name} has another tokenizer than the model")
+        raise UserError(f"teacher {name} has a different tokenizer from the model")
     theirs, ours = teacher.vae.config.scaling_factor, pipe.vae.config.scaling_factor
     if abs(theirs / ours - 1) > MAX_SCALING_DIFFERENCE:
         raise UserError(
-            f"teacher {name} has other latents than the model: "
-            f"scaling factor {theirs:.4g}, not {ours:.4g}"
+            f"teacher {name} has different latents from the model: "
+            f"the scaling factor is {theirs:.4g}, not {ours:.4g}"
         )
     return Denoiser(teacher).eval().requires_grad_(False)
 
 
 def _add_adapter(pipe: Any, rank: int, run: TrainingRun) -> None:
-    """Freeze the whole pipeline, and add matrices to train to its UNet."""
+    """Freeze the whole pipeline, and add trainable LoRA matrices to its UNet."""
     for network in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
         network.requires_grad_(False)
     run.seed("lora")

@@ -1,4 +1,4 @@
-"""Train turbo-mini from random weights: features, autoencoder, teacher, student."""
+"""Train turbo-mini from random weights: features, autoencoder, teacher and student."""
 
 from __future__ import annotations
 
@@ -31,22 +31,24 @@ def train_turbo_mini(
     save_every: int = 250,
     keep_checkpoints: bool = False,
 ) -> None:
-    """Make a model folder. The same call continues a training that was interrupted.
+    """Train a model and save it as a pipeline folder.
 
-    Beside the weights it writes ``training.json``, ``log.csv``, ``losses.svg``, ``samples.png``,
-    and ``checkpoints`` until it is done.
+    The same call continues a training run that was interrupted. Next to the weights, it writes
+    ``training.json``, ``log.csv``, ``losses.svg`` and ``samples.png``. The folder contains
+    ``checkpoints`` until the run is finished.
 
     Args:
-        output: the folder.
-        dataset: whose training split is learned.
-        data: folder that holds it; None: where it is found.
-        settings: everything else that decides the weights.
-        save_every: steps between two checkpoints.
-        keep_checkpoints: leave them in place at the end.
+        output: folder for the model.
+        dataset: dataset whose training split is used.
+        data: folder that contains the dataset; None: search the default locations.
+        settings: everything else that determines the weights.
+        save_every: steps between checkpoints.
+        keep_checkpoints: keep the checkpoints when training is done.
 
     Raises:
-        UserError: the data can't be read or are too few, ``output`` holds another training, a loss
-            is not finite, or the disk is full.
+        UserError: the images of the dataset do not fit, the data cannot be read or is too small,
+            ``output`` contains a different training run, a loss is not finite, or a file cannot be
+            written.
     """
     border = _border(dataset)
     images = RealImages(dataset, data, settings.held_out, settings.student.real)
@@ -76,14 +78,18 @@ def _prepare_student(
     """Train all stages before the student.
 
     Args:
-        pipe: with random weights; is trained in place.
-        images: real ones; get their latents.
-        prompts: of the classes.
-        settings: of the stages.
-        run: the training.
+        pipe: pipeline with random weights, trained in place.
+        images: the real images; their latents are added.
+        prompts: the prompts of the classes.
+        settings: settings of the stages.
+        run: the training run.
 
     Returns:
-        The generator, which begins with the teacher's weights, and what it learns from.
+        The generator, which starts with the teacher's weights, and the networks and data that it
+        learns from.
+
+    Raises:
+        UserError: see `TrainingLoop`.
     """
     features = train_features(images, settings.features, run)
     train_autoencoder(pipe.vae, images, settings.autoencoder, run)
@@ -92,7 +98,8 @@ def _prepare_student(
     images.latents = latents * pipe.vae.config.scaling_factor
     denoiser = Denoiser(pipe)
     teacher = train_teacher(denoiser, images, images.latents, prompts, settings.teacher, run)
-    pipe.vae.decoder.requires_grad_(True)  # is trained on, as a part of the generator
+    # The decoder is trained further, as a part of the generator.
+    pipe.vae.decoder.requires_grad_(True)
     dataset = images.dataset
     generator = Generator(
         denoiser, pipe.vae, dataset.channels, dataset.image_size, _border(dataset)
@@ -101,15 +108,15 @@ def _prepare_student(
 
 
 def _border(dataset: Dataset) -> int:
-    """Return the pixels on each side of turbo-mini's images around the dataset's.
+    """Return the number of border pixels that turbo-mini adds on each side of a dataset's images.
 
     Raises:
-        UserError: the dataset's images don't fit.
+        UserError: the dataset's images are too large, or their size is odd.
     """
     border, odd = divmod(turbo_mini.SIDE - dataset.image_size, 2)
     if border < 0 or odd:
         raise UserError(
-            f"turbo-mini makes images of {turbo_mini.SIDE} px; {dataset.name} has "
-            f"{dataset.image_size} px: adapt a larger model instead"
+            f"turbo-mini generates images of {turbo_mini.SIDE} px, but {dataset.name} has "
+            f"{dataset.image_size} px; adapt a larger model instead"
         )
     return border

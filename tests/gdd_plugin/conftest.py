@@ -19,7 +19,7 @@ def mini():
 
 @pytest.fixture(scope="session")
 def random_turbo(tmp_path_factory):
-    """Return a random model in the layout of SDXL-Turbo's folder."""
+    """Return the folder of a model with random weights, in the layout of SDXL-Turbo."""
     import torch
 
     from gdd_plugin.models import turbo_mini
@@ -32,7 +32,7 @@ def random_turbo(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def few(tmp_path_factory):
-    """Return a folder of 1,000 real images for training: Fashion-MNIST's bundled test images."""
+    """Return a folder with 1,000 real training images, from Fashion-MNIST's bundled test split."""
     folder = tmp_path_factory.mktemp("few")
     images, labels = datasets.load(datasets.FASHION_MNIST, "test", bundled=True)
     for name, array in (("images-idx3", images[:1000, 0]), ("labels-idx1", labels[:1000])):
@@ -43,15 +43,15 @@ def few(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def made(few, shared):
-    """Return the folder of a model that the whole training made in small."""
+def trained_model(few, shared):
+    """Return the folder of a model from a complete but very short training run."""
     import torch
     from small_training import train_small
 
     from gdd_plugin.training import loop
 
-    folder = shared / "made"
-    with FileLock(shared / "made.lock"), pytest.MonkeyPatch.context() as patch:
+    folder = shared / "trained"
+    with FileLock(shared / "trained.lock"), pytest.MonkeyPatch.context() as patch:
         if not folder.exists():
             threads = torch.get_num_threads()
             torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Sizes of batches, and several at the same time."""
+"""Tests of batch sizes and concurrent batches."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from gdd_plugin.batching import BatchSizer, batches, parallel_map
 
 
 def grow(sizer, seconds):
-    """Record batches that take ``seconds(count)``, as on a GPU; return the sizes tried."""
+    """Record batches that take ``seconds(count)``, as on a GPU, and return the sizes tried."""
     tried = []
     while sizer.growing:
         tried.append(sizer.size)
@@ -20,14 +20,15 @@ def grow(sizer, seconds):
     return tried
 
 
-def test_a_gpus_batch_grows_while_that_pays():
+def test_gpu_batch_grows_while_that_pays_off():
     sizer = BatchSizer(None, "cuda", 3e9)
     tried = grow(sizer, lambda count: 0.05 + 0.01 * count)
     assert tried == [4, 4, 8, 8, 16, 16, 32, 32, 64, 64, 128, 128]
-    assert sizer.size == 128  # from 64 on, twice the batch brings less than a twentieth
+    # From 64 to 128, an image becomes less than a twentieth faster.
+    assert sizer.size == 128
 
 
-def test_a_gpus_batch_stops_at_its_memory():
+def test_gpu_batch_shrinks_when_memory_runs_out():
     sizer = BatchSizer(None, "cuda", 3e9)
     for _ in range(2):
         sizer.record(4, 0.1)
@@ -36,26 +37,28 @@ def test_a_gpus_batch_stops_at_its_memory():
     assert (sizer.size, sizer.growing) == (4, False)
 
 
-def test_on_a_cpu_a_seed_gives_the_same_batches_in_every_run():
+def test_cpu_batch_and_explicit_batch_have_a_fixed_size():
     assert not BatchSizer(None, "cpu", 1e6).growing
     assert BatchSizer(None, "cpu", 1e6).size == batching.SMALL_MODEL_BATCH
-    assert BatchSizer(None, "cpu", 1e6, max_default=50).size == 50  # no worker gets all the images
+    assert BatchSizer(None, "cpu", 1e6, max_default=50).size == 50
     assert BatchSizer(None, "cpu", 3e9).size == batching.CPU_BATCH
     assert BatchSizer(7, "cuda", 3e9).size == 7
     assert not BatchSizer(7, "cuda", 3e9).growing
 
 
-def test_batches_shrink_before_the_limit():
+def test_batches_shrink_before_the_time_limit():
     sizer = BatchSizer(16, "cpu", 1e6)
-    assert sizer.next(1e-3) == 16  # nothing is known of its time
+    # The time per image is still unknown.
+    assert sizer.next(1e-3) == 16
     sizer.record(16, 1.6)
     assert sizer.next(100) == 16
     assert sizer.next(2.0) == 10
     assert sizer.next(0.01) == 1
 
 
-def test_workers_work_at_once_and_answer_in_order():
-    together = threading.Barrier(2, timeout=300)  # breaks unless two are at work at the same time
+def test_parallel_map_runs_concurrently_and_keeps_the_order():
+    # The barrier breaks unless two calls run at the same time.
+    together = threading.Barrier(2, timeout=300)
 
     def make(item):
         together.wait()
@@ -65,19 +68,19 @@ def test_workers_work_at_once_and_answer_in_order():
     assert list(parallel_map(make, iter(range(6)), 2, 2)) == list(range(6))
 
 
-def test_workers_share_the_cores_and_leave_others_alone():
+def test_parallel_map_divides_the_torch_threads_among_its_workers():
     before = torch.get_num_threads()
     shares = list(parallel_map(lambda _: torch.get_num_threads(), iter(range(4)), before, before))
     assert set(shares) == {1}
     assert torch.get_num_threads() == before
 
 
-def test_an_error_in_a_worker_is_the_callers():
+def test_parallel_map_raises_the_errors_of_its_workers():
     with pytest.raises(ZeroDivisionError):
         list(parallel_map(lambda item: 1 // item, iter([1, 0, 1]), 2, 2))
 
 
-def test_a_batch_takes_what_is_left():
+def test_last_batch_contains_the_remaining_items():
     assert list(batches(iter(range(5)), BatchSizer(2, "cpu", 1e6), make_budget(9))) == [
         [0, 1],
         [2, 3],

@@ -1,4 +1,4 @@
-"""The method: batches of every kind of run."""
+"""Tests of the method's batches in every kind of run."""
 
 import itertools
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from gdd_plugin.generator import ImageGenerator
 from gdd_plugin.models.one_step import TurboSampler
 
 
-def test_batches_go_round_robin_and_mark_the_copies():
+def test_distill_goes_round_robin_and_marks_the_copies():
     task = make_task(ipc=4, copies=1, batch=7)
     labels = np.concatenate([labels for _, labels, _ in run_method(task)])
     sampled = np.concatenate([marks for _, _, marks in run_method(task)])
@@ -29,21 +29,21 @@ def test_batches_go_round_robin_and_mark_the_copies():
     assert labels[~sampled].tolist() == labels[sampled].tolist()
 
 
-def test_a_seed_decides_the_images():
+def test_seed_determines_the_images():
     first, again, other = (collect(make_task(seed=seed)) for seed in (5, 5, 6))
     assert first.sha256 == again.sha256 != other.sha256
     assert first.images.shape == (20, 1, 28, 28)
 
 
-def test_the_published_preset_samples_a_fifth_and_trims():
+def test_published_preset_samples_a_fifth_and_trims_the_rest():
     metadata = {}
-    made = collect(make_task(ipc=7, preset="published", metadata=metadata))
-    # ceil(7 / 5) samples, 4 copies of each, the last copies left out
-    assert (made.ipc, made.generated_per_class) == (7, 2)
+    distilled = collect(make_task(ipc=7, preset="published", metadata=metadata))
+    # There are ceil(7 / 5) samples with 4 copies each. The last copies are left out.
+    assert (distilled.ipc, distilled.generated_per_class) == (7, 2)
     assert (metadata["prompts"], metadata["pda"], metadata["copies"]) == ("bare", "published", 4)
 
 
-def test_metadata_for_the_record():
+def test_distill_reports_metadata_for_the_record():
     metadata = {}
     run_method(make_task(ipc=1, metadata=metadata, batch=20))
     assert (metadata["model"], metadata["batch"], metadata["threads"]) == (
@@ -56,9 +56,9 @@ def test_metadata_for_the_record():
     assert len(metadata["model_sha256"]) == 64
 
 
-def test_any_sdxl_folder_serves_any_dataset(random_turbo):
+def test_any_sdxl_folder_works_with_any_dataset(random_turbo):
     metadata = {}
-    made = collect(
+    distilled = collect(
         make_task(
             CIFAR10,
             ipc=2,
@@ -68,27 +68,27 @@ def test_any_sdxl_folder_serves_any_dataset(random_turbo):
             metadata=metadata,
         )
     )
-    assert made.images.shape == (20, 3, 32, 32)
-    assert metadata["model"] == "random-turbo"  # its name, not the folders above it
+    assert distilled.images.shape == (20, 3, 32, 32)
+    # The record has the name of the folder, but not the path to it.
+    assert metadata["model"] == "random-turbo"
 
 
-def test_a_model_hears_of_cifar100_in_the_datasets_order(random_turbo, monkeypatch):
-    heard, latents = [], TurboSampler.latents
+def test_cifar100_prompts_are_in_the_order_of_the_dataset(random_turbo, monkeypatch):
+    sampled, latents = [], TurboSampler.latents
 
-    def listening(self, prompts, generators):
-        heard.extend(prompts)
+    def recording(self, prompts, generators):
+        sampled.extend(prompts)
         return latents(self, prompts, generators)
 
-    monkeypatch.setattr(TurboSampler, "latents", listening)
-    monkeypatch.setattr(
-        "torch.get_num_threads", lambda: 1
-    )  # one worker, so that batches come in order
-    made = run_method(
+    monkeypatch.setattr(TurboSampler, "latents", recording)
+    # With one worker, the batches are sampled in order.
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    batches = run_method(
         make_task(CIFAR100, ipc=1, preset="published", model=str(random_turbo), decoder="vae")
     )
-    labels = np.concatenate([labels for _, labels, _ in made])
-    spoken = dict(zip(labels[::5].tolist(), heard, strict=True))
-    assert [spoken[label] for label in (0, 1, 4, 30, 99)] == [
+    labels = np.concatenate([labels for _, labels, _ in batches])
+    prompts = dict(zip(labels[::5].tolist(), sampled, strict=True))
+    assert [prompts[label] for label in (0, 1, 4, 30, 99)] == [
         "apple",
         "aquarium fish",
         "beaver",
@@ -97,9 +97,9 @@ def test_a_model_hears_of_cifar100_in_the_datasets_order(random_turbo, monkeypat
     ]
 
 
-def test_a_missing_accelerator_is_one_line(ddbench):
+def test_run_reports_a_missing_accelerator_in_one_line(ddbench):
     if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device here")
+        pytest.skip("a CUDA device is available")
     done = ddbench("run", "--method", "generative-turbo", "--device", "cuda", "--json")
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
@@ -108,18 +108,18 @@ def test_a_missing_accelerator_is_one_line(ddbench):
     )
 
 
-def test_images_are_the_same_in_every_worker_and_batch():
+def test_images_do_not_depend_on_workers_and_batches():
     whole = run_method(make_task(pda="none", ipc=10, batch=100))
     parts = run_method(make_task(pda="none", ipc=10, batch=9))
     first, second = (
-        np.concatenate([images for images, _, _ in made]).astype(int) for made in (whole, parts)
+        np.concatenate([images for images, _, _ in run]).astype(int) for run in (whole, parts)
     )
     assert np.abs(first - second).max() <= 1
 
 
 @pytest.mark.parametrize("ipc", [5, 6])
-def test_parts_make_the_same_images_as_one(ipc):
-    """The third sampled image of a class is the same whoever makes it."""
+def test_several_processes_generate_the_same_images_as_one(ipc):
+    """The third sampled image of a class is the same, whichever process generates it."""
     ((images, labels, _),) = run_method(make_task(pda="none", ipc=ipc, batch=100))
     joined = np.empty_like(images)
     for part in range(2):
@@ -134,8 +134,8 @@ def test_parts_make_the_same_images_as_one(ipc):
 
 
 @pytest.mark.parametrize("per_image", [0.004, 0.03])
-def test_with_max_the_time_goes_to_sampling(monkeypatch, per_image):
-    """Each image advances a fake clock, since a real machine may be busy with something else."""
+def test_sampling_fills_the_time_limit_with_ipc_max(monkeypatch, per_image):
+    """Each image advances a fake clock, because a real machine may be busy with other work."""
     now, seconds, times = [0.0], 60.0, []
     clock = SimpleNamespace(monotonic=lambda: now[0], perf_counter=lambda: now[0])
     monkeypatch.setattr("benchmark_adapters.budget.time", clock)
@@ -154,31 +154,34 @@ def test_with_max_the_time_goes_to_sampling(monkeypatch, per_image):
             break
     in_time = [at for at in times if at <= seconds]
     assert in_time[-1] > 0.95 * seconds
-    assert len(in_time) > 5  # smaller and smaller batches at the end
+    # Batches become smaller towards the end.
+    assert len(in_time) > 5
     assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 0.25 * seconds
 
 
-def test_a_step_that_only_the_pipeline_computes_makes_batches_too(random_turbo, tmp_path):
+def test_distill_works_with_a_step_that_only_the_pipeline_can_compute(random_turbo, tmp_path):
     pipe = StableDiffusionXLPipeline.from_pretrained(random_turbo)
     pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
     pipe.save_pretrained(tmp_path / "lcm")
     metadata = {}
-    made = run_method(
+    batches = run_method(
         make_task(pda="none", ipc=2, batch=8, model=str(tmp_path / "lcm"), metadata=metadata)
     )
-    assert metadata["lanes"] == 1  # its scheduler has a state
-    assert [len(labels) for _, labels, _ in made] == [8, 8, 4]
+    # The scheduler of the pipeline is stateful, so there is only one worker.
+    assert metadata["lanes"] == 1
+    assert [len(labels) for _, labels, _ in batches] == [8, 8, 4]
 
 
-def test_batches_without_end_end_when_nobody_listens(monkeypatch):
+def test_endless_batches_stop_when_the_generator_is_closed(monkeypatch):
     counts, make = [], ImageGenerator._generate
     monkeypatch.setattr(
         ImageGenerator,
         "_generate",
         lambda self, batch: counts.append(len(batch)) or make(self, batch),
     )
-    made = method.distill(make_task(pda="none", ipc=None, batch=10), make_budget(1000))
-    first = list(itertools.islice(made, 2))
-    made.close()  # waits for what is being made
+    batches = method.distill(make_task(pda="none", ipc=None, batch=10), make_budget(1000))
+    first = list(itertools.islice(batches, 2))
+    # This waits for batches that are in progress.
+    batches.close()
     assert len(first) == 2
     assert len(counts) <= 2 + 2 * torch.get_num_threads()

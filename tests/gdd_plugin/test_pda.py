@@ -1,4 +1,4 @@
-"""Post Data Augmentation, against the same operations written with PIL and plain formulas."""
+"""Tests of Post Data Augmentation against the same operations in PIL and plain formulas."""
 
 import math
 
@@ -21,7 +21,7 @@ def source(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_the_published_policy_is_the_published_one():
+def test_published_policy_has_the_published_values():
     assert POLICIES["published"] == Policy(
         4,
         flip=0.8,
@@ -36,23 +36,24 @@ def test_the_published_policy_is_the_published_one():
 
 
 @pytest.mark.parametrize("policy", ["published", "default"])
-def test_shape_type_and_seed(clothes, policy):
+def test_augment_returns_the_right_shape_and_depends_on_the_seed(clothes, policy):
     copies = pda.augment(clothes, 3, policy, source())
     assert copies.shape == (192, 1, 28, 28)
     assert copies.dtype == torch.uint8
     assert torch.equal(copies, pda.augment(clothes, 3, policy, source()))
     assert not torch.equal(copies, pda.augment(clothes, 3, policy, source(1)))
-    first, second, third = copies[:3]  # each copy has parameters of its own
+    # Each copy has its own random parameters.
+    first, second, third = copies[:3]
     assert not torch.equal(first, second)
     assert not torch.equal(second, third)
 
 
-def test_no_copies(clothes):
+def test_augment_without_copies_or_operations(clothes):
     assert pda.augment(clothes, 0, "published", source()).shape == (0, 1, 28, 28)
     assert torch.equal(pda.augment(clothes, 2, "none", source()), clothes.repeat_interleave(2, 0))
 
 
-def test_a_generator_for_each_image_makes_its_copies_independent_of_the_batch(clothes):
+def test_augment_with_a_generator_per_image_does_not_depend_on_the_batch(clothes):
     together = pda.augment(clothes[:4], 2, "published", [source(i) for i in range(4)])
     alone = torch.cat(
         [pda.augment(clothes[i : i + 1], 2, "published", [source(i)]) for i in range(4)]
@@ -65,19 +66,18 @@ def test_a_generator_for_each_image_makes_its_copies_independent_of_the_batch(cl
 @pytest.mark.parametrize(
     ("policy", "mirror"), [(Policy(1, flip=1), 3), (Policy(1, flip_vertical=1), 2)]
 )
-def test_flips(clothes, policy, mirror):
+def test_flip_mirrors_the_images(clothes, policy, mirror):
     assert torch.equal(pda.augment(clothes, 1, policy, source()), clothes.flip(mirror))
 
 
-def test_flips_come_as_often_as_said(clothes):
+def test_flip_occurs_with_the_given_probability(clothes):
     copies = pda.augment(clothes, 50, Policy(1, flip=0.8), source())
     mirrored = (copies == clothes.flip(3).repeat_interleave(50, 0)).all((1, 2, 3)).float().mean()
-    assert mirrored == pytest.approx(
-        0.8, abs=0.03
-    )  # 3,200 draws: three standard deviations are .02
+    # With 3,200 draws, three standard deviations are 0.02.
+    assert mirrored == pytest.approx(0.8, abs=0.03)
 
 
-def test_tone_is_a_factor_and_a_shift_within_the_range():
+def test_tone_applies_a_factor_and_a_shift_within_the_range():
     grey = torch.arange(64, 192, dtype=torch.uint8).view(1, 1, 8, 16)
     copies = pda.augment(grey, 500, Policy(1, tone=1, tone_range=0.2), source()).flatten(1).double()
     x = grey.flatten().double()
@@ -88,12 +88,13 @@ def test_tone_is_a_factor_and_a_shift_within_the_range():
     assert 1.18 < slope.max() < 1.21
     middle = torch.full((1, 1, 1, 1), 128, dtype=torch.uint8)
     values = pda.augment(middle, 3000, Policy(1, tone=1, tone_range=0.2), source()).double()
-    # 128 * (1 +- .2) +- .2 * 255: brightness is relative to the maximum, not to the image's mean
+    # The values are 128 * (1 +- 0.2) +- 0.2 * 255. The brightness shift is relative to the maximum
+    # pixel value, not to the mean of the image.
     assert 128 * 0.8 - 51 <= values.min() < 65
     assert 195 < values.max() <= 128 * 1.2 + 51
 
 
-def test_gamma_is_a_power_within_the_range():
+def test_gamma_applies_a_power_within_the_range():
     grey = torch.full((1, 1, 1, 1), 100, dtype=torch.uint8)
     values = pda.augment(grey, 3000, Policy(1, gamma=1, gamma_range=0.2), source()).double()
     low, high = (255 * (100 / 255) ** exponent for exponent in (1.2, 0.8))
@@ -101,16 +102,15 @@ def test_gamma_is_a_power_within_the_range():
     assert round(high) - 1 <= values.max() <= round(high)
 
 
-def test_rotation_is_pils_bilinear_one_inside_the_picture(monkeypatch):
-    """A turn by a known angle; the corners differ, since PIL has no reflected border."""
+def test_rotation_agrees_with_pil_inside_the_picture(monkeypatch):
+    """Rotate by a known angle. The corners differ, because PIL does not reflect at the border."""
     picture = Image.fromarray((np.indices((33, 33)).sum(0) * 3 + 20).astype(np.uint8))
     tensor = torch.from_numpy(np.asarray(picture).copy())[None, None]
     monkeypatch.setattr(
         pda, "_uniform", lambda count, numbers, generator: torch.full((count, numbers), 0.75)
     )
-    turned = pda.augment(tensor, 1, Policy(1, rotate=1, degrees=60), source())[
-        0, 0
-    ].float()  # .75 is half of the way to 60
+    # A draw of 0.75 is halfway to 60 degrees.
+    turned = pda.augment(tensor, 1, Policy(1, rotate=1, degrees=60), source())[0, 0].float()
     y, x = np.indices((33, 33)) - 16
     inside = torch.from_numpy(np.hypot(x, y) < 15)
     distances = [
@@ -134,7 +134,8 @@ def test_rotation_reflects_at_the_border():
 
 def test_rotation_angles_fill_the_range(clothes):
     bar = torch.zeros(1, 1, 65, 65, dtype=torch.uint8)
-    bar[..., 32, 33:] = 255  # a ray to the right of the centre
+    # Draw a ray from the centre to the right.
+    bar[..., 32, 33:] = 255
     turned = pda.augment(bar, 300, Policy(1, rotate=1, degrees=60), source()).double()
     rows, columns = torch.meshgrid(torch.arange(65.0) - 32, torch.arange(65.0) - 32, indexing="ij")
     weights = turned[:, 0] / turned[:, 0].sum((1, 2), keepdim=True)
@@ -145,7 +146,7 @@ def test_rotation_angles_fill_the_range(clothes):
     assert 55 < angles.max() < 61
 
 
-def test_mistakes_are_named(clothes):
+def test_augment_refuses_unknown_policies_and_negative_counts(clothes):
     with pytest.raises(
         ValueError, match="unknown PDA policy 'wild'; known: none, published, default"
     ):

@@ -1,4 +1,4 @@
-"""Options and the settings that follow from them."""
+"""Tests of the options and the settings derived from them."""
 
 import pytest
 from sampling import DEFAULTS
@@ -23,6 +23,6 @@ def test_defaults_depend_on_the_dataset():
 @pytest.mark.parametrize(
     "text", ["copies=-1", "copies=101", "batch=0", "batch=5000", "prompts=poem", "prompts={nmae}"]
 )
-def test_options_out_of_range(text):
+def test_options_out_of_range_are_refused(text):
     with pytest.raises(UserError, match=f"--option {text}: expected "):
         parse_options(GENERATIVE_TURBO, [text])

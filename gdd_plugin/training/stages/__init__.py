@@ -1,1 +1,1 @@
-"""The stages of a training, each a loop over steps of one network's optimizer."""
+"""The stages of a training run. Each is a loop over the optimizer steps of a network."""

@@ -1,4 +1,4 @@
-"""The autoencoder of turbo-mini, and latents of real images."""
+"""Train the autoencoder of turbo-mini, and encode real images with it."""
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,12 @@ from gdd_plugin.training.run import TrainingRun
 from gdd_plugin.training.settings import StageSettings
 
 DIVERGENCE_WEIGHT, SQUARED_ERROR_WEIGHT = 1e-4, 2.0
-ENCODE_BATCH = 500  # images
+# Images to encode at once.
+ENCODE_BATCH = 500
 
 
 class Reconstruction(nn.Module):
-    """Encoder and decoder in a row."""
+    """The encoder followed by the decoder."""
 
     def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()
@@ -26,9 +27,11 @@ class Reconstruction(nn.Module):
         """Reconstruct pixels [n, 3, h, w] from sampled latents.
 
         Returns:
-            The reconstruction, and the latents' divergence from a unit normal per element.
+            The reconstruction [n, 3, h, w], and the divergence of the latents from a unit normal
+            per element.
         """
-        # Convolutions in bfloat16 take 60 % of float32's time on a CPU that has the instructions.
+        # On a CPU with bfloat16 instructions, convolutions take 60 % of the time that they take in
+        # float32.
         with torch.autocast(pixels.device.type, torch.bfloat16):
             posterior = self.vae.encode(pixels).latent_dist
             reconstruction = self.vae.decode(posterior.sample()).sample.float()
@@ -39,9 +42,9 @@ class Reconstruction(nn.Module):
 def train_autoencoder(
     vae: AutoencoderKL, images: RealImages, settings: StageSettings, run: TrainingRun
 ) -> None:
-    """Train ``vae`` on absolute and squared error, with a slight pull of latents to a unit normal.
+    """Train ``vae`` on the absolute and squared error, then freeze it.
 
-    Then freeze it.
+    A small weight on the divergence keeps the latents close to a unit normal.
     """
     loop = TrainingLoop(
         run, "autoencoder", settings.steps, Reconstruction(vae), settings.lr, ema=settings.ema
@@ -67,7 +70,10 @@ def to_pixels(pictures: Tensor, side: int) -> Tensor:
 
 @torch.no_grad()
 def encode(vae: AutoencoderKL, images: RealImages) -> Tensor:
-    """Return the latents [N, c, h, w] of all images on the CPU: the posterior's mode, unscaled."""
+    """Return the unscaled latents of all images, the modes of the posterior.
+
+    They are [N, c, h, w] on the CPU.
+    """
     latents = []
     for indices in tqdm(torch.arange(len(images.labels)).split(ENCODE_BATCH), desc="encoding"):
         pixels = to_pixels(images.pictures(indices), vae.config.sample_size)

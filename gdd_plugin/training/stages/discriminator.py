@@ -1,4 +1,4 @@
-"""The student's opponent in the adversarial loss."""
+"""The discriminator, which provides the adversarial loss of the student."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gdd_plugin.training.stages.sample_batch import SampleBatch
 
 
 class DiscriminatorTrainer:
-    """The discriminator with its optimizer. It takes one step for each of the student's."""
+    """The discriminator and its optimizer. It takes one step for each step of the student."""
 
     def __init__(self, classes: int, settings: StudentSettings, run: TrainingRun) -> None:
         self.accelerator, self.r1 = run.accelerator, settings.r1
@@ -26,14 +26,14 @@ class DiscriminatorTrainer:
         self.prepared, self.optimizer = self.accelerator.prepare(self.network, optimizer)
 
     def generator_loss(self, generated: SampleBatch) -> Tensor:
-        """Return the adversarial loss of the generator."""
+        """Return the adversarial loss of the generator on its samples."""
         self.network.requires_grad_(False)
         loss = losses.hinge_generator(self.network(generated.layers[1:], generated.labels))
         self.network.requires_grad_(True)
         return loss
 
     def update(self, generated: SampleBatch, real: SampleBatch) -> Tensor:
-        """Take one step down the discriminator's loss, and return the loss."""
+        """Take one optimizer step and return the discriminator's loss."""
         count = len(real.labels)
         layers = [
             torch.cat([x, y]).detach().requires_grad_()

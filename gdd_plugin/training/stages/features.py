@@ -1,4 +1,4 @@
-"""The feature network: a classifier of real pictures, frozen from then on."""
+"""Train the feature network, a classifier of real pictures that stays frozen in later stages."""
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +10,14 @@ from gdd_plugin.training.networks import FeatureNetwork
 from gdd_plugin.training.run import TrainingRun
 from gdd_plugin.training.settings import StageSettings
 
-MAX_SHIFT = 2  # pixels
+# Largest shift of the pictures in pixels.
+MAX_SHIFT = 2
+# Largest standard deviation of the noise.
 NOISE = 0.1
 
 
 def train_features(images: RealImages, settings: StageSettings, run: TrainingRun) -> FeatureNetwork:
-    """Train the classifier under shifts, mirroring and noise, and freeze it."""
+    """Train the classifier with shifts, mirroring and noise, and return it frozen."""
     dataset = images.dataset
     network = FeatureNetwork(dataset.channels, dataset.image_size, dataset.num_classes)
     loop = TrainingLoop(
@@ -36,7 +38,7 @@ def train_features(images: RealImages, settings: StageSettings, run: TrainingRun
 
 
 def _augment(pictures: Tensor) -> Tensor:
-    """Add noise of random strength, shift the whole batch, mirror half of it."""
+    """Add noise of random strength, shift the whole batch and mirror each picture at random."""
     count = len(pictures)
     noisy = pictures + NOISE * torch.rand(count, 1, 1, 1) * torch.randn_like(pictures)
     shift = [int(pixels) for pixels in torch.randint(-MAX_SHIFT, MAX_SHIFT + 1, (2,))]

@@ -1,4 +1,4 @@
-"""The matching loss: samples are distributed as real images are, in several networks' layers."""
+"""The matching loss, which compares the distributions of samples and real images in features."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from gdd_plugin.training.losses import energy_distance
 from gdd_plugin.training.networks import FeatureNetwork
 from gdd_plugin.training.stages.sample_batch import SampleBatch
 
-PLACES = 12  # of a layer, drawn anew at each step
+# Number of positions at which a layer is compared. They are redrawn at each step.
+POSITIONS = 12
 
 
 def matching(
     generated: SampleBatch, real: SampleBatch, classes: int, random_features: FeatureNetwork
 ) -> Tensor:
-    """Return the sum of energy distances per class, mean over the classes.
+    """Return the sum of the energy distances of each class, averaged over the classes.
 
-    They are taken in logits, latents, the layers of the frozen feature network, and those of a
-    random one. The frozen network sees what tells real classes apart, and is blind to what only
-    samples have. The random network, drawn anew at each step, is blind to nothing for long (Zhao &
-    Bilen 2023 match distributions in such networks).
+    The distances are measured in the logits, the latents, the layers of the frozen feature network
+    and the layers of a random network. The frozen network sees what distinguishes real classes, but
+    it is blind to artefacts that only samples have. The random network is redrawn at each step, so
+    it is not blind to anything for long. Zhao & Bilen 2023 match distributions in such networks.
 
     Args:
         generated: samples, with gradients.
         real: real images of the same classes.
-        classes: their number.
-        random_features: is drawn anew.
+        classes: number of classes in each batch.
+        random_features: the random network, which is redrawn by this call.
     """
     random_features.randomize()
     with torch.no_grad():
@@ -44,27 +45,27 @@ def matching(
 
 
 def _layer_distances(generated: Sequence[Tensor], real: Sequence[Tensor], classes: int) -> Tensor:
-    """Return the sum over layers.
+    """Return the sum of the energy distances over the layers.
 
-    The last two layers are compared as a whole, which is a class's composition; the first three at
-    single places, which is its texture. Distances in few dimensions tell more about a distribution
-    than those in thousands, which are all alike.
+    The last two layers are compared as a whole, which captures the composition of a class. The
+    first three are compared at single positions, which captures its texture. Distances in few
+    dimensions reveal more about a distribution than those in thousands, which are all similar.
     """
     terms = [_distance(x, y, classes) for x, y in zip(generated[2:], real[2:], strict=True)]
     for x, y in zip(generated[:3], real[:3], strict=True):
-        places = torch.randperm(x.shape[-1] * x.shape[-2])[:PLACES]
-        at_places = (_select(layer, places, classes) for layer in (x, y))
-        terms.append(energy_distance(*at_places).mean())
+        positions = torch.randperm(x.shape[-1] * x.shape[-2])[:POSITIONS]
+        at_positions = (_select(layer, positions, classes) for layer in (x, y))
+        terms.append(energy_distance(*at_positions).mean())
     return torch.stack(terms).sum()
 
 
 def _distance(generated: Tensor, real: Tensor, classes: int) -> Tensor:
-    """Return the mean energy distance of the classes, from [classes * samples, ...]."""
+    """Return the energy distance averaged over the classes, from [classes * samples, ...]."""
     groups = (x.flatten(1).unflatten(0, (classes, -1)) for x in (generated, real))
     return energy_distance(*groups).mean()
 
 
-def _select(layer: Tensor, places: Tensor, classes: int) -> Tensor:
-    """Convert [classes * n, c, h, w] to [classes * places, n, c]."""
-    selected = layer.flatten(2)[..., places].unflatten(0, (classes, -1))
+def _select(layer: Tensor, positions: Tensor, classes: int) -> Tensor:
+    """Convert [classes * n, c, h, w] to [classes * positions, n, c]."""
+    selected = layer.flatten(2)[..., positions].unflatten(0, (classes, -1))
     return selected.permute(0, 3, 1, 2).flatten(0, 1)

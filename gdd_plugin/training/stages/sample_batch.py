@@ -1,4 +1,4 @@
-"""Batches that the student's losses compare: samples, and real images of the same classes."""
+"""The batches that the student's losses compare: samples and real images of the same classes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gdd_plugin.training.networks import FeatureNetwork
 
 @dataclass(frozen=True)
 class SampleBatch:
-    """As many samples of each class, class by class.
+    """The same number of samples or real images of each class, class by class.
 
     Attributes:
         latents: [n, c, h, w]; None for real images without latents.
         pictures: [n, C, S, S] around [-1, 1].
         labels: [n].
         layers: outputs of the feature network's layers.
-        logits: of the feature network, [n, classes].
+        logits: outputs of the feature network's classifier, [n, classes].
     """
 
     latents: Tensor | None

@@ -1,4 +1,4 @@
-"""The student: the one-step generator, trained on up to three losses together."""
+"""Train the student, which is the one-step generator, with up to three losses."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from gdd_plugin.training.stages.discriminator import DiscriminatorTrainer
 from gdd_plugin.training.stages.matching import matching
 from gdd_plugin.training.stages.sample_batch import SampleBatch, draw_real
 
-EXAMPLE_CLASSES, EXAMPLES = 10, 10  # rows and columns of samples.png
+# Rows and columns of samples.png.
+EXAMPLE_CLASSES, EXAMPLES = 10, 10
 
 
 @dataclass(frozen=True)
 class Supervision:
-    """What the student learns from.
+    """The networks and data that the student learns from.
 
     Attributes:
         features: the frozen feature network.
-        images: real ones.
-        prompts: of the classes.
-        teacher: may be None where the distillation loss has no weight.
+        images: the real images.
+        prompts: the prompts of the classes.
+        teacher: the frozen teacher; may be None if the distillation loss has weight 0.
     """
 
     features: FeatureNetwork
@@ -40,10 +41,10 @@ class Supervision:
 
 
 class StudentLosses:
-    """The student's losses that have a weight, and the discriminator.
+    """The student's losses with nonzero weight, and the discriminator.
 
     Attributes:
-        discriminator: None where the adversarial loss has no weight.
+        discriminator: None if the adversarial loss has weight 0.
     """
 
     def __init__(
@@ -60,10 +61,10 @@ class StudentLosses:
     def compute(
         self, generated: SampleBatch, classes: list[int], tokens: Tokens
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Train the discriminator for a step, and compute the student's losses.
+        """Train the discriminator for one step, and compute the student's losses.
 
         Returns:
-            The student's losses by name, and further losses for the log.
+            The student's losses by name, and additional losses for the log.
         """
         loss_terms, logged = {}, {}
         if self.settings.matching:
@@ -81,9 +82,10 @@ class StudentLosses:
         return draw_real(self.supervision.features, self.supervision.images, classes, count)
 
     def _distillation(self, latents: Tensor | None, tokens: Tokens) -> Tensor:
-        """Return the distillation loss on ``latents`` that are noised again to uniform times."""
+        """Return the distillation loss, after adding noise to ``latents`` at uniform timesteps."""
         teacher = self.supervision.teacher
-        assert teacher is not None  # callers ensure both
+        # Callers ensure both.
+        assert teacher is not None
         assert latents is not None
         with self.run.accelerator.autocast():
             timesteps = torch.randint(1, 1000, (len(latents),), device=latents.device)
@@ -93,7 +95,7 @@ class StudentLosses:
             return losses.distillation(latents, clean, teacher.alpha[timesteps])
 
     def weighted_sum(self, loss_terms: dict[str, Tensor]) -> Tensor:
-        """Return the student's loss."""
+        """Return the weighted sum of the student's losses."""
         weights = {
             "matching": self.settings.matching,
             "adversarial": self.settings.adversarial,
@@ -106,7 +108,11 @@ class StudentLosses:
 def train_student(
     generator: Generator, supervision: Supervision, settings: StudentSettings, run: TrainingRun
 ) -> None:
-    """Train those parameters of ``generator`` that require gradients."""
+    """Train the parameters of ``generator`` that require gradients.
+
+    Raises:
+        UserError: see `TrainingLoop`.
+    """
     student_losses = StudentLosses(supervision, settings, run)
     discriminator, images = student_losses.discriminator, supervision.images
     loop = TrainingLoop(
@@ -134,13 +140,13 @@ def train_student(
 
 @torch.no_grad()
 def _examples(generator: Generator, supervision: Supervision) -> Tensor:
-    """Return pictures [rows, columns, C, S, S] of the first classes by their bare names.
+    """Return pictures [rows, columns, C, S, S] of the first classes, prompted with bare names.
 
     The noise is always the same.
     """
     source = torch.Generator().manual_seed(0)
     prompts, rows = supervision.prompts, []
-    # Class by class, since large models fill the memory.
+    # Generate one class at a time, because large models fill the memory.
     for texts in prompts.by_class[:EXAMPLE_CLASSES]:
         noise = torch.randn(EXAMPLES, *generator.shape, generator=source)
         noise = noise.to(supervision.images.device)

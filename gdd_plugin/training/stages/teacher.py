@@ -1,4 +1,4 @@
-"""The teacher: a diffusion model of the latents."""
+"""Train the teacher, a diffusion model of the latents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from gdd_plugin.training.prompts import PromptSampler
 from gdd_plugin.training.run import TrainingRun
 from gdd_plugin.training.settings import StageSettings
 
-CLASSES = 8  # per step
+# Number of classes per step.
+CLASSES = 8
 
 
 def train_teacher(
@@ -25,21 +26,24 @@ def train_teacher(
     settings: StageSettings,
     run: TrainingRun,
 ) -> Denoiser:
-    """Train ``denoiser`` to find clean latents in noisy ones at uniform times.
+    """Train ``denoiser`` to estimate clean latents from noisy ones at uniform timesteps.
 
-    The error of the clean estimate is weighted by 1 / sigma^2, which makes it the error of v
-    (Salimans & Ho 2022, appendix D).
+    The error of the estimate is weighted by 1 / sigma^2, which makes it the error of v (Salimans &
+    Ho 2022, appendix D).
 
     Args:
-        denoiser: is trained in place.
-        images: whose classes are drawn.
-        latents: of the images, scaled, [N, c, h, w].
-        prompts: of the classes.
-        settings: of this stage.
-        run: the training.
+        denoiser: network to train in place.
+        images: the real images.
+        latents: scaled latents of the images, [N, c, h, w].
+        prompts: the prompts of the classes.
+        settings: settings of this stage.
+        run: the training run.
 
     Returns:
-        A frozen copy.
+        A frozen copy of the trained network.
+
+    Raises:
+        UserError: see `TrainingLoop`.
     """
     loop = TrainingLoop(run, "teacher", settings.steps, denoiser, settings.lr, ema=settings.ema)
     for _ in loop:

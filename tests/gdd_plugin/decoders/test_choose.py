@@ -1,4 +1,4 @@
-"""The choice of a decoder."""
+"""Tests of the choice of a decoder."""
 
 import pytest
 import torch
@@ -14,18 +14,18 @@ def context_for(turbo, output, device="cpu", images=None, tiny=""):
     return DecoderContext(turbo.pipe, output, turbo.size, device, draw_latents(turbo), images, tiny)
 
 
-def test_a_poor_fit_gives_way_to_the_exact_decoder(mini):
+def test_choose_falls_back_to_the_exact_decoder_after_a_poor_fit(mini):
     choice = choose("fitted", context_for(mini, OutputSpec(28, 1, 2)))
     assert choice.metadata.decoder == "vae"
     assert choice.metadata.decoder_psnr < choose_module.MIN_PSNR_DB
-    assert "below 30" in choice.metadata.decoder_because
+    assert "below 30 dB" in choice.metadata.decoder_because
     latents = draw_latents(mini)(2)
     assert torch.equal(
         choice.decoder(latents), exact_decoder(mini.pipe, OutputSpec(28, 1, 2))(latents)
     )
 
 
-def test_auto_keeps_the_exact_decoder_where_no_pixel_is_thrown_away(mini):
+def test_auto_keeps_the_exact_decoder_if_no_pixel_is_discarded(mini):
     assert choose("auto", context_for(mini, OutputSpec(28, 1, 2))).metadata.decoder == "vae"
     assert choose("auto", context_for(mini, OutputSpec(32, 3, 0))).metadata.decoder == "vae"
 
@@ -35,12 +35,12 @@ def test_auto_fits_a_decoder_on_a_gpu(mini, linear_decoder, images):
     metadata = choose("auto", context_for(mini, OutputSpec(8, 3), "cuda", images)).metadata
     assert metadata.decoder == "fitted"
     assert metadata.decoder_psnr > choose_module.MIN_PSNR_DB
-    assert "pixels that are thrown away" in metadata.decoder_because
+    assert "pixels that would be discarded" in metadata.decoder_because
 
 
 @pytest.fixture
 def linear_decoder(monkeypatch):
-    """Replace the exact decoder by one that is linear in the latents, which can be fitted."""
+    """Replace the exact decoder with a decoder that can be fitted: it is linear in the latents."""
 
     def linear(pipe, output):
         return lambda latents: (
@@ -54,7 +54,7 @@ def linear_decoder(monkeypatch):
     ("device", "images", "because"),
     [("cuda", 96, "too many for a run of 96"), ("cpu", None, "too long without a CUDA GPU")],
 )
-def test_auto_fits_no_decoder_where_that_does_not_pay(mini, device, images, because):
+def test_auto_keeps_the_exact_decoder_if_fitting_does_not_pay_off(mini, device, images, because):
     metadata = choose("auto", context_for(mini, OutputSpec(8, 3), device, images)).metadata
     assert metadata.decoder == "vae"
     assert because in metadata.decoder_because

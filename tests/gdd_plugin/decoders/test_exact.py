@@ -1,4 +1,4 @@
-"""The exact decoder."""
+"""Tests of the exact decoder."""
 
 import torch
 from sampling import draw_latents
@@ -7,9 +7,9 @@ from gdd_plugin.decoders.exact import exact_decoder
 from gdd_plugin.decoders.images import OutputSpec
 
 
-def test_the_exact_decoder_is_the_pipelines(mini):
+def test_exact_decoder_equals_the_pipelines_decoder(mini):
     latents = draw_latents(mini)(20)
-    made = exact_decoder(mini.pipe, OutputSpec(32, 3))(latents)
+    decoded = exact_decoder(mini.pipe, OutputSpec(32, 3))(latents)
     scaled = latents / mini.pipe.vae.config.scaling_factor
     with torch.inference_mode():
         expected = (
@@ -18,6 +18,6 @@ def test_the_exact_decoder_is_the_pipelines(mini):
             )
             * 255
         )
-    assert (made - expected).abs().max() < 1e-3
+    assert (decoded - expected).abs().max() < 1e-3
     cropped = exact_decoder(mini.pipe, OutputSpec(28, 3, border=2))(latents)
     assert (cropped - expected[..., 2:30, 2:30]).abs().max() < 1e-3

@@ -1,4 +1,4 @@
-"""Images of the right size and channels."""
+"""Tests of converting images to the dataset's size and channels."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def fit(images, size, channels):
     return to_uint8(to_size(images.float(), size, channels))
 
 
-def test_images_are_brought_to_size_as_pil_does_it():
+def test_to_size_agrees_with_pil():
     photo = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
     photo = np.asarray(
         Image.fromarray(photo).resize((64, 64)).resize((512, 512), Image.Resampling.BICUBIC)
@@ -34,11 +34,11 @@ def test_images_are_brought_to_size_as_pil_does_it():
     assert np.abs(grey - np.asarray(Image.fromarray(photo).convert("L")).astype(int)).max() <= 1
 
 
-def test_downscaling_is_antialiased():
+def test_to_size_antialiases_when_downscaling():
     stripes = torch.zeros(1, 3, 512, 512, dtype=torch.uint8)
     stripes[..., ::2] = 255
     assert fit(stripes, 32, 3).float().std() < 3
 
 
-def test_psnr_by_hand():
+def test_psnr_agrees_with_a_hand_calculation():
     assert psnr(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 25.5)) == pytest.approx(20)

@@ -1,4 +1,4 @@
-"""Tiny decoders."""
+"""Tests of tiny decoders."""
 
 import math
 
@@ -20,7 +20,7 @@ def context_for(turbo, output, device="cpu", images=None, tiny=""):
 
 @pytest.fixture
 def tiny_folder(tmp_path):
-    """An untrained tiny decoder in the layout of TAESDXL's folder."""
+    """Return the folder of an untrained tiny decoder, in the layout of TAESDXL."""
     torch.manual_seed(0)
     net = AutoencoderTiny(
         encoder_block_out_channels=(8, 8, 8),
@@ -32,7 +32,7 @@ def tiny_folder(tmp_path):
     return str(tmp_path / "tiny")
 
 
-def test_the_tiny_decoder_takes_latents_as_the_pipeline_gives_them(mini, tiny_folder):
+def test_tiny_decoder_takes_the_latents_of_the_pipeline(mini, tiny_folder):
     latents = draw_latents(mini)(3)
     choice = choose("tiny", context_for(mini, OutputSpec(32, 3), tiny=tiny_folder))
     net = AutoencoderTiny.from_pretrained(tiny_folder)
@@ -43,9 +43,9 @@ def test_the_tiny_decoder_takes_latents_as_the_pipeline_gives_them(mini, tiny_fo
     assert math.isfinite(choice.metadata.decoder_psnr)
 
 
-def test_a_tiny_decoder_that_is_not_here_is_one_line(mini, tmp_path):
+def test_missing_tiny_decoder_is_reported_in_one_line(mini, tmp_path):
     with pytest.raises(
-        UserError, match=r"can't be loaded .*; give its folder with --option tiny=DIR"
+        UserError, match=r"could not load the tiny decoder .* with --option tiny=DIR"
     ) as caught:
         choose("tiny", context_for(mini, OutputSpec(28, 1, 2), tiny=str(tmp_path)))
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Models in folders, by hub id, and what is none of these."""
+"""Tests of finding and loading models, from folders and from the Hub."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from gdd_plugin.models import loading
 from gdd_plugin.models.one_step import TurboSampler, seeded_generator
 
 
-def test_schedulers_with_other_spacing_become_trailing(random_turbo, tmp_path):
+def test_load_changes_the_scheduler_to_trailing_spacing(random_turbo, tmp_path):
     copy = tmp_path / "leading"
     shutil.copytree(random_turbo, copy)
     config = copy / "scheduler" / "scheduler_config.json"
@@ -28,8 +28,8 @@ def test_schedulers_with_other_spacing_become_trailing(random_turbo, tmp_path):
     assert pipe.scheduler.sigmas[0] == pytest.approx(14.6146, abs=1e-3)
 
 
-def test_folders_that_hold_only_the_fp16_variant(random_turbo, tmp_path):
-    """SDXL-Turbo is published with fp16 files; on a CPU they are computed with in float32."""
+def test_load_reads_folders_with_only_the_fp16_variant(random_turbo, tmp_path):
+    """SDXL-Turbo is published with fp16 files. On a CPU, they are converted to float32."""
     pipe = AutoPipelineForText2Image.from_pretrained(random_turbo, dtype=torch.float16)
     pipe.save_pretrained(tmp_path / "half", variant="fp16")
     assert list((tmp_path / "half" / "unet").glob("*.fp16.safetensors"))
@@ -38,7 +38,7 @@ def test_folders_that_hold_only_the_fp16_variant(random_turbo, tmp_path):
     assert turbo.sample(["cat"], [seeded_generator(0, 0, 0)]).shape == (1, 3, 32, 32)
 
 
-def test_a_hub_id_is_found_in_the_hubs_cache_without_network(
+def test_run_finds_a_hub_id_in_the_hub_cache_without_network_access(
     random_turbo, hub_cache, tmp_path, ddbench, methods_here
 ):
     AutoPipelineForText2Image.from_pretrained(random_turbo, dtype=torch.float16).save_pretrained(
@@ -63,49 +63,50 @@ def test_a_hub_id_is_found_in_the_hubs_cache_without_network(
     assert record["model_trained_on"] == "not stated by the model"
 
 
-def test_a_folder_that_is_no_model(tmp_path):
-    with pytest.raises(UserError, match=r"is no model folder: it has no model_index.json"):
+def test_locate_refuses_a_folder_without_a_model(tmp_path):
+    with pytest.raises(UserError, match=r"is not a model folder: it has no model_index.json"):
         TurboSampler(str(tmp_path))
 
 
 @pytest.mark.parametrize("model", ["/not/there", "./missing", "turbo-maxi", "a b/c", "a/b/c"])
-def test_a_folder_that_is_not_there(model):
+def test_locate_refuses_a_missing_folder(model):
     with pytest.raises(
-        UserError, match=f"no model folder {model}; give a folder, a hub id such as"
+        UserError, match=f"no model folder {model}; use a folder, a Hugging Face Hub ID such as"
     ):
         TurboSampler(model)
 
 
-def test_a_hub_that_cannot_be_reached(tmp_path, monkeypatch):
-    """No hub is reachable where tests run; an empty cache and a closed port make sure of it."""
+def test_locate_explains_how_to_download_if_the_hub_is_unreachable(tmp_path, monkeypatch):
+    """Make the Hub unreachable with an empty cache and a closed port."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(
         UserError,
-        match=r"run `hf download stabilityai/sdxl-turbo` where there is a network, or give a fold",
+        match=r"could not download stabilityai/sdxl-turbo from the Hugging Face Hub .*; "
+        r"run `hf download stabilityai/sdxl-turbo` with internet access, or use a folder",
     ) as caught:
         TurboSampler("stabilityai/sdxl-turbo")
     assert "\n" not in str(caught.value)
 
 
-def test_damaged_folders_are_one_line(random_turbo, tmp_path):
+def test_load_reports_damaged_weights_in_one_line(random_turbo, tmp_path):
     copy = tmp_path / "damaged"
     shutil.copytree(random_turbo, copy)
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(UserError, match="can't be loaded") as caught:
+    with pytest.raises(UserError, match="could not load the model folder") as caught:
         TurboSampler(str(copy))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
-def test_a_damaged_index_is_one_line(tmp_path, text):
+def test_locate_refuses_a_damaged_index(tmp_path, text):
     (tmp_path / "model_index.json").write_text(text)
-    with pytest.raises(UserError, match="names no pipeline class"):
+    with pytest.raises(UserError, match="does not name a pipeline class"):
         TurboSampler(str(tmp_path))
 
 
-def test_pipelines_of_another_kind(random_turbo, tmp_path):
+def test_locate_refuses_unsupported_pipeline_classes(random_turbo, tmp_path):
     copy = tmp_path / "other"
     shutil.copytree(random_turbo, copy)
     index = copy / "model_index.json"
@@ -118,14 +119,15 @@ def test_pipelines_of_another_kind(random_turbo, tmp_path):
         TurboSampler(str(copy))
 
 
-def test_the_weights_hash_sees_every_weight_and_trusts_the_hubs_names(random_turbo, tmp_path):
+def test_weights_sha256_covers_every_weight_and_trusts_blob_names(random_turbo, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(random_turbo, copy)
     before = loading.locate(str(copy)).weights_sha256
     assert before == loading.locate(str(random_turbo)).weights_sha256
     (copy / "a_whole_checkpoint.safetensors").write_bytes(b"never loaded")
     weights = copy / "vae" / "diffusion_pytorch_model.safetensors"
-    blob = tmp_path / loading.file_sha256(weights)  # the hub's cache names blobs by their sha256
+    # The Hub cache names blobs after their SHA-256.
+    blob = tmp_path / loading.file_sha256(weights)
     weights.rename(blob)
     weights.symlink_to(blob)
     assert loading.locate(str(copy)).weights_sha256 == before

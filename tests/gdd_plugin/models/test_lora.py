@@ -1,4 +1,4 @@
-"""Adapters that can not be used."""
+"""Tests of adapters that cannot be used."""
 
 import pytest
 
@@ -8,9 +8,12 @@ from gdd_plugin.models.one_step import TurboSampler
 
 @pytest.mark.parametrize(
     ("lora", "message"),
-    [("nowhere", "is no folder of a LoRA adapter"), ("damaged", "can't be used with this model")],
+    [
+        ("nowhere", "is not the folder of a LoRA adapter"),
+        ("damaged", "could not apply the adapter .* to this model"),
+    ],
 )
-def test_an_adapter_that_is_none_is_one_line(lora, message, tmp_path):
+def test_add_lora_refuses_missing_and_damaged_adapters(lora, message, tmp_path):
     folder = tmp_path / lora
     if lora == "damaged":
         folder.mkdir()

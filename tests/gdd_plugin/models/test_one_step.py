@@ -1,4 +1,4 @@
-"""One-step sampling: what the pipeline itself computes, in batches."""
+"""Tests of one-step sampling in batches, compared with the pipeline itself."""
 
 import json
 import shutil
@@ -22,12 +22,12 @@ from gdd_plugin.models.one_step import TurboSampler, seeded_generator
 
 
 @pytest.mark.parametrize("model", ["turbo-mini", "random_turbo"])
-def test_samples_are_the_pipelines_own(model, random_turbo):
+def test_sample_agrees_with_the_pipeline(model, random_turbo):
     name = str(random_turbo) if model == "random_turbo" else model
     turbo = TurboSampler(name)
     size = turbo.pipe.unet.config.sample_size
     prompts = ["Sneaker", "Bag", "Sneaker"]
-    made = turbo.sample(prompts, [seeded_generator(0, 0, index) for index in range(3)])
+    images = turbo.sample(prompts, [seeded_generator(0, 0, index) for index in range(3)])
     pipe = AutoPipelineForText2Image.from_pretrained(registry.BUNDLED.get(name, name))
     pipe.set_progress_bar_config(disable=True)
     for index, prompt in enumerate(prompts):
@@ -37,10 +37,10 @@ def test_samples_are_the_pipelines_own(model, random_turbo):
         expected = np.asarray(picture, np.int16).transpose(2, 0, 1)[
             :, edge : 32 - edge, edge : 32 - edge
         ]
-        assert np.abs(expected - made[index].numpy()).max() <= 1
+        assert np.abs(expected - images[index].numpy()).max() <= 1
 
 
-def test_an_image_is_the_same_in_every_batch_to_rounding(mini):
+def test_sample_does_not_depend_on_the_batch_except_for_rounding(mini):
     sources = lambda: [seeded_generator(3, label, 0) for label in range(10)]  # noqa: E731
     prompts = list(FASHION_MNIST.class_names)
     whole = mini.sample(prompts, sources()).short()
@@ -48,7 +48,7 @@ def test_an_image_is_the_same_in_every_batch_to_rounding(mini):
     assert (whole - parts).abs().max() <= 1
 
 
-def test_noise_belongs_to_seed_class_and_index():
+def test_seeded_generator_depends_on_seed_class_and_index():
     draws = [
         torch.randn(8, generator=seeded_generator(*key))
         for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)]
@@ -61,7 +61,7 @@ def test_noise_belongs_to_seed_class_and_index():
     )
 
 
-def test_text_is_encoded_once_for_each_prompt(mini, monkeypatch):
+def test_sample_encodes_each_prompt_once(mini, monkeypatch):
     calls, encode = [], mini.pipe.encode_prompt
     monkeypatch.setattr(
         mini.pipe,
@@ -75,8 +75,8 @@ def test_text_is_encoded_once_for_each_prompt(mini, monkeypatch):
     assert [prompt for part in calls for prompt in part] == ["a new one", "another"]
 
 
-def by_the_pipeline(pipe, prompt, size):
-    """The latents of an ordinary call, batch 1, float32."""
+def call_pipeline(pipe, prompt, size):
+    """Return the latents of an ordinary pipeline call with batch size 1 in float32."""
     pipe.set_progress_bar_config(disable=True)
     noise = torch.randn(1, 4, size // 4, size // 4, generator=seeded_generator(0, 0, 0))
     return pipe(
@@ -101,8 +101,8 @@ def by_the_pipeline(pipe, prompt, size):
         (EulerDiscreteScheduler, "sample"),
     ],
 )
-def test_the_direct_step_is_the_pipelines(random_turbo, tmp_path, kind, prediction, size):
-    """Batch 1, float32, the same noise: equal within 1e-4."""
+def test_direct_step_agrees_with_the_pipeline(random_turbo, tmp_path, kind, prediction, size):
+    """With batch size 1, float32 and the same noise, results agree within 1e-4."""
     pipe = StableDiffusionXLPipeline.from_pretrained(random_turbo)
     pipe.scheduler = kind.from_config(
         pipe.scheduler.config, prediction_type=prediction, timestep_spacing="trailing"
@@ -110,23 +110,23 @@ def test_the_direct_step_is_the_pipelines(random_turbo, tmp_path, kind, predicti
     pipe.save_pretrained(tmp_path)
     turbo = TurboSampler(str(tmp_path), size=size)
     assert turbo.is_direct
-    made = turbo.latents(["dog"], [seeded_generator(0, 0, 0)])
-    assert made.shape == (1, 4, size // 4, size // 4)
-    assert (made - by_the_pipeline(pipe, "dog", size)).abs().max() < 1e-4
+    latents = turbo.latents(["dog"], [seeded_generator(0, 0, 0)])
+    assert latents.shape == (1, 4, size // 4, size // 4)
+    assert (latents - call_pipeline(pipe, "dog", size)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("kind", [LCMScheduler, DDIMScheduler])
-def test_other_schedulers_are_left_to_the_pipeline(random_turbo, tmp_path, kind):
+def test_latents_leaves_other_schedulers_to_the_pipeline(random_turbo, tmp_path, kind):
     pipe = StableDiffusionXLPipeline.from_pretrained(random_turbo)
     pipe.scheduler = kind.from_config(pipe.scheduler.config, timestep_spacing="trailing")
     pipe.save_pretrained(tmp_path)
     turbo = TurboSampler(str(tmp_path))
     assert not turbo.is_direct
-    made = turbo.latents(["dog", "cat"], [seeded_generator(0, 0, 0), seeded_generator(0, 0, 1)])
-    assert (made[:1] - by_the_pipeline(pipe, "dog", 32)).abs().max() < 1e-4
+    latents = turbo.latents(["dog", "cat"], [seeded_generator(0, 0, 0), seeded_generator(0, 0, 1)])
+    assert (latents[:1] - call_pipeline(pipe, "dog", 32)).abs().max() < 1e-4
 
 
-def test_without_encoders_only_what_was_encoded_can_be_sampled(random_turbo):
+def test_latents_needs_encoded_prompts_after_the_encoders_are_freed(random_turbo):
     turbo = TurboSampler(str(random_turbo))
     turbo.encode(["cat"])
     before = turbo.latents(["cat"], [seeded_generator(0, 0, 0)])
@@ -137,23 +137,23 @@ def test_without_encoders_only_what_was_encoded_can_be_sampled(random_turbo):
         turbo.latents(["dog"], [seeded_generator(0, 0, 0)])
 
 
-def test_a_size_that_the_unet_cannot_have(random_turbo):
+def test_sampler_refuses_a_size_that_the_unet_does_not_support(random_turbo):
     with pytest.raises(
         UserError,
-        match="size 36: model random-turbo makes images whose side is a multiple of 8 pixels",
+        match="size 36: the image size of model random-turbo must be a multiple of 8 pixels",
     ):
         TurboSampler(str(random_turbo), size=36)
 
 
-def test_half_precision_decodes_in_another(random_turbo, tmp_path):
-    """SDXL's decoder overflows in float16 (force_upcast), so it is cast when it is loaded."""
+def test_float16_model_decodes_with_another_dtype(random_turbo, tmp_path):
+    """SDXL's decoder overflows in float16 (force_upcast), so it is cast during loading."""
     copy = tmp_path / "upcast"
     shutil.copytree(random_turbo, copy)
     config = copy / "vae" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "force_upcast": True}))
     turbo = TurboSampler(str(copy), dtype=torch.float16)
     assert (turbo.pipe.unet.dtype, turbo.pipe.vae.dtype) == (torch.float16, torch.float32)
-    made = turbo.sample(["cat"], [seeded_generator(0, 0, 0)])
+    half = turbo.sample(["cat"], [seeded_generator(0, 0, 0)])
     exact = TurboSampler(str(copy)).sample(["cat"], [seeded_generator(0, 0, 0)])
-    assert (made.short() - exact.short()).abs().max() <= 8
+    assert (half.short() - exact.short()).abs().max() <= 8
     assert TurboSampler(str(random_turbo), dtype=torch.bfloat16).pipe.vae.dtype == torch.bfloat16

@@ -1,4 +1,4 @@
-"""Faster inference with the same results."""
+"""Tests that faster inference keeps the results."""
 
 import torch
 from diffusers import (
@@ -9,8 +9,8 @@ from gdd_plugin.models import registry
 from gdd_plugin.models.one_step import seeded_generator
 
 
-def test_upsampling_is_folded_and_changes_nothing(mini):
-    """What makes the decoder and the UNet faster gives the numbers of the layers as they were."""
+def test_folded_upsampling_keeps_the_results(mini):
+    """The folded layers of the UNet and the decoder compute the same numbers as the originals."""
     plain = StableDiffusionXLPipeline.from_pretrained(registry.BUNDLED["turbo-mini"])
     assert (
         sum(

@@ -1,4 +1,4 @@
-"""Models that are known by name."""
+"""Tests of models that are known by name."""
 
 import pytest
 import torch
@@ -19,8 +19,8 @@ from gdd_plugin.models import loading, registry, turbo_mini
 from gdd_plugin.models.one_step import TurboSampler, seeded_generator
 
 
-def test_sd_turbo_by_name(random_turbo, hub_cache, tmp_path):
-    """SD-Turbo's layout: one text encoder, no further conditions, epsilon prediction."""
+def test_sd_turbo_is_loaded_by_name(random_turbo, hub_cache, tmp_path):
+    """SD-Turbo has one text encoder, no additional conditioning and epsilon prediction."""
     torch.manual_seed(0)
     xl = StableDiffusionXLPipeline.from_pretrained(random_turbo)
     unet = UNet2DConditionModel.from_config(
@@ -48,11 +48,11 @@ def test_sd_turbo_by_name(random_turbo, hub_cache, tmp_path):
     pipe.save_pretrained(tmp_path / "sd")
     put_into_cache(hub_cache, "stabilityai/sd-turbo", tmp_path / "sd")
     turbo = TurboSampler("sd-turbo")
-    made = turbo.latents(["cat", "dog"], [seeded_generator(0, 0, 0), seeded_generator(0, 1, 0)])
+    latents = turbo.latents(["cat", "dog"], [seeded_generator(0, 0, 0), seeded_generator(0, 1, 0)])
     assert turbo.is_direct
     assert turbo.metadata.model == "sd-turbo"
     assert "non-commercial" in turbo.metadata.model_licence
-    assert (made[:1] - call_pipeline(pipe, "cat", num_inference_steps=1)).abs().max() < 1e-4
+    assert (latents[:1] - call_pipeline(pipe, "cat", num_inference_steps=1)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_sd_turbo_by_name(random_turbo, hub_cache, tmp_path):
         ),
     ],
 )
-def test_unets_for_sdxl_by_name(
+def test_unets_for_sdxl_are_loaded_by_name(
     random_turbo, hub_cache, tmp_path, name, repository, file, scheduler, settings, steps
 ):
-    """SDXL's layout with its own scheduler, and a repository that holds a UNet's weights alone."""
+    """These models consist of SDXL and a repository that contains only the weights of a UNet."""
     torch.manual_seed(1)
     base = StableDiffusionXLPipeline.from_pretrained(random_turbo)
     base.scheduler = EulerDiscreteScheduler.from_config(
@@ -92,10 +92,10 @@ def test_unets_for_sdxl_by_name(
     save_file(base.unet.state_dict(), tmp_path / "unet" / file)
     put_into_cache(hub_cache, repository, tmp_path / "unet")
     turbo = TurboSampler(name)
-    made = turbo.latents(["cat"], [seeded_generator(0, 0, 0)])
+    latents = turbo.latents(["cat"], [seeded_generator(0, 0, 0)])
     base.scheduler = scheduler.from_config(base.scheduler.config, **settings)
     assert turbo.is_direct == (name == "sdxl-lightning")
-    assert (made - call_pipeline(base, "cat", **steps)).abs().max() < 1e-4
+    assert (latents - call_pipeline(base, "cat", **steps)).abs().max() < 1e-4
     assert "CreativeML Open RAIL++-M" in turbo.metadata.model_licence
     assert turbo.metadata.model_sha256 not in (
         loading.locate(str(tmp_path / "base")).weights_sha256,
@@ -104,7 +104,7 @@ def test_unets_for_sdxl_by_name(
 
 
 def call_pipeline(pipe, prompt, **steps):
-    """The latents of an ordinary call."""
+    """Return the latents of an ordinary pipeline call."""
     pipe.set_progress_bar_config(disable=True)
     size = pipe.unet.config.sample_size
     noise = torch.randn(1, 4, size, size, generator=seeded_generator(0, 0, 0))
@@ -117,7 +117,7 @@ def call_pipeline(pipe, prompt, **steps):
     ).images
 
 
-def test_every_known_name_says_how_to_get_it(hub_cache):
+def test_every_known_model_explains_how_to_download_it(hub_cache):
     for name, known in registry.KNOWN.items():
         with pytest.raises(UserError, match=f"run `hf download {known.pipeline}"):
             loading.locate(name)

@@ -1,4 +1,4 @@
-"""What training wrote next to the weights."""
+"""Tests of reading ``training.json``."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from gdd_plugin.models.one_step import TurboSampler
 from gdd_plugin.models.training_metadata import TrainingMetadata, read_training_metadata
 
 
-def test_a_damaged_training_metadata_is_one_line(random_turbo, tmp_path):
+def test_damaged_training_metadata_is_reported(random_turbo, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(random_turbo, copy)
     (copy / "training.json").write_text("{")
@@ -17,7 +17,7 @@ def test_a_damaged_training_metadata_is_one_line(random_turbo, tmp_path):
         TurboSampler(str(copy))
 
 
-def test_files_of_others_say_what_they_can(tmp_path):
+def test_read_training_metadata_accepts_missing_and_foreign_files(tmp_path):
     assert read_training_metadata(tmp_path) == TrainingMetadata()
     (tmp_path / "training.json").write_text('{"border": 3, "optimizer": "sgd"}')
     assert read_training_metadata(tmp_path) == TrainingMetadata(border=3)

@@ -1,4 +1,4 @@
-"""The bundled model and its architecture."""
+"""Tests of the bundled model and its architecture."""
 
 import json
 
@@ -18,7 +18,7 @@ from gdd_plugin.models import registry, turbo_mini
 from gdd_plugin.training.prompts import training_prompts
 
 
-def test_the_bundled_model_is_a_complete_sdxl_folder_of_at_most_8_mb():
+def test_bundled_model_is_a_complete_sdxl_folder_of_at_most_8_mb():
     root = registry.BUNDLED["turbo-mini"]
     index = json.loads((root / "model_index.json").read_text())
     assert index["_class_name"] == "StableDiffusionXLPipeline"
@@ -44,8 +44,8 @@ def test_the_bundled_model_is_a_complete_sdxl_folder_of_at_most_8_mb():
 
 
 @pytest.fixture(scope="module")
-def judge():
-    """A student trained on the bundled real training images."""
+def classifier():
+    """Return a student trained on the bundled real training images."""
     images, labels = datasets.load(FASHION_MNIST, "train", bundled=True)
     torch.manual_seed(0)
     net = students.build("convnet3", 10, 28, 1, width=32)
@@ -55,7 +55,7 @@ def judge():
     return net
 
 
-def test_an_ordinary_pipeline_call_with_a_bare_class_name_gives_that_class(judge):
+def test_pipeline_call_with_a_bare_class_name_generates_that_class(classifier):
     pipe = AutoPipelineForText2Image.from_pretrained(registry.BUNDLED["turbo-mini"])
     pipe.set_progress_bar_config(disable=True)
     names = [name for name in FASHION_MNIST.class_names for _ in range(20)]
@@ -66,23 +66,22 @@ def test_an_ordinary_pipeline_call_with_a_bare_class_name_gives_that_class(judge
     pixels = np.stack(
         [np.asarray(picture.convert("L").crop((2, 2, 30, 30))) for picture in pictures]
     )[:, None]
-    right = training.predict(judge, training.normalise(pixels, FASHION_MNIST)) == torch.arange(
-        10
-    ).repeat_interleave(20)
+    predicted = training.predict(classifier, training.normalise(pixels, FASHION_MNIST))
+    right = predicted == torch.arange(10).repeat_interleave(20)
     per_class = right.view(10, 20).float().mean(1)
     assert right.float().mean() > 0.7
-    assert per_class.min() > 0.2  # no class is missing; Shirt is the hard one
+    # No class is missing. The hardest class is Shirt.
+    assert per_class.min() > 0.2
 
 
 @pytest.mark.parametrize("style", ["name", "photo", "diverse"])
-def test_templates_are_understood(judge, style):
-    made = collect(make_task(ipc=16, prompts=style, pda="none"))
-    right = training.predict(
-        judge, training.normalise(made.images, FASHION_MNIST)
-    ) == torch.from_numpy(made.labels)
+def test_bundled_model_understands_templates(classifier, style):
+    distilled = collect(make_task(ipc=16, prompts=style, pda="none"))
+    predicted = training.predict(classifier, training.normalise(distilled.images, FASHION_MNIST))
+    right = predicted == torch.from_numpy(distilled.labels)
     assert right.float().mean() > 0.65
 
 
-def test_the_tokenizer_is_the_same_whenever_it_is_learned():
+def test_tokenizer_training_is_deterministic():
     corpus = [prompt for known in training_prompts(FASHION_MNIST) for prompt in known]
     assert len({turbo_mini.tokenizer(corpus).backend_tokenizer.to_str() for _ in range(20)}) == 1

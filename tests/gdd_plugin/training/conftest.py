@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture
 def no_plots():
-    """Leave out the plots, a third of such short trainings; the shared model has them."""
+    """Skip the plots, which take a third of the time. The shared model has them."""
     from gdd_plugin.training.run import TrainingRun
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""The command ddbench-turbo."""
+"""Tests of the command ``ddbench-turbo``."""
 
 import resource
 from dataclasses import replace
@@ -28,8 +28,10 @@ def arguments(few, output, *more):
     ]
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint(few, ddbench_turbo, tmp_path, monkeypatch):
-    """Limit the size of files, which makes the same call fail with the same kind of error."""
+def test_train_keeps_the_last_checkpoint_if_the_disk_is_full(
+    few, ddbench_turbo, tmp_path, monkeypatch
+):
+    """Limit the file size, so that the same call fails with the same kind of error."""
     monkeypatch.setattr(
         "gdd_plugin.training.cli.TurboMiniSettings", lambda **given: replace(SHORTEST, **given)
     )
@@ -41,7 +43,8 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(few, ddbench_turbo, tmp_path
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
-    assert "teacher.pt can't be written: File too large; what was saved before is kept" in line
+    assert "could not write" in line
+    assert "teacher.pt: File too large; files that were saved earlier are kept" in line
     assert {file.name for file in (output / "checkpoints").glob("*.pt")} == {
         "features.pt",
         "autoencoder.pt",
@@ -49,20 +52,19 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(few, ddbench_turbo, tmp_path
     assert ddbench_turbo(*arguments(few, output)).returncode == 0
 
 
-def test_too_few_images_and_images_of_another_size_are_refused(few, ddbench_turbo, tmp_path):
+def test_train_refuses_too_few_images_and_images_that_are_too_large(few, ddbench_turbo, tmp_path):
     done = ddbench_turbo(*arguments(few, tmp_path / "model"), "--held-out", "960", "--real", "8")
     assert done.returncode == 2
-    assert (
-        "error: fashion-mnist train, without the last 96 images of each class, has " in done.stderr
-    )
+    assert "error: too few images of class " in done.stderr
+    assert "in fashion-mnist train, without the last 96 images of each class; " in done.stderr
     assert "training needs 8 of each class" in done.stderr
     with pytest.raises(
-        UserError, match="makes images of 32 px; tiny-imagenet has 64 px: adapt a larger model"
+        UserError, match="images of 32 px, but tiny-imagenet has 64 px; adapt a larger model"
     ):
         train_turbo_mini(tmp_path, TINY_IMAGENET, None, replace(SMALL, dataset="tiny-imagenet"))
 
 
-def test_missing_training_data_is_one_line(ddbench_turbo, tmp_path):
+def test_train_reports_missing_data_in_one_line(ddbench_turbo, tmp_path):
     done = ddbench_turbo(
         "train", "--dataset", "cifar10", "--data", tmp_path, "--output", tmp_path / "model"
     )

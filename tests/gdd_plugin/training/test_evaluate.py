@@ -1,4 +1,4 @@
-"""The numbers of a model card."""
+"""Tests of the scores in a model card."""
 
 import json
 import shutil
@@ -15,11 +15,11 @@ from gdd_plugin.training import evaluate, metrics
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_the_numbers_of_a_model_card(made, few, monkeypatch):
+def test_evaluate_returns_plausible_scores(trained_model, few, monkeypatch):
     monkeypatch.setattr(evaluate, "PER_CLASS", 60)
     monkeypatch.setattr(metrics, "RECIPE", replace(metrics.RECIPE, steps=60, width=8))
-    evaluation = evaluate.evaluate(str(made), None, FASHION_MNIST, few, "held-out", 1)
-    # An untrained generator teaches next to nothing; real images do.
+    evaluation = evaluate.evaluate(str(trained_model), None, FASHION_MNIST, few, "held-out", 1)
+    # Students learn next to nothing from an untrained generator, but they learn from real images.
     accuracy = evaluation.accuracy_percent
     assert accuracy.real > 60 > 40 > accuracy.generated
     share = accuracy.generated / accuracy.real
@@ -32,22 +32,22 @@ def test_the_numbers_of_a_model_card(made, few, monkeypatch):
     assert evaluation.nearest_real_1st_percentile.unseen_real > 0
 
 
-def test_a_model_is_measured_on_what_it_has_not_seen(made, few, tmp_path):
-    assert evaluate.count_held_out([made], FASHION_MNIST) == 200
-    assert evaluate.count_held_out([made], TINY_IMAGENET) == evaluate.HELD_OUT
-    shutil.copytree(made, tmp_path / "all")
-    metadata = json.loads((made / "training.json").read_text())
+def test_evaluate_uses_only_images_that_the_model_has_not_seen(trained_model, few, tmp_path):
+    assert evaluate.count_held_out([trained_model], FASHION_MNIST) == 200
+    assert evaluate.count_held_out([trained_model], TINY_IMAGENET) == evaluate.HELD_OUT
+    shutil.copytree(trained_model, tmp_path / "all")
+    metadata = json.loads((trained_model / "training.json").read_text())
     metadata["settings"]["held_out"] = 0
     (tmp_path / "all" / "training.json").write_text(json.dumps(metadata))
     with pytest.raises(
-        UserError, match="has seen all training images of fashion-mnist; give --split test"
+        UserError, match="trained on all training images of fashion-mnist; use --split test"
     ):
         evaluate.evaluate(str(tmp_path / "all"), None, FASHION_MNIST, few, "held-out", 1)
 
 
 @pytest.mark.slow
-def test_the_bundled_model_is_worth_what_its_card_says():
-    """Both sides anew, one seed, on held-out training images."""
+def test_bundled_model_reaches_the_scores_in_its_card():
+    """Repeat the evaluation with one seed on held-out training images."""
     try:
         datasets.find(FASHION_MNIST)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Measures of a model, on sets that are known."""
+"""Tests of the measurements of a model, on sets with known properties."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from gdd_plugin.training import metrics
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_variety_and_nearest_by_known_sets():
+def test_variety_and_nearest_distance_of_known_sets():
     images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
     torch.manual_seed(0)
     net = students.build("convnet3", 10, 28, 1, 8)

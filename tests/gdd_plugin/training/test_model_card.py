@@ -1,4 +1,4 @@
-"""Model cards."""
+"""Tests of model cards."""
 
 import shutil
 
@@ -10,31 +10,34 @@ from gdd_plugin.training import model_card
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_a_card_is_of_a_model_that_was_trained_here(made, few, ddbench_turbo, tmp_path):
-    done = ddbench_turbo("evaluate", made, "--data", few, "--lora", tmp_path, "--card")
+def test_card_needs_a_model_from_train_without_an_adapter(
+    trained_model, few, ddbench_turbo, tmp_path
+):
+    done = ddbench_turbo("evaluate", trained_model, "--data", few, "--lora", tmp_path, "--card")
     assert (done.returncode, done.stderr) == (
         2,
-        "error: a model card describes the model itself: give --card without --lora\n",
+        "error: a model card describes the model without adapters: use --card without --lora\n",
     )
-    shutil.copytree(made, tmp_path / "other", ignore=shutil.ignore_patterns("training.json"))
+    ignored = shutil.ignore_patterns("training.json")
+    shutil.copytree(trained_model, tmp_path / "other", ignore=ignored)
     done = ddbench_turbo("evaluate", tmp_path / "other", "--data", few, "--card")
     assert done.returncode == 2
-    assert "training.json doesn't tell how the model was made" in done.stderr
+    assert "training.json does not describe how the model was trained" in done.stderr
 
 
-def test_a_model_card_says_what_was_measured(made, tmp_path):
+def test_write_creates_scores_and_a_card_that_states_them(trained_model, tmp_path):
     scores = model_card.read_scores(registry.BUNDLED["turbo-mini"])
-    shutil.copy(made / "training.json", tmp_path)
+    shutil.copy(trained_model / "training.json", tmp_path)
     model_card.write(tmp_path, scores)
     assert model_card.read_scores(tmp_path) == scores
     text = (tmp_path / "README.md").read_text()
     assert f"a share of **{100 * scores.share_of_real:.1f} %**" in text
     assert "fashion-mnist train, without the last 20 images of each class" in text
-    assert "--output DIR`, with other settings than the default ones, in " in text
-    assert "matching has weight 1, adversarial has weight 0.1, distillation has weight 0.1" in text
+    assert "--output DIR`, with non-default settings, took " in text
+    assert "losses: matching 1, adversarial 0.1, distillation 0.1." in text
 
 
-def test_the_bundled_card_is_up_to_date_and_reaches_its_goals():
+def test_bundled_card_is_up_to_date_and_its_scores_reach_the_goals():
     folder = registry.BUNDLED["turbo-mini"]
     scores = model_card.read_scores(folder)
     assert (folder / "README.md").read_text().splitlines()[1:] == model_card.render(

@@ -1,4 +1,4 @@
-"""The trained networks compute what the pipeline does."""
+"""Tests that the networks used in training agree with the pipeline."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
-def test_the_trained_step_is_the_pipelines_step(prediction):
+def test_one_step_agrees_with_the_pipeline(prediction):
     pipe = TurboSampler("turbo-mini").pipe
     pipe.scheduler = pipe.scheduler.from_config(pipe.scheduler.config, prediction_type=prediction)
     noise = torch.stack(
@@ -20,17 +20,17 @@ def test_the_trained_step_is_the_pipelines_step(prediction):
     )
     words = ["Sneaker", "a photo of a Bag", "Coat"]
     with torch.inference_mode():
-        ours = Denoiser(pipe).one_step(
+        latents = Denoiser(pipe).one_step(
             noise, PromptSampler(pipe, [words], torch.device("cpu")).tokens(words)
         )
-        theirs = pipe(
+        expected = pipe(
             words, latents=noise, num_inference_steps=1, guidance_scale=0.0, output_type="latent"
         ).images
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(latents, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_perfect_denoiser_gives_back_what_was_noised():
-    """Replace the UNet by one that knows the noise, to test the formula of the estimate."""
+def test_perfect_denoiser_recovers_the_clean_latents():
+    """Replace the UNet with one that knows the noise, to test the formula of the estimate."""
     pipe = turbo_mini.pipeline(["a bag"])
     net = Denoiser(pipe)
     clean, noise = torch.randn(2, 5, 4, 8, 8)
@@ -39,9 +39,9 @@ def test_a_perfect_denoiser_gives_back_what_was_noised():
     answers = {"epsilon": noise, "v_prediction": alpha * noise - sigma * clean}
     for net.prediction, answer in answers.items():
         pipe.unet.forward = lambda *_, answer=answer, **__: type("Output", (), {"sample": answer})
-        found = net(
+        estimate = net(
             net.add_noise(clean, noise, timesteps),
             timesteps,
             PromptSampler(pipe, [], torch.device("cpu")).tokens(["a bag"]),
         )
-        torch.testing.assert_close(found, clean, atol=2e-3, rtol=1e-3)
+        torch.testing.assert_close(estimate, clean, atol=2e-3, rtol=1e-3)

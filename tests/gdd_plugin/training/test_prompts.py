@@ -1,11 +1,11 @@
-"""The prompts that a model is taught."""
+"""Tests of the prompts used in training."""
 
 from benchmark_adapters.datasets import FASHION_MNIST
 from gdd_plugin.models import turbo_mini
 from gdd_plugin.training.prompts import training_prompts
 
 
-def test_the_model_learns_bare_names_and_templates_with_their_articles():
+def test_training_prompts_contain_bare_names_and_templates_with_articles():
     texts = training_prompts(FASHION_MNIST)
     assert texts[0][0] == "T-shirt/top"
     assert "a photo of a T-shirt" in texts[0]
@@ -15,6 +15,5 @@ def test_the_model_learns_bare_names_and_templates_with_their_articles():
         max(len(words(prompt).input_ids) for known in texts for prompt in known)
         < turbo_mini.PROMPT_TOKENS
     )
-    assert (
-        words.unk_token_id not in words("Zebra: ½ ñandú 象").input_ids[1:-1]
-    )  # it can spell anything
+    # The tokenizer can spell any text.
+    assert words.unk_token_id not in words("Zebra: ½ ñandú 象").input_ids[1:-1]

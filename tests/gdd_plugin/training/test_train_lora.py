@@ -1,4 +1,4 @@
-"""Adapters: trained in small, read by diffusers, used by runs."""
+"""Tests of adapters: short training runs, loading with diffusers, and use in runs."""
 
 import json
 import os
@@ -26,20 +26,21 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def adapter(made, few, tmp_path_factory):
+def adapter(trained_model, few, tmp_path_factory):
+    """Return the folder of an adapter for the trained model."""
     folder = tmp_path_factory.mktemp("adapters") / "clothes"
     train_lora(
         folder,
         FASHION_MNIST,
         few,
-        replace(lora_settings(made), student=replace(SHORT, lr=0.05)),
+        replace(lora_settings(trained_model), student=replace(SHORT, lr=0.05)),
         save_every=2,
     )
     return folder
 
 
-def test_an_adapter_is_read_by_diffusers_and_changes_the_images(adapter, made):
-    pipe = StableDiffusionXLPipeline.from_pretrained(made, add_watermarker=False)
+def test_adapter_is_loaded_by_diffusers_and_changes_the_images(adapter, trained_model):
+    pipe = StableDiffusionXLPipeline.from_pretrained(trained_model, add_watermarker=False)
     noise = torch.randn(1, 4, 8, 8)
     call = {
         "prompt": "Bag",
@@ -52,16 +53,16 @@ def test_an_adapter_is_read_by_diffusers_and_changes_the_images(adapter, made):
     pipe.load_lora_weights(adapter)
     changed = pipe(**call).images
     assert np.abs(plain - changed).max() > 1e-3
-    turbo = TurboSampler(str(made), lora=str(adapter))
+    turbo = TurboSampler(str(trained_model), lora=str(adapter))
     np.testing.assert_allclose(turbo.pipe(**call).images, changed, atol=1e-4)
-    assert turbo.metadata.model == "made + clothes"
+    assert turbo.metadata.model == "trained + clothes"
     assert turbo.metadata.model_trained_on.endswith(
-        "; its adapter: fashion-mnist train, without the last 20 images of each class"
+        "; adapter: fashion-mnist train, without the last 20 images of each class"
     )
     assert len(turbo.metadata.lora_sha256) == 64
 
 
-def test_a_run_takes_an_adapter(adapter, made, ddbench, methods_here):
+def test_run_accepts_an_adapter(adapter, trained_model, ddbench, methods_here):
     done = ddbench(
         "run",
         "--method",
@@ -71,7 +72,7 @@ def test_a_run_takes_an_adapter(adapter, made, ddbench, methods_here):
         "--repeats",
         "0",
         "--option",
-        f"model={made}",
+        f"model={trained_model}",
         "--option",
         f"lora={adapter}",
         "--runs",
@@ -80,40 +81,43 @@ def test_a_run_takes_an_adapter(adapter, made, ddbench, methods_here):
     assert done.returncode == 0, done.stderr
 
 
-def test_an_adapter_of_another_architecture_is_one_line(adapter, tmp_path, monkeypatch):
+def test_adapter_for_a_different_architecture_is_refused(adapter, tmp_path, monkeypatch):
     monkeypatch.setattr(turbo_mini, "TEXT_WIDTH", 16)
     turbo_mini.pipeline(["a bag"]).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="can't be used with this model"):
+    with pytest.raises(UserError, match=r"could not apply the adapter .* to this model"):
         TurboSampler(str(tmp_path), lora=str(adapter))
 
 
-def test_distillation_without_a_teacher_and_no_loss_at_all_are_refused(made, few, tmp_path):
+def test_distillation_without_a_teacher_and_zero_weights_are_refused(trained_model, few, tmp_path):
     with pytest.raises(UserError, match="the distillation loss needs a teacher"):
         train_lora(
             tmp_path,
             FASHION_MNIST,
             few,
-            LoraSettings("fashion-mnist", str(made), None, student=SHORT),
+            LoraSettings("fashion-mnist", str(trained_model), None, student=SHORT),
         )
-    with pytest.raises(UserError, match="no loss of the student has a weight"):
+    with pytest.raises(UserError, match="all losses of the student have weight 0"):
         replace(SHORT, matching=0, adversarial=0, distillation=0)
 
 
-def test_a_teacher_of_another_architecture_is_refused(made, few, tmp_path, monkeypatch):
+def test_teacher_with_a_different_architecture_is_refused(
+    trained_model, few, tmp_path, monkeypatch
+):
     monkeypatch.setattr(turbo_mini, "TEXT_WIDTH", 16)
     turbo_mini.pipeline(["a bag"]).save_pretrained(tmp_path / "other")
-    chosen = LoraSettings(
-        "fashion-mnist", str(made), str(tmp_path / "other"), held_out=200, student=SHORT
+    settings = LoraSettings(
+        "fashion-mnist", str(trained_model), str(tmp_path / "other"), held_out=200, student=SHORT
     )
     with pytest.raises(
-        UserError, match="has another architecture than the model: cross_attention_dim 32, not 64"
+        UserError,
+        match="has a different architecture from the model: cross_attention_dim is 32, not 64",
     ):
-        train_lora(tmp_path / "adapter", FASHION_MNIST, few, chosen)
+        train_lora(tmp_path / "adapter", FASHION_MNIST, few, settings)
 
 
 @pytest.mark.slow
-def test_adapting_in_two_processes_and_half_precision(made, few, tmp_path):
-    """As ``accelerate launch`` and torchrun start it, here on the CPU."""
+def test_adapt_works_in_two_processes_and_bfloat16(trained_model, few, tmp_path):
+    """Start the processes on the CPU, as ``accelerate launch`` and torchrun start them."""
     launch = [
         sys.executable,
         "-m",
@@ -129,7 +133,7 @@ def test_adapting_in_two_processes_and_half_precision(made, few, tmp_path):
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
-        [*launch, "adapt", few, tmp_path / "two", made],
+        [*launch, "adapt", few, tmp_path / "two", trained_model],
         env=environment,
         capture_output=True,
         text=True,
@@ -138,4 +142,4 @@ def test_adapting_in_two_processes_and_half_precision(made, few, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((tmp_path / "two" / "training.json").read_text())["processes"] == 2
-    assert TurboSampler(str(made), lora=str(tmp_path / "two")).metadata.lora == "two"
+    assert TurboSampler(str(trained_model), lora=str(tmp_path / "two")).metadata.lora == "two"

@@ -1,4 +1,4 @@
-"""The whole training of turbo-mini, at a thousandth of its length."""
+"""Tests of the complete training of turbo-mini, at a thousandth of its length."""
 
 import csv
 import json
@@ -29,13 +29,13 @@ from gdd_plugin.training.train_turbo_mini import train_turbo_mini
 pytestmark = pytest.mark.usefixtures("one_thread", "no_plots")
 
 
-def test_a_training_leaves_a_model_and_its_metadata(made):
-    metadata = json.loads((made / "training.json").read_text())
+def test_train_saves_a_model_and_its_metadata(trained_model):
+    metadata = json.loads((trained_model / "training.json").read_text())
     assert metadata["settings"]["seed"] == 3
     assert metadata["border"] == 2
     assert metadata["trained_on"] == "fashion-mnist train, without the last 20 images of each class"
     assert set(metadata["seconds"]) == {"features", "autoencoder", "teacher", "student"}
-    logged = list(csv.DictReader((made / "log.csv").open()))
+    logged = list(csv.DictReader((trained_model / "log.csv").open()))
     assert {row["loss"] for row in logged if row["stage"] == "student"} == {
         "loss",
         "matching",
@@ -43,16 +43,18 @@ def test_a_training_leaves_a_model_and_its_metadata(made):
         "discriminator",
         "distillation",
     }
-    assert "<svg" in (made / "losses.svg").read_text()
-    assert Image.open(made / "samples.png").size[0] > 280
-    assert not (made / "checkpoints").exists()
-    turbo = TurboSampler(str(made))
+    assert "<svg" in (trained_model / "losses.svg").read_text()
+    assert Image.open(trained_model / "samples.png").size[0] > 280
+    assert not (trained_model / "checkpoints").exists()
+    turbo = TurboSampler(str(trained_model))
     assert turbo.border == 2
     assert turbo.sample(["Sneaker"], [seeded_generator(0, 0, 0)]).shape == (1, 3, 28, 28)
 
 
-def test_a_training_ended_at_any_step_goes_on_as_if_it_had_not(made, few, tmp_path, monkeypatch):
-    """Interrupt each stage, one after the other, a logged step after its checkpoint."""
+def test_interrupted_training_continues_with_the_same_results(
+    trained_model, few, tmp_path, monkeypatch
+):
+    """Interrupt every stage in turn, one logged step after its checkpoint."""
     update = loop.TrainingLoop.update
     interrupted = set()
 
@@ -66,14 +68,15 @@ def test_a_training_ended_at_any_step_goes_on_as_if_it_had_not(made, few, tmp_pa
     monkeypatch.setattr(loop.TrainingLoop, "update", update_and_stop)
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
-            train_turbo_mini(tmp_path / "made", FASHION_MNIST, few, SMALL, save_every=2)
-    train_turbo_mini(tmp_path / "made", FASHION_MNIST, few, SMALL, save_every=2)
-    assert_equal_weights(tmp_path / "made", made)
-    assert (tmp_path / "made" / "log.csv").read_text() == (made / "log.csv").read_text()
+            train_turbo_mini(tmp_path / "model", FASHION_MNIST, few, SMALL, save_every=2)
+    train_turbo_mini(tmp_path / "model", FASHION_MNIST, few, SMALL, save_every=2)
+    assert_equal_weights(tmp_path / "model", trained_model)
+    log = (tmp_path / "model" / "log.csv").read_text()
+    assert log == (trained_model / "log.csv").read_text()
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on(made, few, tmp_path):
+def test_killed_training_continues_with_the_same_results(trained_model, few, tmp_path):
     output = tmp_path / "model"
     command = [sys.executable, small_training.__file__, "train", few, output]
     child = subprocess.Popen(
@@ -87,10 +90,10 @@ def test_a_killed_training_goes_on(made, few, tmp_path):
     child.kill()
     assert child.wait() == -signal.SIGKILL
     train_turbo_mini(output, FASHION_MNIST, few, SMALL, save_every=1)
-    assert_equal_weights(output, made)
+    assert_equal_weights(output, trained_model)
 
 
-def test_one_loss_alone_logs_that_loss_alone(few, tmp_path):
+def test_losses_with_weight_0_are_not_logged(few, tmp_path):
     only = replace(SHORTEST, student=replace(SHORT, matching=0, adversarial=0))
     train_turbo_mini(tmp_path, FASHION_MNIST, few, only)
     assert {
@@ -100,8 +103,8 @@ def test_one_loss_alone_logs_that_loss_alone(few, tmp_path):
     } == {"loss", "distillation"}
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_checkpoint(
-    made, few, tmp_path, monkeypatch
+def test_non_finite_loss_stops_the_training_and_keeps_the_checkpoints(
+    trained_model, few, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
         student.losses, "distillation", lambda generated, *_: generated.sum() * float("nan")
@@ -111,25 +114,25 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_checkpoint(
         match=r"stage student, step 0: .* is nan; there is no checkpoint of this stage yet; "
         "try a lower learning rate",
     ):
-        train_turbo_mini(tmp_path / "made", FASHION_MNIST, few, SMALL, save_every=2)
-    assert {file.stem for file in (tmp_path / "made" / "checkpoints").iterdir()} == {
+        train_turbo_mini(tmp_path / "model", FASHION_MNIST, few, SMALL, save_every=2)
+    assert {file.stem for file in (tmp_path / "model" / "checkpoints").iterdir()} == {
         "features",
         "autoencoder",
         "teacher",
     }
     monkeypatch.undo()
-    train_turbo_mini(tmp_path / "made", FASHION_MNIST, few, SMALL, save_every=2)
-    assert_equal_weights(tmp_path / "made", made)
+    train_turbo_mini(tmp_path / "model", FASHION_MNIST, few, SMALL, save_every=2)
+    assert_equal_weights(tmp_path / "model", trained_model)
 
 
-def test_a_folder_with_another_training_is_left_alone(few, tmp_path):
+def test_train_refuses_a_folder_with_a_different_training_run(few, tmp_path):
     (tmp_path / "settings.json").write_text(json.dumps({"seed": 8}))
-    with pytest.raises(UserError, match=r"holds a training with other settings .*seed"):
+    with pytest.raises(UserError, match=r"contains a training run with different settings .*seed"):
         train_turbo_mini(tmp_path, FASHION_MNIST, few, SMALL)
 
 
-def test_a_damaged_checkpoint_is_named(few, tmp_path):
+def test_damaged_checkpoint_is_reported(few, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "features.pt").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"features\.pt can't be continued .*; remove it"):
+    with pytest.raises(UserError, match=r"could not load .*features\.pt .*; to restart .*delete"):
         train_turbo_mini(tmp_path, FASHION_MNIST, few, SMALL)

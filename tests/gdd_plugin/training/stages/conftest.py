@@ -1,4 +1,4 @@
-"""Random features and real images, to test the student's losses on."""
+"""Fixtures for the tests of the student's losses: random features and real images."""
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from gdd_plugin.training.stages.sample_batch import draw_real
 
 @pytest.fixture
 def features():
+    """Return a frozen feature network with random weights."""
     torch.manual_seed(0)
     return FeatureNetwork(1, 28, 10).eval().requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""The discriminator, and the loss that it gives the generator."""
+"""Tests of the discriminator and the adversarial loss of the generator."""
 
 import pytest
 import torch
@@ -11,14 +11,14 @@ from gdd_plugin.training.stages.discriminator import DiscriminatorTrainer
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_the_discriminator_learns_to_tell_and_its_loss_teaches_to_pass(features, real, tmp_path):
+def test_discriminator_learns_and_its_loss_makes_samples_look_real(features, real, tmp_path):
     discriminator = DiscriminatorTrainer(10, SHORT, TrainingRun(tmp_path, {"seed": 0}, 10))
     pictures = torch.nn.Parameter(0.3 * torch.randn(16, 1, 28, 28))
     first = discriminator.update(batch_of(features, pictures), real).item()
     for _ in range(60):
         last = discriminator.update(batch_of(features, pictures), real).item()
     assert last < 0.2 * first
-    caught = discriminator.generator_loss(batch_of(features, pictures)).item()
-    assert caught > 0 > discriminator.generator_loss(real).item()
+    loss = discriminator.generator_loss(batch_of(features, pictures)).item()
+    assert loss > 0 > discriminator.generator_loss(real).item()
     descend(pictures, lambda: discriminator.generator_loss(batch_of(features, pictures)), 40)
     assert discriminator.generator_loss(batch_of(features, pictures)).item() < 0

@@ -1,1 +1,1 @@
-"""Records of runs, and the tables made of them. Imports nothing of the project, and no torch."""
+"""Records of runs, and the tables and pages built from them. Imports no other package or torch."""

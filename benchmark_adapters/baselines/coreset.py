@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.errors import UserError
 from benchmark_adapters.types import Task
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array, Batch
@@ -121,7 +122,8 @@ def _images_per_class(task: Task, labels: Array) -> int:
     wanted = available if task.ipc is None else task.ipc
     if wanted > available:
         raise UserError(
-            f"{wanted} images per class wanted, but only {available} training images per class of "
-            f"{task.dataset.name} are available; ask for fewer with --ipc"
+            f"{wanted} {plural(wanted, 'image')} per class wanted, but only {available} training "
+            f"{plural(available, 'image')} per class of {task.dataset.name} "
+            f"{plural(available, 'is', 'are')} available; ask for fewer with --ipc"
         )
     return wanted

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
 from leaderboard.records.record import Finding
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -55,7 +56,8 @@ def _check_values(images: Array, normalisation: Normalisation) -> Iterator[Findi
         yield Finding(
             "error",
             "not-finite",
-            f"{len(broken)} images have values that are NaN or infinite, "
+            f"{len(broken)} {plural(len(broken), 'image has', 'images have')} values that are NaN "
+            "or infinite, "
             f"the first is image {broken[0]}",
         )
         return
@@ -115,7 +117,8 @@ def _check_constant(is_constant: Array, labels: Array, dataset: Dataset) -> Iter
         yield Finding(
             "warning",
             "constant",
-            f"{is_constant.sum()} of {len(labels)} images are constant: "
+            f"{is_constant.sum()} of {len(labels)} images "
+            f"{plural(is_constant.sum(), 'is', 'are')} constant: "
             f"{_name_images(np.flatnonzero(is_constant), labels, dataset)}",
         )
 
@@ -132,19 +135,20 @@ def _check_duplicates(distilled: DistilledSet, dataset: Dataset) -> Iterator[Fin
     )
     is_repeated = first != np.arange(len(first))
     if is_repeated.any():
+        verb = plural(is_repeated.sum(), "is a duplicate of another", "are duplicates of others")
         yield Finding(
             "warning",
             "duplicates",
-            f"{is_repeated.sum()} of {len(labels)} images are duplicates of others: "
+            f"{is_repeated.sum()} of {len(labels)} images {verb}: "
             f"{_name_images(np.flatnonzero(is_repeated), labels, dataset)}",
         )
     in_other_class = is_repeated & (labels != labels[first])
     if in_other_class.any():
-        row = int(np.flatnonzero(in_other_class)[0])
+        count, row = int(in_other_class.sum()), int(np.flatnonzero(in_other_class)[0])
         yield Finding(
             "warning",
             "other-class",
-            f"{in_other_class.sum()} images occur in more than one class, "
+            f"{count} {plural(count, 'image occurs', 'images occur')} in more than one class, "
             f"the first are images {first[row]} and {row}",
         )
 

@@ -8,6 +8,7 @@ import click
 
 from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
+from leaderboard.text import plural
 
 # Files that are named one by one.
 MAX_SHOWN = 10
@@ -63,4 +64,5 @@ def export_command(
     for file in files[:MAX_SHOWN]:
         click.echo(file)
     if len(files) > MAX_SHOWN:
-        click.echo(f"... and {len(files) - MAX_SHOWN:,} more files in {folder}")
+        hidden = len(files) - MAX_SHOWN
+        click.echo(f"... and {hidden:,} more {plural(hidden, 'file')} in {folder}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from benchmark_adapters.datasets.class_names import read_class_names
 from benchmark_adapters.errors import UserError
 from benchmark_adapters.types import Dataset, Split
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -56,11 +57,15 @@ def _read_array(folder: Path, name: str, dimensions: int) -> Array:
         raise UserError(f"{path}: damaged gzip file ({error}); get it again") from None
     header = 4 + 4 * dimensions
     if len(content) < header or content[:4] != bytes([0, 0, 8, dimensions]):
-        raise UserError(f"{path}: no IDX file of bytes in {dimensions} dimension(s); get it again")
-    shape = struct.unpack(f">{dimensions}I", content[4:header])
-    if len(content) - header != int(np.prod(shape)):
         raise UserError(
-            f"{path}: {len(content) - header} bytes of data where its header says {shape}; "
+            f"{path}: no IDX file of bytes in {dimensions} {plural(dimensions, 'dimension')}; "
+            "get it again"
+        )
+    shape = struct.unpack(f">{dimensions}I", content[4:header])
+    size = len(content) - header
+    if size != int(np.prod(shape)):
+        raise UserError(
+            f"{path}: {size} {plural(size, 'byte')} of data where its header says {shape}; "
             "get it again"
         )
     # A copy, since torch wants writable arrays.

@@ -14,6 +14,7 @@ from benchmark_adapters.errors import UserError, one_line
 from benchmark_adapters.formats import safe_load
 from benchmark_adapters.formats.layout import Sets, read_folders, write_folder
 from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -153,7 +154,8 @@ def _normalisation(manifest: Manifest, dataset: Dataset, path: Path) -> Normalis
         or not all(0 < value < MAX_STD for value in norm.std)
     ):
         raise UserError(
-            f"{path}: images_float need a normalisation with mean and std of {channels} channel(s)"
+            f"{path}: images_float need a normalisation with mean and std of "
+            f"{channels} {plural(channels, 'channel')}"
         )
     return norm.mean, norm.std
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchmark_adapters import datasets
 from benchmark_adapters.types import Dataset, UserError
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -48,7 +49,8 @@ class RealImages:
         last = held_out // dataset.num_classes
         is_held_out = _last_of_each_class(labels, dataset.num_classes, last)
         self.held_out = images[is_held_out], labels[is_held_out]
-        self.trained_on = f"{dataset.name} train, without the last {last} images of each class"
+        images_left_out = f"{last} {plural(last, 'image')} of each class"
+        self.trained_on = f"{dataset.name} train, without the last {images_left_out}"
         self.images = torch.from_numpy(images[~is_held_out])
         self.labels = torch.from_numpy(labels[~is_held_out])
         self.members = [
@@ -61,8 +63,8 @@ class RealImages:
         for name, members in zip(self.dataset.class_names, self.members, strict=True):
             if len(members) < per_class:
                 raise UserError(
-                    f"{self.trained_on}, has {len(members)} images of {name}; "
-                    f"training needs {per_class} of each class"
+                    f"{self.trained_on}, has {len(members)} {plural(len(members), 'image')} of "
+                    f"{name}; training needs {per_class} of each class"
                 )
 
     def draw(self, classes: Sequence[int], count: int) -> Tensor:

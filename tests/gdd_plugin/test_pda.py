@@ -58,7 +58,7 @@ def test_a_generator_for_each_image_makes_its_copies_independent_of_the_batch(cl
         [pda.augment(clothes[i : i + 1], 2, "published", [source(i)]) for i in range(4)]
     )
     assert torch.equal(together, alone)
-    with pytest.raises(ValueError, match="3 generators for 4 images"):
+    with pytest.raises(ValueError, match="got 3 for 4"):
         pda.augment(clothes[:4], 2, "published", [source(i) for i in range(3)])
 
 

@@ -46,7 +46,7 @@ def test_values_that_are_not_finite(clothes):
     images = normalised_set(clothes).images.copy()
     images[7, 0, 3, 3] = np.nan
     assert texts(normalised_set(clothes, images)) == [
-        "1 images have values that are NaN or infinite, the first is image 7"
+        "1 image has values that are NaN or infinite, the first is image 7"
     ]
 
 
@@ -88,9 +88,9 @@ def test_constant_and_repeated_images(clothes):
     images[0], images[8], images[9] = 7, images[7], images[30]
     found = texts(replace(clothes, images=images), "warning")
     assert found == [
-        "1 of 60 images are constant: image 0 (T-shirt/top)",
+        "1 of 60 images is constant: image 0 (T-shirt/top)",
         "2 of 60 images are duplicates of others: image 8 (Trouser), image 30 (Sandal)",
-        "1 images occur in more than one class, the first are images 9 and 30",
+        "1 image occurs in more than one class, the first are images 9 and 30",
     ]
     images[:6] = 7
     assert texts(replace(clothes, images=images)) == [

@@ -1,1 +1,1 @@
-"""Records of runs, and the tables and pages built from them. Imports no other package or torch."""
+"""Records of runs, and their tables and pages. Imports neither torch nor the other packages."""

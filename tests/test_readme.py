@@ -1,6 +1,6 @@
-"""Parts of documents between ``<!-- $ COMMAND -->`` and ``<!-- end -->`` are generated.
+"""The parts of documents between ``<!-- $ COMMAND -->`` and ``<!-- end -->`` are up to date.
 
-`python tests/test_readme.py` writes them anew.
+`python tests/test_readme.py` regenerates them.
 """
 
 import os
@@ -18,7 +18,10 @@ PART = re.compile(r"<!-- \$ (?P<command>.*?) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def output(command: str) -> str:
-    """Run ``command`` in the project's folder; return tables as they are, other text in a fence."""
+    """Run ``command`` in the project's folder and return its output as Markdown.
+
+    Tables are returned as they are, and other text in a code fence.
+    """
     program, *arguments = command.split()
     environment = {**os.environ, "COLUMNS": "110"}
     environment.pop("PYTHONPATH", None)

@@ -96,7 +96,7 @@ def baseline(record: Record, reference: Record, role: str, other: str | None = N
     """Return what `accuracy` returns, for a run of random real images.
 
     Raises:
-        ValueError: the run is a run of another method, or `accuracy` refuses it.
+        ValueError: the run used another method, or `accuracy` refuses it.
     """
     if record.method != BASELINE:
         raise ValueError(

@@ -26,8 +26,8 @@ class PublishedResult:
         source: name of the source. Empty if unknown.
         url: address of the source. Empty if unknown.
         verified: whether someone has checked the figure against its source.
-        tracks: the tracks whose evaluation the figure followed, according to its source. Empty for
-            another evaluation, which ``protocol`` describes.
+        tracks: the tracks whose evaluation the figure followed, according to its source. Empty if
+            it followed another evaluation, which ``protocol`` describes.
     """
 
     dataset: str

@@ -99,7 +99,7 @@ def classes(comparison: Comparison) -> Table[ClassAccuracies]:
 
 
 def _setting(index: int) -> Callable[[Setting], str]:
-    """Return a function for the text of a value. Hashes are cut: their beginning is distinctive."""
+    """Return a function for the text of a value. Hashes are shortened to their beginning."""
 
     def text(row: Setting) -> str:
         value = "" if row[1][index] is None else str(row[1][index])

@@ -163,7 +163,7 @@ def test_speed_of_several_seeds_in_one_step(name, batch, show):
 
 
 def step_one_by_one(nets, images, labels):
-    """Return a function that adds gradients to each network and returns the losses."""
+    """Return a function that computes the gradients of each network and returns the losses."""
     backends = [
         TrainingBackend(net, torch.device("cpu"), len(labels), MIN_COMPILED_PASSES) for net in nets
     ]

@@ -33,7 +33,7 @@ class Clock:
         self._condition: Callable[[list[supervisor.Worker]], bool] = lambda workers: False
 
     def jump_after(self, batches: int) -> None:
-        """Jump past the limit of each run once one of its processes has yielded ``batches``."""
+        """Jump past a run's limit once one of its processes has yielded this many batches."""
         self.jump_when(lambda workers: any(has_yielded(worker, batches) for worker in workers))
 
     def jump_when(self, condition: Callable[[list[supervisor.Worker]], bool]) -> None:

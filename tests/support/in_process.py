@@ -1,4 +1,4 @@
-"""Do the work of child processes in this process, since importing torch takes longer than most."""
+"""Do the work of child processes in this process, so that they need not import torch again."""
 
 import contextlib
 import time

@@ -28,7 +28,7 @@ def read_few(folder, split):
 
 
 def read_hidden(folder, split):
-    """Return the same test images, but refuse training images, so class order can't be probed."""
+    """Return the test images, but no training images, so that class order can't be probed."""
     if split == "train":
         raise UserError("the training images are not available")
     return read_few(folder, split)

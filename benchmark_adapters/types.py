@@ -18,6 +18,7 @@ from benchmark_adapters import recipe_hashes
 from benchmark_adapters.budget import Budget as Budget
 from benchmark_adapters.errors import UserError as UserError
 from benchmark_adapters.errors import one_line as one_line
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,7 +143,7 @@ class Recipe:
         if self.lr_drop_after is not None and not 0 <= self.lr_drop_after < self.epochs:
             raise ValueError(
                 f"recipe {self.name}: lr_drop_after {self.lr_drop_after} is not one of its "
-                f"{self.epochs} epochs"
+                f"{self.epochs} {plural(self.epochs, 'epoch')}"
             )
 
     def normalises(self, dataset: Dataset) -> Normalisation:

@@ -137,5 +137,5 @@ def _uniform(
     if isinstance(generator, torch.Generator):
         return torch.rand(count, numbers, generator=generator)
     if len(generator) != count:
-        raise ValueError(f"{len(generator)} generators for {count} images")
+        raise ValueError(f"expected a generator for each image: got {len(generator)} for {count}")
     return torch.stack([torch.rand(numbers, generator=source) for source in generator])

@@ -1,1 +1,1 @@
-"""Records of runs, and the tables made of them. Imports nothing of the project, and no torch."""
+"""Records of runs, and their tables and pages. Imports neither torch nor the other packages."""

@@ -1,4 +1,4 @@
-"""Files that are read within bounds, and files and folders that appear only when they are whole."""
+"""Bounded reads, and files and folders that appear only once they are complete."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def read_bounded(path: Path, most: int) -> bytes:
 
     Raises:
         OSError: the file can't be read.
-        ValueError: it is not an ordinary file, for example a pipe, which may never end;
-            or it has more than ``most`` bytes.
+        ValueError: the path is not a regular file (a pipe may never end), or the file has more
+            than ``most`` bytes.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("not an ordinary file")
+        raise ValueError("not a regular file")
     with path.open("rb") as file:
         data = file.read(most + 1)
     if len(data) > most:
@@ -30,13 +30,13 @@ def read_bounded(path: Path, most: int) -> bytes:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it when the block ends well.
+    """Yield a temporary path next to ``path``, which replaces ``path`` if the block succeeds.
 
-    When the block raises, the temporary file is removed and ``path`` stays as it was. The
-    temporary name has the suffix of ``path``. Missing parent folders are made.
+    If the block raises, the temporary file is deleted and ``path`` is left unchanged. The
+    temporary name has the same suffix as ``path``. Missing parent folders are created.
 
     Raises:
-        OSError: the folder can't be written, or the block wrote no file.
+        OSError: the folder can't be written to, or the block wrote no file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _hidden(path)
@@ -49,22 +49,23 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a hidden scratch folder that becomes ``path`` when the block ends well.
+    """Yield a hidden scratch folder, which is renamed to ``path`` if the block succeeds.
 
-    When the block raises, the scratch folder is removed. Missing parent folders are made.
+    If the block raises, the scratch folder is deleted. Missing parent folders are created.
 
     Raises:
         FileExistsError: ``path`` is a file or a folder that is not empty.
-        OSError: the folder can't be written.
+        OSError: the folder can't be written to.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(f"{path} exists and is not empty; nothing is overwritten")
+        raise FileExistsError(f"{path} exists and is not empty: choose a new folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = _hidden(path)
     scratch.mkdir()
     try:
         yield scratch
-        os.replace(scratch, path)  # replaces an empty folder
+        # An empty folder at ``path`` is replaced.
+        os.replace(scratch, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

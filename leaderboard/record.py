@@ -1,3 +1,3 @@
-"""The record of a run, under the path that scripts use."""
+"""Public import path of `Record`, the record of a run."""
 
 from leaderboard.records.record import Record as Record

@@ -1,4 +1,4 @@
-"""Mean, spread, interval and test of accuracies over evaluation seeds."""
+"""Statistics of accuracies over evaluation seeds: means, intervals, tests and ranks."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from statistics import fmean, stdev
 from typing import Any
 
 LEVEL = 0.05
-EQUAL = 1e-9  # means that differ by less are equal up to rounding
-# Quantiles of Student's t at that level for infinitely many degrees of freedom and for one: a
-# statistic below the first is never significant, one above the second always.
+# Means that differ by less than this are equal up to rounding.
+EQUAL = 1e-9
+# Quantiles of Student's t at this level, for infinitely many degrees of freedom and for one. A
+# statistic below the first is never significant, and one above the second always is.
 NEVER_BELOW, ALWAYS_ABOVE = 1.959, 12.71
 
 
 def summary(values: Sequence[float]) -> tuple[float | None, float | None, list[float] | None]:
-    """Return mean, sample standard deviation (n - 1) and 95 % t interval of the mean.
+    """Return the mean, sample standard deviation (n - 1) and 95 % t interval of the mean.
 
-    Each is None where ``values`` are too few for it.
+    A statistic is None if there are too few ``values`` for it.
     """
     if not values:
         return None, None, None
@@ -33,19 +34,20 @@ def summary(values: Sequence[float]) -> tuple[float | None, float | None, list[f
 
 
 def clipped(interval: Sequence[float] | None) -> tuple[float, float] | None:
-    """Return the interval of an accuracy, cut to [0, 1]."""
+    """Return the interval of an accuracy, clipped to [0, 1]."""
     return (max(interval[0], 0.0), min(interval[1], 1.0)) if interval else None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two means, the second less the first.
+    """The difference between two means: the second minus the first.
 
     Attributes:
         mean: the difference itself.
-        ci95: its 95 % interval by Welch; None where the values are too few or too equal.
-        p: of Welch's t-test, two-sided; None likewise.
-        paired: p-value of the paired t-test, where both have the same seeds.
+        ci95: its 95 % interval, from Welch's t-test. None if there are too few values, or too
+            little variation, for a test.
+        p: p-value of Welch's t-test (two-sided). None in the same cases.
+        paired: p-value of the paired t-test. None unless both sides have the same seeds.
     """
 
     mean: float
@@ -62,10 +64,10 @@ class Difference:
 def difference(
     first: Sequence[float], second: Sequence[float], same_seeds: bool = False
 ) -> Difference:
-    """Return how the mean of ``second`` differs from that of ``first``.
+    """Return the difference between the means of ``second`` and ``first``.
 
     Raises:
-        ValueError: one has no values.
+        ValueError: one of them has no values.
     """
     if not (first and second):
         raise ValueError("no accuracies to compare")
@@ -75,13 +77,14 @@ def difference(
     from scipy.stats import ttest_ind, ttest_rel
 
     with warnings.catch_warnings():
-        # Values that are all equal cause them.
+        # SciPy warns if all values are equal.
         warnings.simplefilter("ignore", RuntimeWarning)
         welch = ttest_ind(second, first, equal_var=False)
         interval = welch.confidence_interval(0.95)
         is_paired = same_seeds and len(first) == len(second)
         paired = float(ttest_rel(second, first).pvalue) if is_paired else None
-    if welch.pvalue != welch.pvalue:  # NaN: no spread at all
+    # The p-value is NaN if the values have no spread at all.
+    if welch.pvalue != welch.pvalue:
         return Difference(mean)
     return Difference(
         mean,
@@ -92,11 +95,11 @@ def difference(
 
 
 def ranks(groups: Sequence[Sequence[float]]) -> list[str]:
-    """Return the rank of each group of accuracies as text, best ``1``.
+    """Return the rank of each group of accuracies as text; the best is ``1``.
 
-    It is a range, for example ``1-2``, where Welch's t-test (two-sided, 5 %) does not tell the
-    group from its neighbours. A group of fewer than two values differs from none. There is no
-    correction for the number of comparisons.
+    The rank is a range, for example ``1-2``, if Welch's t-test (two-sided, 5 %) finds no difference
+    from other groups. A group of fewer than two values never differs from another. P-values are not
+    corrected for the number of comparisons.
     """
     if not groups:
         return []
@@ -118,17 +121,20 @@ def ranks(groups: Sequence[Sequence[float]]) -> list[str]:
 
 
 def _welch(gap: Any, own: float, others: Any, n: int, ns: Any) -> Any:
-    """Return whether one mean differs from each of the others, a bool array.
+    """Return a bool array: whether one mean differs from each of the others.
 
-    Thousands of runs make millions of pairs, so the p-value (Welch, 1947) is computed only where
-    a bound does not decide.
+    Thousands of runs make millions of pairs. The p-value (Welch, 1947) is therefore computed only
+    for pairs that the two bounds do not decide.
 
     Args:
-        gap: the mean less the others, an array.
+        gap: array of the mean minus each of the other means.
         own: squared standard error of the mean.
-        others: squared standard errors of the others, an array.
-        n: number of values of the mean.
-        ns: numbers of values of the others, an array.
+        others: array of the squared standard errors of the other means.
+        n: number of values behind the mean.
+        ns: array of the numbers of values behind the other means.
+
+    Returns:
+        A bool array with an entry for each of the others.
     """
     import numpy as np
 

@@ -1,18 +1,27 @@
-"""Text from untrusted records and files, made safe for one line of a terminal or table."""
+"""Helpers for text: untrusted values on one line, and nouns after a number."""
 
 from __future__ import annotations
 
 
 def one_line(value: object, most: int = 500) -> str:
-    """Return ``value`` as one line of at most ``most`` characters, with ``...`` where it was cut.
+    """Return ``value`` as one line of at most ``most`` characters, plus ``...`` if it was cut.
 
-    Control characters, which could write anywhere on a terminal, become spaces, and runs of
-    whitespace become one.
+    Control characters, which could write anywhere on a terminal, become spaces. Each sequence of
+    whitespace becomes one space.
     """
     text = str(value)
-    head = text[: 4 * most]  # an untrusted text may have megabytes
+    # Untrusted text can be megabytes long.
+    head = text[: 4 * most]
     if not head.isprintable():
         head = "".join(c if c.isprintable() else " " for c in head)
     line = " ".join(head.split())
     cut = len(line) > most or len(text) > 4 * most
     return f"{line[:most]}..." if cut else line
+
+
+def plural(number: int | float, singular: str, other: str = "") -> str:
+    """Return the form of a noun that follows ``number``: ``singular`` after 1, else the plural.
+
+    ``other`` is the plural. It defaults to ``singular`` with an ``s``.
+    """
+    return singular if number == 1 else other or f"{singular}s"

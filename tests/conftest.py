@@ -1,4 +1,4 @@
-"""Fixtures for all tests: commands, the example plugin, child processes and their clock."""
+"""Fixtures for all tests: commands, the example plugin, child processes and the clock."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# Processes that run tests at the same time share the cores; torch reads this when it is imported.
+# Test processes that run at the same time share the cores. Torch reads this on import.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -31,7 +31,7 @@ def shared(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(shared):
-    """Leave the user's cache alone; what one test trains serves the next, as for a user."""
+    """Leave the user's cache alone, but share a cache between tests, as between a user's runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         yield
@@ -39,7 +39,7 @@ def _cache(shared):
 
 @pytest.fixture(scope="session")
 def example_folder(tmp_path_factory):
-    """Return a folder in which pip installed ``ddbench-example`` from tests/example_plugin."""
+    """Return a folder into which pip installed ``ddbench-example`` from tests/example_plugin."""
     source = shutil.copytree(TESTS / "example_plugin", tmp_path_factory.mktemp("source") / "plugin")
     target = tmp_path_factory.mktemp("site")
     pip_install(source, target)
@@ -48,10 +48,11 @@ def example_folder(tmp_path_factory):
 
 @pytest.fixture
 def ddbench(tmp_path, capfd) -> Ddbench:
-    """Return ``ddbench``, called in an empty folder: ``ddbench("run", ..., VARIABLE="value")``.
+    """Return a function that calls ``ddbench`` in an empty folder.
 
-    ``path`` lists folders with plugins. It works in this process, since importing torch takes
-    longer than most commands do; `shell` is the installed command.
+    For example ``ddbench("run", ..., VARIABLE="value")``. ``path`` lists folders with plugins. The
+    command runs in this process, since importing torch takes longer than most commands. `shell` is
+    the installed command.
     """
 
     def run(
@@ -68,7 +69,7 @@ def ddbench(tmp_path, capfd) -> Ddbench:
 
 @pytest.fixture
 def ddbench_turbo(capfd) -> Ddbench:
-    """Return ``ddbench-turbo``, called in this process."""
+    """Return a function that calls ``ddbench-turbo`` in this process."""
     from gdd_plugin.training import cli
 
     return lambda *arguments: call(cli.main, ["ddbench-turbo", *map(str, arguments)], capfd)
@@ -76,7 +77,7 @@ def ddbench_turbo(capfd) -> Ddbench:
 
 @pytest.fixture
 def shell(tmp_path) -> Ddbench:
-    """Return the installed ``ddbench`` in a process of its own, otherwise as `ddbench`."""
+    """Return a function like `ddbench` that runs the installed command in a child process."""
 
     def run(
         *arguments: object, path: list[Path] | None = None, **variables: str
@@ -88,9 +89,9 @@ def shell(tmp_path) -> Ddbench:
 
 @pytest.fixture
 def started(example_folder, tmp_path):
-    """Return a function that starts ``ddbench`` with the example plugin, and does not wait.
+    """Return a function that starts ``ddbench`` with the example plugin and does not wait for it.
 
-    It works in an empty folder, and is killed after the test.
+    The command runs in an empty folder and is killed after the test.
     """
     processes = []
 
@@ -115,7 +116,7 @@ def started(example_folder, tmp_path):
 
 @pytest.fixture(scope="session", autouse=True)
 def _sandbox_in_process():
-    """Decode files and train students in this process, without limits."""
+    """Decode files and train students in this process instead of child processes with limits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sandbox, "run", in_process.run)
         yield
@@ -129,19 +130,19 @@ def real_sandbox(monkeypatch):
 
 @pytest.fixture
 def methods_here(monkeypatch):
-    """Run methods in this process, without a limit: their real processes import diffusers."""
+    """Run methods in this process, without a limit, since their real processes import diffusers."""
     monkeypatch.setattr(supervisor, "supervise", in_process.supervise)
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Return the clock that decides when a method's time is over."""
+    """Return the clock that decides when a method has reached its limit."""
     return Clock(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def one_thread():
-    """Use one thread: sums of several round differently, and training magnifies that."""
+    """Use one thread, since more threads round sums differently and training magnifies that."""
     import torch
 
     before = torch.get_num_threads()

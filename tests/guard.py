@@ -1,14 +1,14 @@
-"""Record scores and images that a change to the code must leave equal, bit for bit.
+"""Record scores and images that must stay the same, bit for bit, when the code changes.
 
-Run it on one machine before a change and after it:
+Run this script on one machine before and after a change:
 
     python tests/guard.py before.json
     python tests/guard.py after.json --against before.json
 
-``--against HEAD~3`` (any commit of this repository) records that commit too, at the same time.
-Every recipe, training backend, student and way of sampling is run in small. The script uses only
-commands, files and functions that the project promises, so it serves both sides of a change. It
-works in one thread, since sums of several may round differently from run to run.
+``--against HEAD~3`` (or any other commit of this repository) also records that commit, at the same
+time. The script runs every recipe, training backend, student and way of sampling at a small size.
+It uses only commands, files and functions that the project promises to keep, so that it works on
+both sides of a change. It uses one thread, since several may round sums differently in each run.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from types import SimpleNamespace
 import click
 
 ROOT = Path(__file__).parent.parent
-# For `reference`, and in place of this folder, whose folders are called as the packages are.
+# Needed to import `reference`. It replaces this folder, whose subfolders are named like packages.
 sys.path[0] = str(ROOT / "tests" / "support")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 SEEDS = (0, 1)
@@ -40,7 +40,7 @@ RECIPES = (
     "ddranking-hard/1",
     "ddranking-plain/1",
 )
-# Epochs over 100 images. 50,000 passes are enough to be compiled.
+# Epochs over 100 images. Training is compiled from 50,000 passes on.
 FEW, MANY = 2, 510
 # Options of generative-turbo.
 SAMPLING = {
@@ -65,7 +65,7 @@ SAMPLING = {
 
 
 def ddbench(*arguments: str) -> dict:
-    """Run a command; return the JSON document that it prints."""
+    """Run a command and return the JSON document that it prints."""
     done = subprocess.run(
         [Path(sys.executable).parent / "ddbench", *arguments],
         capture_output=True,
@@ -80,7 +80,7 @@ def ddbench(*arguments: str) -> dict:
 
 
 def sampled() -> Iterator[tuple[str, str]]:
-    """Yield the name of every way of making a set, and the hash of its images."""
+    """Yield the name of each way of generating a set, and the hash of its images."""
     import torch
 
     from benchmark_adapters.builtin import ddbench_datasets
@@ -123,7 +123,7 @@ def sampled() -> Iterator[tuple[str, str]]:
 
 
 def _save_models() -> None:
-    """Save the models that the options of `SAMPLING` name.
+    """Save the models that `SAMPLING` refers to.
 
     They are the bundled model with other schedulers, a random tiny decoder and a random adapter.
     """
@@ -161,7 +161,7 @@ def _save_models() -> None:
 
 
 def scored() -> Iterator[tuple[str, dict]]:
-    """Yield the scores of a run, of its images as a file, and of its images scored again."""
+    """Yield the scores of a run, of its images as a file, and of the run scored again."""
     quick = ("--repeats", "2", "--students", "mlp", "--json")
     run = ddbench("run", "--method", "random-real", "--ipc", "10", *quick)
     ddbench("export", run["run_id"], "--format", "eccv2024", "--output", "team")
@@ -171,13 +171,13 @@ def scored() -> Iterator[tuple[str, dict]]:
     again = ddbench("score", run["run_id"], "--repeats", "1", "--json")
     for name, record in (("a run", run), ("a file", file), ("a run again", again)):
         scores = {key: record[key] for key in ("images_sha256", "accuracies", "confusion")}
-        # The second name is that of older commits.
+        # Older commits use the second name.
         others = record.get("other_students", record.get("cross"))
         yield f"score of {name}", scores | {"cross": others}
 
 
 def trained() -> Iterator[tuple[str, dict]]:
-    """Yield losses and accuracies by every recipe, backend and student, on 100 real images."""
+    """Yield losses and accuracies for each recipe, backend and student, on 100 real images."""
     import reference
     import torch
 
@@ -197,17 +197,21 @@ def trained() -> Iterator[tuple[str, dict]]:
     for recipe in RECIPES:
         for seed in SEEDS:
             yield f"{recipe}, seed {seed}", result(training.train, "convnet3", recipe, FEW, seed, 8)
-    for recipe in ("quickstart/1", "eccv2024/1"):  # with small batches and with large ones
+    # The first recipe has small batches, and the second large ones.
+    for recipe in ("quickstart/1", "eccv2024/1"):
         yield f"{recipe}, compiled", result(training.train, "convnet3", recipe, MANY, 0, 8)
     for student in STUDENTS:
         yield f"student {student}", result(training.train, student, "eccv2024/1", FEW, 0, None)
-    # As the recipe eccv2024/1.
+    # These are the settings of the recipe eccv2024/1.
     plain = SimpleNamespace(batch_size=256, lr=0.01, momentum=0.9, weight_decay=5e-4)
     yield "plain loop", result(reference.train, "convnet3", plain, FEW, 0, 8)
 
 
 def _clothes():
-    """Return real training images and some real test images, normalised for the challenge."""
+    """Return real training images, their labels, and some real test images with labels.
+
+    The images are normalised for the challenge.
+    """
     import torch
 
     run = ddbench("run", "--method", "random-real", "--ipc", "10", "--repeats", "0", "--json")
@@ -219,7 +223,7 @@ def _clothes():
 
 
 def record() -> dict:
-    """Return every result that has to stay, by name; write files into the current folder."""
+    """Return all results by name, and write files into the current folder."""
     results = {}
     for part in (trained, scored, sampled):
         for name, result in part():
@@ -230,7 +234,7 @@ def record() -> dict:
 
 @contextlib.contextmanager
 def recording(commit: str, output: Path) -> Iterator[None]:
-    """Record the results of another commit, while the block records those of this one."""
+    """Record the results of another commit while the block records those of the working tree."""
     with tempfile.TemporaryDirectory() as folder:
         git = ["git", "-C", str(ROOT), "worktree"]
         subprocess.run([*git, "add", "--detach", "--quiet", f"{folder}/code", commit], check=True)
@@ -248,7 +252,11 @@ def recording(commit: str, output: Path) -> Iterator[None]:
 
 @click.command(help=__doc__)
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--against", metavar="FILE|COMMIT", help="What this record has to be equal to.")
+@click.option(
+    "--against",
+    metavar="FILE|COMMIT",
+    help="Results to compare with: a file that this script wrote, or a commit.",
+)
 @click.pass_context
 def main(context: click.Context, output: Path, against: str | None) -> None:
     os.environ.update(ENVIRONMENT)
@@ -270,7 +278,7 @@ def main(context: click.Context, output: Path, against: str | None) -> None:
     for name in differing:
         click.echo(f"differs: {name}")
     if not differing:
-        click.echo(f"all {len(results)} are equal")
+        click.echo(f"all {len(results)} results are equal")
     context.exit(1 if differing else 0)
 
 

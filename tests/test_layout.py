@@ -1,6 +1,6 @@
-"""What stays true of the layout: short functions and files, and the paths that others rely on.
+"""Rules of the layout: short functions and files, and import paths that others rely on.
 
-Which part may import which is in .importlinter.
+The allowed imports between packages are defined in .importlinter.
 """
 
 import ast

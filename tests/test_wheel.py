@@ -1,4 +1,4 @@
-"""The wheel, installed outside of the checkout, does the whole job."""
+"""The wheel works when it is installed outside the checkout."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from project import ROOT
 
-# What a wheel is built from.
+# Everything that the build of a wheel needs.
 PACKAGES = ("benchmark_adapters", "gdd_plugin", "leaderboard")
 FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
@@ -21,7 +21,7 @@ FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 def installed_wheel(tmp_path_factory):
     """Return a function that runs commands of the installed wheel in an empty folder.
 
-    Dependencies come from the test environment instead of an index.
+    The dependencies come from the test environment instead of a package index.
     """
     folder = tmp_path_factory.mktemp("release")
     source = folder / "source"
@@ -56,13 +56,13 @@ def installed_wheel(tmp_path_factory):
 
 
 def pip(command, *arguments, python=sys.executable):
-    """Run pip for the environment of ``python``, without network."""
+    """Run pip for the environment of ``python``, without network access."""
     start = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
     options = ["-q", "--no-index", "--no-deps"]
     subprocess.run([*start, command, *options, *arguments], check=True, capture_output=True)
 
 
-def test_the_wheel_brings_everything(installed_wheel):
+def test_wheel_contains_packages_data_and_licence(installed_wheel):
     code = """
 import json
 import benchmark_adapters, gdd_plugin, leaderboard
@@ -80,7 +80,7 @@ print(json.dumps([folders, len(images), len(datasets.TINY_IMAGENET.class_names),
     assert (images, names, licences) == (10_000, 200, 1)
 
 
-def test_its_commands_sample_and_show(installed_wheel):
+def test_commands_of_the_wheel_run_and_show_results(installed_wheel):
     assert installed_wheel("ddbench", "--version").startswith("ddbench, version ")
     assert "Usage: ddbench-turbo" in installed_wheel("ddbench-turbo", "--help")
     command = ("run", "--method", "generative-turbo", "--ipc", "2", "--repeats", "0", "--json")

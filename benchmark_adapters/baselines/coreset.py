@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.errors import UserError
 from benchmark_adapters.types import Task
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array, Batch
@@ -125,7 +126,8 @@ def _images_per_class(task: Task, labels: Array) -> int:
     count = available if task.ipc is None else task.ipc
     if count > available:
         raise UserError(
-            f"{count} images per class requested, but only {available} training images per class "
-            f"of {task.dataset.name} are available; request fewer with --ipc"
+            f"{count} {plural(count, 'image')} per class requested, but {task.dataset.name} has "
+            f"only {available} training {plural(available, 'image')} per class; "
+            "request fewer with --ipc"
         )
     return count

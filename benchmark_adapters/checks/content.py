@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
 from leaderboard.records.record import Finding
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -56,7 +57,8 @@ def _check_values(images: Array, normalisation: Normalisation) -> Iterator[Findi
         yield Finding(
             "error",
             "not-finite",
-            f"{len(broken)} of {len(images)} images have NaN or infinite values; "
+            f"{len(broken)} of {len(images)} images {plural(len(broken), 'has', 'have')} NaN or "
+            "infinite values; "
             f"the first is image {broken[0]}",
         )
         return
@@ -117,7 +119,8 @@ def _check_constant(is_constant: Array, labels: Array, dataset: Dataset) -> Iter
         yield Finding(
             "warning",
             "constant",
-            f"{is_constant.sum()} of {len(labels)} images are constant: "
+            f"{is_constant.sum()} of {len(labels)} images "
+            f"{plural(is_constant.sum(), 'is', 'are')} constant: "
             f"{_name_images(np.flatnonzero(is_constant), labels, dataset)}",
         )
 
@@ -135,20 +138,21 @@ def _check_duplicates(distilled: DistilledSet, dataset: Dataset) -> Iterator[Fin
     )
     is_repeated = first != np.arange(len(first))
     if is_repeated.any():
+        verb = plural(is_repeated.sum(), "is a duplicate of another", "are duplicates of others")
         yield Finding(
             "warning",
             "duplicates",
-            f"{is_repeated.sum()} of {len(labels)} images are duplicates of others: "
+            f"{is_repeated.sum()} of {len(labels)} images {verb}: "
             f"{_name_images(np.flatnonzero(is_repeated), labels, dataset)}",
         )
     in_other_class = is_repeated & (labels != labels[first])
     if in_other_class.any():
-        row = int(np.flatnonzero(in_other_class)[0])
+        count, row = int(in_other_class.sum()), int(np.flatnonzero(in_other_class)[0])
         yield Finding(
             "warning",
             "other-class",
-            f"{in_other_class.sum()} of {len(labels)} images duplicate an image of another class; "
-            f"the first pair is images {first[row]} and {row}",
+            f"{count} of {len(labels)} images {plural(count, 'duplicates', 'duplicate')} an image "
+            f"of another class; the first pair is images {first[row]} and {row}",
         )
 
 

@@ -11,6 +11,7 @@ import click
 from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import one_line
+from leaderboard.text import plural
 
 MAX_SECONDS = 3_600.0
 
@@ -58,8 +59,8 @@ def check_command(
         }
         click.echo(json.dumps(document, indent=1))
     else:
-        size = f"{result.images:,} images of {dataset}, IPC {result.ipc}, {result.pixels}"
-        click.echo(f"{path}: {size}")
+        count = f"{result.images:,} {plural(result.images, 'image')}"
+        click.echo(f"{path}: {count} of {dataset}, IPC {result.ipc}, {result.pixels}")
         for finding in result.findings:
             is_error = finding.level == "error"
             click.echo(f"{finding.level}: {one_line(finding.text)}", err=is_error)

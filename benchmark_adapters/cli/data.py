@@ -8,6 +8,7 @@ import click
 
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import Dataset, UserError
+from leaderboard.text import plural
 
 
 @click.command("data")
@@ -45,14 +46,18 @@ def _show(dataset: Dataset, data: Path | None) -> bool:
 
     if dataset.bundled:
         test = datasets.load(dataset, "test", bundled=True)
-        size = f"{len(test[0]):,} test images bundled"
-        click.echo(f"{dataset.name}: {size}, sha256 {datasets.digest(*test)}")
+        size = _test_images(len(test[0]))
+        click.echo(f"{dataset.name}: {size} bundled, sha256 {datasets.digest(*test)}")
     try:
         folder = datasets.find(dataset, data)
         test = datasets.load(dataset, "test", data)
     except UserError as error:
         click.echo(f"{dataset.name}: {error}")
         return False
-    size = f"{len(test[0]):,} test images"
+    size = _test_images(len(test[0]))
     click.echo(f"{dataset.name}: found in {folder}, {size}, sha256 {datasets.digest(*test)}")
     return True
+
+
+def _test_images(count: int) -> str:
+    return f"{count:,} test {plural(count, 'image')}"

@@ -8,6 +8,7 @@ import click
 
 from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
+from leaderboard.text import plural
 
 # Formats with one file per image would fill the screen.
 MAX_SHOWN = 10
@@ -67,4 +68,5 @@ def export_command(
     for file in files[:MAX_SHOWN]:
         click.echo(file)
     if len(files) > MAX_SHOWN:
-        click.echo(f"... and {len(files) - MAX_SHOWN:,} more files in {folder}")
+        hidden = len(files) - MAX_SHOWN
+        click.echo(f"... and {hidden:,} more {plural(hidden, 'file')} in {folder}")

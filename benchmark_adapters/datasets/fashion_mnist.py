@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from benchmark_adapters.datasets.class_names import read_class_names
 from benchmark_adapters.errors import UserError
 from benchmark_adapters.types import Dataset, Split
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -57,12 +58,14 @@ def _read_array(folder: Path, name: str, dimensions: int) -> Array:
     header = 4 + 4 * dimensions
     if len(content) < header or content[:4] != bytes([0, 0, 8, dimensions]):
         raise UserError(
-            f"{path}: not an IDX file of bytes with {dimensions} dimension(s); download it again"
+            f"{path}: not an IDX file of bytes with {dimensions} "
+            f"{plural(dimensions, 'dimension')}; download it again"
         )
     shape = struct.unpack(f">{dimensions}I", content[4:header])
-    if len(content) - header != int(np.prod(shape)):
+    size = len(content) - header
+    if size != int(np.prod(shape)):
         raise UserError(
-            f"{path}: {len(content) - header} bytes of data, but the header says {shape}; "
+            f"{path}: {size} {plural(size, 'byte')} of data, but the header says {shape}; "
             "download it again"
         )
     # A copy, because torch expects writable arrays.

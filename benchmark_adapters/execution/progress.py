@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from benchmark_adapters.types import Recipe
+from leaderboard.text import plural
 
 
 @contextlib.contextmanager
@@ -12,7 +13,9 @@ def sampling(title: str, ipc: int | None, limit: float) -> Iterator[Callable[[in
     """Yield a function that hears the images per class so far."""
     from tqdm import tqdm
 
-    wanted = "as many images per class as fit" if ipc is None else f"{ipc} images per class"
+    wanted = "as many images per class as fit"
+    if ipc is not None:
+        wanted = f"{ipc} {plural(ipc, 'image')} per class"
     print(f"{title}: sampling {wanted} in at most {limit:g} s", file=sys.stderr, flush=True)
     with tqdm(total=ipc, desc="sampling", unit=" per class", leave=False, disable=None) as bar:
 
@@ -28,7 +31,7 @@ def scoring(student: str, recipe: Recipe, seeds: int) -> Iterator[Callable[[int,
     from tqdm import tqdm
 
     print(
-        f"scoring: {student} by recipe {recipe.name}, {seeds} seed{'s' if seeds != 1 else ''}",
+        f"scoring: {student} by recipe {recipe.name}, {seeds} {plural(seeds, 'seed')}",
         file=sys.stderr,
         flush=True,
     )

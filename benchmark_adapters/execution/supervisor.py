@@ -28,6 +28,7 @@ from benchmark_adapters.execution.messages import (
 )
 from benchmark_adapters.execution.process_tree import ProcessTree, new_tree, signals_blocked
 from benchmark_adapters.types import UserError, one_line
+from leaderboard.text import plural
 
 WORKER = "benchmark_adapters.execution.worker"
 # Bytes of a method's output that are kept.
@@ -112,7 +113,8 @@ class Log:
         self.tail = self.tail[-half:]
 
     def text(self) -> str:
-        gap = f"\n[... {self.left_out} bytes left out ...]\n".encode() if self.left_out else b""
+        cut = f"\n[... {self.left_out} {plural(self.left_out, 'byte')} left out ...]\n"
+        gap = cut.encode() if self.left_out else b""
         return (self.head + gap + self.tail).decode(errors="replace")
 
 

@@ -14,6 +14,7 @@ from benchmark_adapters.errors import UserError, one_line
 from benchmark_adapters.formats import safe_load
 from benchmark_adapters.formats.layout import Sets, read_folders, write_folder
 from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -157,7 +158,7 @@ def _normalisation(manifest: Manifest, dataset: Dataset, path: Path) -> Normalis
     ):
         raise UserError(
             f"{path}: images_float needs a normalisation with mean and std for {channels} "
-            "channel(s)"
+            f"{plural(channels, 'channel')}"
         )
     return norm.mean, norm.std
 

@@ -18,6 +18,7 @@ import numpy as np
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.trials import Trial, TrialFailed, TrialRunner
 from benchmark_adapters.types import Dataset, one_line
+from leaderboard.text import plural
 
 # Seconds after the limit by which the process has to be gone.
 GRACE = 5.0
@@ -158,7 +159,8 @@ def _parts(trials: TrialRunner) -> str:
     one, two = trials.first.distilled, parts.distilled
     if one.ipc != two.ipc:
         raise TrialFailed(
-            f"two parts make {two.ipc} images per class together, one process {one.ipc}: {DIVIDE}"
+            f"two parts make {two.ipc} {plural(two.ipc, 'image')} per class together, "
+            f"one process {one.ipc}: {DIVIDE}"
         )
     differences = (
         float(np.abs(first.astype(float) - second).mean())
@@ -183,7 +185,8 @@ def _cut(trials: TrialRunner) -> str:
             "yield earlier, the classes in turns"
         )
     count = len(trial.outcome.batches)
-    return f"with task.ipc None {ipc:,} images per class {trial.when}, in batches: {count:,}"
+    images = f"{ipc:,} {plural(ipc, 'image')} per class"
+    return f"with task.ipc None {images} {trial.when}, in batches: {count:,}"
 
 
 def _limit(trials: TrialRunner) -> str:
@@ -219,8 +222,9 @@ def _check_balance(trial: Trial, dataset: Dataset) -> None:
     if lead.max() > allowed:
         number = int(lead.argmax())
         ahead, behind = int(counts[number].argmax()), int(counts[number].argmin())
+        most = counts[number, ahead]
         raise TrialFailed(
-            f"after batch {number + 1} class {ahead} has {counts[number, ahead]} images and "
+            f"after batch {number + 1} class {ahead} has {most} {plural(most, 'image')} and "
             f"class {behind} {counts[number, behind]}, of which a cut keeps the fewer: "
             "yield the classes in turns"
         )

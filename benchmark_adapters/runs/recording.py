@@ -19,6 +19,7 @@ from benchmark_adapters.types import one_line
 from leaderboard import stats
 from leaderboard.records import store
 from leaderboard.records.record import Reason, Record, ScoringRuntime, Seconds
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -124,7 +125,9 @@ def _verdict(production: Production, ipc: int) -> tuple[Status, str]:
     is_whole_shard = making.shard[1] > 1 and end == "done"  # a shard may have nothing to make
     if is_whole_shard or (ipc and (requested is None or ipc >= requested)):
         return "ok", "; ".join(production.notes)
-    wanted = "images of every class" if requested is None else f"{requested} images per class"
+    wanted = "images of every class"
+    if requested is not None:
+        wanted = f"{requested} {plural(requested, 'image')} per class"
     if end == "limit" and ipc:
         return "timeout", f"{ipc} of {wanted} by the limit"
     if end == "limit":
@@ -159,7 +162,7 @@ def _deviations(
         (
             repeats < track.repeats,
             "repeats",
-            f"{repeats} repeats instead of {track.repeats}",
+            f"{repeats} {plural(repeats, 'repeat')} instead of {track.repeats}",
         ),
         (
             plan.recipe.name != track.recipe,
@@ -170,7 +173,7 @@ def _deviations(
         (
             tested != plan.dataset.test_size,
             "test-images",
-            f"{tested} test images instead of {plan.dataset.test_size}",
+            f"{tested} test {plural(tested, 'image')} instead of {plan.dataset.test_size}",
         ),
     ]
     reasons = [Reason(code, text) for differs, code, text in checks if differs]
@@ -225,7 +228,7 @@ def invalid(record: Record, message: str) -> Record:
 
 def unscored(record: Record, problem: str, finished: int, interrupted: bool) -> Record:
     """Return the record of a set whose scoring ended early; the images and seeds are kept."""
-    after = f" after {finished} seeds" if finished else ""
+    after = f" after {finished} {plural(finished, 'seed')}" if finished else ""
     return replace(
         record,
         status="error",

@@ -24,6 +24,7 @@ from benchmark_adapters.runs.sources.method import MethodSource
 from benchmark_adapters.scoring.backend_names import Backend
 from benchmark_adapters.types import Dataset, UserError
 from leaderboard.records.record import Record
+from leaderboard.text import plural
 
 # Of `environment.hardware`; how much memory there is decides no pixel.
 HARDWARE = ("system", "cpu", "cores")
@@ -179,7 +180,8 @@ def pixel_difference(old: Path, new: Path, dataset: Dataset) -> str:
         for one, other in zip(first, second, strict=True)
     ]
     count = sum(map(bool, largest))
-    return f"{count:,} of {len(largest):,} images, by at most {max(largest)} of 255"
+    images = f"{len(largest):,} {plural(len(largest), 'image')}"
+    return f"{count:,} of {images}, by at most {max(largest)} of 255"
 
 
 def _sampling(record: Record, request: Request, plugins: Plugins) -> RerunPlan:
@@ -202,7 +204,8 @@ def _sampling(record: Record, request: Request, plugins: Plugins) -> RerunPlan:
     is_same_device = request.device == device_of(record)
     decided = _decided(record, plan.sampling) if is_same_device else {}
     note = (
-        f"asking for {fitted} images per class: as many as fitted into the limit before, "
+        f"asking for {fitted} {plural(fitted, 'image')} per class: as many as fitted into the "
+        "limit before, "
         "which depends on the machine's speed; fewer now are a timeout"
     )
     source = MethodSource(plan.sampling, record.run_id, decided)

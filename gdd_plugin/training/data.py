@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchmark_adapters import datasets
 from benchmark_adapters.types import Dataset, UserError
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -48,7 +49,8 @@ class RealImages:
         last = held_out // dataset.num_classes
         is_held_out = _last_of_each_class(labels, dataset.num_classes, last)
         self.held_out = images[is_held_out], labels[is_held_out]
-        self.trained_on = f"{dataset.name} train, without the last {last} images of each class"
+        images_left_out = f"{last} {plural(last, 'image')} of each class"
+        self.trained_on = f"{dataset.name} train, without the last {images_left_out}"
         self.images = torch.from_numpy(images[~is_held_out])
         self.labels = torch.from_numpy(labels[~is_held_out])
         self.members = [

@@ -1,1 +1,1 @@
-"""Records to statistics, ranks and comparisons."""
+"""Ranks, means and comparisons computed from records."""

@@ -1,4 +1,4 @@
-"""The accuracy of each class of a run, out of its confusion matrix."""
+"""Accuracy of each class, computed from a run's confusion matrix."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ class ClassAccuracy:
     """The result for one class over all seeds.
 
     Attributes:
-        accuracy: the fraction of its test images that were recognised.
-        confused_with: the class that the others were most often taken for; None: none were.
-        confusions: how often they were.
+        name: name of the class.
+        accuracy: the fraction of its test images that were classified correctly.
+        confused_with: the class that its other images were predicted as most often. None if there
+            are no others.
+        confusions: the number of these predictions.
     """
 
     name: str
@@ -25,11 +27,9 @@ class ClassAccuracy:
 
 
 def accuracies(record: Record, names: Sequence[str]) -> list[ClassAccuracy]:
-    """Return the accuracy of each class; empty where nothing was scored.
+    """Return the accuracy of each class, or an empty list if the run was not scored.
 
-    Args:
-        record: of the run.
-        names: of its classes, in label order.
+    ``names`` are the names of the classes in label order.
     """
     confusion = record.confusion or []
     return [_accuracy(label, counts, names) for label, counts in enumerate(confusion)]

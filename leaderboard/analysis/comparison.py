@@ -1,4 +1,4 @@
-"""Runs next to each other: how they were made differently, and whether one scored better."""
+"""Compare runs: how their settings differ, and whether one scored better."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leaderboard.analysis import classes
 from leaderboard.records.record import Record
 from leaderboard.stats import Difference
 
-# What a run found, or what it is called, in contrast to how it was made.
+# Fields with the results or the identity of a run, in contrast to its settings.
 RESULT_FIELDS = {
     "run_id",
     "created",
@@ -38,8 +38,9 @@ RESULT_FIELDS = {
     "confusion",
     "schema",
 }
-GROUPED_FIELDS = ("options", "hardware", "versions")  # compared entry by entry
-# Where these differ, a difference of the scores says nothing about the sets.
+# Fields that are compared entry by entry.
+GROUPED_FIELDS = ("options", "hardware", "versions")
+# If one of these differs, a difference in scores says nothing about the sets.
 REQUIRED_EQUAL = ("dataset", "recipe_sha256", "student", "data_sha256")
 
 
@@ -48,12 +49,12 @@ class Comparison:
     """Several runs compared with the first of them.
 
     Attributes:
-        runs: two or more.
-        settings: the values of all runs, by name of the setting, where they are not all equal.
-        differences: of the score of each other run, less that of the first; or text that says why
-            there is none.
-        classes: name of each class, with its accuracy in each run; empty where the runs do not
-            have the same classes.
+        runs: two or more runs.
+        settings: settings that are not the same in all runs: the values of all runs, by name.
+        differences: for each run but the first, its score minus that of the first, or text that
+            explains why the two can't be compared.
+        classes: name of each class and its accuracy in each run. Empty unless all runs have the
+            same classes.
     """
 
     runs: list[Record]
@@ -63,13 +64,13 @@ class Comparison:
 
 
 def compare(runs: Sequence[Record], names: Sequence[Sequence[str]]) -> Comparison:
-    """Return the comparison of ``runs``, where ``names`` are the class names of each.
+    """Return the comparison of ``runs``. ``names`` has the class names of each run.
 
     Raises:
         ValueError: there are fewer than two runs.
     """
     if len(runs) < 2:
-        raise ValueError("a comparison needs two runs or more")
+        raise ValueError("a comparison needs at least two runs")
     return Comparison(
         list(runs),
         _settings(runs),
@@ -96,7 +97,7 @@ def _difference(first: Record, other: Record) -> Difference | str:
         if getattr(first, name) != getattr(other, name)
     ]
     if differing:
-        return f"not comparable with the first: another {' and another '.join(differing)}"
+        return f"not comparable with the first run: different {' and '.join(differing)}"
     if not (first.accuracies and other.accuracies):
         return "not scored"
     return stats.difference(first.accuracies, other.accuracies, first.seeds == other.seeds)

@@ -1,4 +1,4 @@
-"""Published results, for orientation: with their source, never ranked among runs."""
+"""Published results with their sources, shown for reference and never ranked with runs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ class PublishedResult:
     """A published accuracy.
 
     Attributes:
-        ipc: images per class; None: the whole training set.
-        accuracy: a fraction.
-        protocol: how the students were trained.
-        verified: somebody has read the figure in its source.
-        tracks: the tracks whose evaluation it followed, as its source says; empty: another
-            evaluation, which ``protocol`` describes.
+        dataset: name of the dataset.
+        method: name of the method.
+        ipc: images per class. None means the whole training set.
+        accuracy: the accuracy as a fraction.
+        student: the network that was trained.
+        protocol: the training protocol, in words.
+        source: name of the source. Empty if unknown.
+        url: address of the source. Empty if unknown.
+        verified: whether someone has checked the figure against its source.
+        tracks: the tracks whose evaluation the figure followed, according to its source. Empty if
+            it followed another evaluation, which ``protocol`` describes.
     """
 
     dataset: str
@@ -39,7 +44,7 @@ class PublishedResult:
 
 @cache
 def load(path: Path = FILE) -> tuple[PublishedResult, ...]:
-    """Return all published results in ``path``, a TOML file of tables by source and dataset."""
+    """Return all published results in ``path``, a TOML file with a table per source and dataset."""
     import tomllib
 
     tables = tomllib.loads(path.read_text(encoding="utf-8"))["published"]
@@ -71,10 +76,10 @@ def matching(
     ipcs: Iterable[int],
     results: Iterable[PublishedResult] | None = None,
 ) -> list[PublishedResult]:
-    """Return the results to show next to runs of ``track`` on ``dataset``; best first for each IPC.
+    """Return the results to show next to runs of ``track`` on ``dataset``, best first for each IPC.
 
-    They have one of ``ipcs`` images per class. The result of the whole training set is added where
-    there are others. ``results`` defaults to those of this package.
+    Each has one of ``ipcs`` images per class. If there are any, results for the whole training set
+    are added. ``results`` defaults to those bundled with this package.
     """
     wanted = set(ipcs)
     of_dataset = [

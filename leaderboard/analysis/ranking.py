@@ -1,4 +1,4 @@
-"""Rank runs where that is fair, and average them over the datasets of a track."""
+"""Rank comparable runs, and average them over the datasets of a track."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A run in the leaderboard. Rows are equal only to themselves, and so can be keys.
+    """A run in the leaderboard. Rows compare by identity, so that they can be keys of a dict.
 
     Attributes:
-        rank: as text, for example ``1`` or ``2-3``; empty where the run is not ranked.
+        record: the record of the run.
+        rank: the rank as text, for example ``1`` or ``2-3``. Empty if the run is not ranked.
     """
 
     record: Record
@@ -32,7 +33,7 @@ class Row:
 
     @property
     def accuracy_mean(self) -> float | None:
-        """Return the mean accuracy over the seeds, a fraction."""
+        """Return the mean accuracy over the seeds, as a fraction."""
         return self.record.accuracy_mean
 
     @property
@@ -42,24 +43,25 @@ class Row:
 
     @property
     def is_comparable(self) -> bool:
-        """Return whether the run finished well and kept to the rules of its track."""
+        """Return whether the run succeeded and followed all rules of its track."""
         return self.record.comparable and self.record.status == "ok"
 
 
 @dataclass(frozen=True, eq=False)
 class MeanRow:
-    """The score of one entrant on a track over several datasets; a key like a `Row`.
+    """The score of one entry on a track with several datasets. Compares by identity, as `Row` does.
 
-    An entrant is a method with its options, model and seed, or a team.
+    An entry is a team, or a method with its explicit options, model and seed.
 
     Attributes:
-        record: the oldest run of the entrant, which tells what all its runs have in common.
-        datasets: all datasets of the track, in its order.
-        runs: the run that counts for a dataset: the oldest comparable one.
-        accuracies: the mean over the datasets, for each evaluation seed; empty: there is no mean.
+        record: the oldest run of the entry. It stands for what all runs of the entry share.
+        datasets: all datasets of the track, in the track's order.
+        runs: the run that counts for each dataset: the oldest comparable one.
+        accuracies: the mean over the datasets for each evaluation seed. Empty if there is no mean.
+        accuracy_mean: the mean of ``accuracies``.
         accuracy_ci95: 95 % t interval of the mean over the seeds, [low, high].
-        missing: why there is no mean, for people.
-        rank: as that of a `Row`.
+        missing: for people: why there is no mean.
+        rank: the rank as text, as in `Row`.
     """
 
     record: Record
@@ -80,13 +82,13 @@ class MeanRow:
 def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
     """Return a row for each run, best first within a track and dataset.
 
-    Runs of a track with equal images, recipe, student and seeds count once: the oldest comparable
-    one. Ranked together are the comparable runs of one track, dataset and category; those whose
-    time limit was enforced apart from those that only declare it.
+    Runs of a track with the same images, recipe, student and seeds count once: the oldest
+    comparable one. Comparable runs of one track, dataset and category are ranked together. Runs
+    whose time limit was enforced are ranked separately from those that only declare one.
     """
-    kept = distinct(record for record in records if track in (None, record.track))
+    counted = distinct(record for record in records if track in (None, record.track))
     ordered = sorted(
-        kept,
+        counted,
         key=lambda r: (
             r.track,
             r.dataset,
@@ -105,19 +107,19 @@ def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
 
 
 def means(rows: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[MeanRow]:
-    """Return a row for each entrant with a comparable run on a track over several datasets.
+    """Return a row for each entry with a comparable run on a track with several datasets.
 
-    The best comes first. There is no mean where a dataset has no comparable run, or the runs have
-    different evaluation seeds.
+    The best comes first. An entry has no mean if a dataset lacks a comparable run or if the runs
+    have different evaluation seeds.
 
     Args:
-        rows: as from `rows`.
+        rows: the rows that `rows` returns.
         datasets: names of the datasets of each track.
     """
     oldest_first = sorted(rows, key=lambda row: row.record.created)
     members = [row for row in oldest_first if row.record.dataset in _several(row, datasets)]
-    entrants = grouped(members, key=lambda row: _entrant(row.record))
-    unranked = [_mean(group, tuple(_several(group[0], datasets))) for group in entrants.values()]
+    entries = grouped(members, key=lambda row: _entry(row.record))
+    unranked = [_mean(group, tuple(_several(group[0], datasets))) for group in entries.values()]
     ordered = sorted(
         (row for row in unranked if row.runs),
         key=lambda row: (
@@ -136,12 +138,13 @@ def means(rows: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[Me
 
 
 def _several(row: Row, datasets: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """Return the datasets of the row's track where they are several."""
+    """Return the datasets of the row's track if there are several, else an empty sequence."""
     names = datasets.get(row.record.track, ())
     return names if len(names) > 1 else ()
 
 
-def _entrant(record: Record) -> Hashable:
+def _entry(record: Record) -> Hashable:
+    """Return what the runs of one entry have in common."""
     return (
         record.track,
         record.method,
@@ -154,12 +157,12 @@ def _entrant(record: Record) -> Hashable:
 
 
 def _mean(rows: Sequence[Row], datasets: tuple[str, ...]) -> MeanRow:
-    """Return the mean of one entrant's runs, oldest first, over ``datasets`` for each seed."""
+    """Return the mean over ``datasets`` for each seed, from one entry's runs (oldest first)."""
     scored = [row.record for row in rows if row.is_comparable and row.record.accuracies]
     runs = {name: group[0] for name, group in grouped(scored, lambda run: run.dataset).items()}
     problems = [f"no comparable run on {name}" for name in datasets if name not in runs]
     if not problems and len({tuple(run.seeds) for run in runs.values()}) > 1:
-        problems = ["runs with different evaluation seeds"]
+        problems = ["the runs have different evaluation seeds"]
     by_seed = zip(*(run.accuracies for run in runs.values()), strict=True) if not problems else ()
     accuracies = [fmean(values) for values in by_seed]
     mean, _, interval = stats.summary(accuracies)
@@ -175,12 +178,12 @@ def _mean(rows: Sequence[Row], datasets: tuple[str, ...]) -> MeanRow:
 
 
 def _mean_or_less(mean: float | None) -> float:
-    """Return a key for sorting that puts a run without score below one that scored nothing."""
+    """Return a sort key that puts a run without a score below one that scored 0."""
     return -1.0 if mean is None else mean
 
 
 def _ranks(accuracies: Sequence[Sequence[float]], groups: Sequence[Hashable]) -> list[str]:
-    """Return a rank for each entry among those of its group; empty for one without accuracies."""
+    """Return the rank of each item within its group, or an empty text if it has no accuracies."""
     ranks = [""] * len(accuracies)
     scored = [index for index, values in enumerate(accuracies) if values]
     for indices in grouped(scored, key=lambda index: groups[index]).values():
@@ -191,18 +194,18 @@ def _ranks(accuracies: Sequence[Sequence[float]], groups: Sequence[Hashable]) ->
 
 
 def distinct(records: Iterable[Record]) -> list[Record]:
-    """Return the runs that count, each once, however many stores it lies in."""
+    """Return the runs that count, each once, even if several runs folders contain it."""
     return [group[0] for group in _duplicates(records)]
 
 
 def conflicts(records: Iterable[Record]) -> list[str]:
-    """Return a line for each hidden duplicate whose accuracies differ from those of its row.
+    """Return a line for each hidden duplicate whose accuracies differ from those that are shown.
 
-    One of the two is wrong, or was computed with other rounding.
+    One of the two runs is wrong, or they were computed with different rounding.
     """
     return [
         f"run {hidden.run_id} ({_score(hidden)}) is hidden: it has the same images, recipe and "
-        f"seeds as run {shown.run_id} ({_score(shown)}), but other accuracies"
+        f"seeds as run {shown.run_id} ({_score(shown)}), but different accuracies"
         for shown, *others in _duplicates(records)
         for hidden in others
         if hidden.accuracies != shown.accuracies
@@ -214,7 +217,7 @@ def _score(record: Record) -> str:
 
 
 def _duplicates(records: Iterable[Record]) -> list[list[Record]]:
-    """Return groups of runs that count once, the one that counts first."""
+    """Return groups of runs that count once. The first run of each group is the one that counts."""
     preferred_first = sorted(
         records, key=lambda r: (not r.comparable, not r.limit_enforced, r.created, r.run_id)
     )
@@ -222,7 +225,7 @@ def _duplicates(records: Iterable[Record]) -> list[list[Record]]:
 
 
 def _result(record: Record) -> Hashable:
-    """Return what equal results have in common; without scored images the run itself."""
+    """Return what duplicates share. A run that was not scored only duplicates its own copies."""
     if not (record.images_sha256 and record.accuracies):
         return record.run_id, record.track, record.dataset, record.method
     return (
@@ -236,7 +239,7 @@ def _result(record: Record) -> Hashable:
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """Return ``items`` by ``key``, both in the order in which they come."""
+    """Return ``items`` grouped by ``key``. Groups and their items keep their original order."""
     groups: dict[K, list[T]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)

@@ -1,4 +1,4 @@
-"""Everything known of a track in one place, for tables and pages alike."""
+"""Collect everything that tables and pages show about a track."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class Section:
     """One track of the leaderboard.
 
     Attributes:
-        rows: its runs, as `ranking.rows` sorts them.
-        means: the scores over its datasets, where they are several.
+        track: name of the track.
+        rows: the runs of the track, in the order of `ranking.rows`.
+        means: scores over the datasets of the track, if there are several.
         published: published results by dataset, never ranked.
     """
 
@@ -49,13 +50,15 @@ def build(
     datasets: Mapping[str, Sequence[str]] | None = None,
     published: Iterable[PublishedResult] | None = None,
 ) -> list[Section]:
-    """Return a section for each track that has runs, or for ``track`` alone.
+    """Return a section for each track that has runs, or only for ``track``.
 
     Args:
-        records: of all runs.
-        track: the only track to be shown.
-        datasets: those of each track; where they are several, its score is the mean over them.
-        published: published results to show next to the runs; None: those of this package.
+        records: the records of all runs.
+        track: the only track to show. None shows all tracks.
+        datasets: names of the datasets of each track. The score of a track with several datasets
+            is the mean over them.
+        published: published results to show next to the runs. None means those bundled with this
+            package.
     """
     rows = ranking.rows(records, track)
     means = grouped(ranking.means(rows, datasets or {}), lambda row: row.record.track)

@@ -1,1 +1,1 @@
-"""Records of runs, and the folders that keep them."""
+"""Records of runs and the folders that store them."""

@@ -1,7 +1,7 @@
-"""Records of earlier schemas, brought to the present one as plain dicts before validation.
+"""Upgrade records of earlier schemas to the current one, as plain dicts before validation.
 
-Schemas 1 and 2 kept in text what later code needs to know. This is the only place that looks into
-that text. A value of an unexpected type is passed on: validation names it.
+Schemas 1 and 2 stored in text what later code needs as fields. This is the only module that parses
+that text. A value of an unexpected type is passed on, and validation then names it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 Values = dict[str, Any]
 
+# Codes of reasons, and patterns for the beginning of their text in schema 2.
 REASONS = (
     ("status", r"status \w"),
     ("time-limit", r"limit .* s instead of "),
@@ -22,19 +23,19 @@ REASONS = (
     ("student", r"student \w"),
     ("test-images", r"\d+ test images instead of "),
     ("shard", r"shard \d+ of \d+"),
-)  # code and beginning of the text in schema 2
+)
 RENAMED = {"given": "explicit_options", "division": "category", "cross": "other_students"}
 
 
 def upgrade(values: Values, newest: int) -> Values:
-    """Return ``values``, of any schema from 1 on, with the field names of schema ``newest``."""
+    """Return ``values``, which may be of any schema from 1 on, upgraded to schema ``newest``."""
     for older in range(values["schema"], newest):
         values = _MIGRATIONS[older](values)
     return values
 
 
 def _from_1(values: Values) -> Values:
-    """Schema 1 did not say how many repeats were asked for, and kept ``processes`` in the facts."""
+    """Upgrade from schema 1, which lacked ``repeats`` and stored ``processes`` in ``facts``."""
     accuracies, facts = values.get("accuracies"), values.get("facts")
     processes = 1
     if isinstance(facts, dict):
@@ -45,7 +46,7 @@ def _from_1(values: Values) -> Values:
 
 
 def _from_2(values: Values) -> Values:
-    """Schema 2 had other names, prose for reasons and failures, and untyped facts."""
+    """Upgrade from schema 2: old field names, reasons and failures as prose, untyped ``facts``."""
     new = {RENAMED.get(name, name): value for name, value in values.items()}
     facts = new.pop("facts", {})
     reasons = new.get("not_comparable_because")
@@ -66,7 +67,7 @@ def _reason(text: Any) -> Any:
 
 
 def _failure(values: Values) -> Values:
-    """Return ``failed_stage`` and ``interrupted``, by the status and the message."""
+    """Return ``failed_stage`` and ``interrupted``, derived from the status and the message."""
     status, message = values.get("status"), str(values.get("message"))
     if status not in ("error", "invalid"):
         return {"failed_stage": None, "interrupted": False}
@@ -78,9 +79,9 @@ def _failure(values: Values) -> Values:
 
 
 def _from_facts(facts: Values, declared: bool) -> Values:
-    """Return the fields that schema 2 kept among the facts; ``metadata`` has what is left.
+    """Return the fields that schema 2 stored in ``facts``. The remaining facts become ``metadata``.
 
-    ``declared``: the time limit was not enforced, as for every set from a file.
+    ``declared`` means that the time limit was not enforced, as for every set from a file.
     """
     metadata = dict(facts)
     fields: Values = {"origin": _origin(metadata, declared)}
@@ -102,7 +103,7 @@ def _from_facts(facts: Values, declared: bool) -> Values:
 
 
 def _origin(metadata: Values, declared: bool) -> Values:
-    """Return the origin of the images, and take what tells it from ``metadata``."""
+    """Return the origin of the images, and remove its facts from ``metadata``."""
     origin: Values = {"kind": "file" if declared else "method"}
     names = {"file": "file", "format": "format", "scored_run": "run_id", "repeats_run": "reruns"}
     for fact, name in names.items():
@@ -124,7 +125,7 @@ def _finding(text: str) -> Values:
 
 
 def _holds(value: Any, **types: Any) -> TypeGuard[Values]:
-    """Return whether ``value`` is a dict with entries of these types; a missing one is None."""
+    """Return whether ``value`` is a dict with entries of these types; missing ones are None."""
     return isinstance(value, dict) and all(
         isinstance(value.get(name), expected) for name, expected in types.items()
     )

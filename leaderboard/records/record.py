@@ -1,4 +1,4 @@
-"""The record of one run: its settings, its result, and what it takes to repeat and check it."""
+"""The record of one run: settings, results, and all that is needed to rerun and check it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from msgspec import Meta
 
 from leaderboard import stats
 from leaderboard.records import migrations
+from leaderboard.text import plural
 
 SCHEMA = 3
-LARGEST = 2**63 - 1  # of all numbers but those that a method reports
-MAX_DEPTH, MAX_REPORTED = 20, 1e300  # nesting and size of what a method reports
+# Largest number in a record, except in what a method reports.
+LARGEST = 2**63 - 1
+# Nesting and largest number of what a method reports.
+MAX_DEPTH, MAX_REPORTED = 20, 1e300
 
 Integer = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
@@ -23,18 +26,20 @@ Number = Annotated[float, Meta(ge=-float(LARGEST), le=float(LARGEST))]
 Amount = Annotated[float, Meta(ge=0, le=float(LARGEST))]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(pattern=r"\S")]
-FileName = Annotated[str, Meta(pattern=r"(?a)^\w[\w.-]{0,99}\Z")]  # of a run's folder, of a hash
+# Names of run folders, and hashes.
+FileName = Annotated[str, Meta(pattern=r"(?a)^\w[\w.-]{0,99}\Z")]
 Shard = Annotated[str, Meta(pattern=r"(?a)^\d{1,6}/\d{1,6}\Z")]
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a run is not comparable.
+    """A reason why a run is not comparable.
 
     Attributes:
-        code: for programs: ``status``, ``time-limit``, ``ipc``, ``repeats``, ``recipe``,
-            ``student``, ``test-images``, ``shard``, ``merged``, ``backend`` or ``unknown``.
-        text: for people.
+        code: the reason for programs: ``status``, ``time-limit``, ``ipc``, ``repeats``,
+            ``recipe``, ``student``, ``test-images``, ``shard``, ``merged``, ``backend`` or
+            ``unknown``.
+        text: the reason for people.
     """
 
     code: str
@@ -46,10 +51,10 @@ class Finding:
     """The result of a content check of a distilled set.
 
     Attributes:
-        level: ``error``: a score would mean nothing, so none is made; ``warning``: to be looked
-            at; ``note``: what was checked or could not be.
-        code: for programs.
-        text: for people.
+        level: ``error`` if a score would be meaningless, so the set is not scored; ``warning`` if
+            someone should look at the set; ``note`` for what was checked or could not be checked.
+        code: the finding for programs.
+        text: the finding for people.
     """
 
     level: Literal["error", "warning", "note"]
@@ -59,7 +64,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ShardOrigin:
-    """The run that made one shard of a merged set, and where it ran."""
+    """The run that generated one shard of a merged set, and its environment."""
 
     run_id: str
     hardware: dict[str, Any] = field(default_factory=dict)
@@ -71,15 +76,17 @@ class ShardOrigin:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the images of a run came from.
+    """The source of a run's images.
 
     Attributes:
-        kind: ``method``: sampled in this run; ``file``: read from a submission; ``run``: those of
-            another run, scored again; ``shards``: merged from several runs.
-        file, format: name of the submission, and the format it was read in.
-        run_id: the run whose images were scored again.
+        kind: ``method`` if they were sampled in this run, ``file`` if they were read from a
+            submission, ``run`` if the images of another run were scored again, ``shards`` if they
+            were merged from several runs.
+        file: file name of the submission.
+        format: format in which the submission was read.
+        run_id: id of the run whose images were scored again.
         shards: the merged runs.
-        reruns: the run that this one repeats (`ddbench rerun`).
+        reruns: id of the run that this one repeats (`ddbench rerun`).
     """
 
     kind: Literal["method", "file", "run", "shards"] = "method"
@@ -92,15 +99,15 @@ class Origin:
 
 @dataclass(frozen=True)
 class ScoringRuntime:
-    """How the students were trained.
+    """The device, threads and backends with which the students were trained.
 
     Attributes:
-        device: as torch names it.
-        threads: CPU threads of torch.
-        requested: the backend that was asked for: ``auto``, ``reference`` or ``fast``.
-        backends: for each student the implementation of its training steps: ``plain``, ``fused``,
-            ``compiled`` or ``winograd``.
-        fallback: why a faster backend was not used.
+        device: the torch device.
+        threads: number of CPU threads that torch used.
+        requested: the requested backend: ``auto``, ``reference`` or ``fast``.
+        backends: the implementation of each student's training steps, by student: ``plain``,
+            ``fused``, ``compiled`` or ``winograd``.
+        fallback: the reason why a faster backend was not used.
     """
 
     device: str
@@ -112,13 +119,13 @@ class ScoringRuntime:
 
 @dataclass(frozen=True)
 class OfficialScore:
-    """The score by the challenge's own evaluator.
+    """The score from the challenge's own evaluator.
 
     Attributes:
-        datasets: names of the datasets it covers.
-        correct: the fraction it reports; None where it failed.
-        seconds: how long it took.
-        error: why there is no score.
+        datasets: names of the datasets that the score covers.
+        correct: the fraction that the evaluator reported. None if it failed.
+        seconds: duration of the evaluation.
+        error: the reason why there is no score.
     """
 
     datasets: list[str] = field(default_factory=list)
@@ -129,13 +136,13 @@ class OfficialScore:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Times of a run in seconds; None where unknown.
+    """Durations in a run, in seconds; None if unknown.
 
     Attributes:
-        load: until the method was ready.
-        generate: from then until its last complete batch.
+        load: from the start until the method was ready.
+        generate: from then until the method's last complete batch.
         evaluate: training and testing of all students.
-        limit: the time limit, for loading and generating together.
+        limit: the time limit for loading and generating together.
     """
 
     load: Amount | None = None
@@ -145,40 +152,46 @@ class Seconds:
 
     @property
     def sampling(self) -> float | None:
-        """Return how long the set took, model loading included; None where nobody measured it."""
+        """Return the time to generate the set, including loading; None if it was not measured."""
         return None if self.load is None else self.load + (self.generate or 0.0)
 
 
 @dataclass(frozen=True)
 class Record:
-    """One finished, failed or late run.
+    """The record of one run: finished, failed or late.
 
     Attributes:
-        status: ``ok``; ``timeout``: fewer images than asked for by the limit; ``invalid``: the
-            method or file broke its contract; ``error``: something failed.
+        status: ``ok``; ``timeout`` if the limit expired before all requested images existed;
+            ``invalid`` if the method or file broke its contract; ``error`` if something failed.
         message: for people: why the status is not ``ok``, or what was lost.
-        failed_stage: for programs: where a run with status ``invalid`` or ``error`` failed.
-        interrupted: a user or the system stopped the run.
-        options: all options of the method, with defaults filled in.
-        explicit_options: the options that the user set, as KEY=VALUE.
-        seed: random seed for sampling; ``seeds`` are those of the evaluation.
+        failed_stage: for programs: the stage in which a run with status ``invalid`` or ``error``
+            failed.
+        interrupted: whether a user or the system stopped the run.
+        options: all options of the method, including defaults.
+        explicit_options: the options that the user set, each as KEY=VALUE.
+        seed: random seed for sampling; ``seeds`` are the evaluation seeds.
         ipc: images per class of the distilled set.
-        ipc_asked: images per class that were asked for; None: as many as fit into the limit.
-        repeats: evaluation seeds that were asked for; ``accuracies`` has fewer where scoring ended
-            early.
-        processes: how many made the set together.
-        shard: ``I/N``: this set is part I of N; `ddbench merge` joins the parts.
-        sampled: images sampled by the limit, including those trimmed for class balance.
-        category: what runs of a track must share to be ranked together, for example ``IPC 10``.
-        generated_per_class: how many of ``ipc`` were sampled; the others are augmented copies.
-        accuracies: fractions of test images, one per evaluation seed; empty: not scored.
-        accuracy_std: sample standard deviation (n - 1).
+        ipc_asked: requested images per class. None means as many as the limit allows.
+        repeats: requested number of evaluation seeds. ``accuracies`` has fewer entries if scoring
+            stopped early.
+        processes: number of processes that generated the set together.
+        shard: ``I/N`` if this set is part I of N; `ddbench merge` joins the parts.
+        sampled: number of images sampled before the limit, including those removed to balance the
+            classes.
+        category: the value that runs of a track must share to be ranked together, for example
+            ``IPC 10``.
+        generated_per_class: how many of the ``ipc`` images were sampled. The others are augmented
+            copies.
+        accuracies: test accuracy as a fraction, one per evaluation seed. Empty if not scored.
+        accuracy_mean: mean of ``accuracies``.
+        accuracy_std: their sample standard deviation (n - 1).
         accuracy_ci95: 95 % t interval of the mean over the seeds, [low, high].
-        other_students: accuracies of further students, by name.
-        images_per_second: ``sampled`` over ``seconds.generate``.
-        comparable: the run kept to every rule of its track.
-        limit_enforced: the time was measured and limited here; False: it was only declared.
-        device: of the sampling; ``scoring`` has that of the evaluation.
+        other_students: accuracies of the other students, by name.
+        images_per_second: ``sampled`` divided by ``seconds.generate``.
+        comparable: whether the run followed all rules of its track.
+        limit_enforced: whether the harness measured and limited the time. If False, the limit was
+            only declared.
+        device: device used for sampling; ``scoring`` holds the device used for evaluation.
         metadata: what the method reported beyond the other fields.
         confusion: counts over all seeds, [true class][predicted class].
     """
@@ -215,7 +228,8 @@ class Record:
     seconds: Seconds = field(default_factory=Seconds)
     images_per_second: Amount | None = None
     model: str | None = None
-    model_sha256: str | None = None  # as the method says, unlike the other hashes
+    # Reported by the method, unlike the other hashes.
+    model_sha256: str | None = None
     model_trained_on: str | None = None
     model_licence: str | None = None
     images_sha256: FileName | None = None
@@ -249,7 +263,7 @@ class Record:
         return msgspec.to_builtins(self)
 
     def to_json(self) -> str:
-        """Return the record as indented JSON with field names as keys, and a line break.
+        """Return the record as indented JSON with field names as keys and a final line break.
 
         Raises:
             ValueError: a number is NaN or infinite.
@@ -258,11 +272,11 @@ class Record:
 
     @classmethod
     def from_json(cls, text: str) -> Record:
-        """Return the record in ``text``, also of an older schema; unknown fields are left out.
+        """Return the record in ``text``, upgraded from an older schema and without unknown fields.
 
         Raises:
-            ValueError: ``text`` is not a record, has a newer schema, lacks a field, or has one of
-                the wrong type, size or form; the message names the field.
+            ValueError: ``text`` is not a record, has a newer schema, lacks a field, or has a field
+                of the wrong type, size or form. The message names the field.
         """
         record = msgspec.convert(_upgraded(_parse(text)), cls, strict=True)
         _check_reported(record)
@@ -271,7 +285,7 @@ class Record:
 
 
 def _parse(text: str) -> Any:
-    """Return the JSON in ``text``; halves of characters, which can't be written, become ``?``."""
+    """Return the JSON in ``text``. Lone surrogates, which UTF-8 can't encode, become ``?``."""
     values = json.loads(text, parse_constant=_refuse)
     if re.search(r"\\u[dD][89a-fA-F]", text):
         whole = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")
@@ -280,16 +294,17 @@ def _parse(text: str) -> Any:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a number")
+    raise ValueError(f"{constant} is not a valid number")
 
 
 def _upgraded(values: Any) -> dict[str, Any]:
     schema = values.get("schema") if isinstance(values, dict) else None
     if type(schema) is not int or schema < 1:
-        raise ValueError("not a record: an object with a field schema, a number from 1, is needed")
+        raise ValueError("not a record: expected a JSON object with a field schema of 1 or more")
     if schema > SCHEMA:
         raise ValueError(
-            f"schema {schema} is newer than {SCHEMA}, which this version reads; upgrade ddbench"
+            f"schema {schema} is newer than {SCHEMA}, the newest that this version reads: "
+            "upgrade ddbench"
         )
     return migrations.upgrade(values, SCHEMA)
 
@@ -297,7 +312,7 @@ def _upgraded(values: Any) -> dict[str, Any]:
 def _is_plain(value: Any, depth: int = MAX_DEPTH) -> bool:
     """Return whether a reported value can be shown and written.
 
-    It has no number beyond `MAX_REPORTED` and is not nested deeper than ``depth``.
+    Such a value has no number beyond `MAX_REPORTED` and is not nested deeper than ``depth``.
     """
     if isinstance(value, dict):
         value = list(value.values())
@@ -311,20 +326,24 @@ def _check_reported(record: Record) -> None:
     reported["origin.shards"] = [shard.hardware for shard in record.origin.shards]
     for name, value in reported.items():
         if not _is_plain(value):
-            raise ValueError(f"{name} is nested too deeply or has too large a number")
+            raise ValueError(f"{name} is nested too deeply or contains too large a number")
 
 
 def _check_scores(record: Record) -> None:
-    """Check what tables rely on beyond types: the summary is that of the accuracies."""
+    """Check what tables rely on beyond types, such as a summary that matches the accuracies."""
     if any(len(row) != len(record.confusion or []) for row in record.confusion or []):
         raise ValueError("confusion is not square")
     if len(record.seeds) != len(record.accuracies):
-        raise ValueError(f"{len(record.seeds)} seeds for {len(record.accuracies)} accuracies")
+        seeds, scores = len(record.seeds), len(record.accuracies)
+        raise ValueError(
+            f"{seeds} {plural(seeds, 'seed')} for "
+            f"{scores} {plural(scores, 'accuracy', 'accuracies')}"
+        )
     mean, _, interval = stats.summary(record.accuracies)
     if _rounded([record.accuracy_mean]) != _rounded([mean]):
-        raise ValueError("accuracy_mean is not that of the accuracies")
+        raise ValueError("accuracy_mean does not match the accuracies")
     if _rounded(record.accuracy_ci95) != _rounded(interval):
-        raise ValueError("accuracy_ci95 is not that of the accuracies")
+        raise ValueError("accuracy_ci95 does not match the accuracies")
 
 
 def _rounded(values: list[float] | list[float | None] | None) -> list[float | None]:

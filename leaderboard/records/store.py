@@ -1,4 +1,4 @@
-"""Folders of runs: ``<runs>/<track>/<dataset>/<method>/<run-id>/record.json``. Append-only."""
+"""Runs folders, append-only: ``<runs>/<track>/<dataset>/<method>/<run-id>/record.json``."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from leaderboard.text import one_line
 
 RECORD = "record.json"
 ABANDONED_AFTER = 3600.0  # seconds
-# The record of a dataset with 1,000 classes has 10 MB of confusion.
+# With 1,000 classes, the confusion matrix of a record takes 10 MB.
 MAX_BYTES = 32 * 2**20
 
 
 @contextlib.contextmanager
 def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]:
-    """Yield a hidden folder that becomes a run when the block ends well and is removed otherwise.
+    """Yield a hidden folder that becomes a run if the block succeeds and is deleted otherwise.
 
-    Its name is ``.<run-id>``; `run_id` returns the id, `final` the folder that it becomes. What
-    killed processes left next to it is removed.
+    Its name is ``.<run-id>``. `run_id` returns the id, and `final` the folder that it becomes.
+    Folders that killed processes left next to it are deleted.
 
     Raises:
-        OSError: the folder can't be made.
+        OSError: the folder can't be created.
     """
     name = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
     folder = runs / track / dataset / method / f".{name}"
@@ -46,9 +46,9 @@ def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Lock ``folder`` until the block or the process ends, however that ends.
+    """Lock ``folder`` until the block finishes or the process exits for any reason.
 
-    Yields False where another process has the lock, or the file system has none.
+    Yields False if another process holds the lock or the file system does not support locks.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -63,12 +63,12 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove hidden folders that no process has locked.
+    """Delete hidden folders that no process has locked and that are at least an hour old.
 
-    They must be an hour old: a process needs a moment to lock its new folder.
+    A younger folder may belong to a process that has not locked it yet.
     """
     for folder in parent.glob(".[0-9]*-*"):
-        # Another process may remove it first.
+        # Another process may delete it first.
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime < ABANDONED_AFTER:
                 continue
@@ -78,12 +78,12 @@ def _remove_abandoned(parent: Path) -> None:
 
 
 def run_id(folder: Path) -> str:
-    """Return the id of the run in ``folder``, finished or not."""
+    """Return the id of the run in ``folder``, whether it is finished or not."""
     return folder.name.removeprefix(".")
 
 
 def final(folder: Path) -> Path:
-    """Return the folder that the run in ``folder`` has once it is finished."""
+    """Return the folder of the run in ``folder`` once the run is finished."""
     return folder.with_name(run_id(folder))
 
 
@@ -100,8 +100,8 @@ def read(folder: Path) -> Record:
     """Return the record of the run in ``folder``.
 
     Raises:
-        ValueError: the record is missing, damaged, newer than this version or far too large; the
-            message names the file.
+        ValueError: the record is missing, damaged, of a newer schema or far too large. The message
+            names the file.
     """
     path = folder / RECORD
     try:
@@ -111,7 +111,7 @@ def read(folder: Path) -> Record:
 
 
 def entries(roots: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
-    """Return the folders and records of all runs, oldest first, and a line per unreadable one."""
+    """Return folder and record of each run, oldest first, and a line for each unreadable one."""
     readable, problems = [], []
     for folder in runs_in(roots):
         try:
@@ -122,12 +122,12 @@ def entries(roots: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[str]
 
 
 def find(run: str, roots: Iterable[Path]) -> Path:
-    """Return the folder of ``run``: a folder, or the id of a run below ``roots``, or its beginning.
+    """Return the folder of ``run``, which is a folder, a run id, or the beginning of a run id.
 
-    Copies of one run in several stores count as one.
+    Ids are looked up below ``roots``. Copies of one run in several runs folders count as one.
 
     Raises:
-        ValueError: there is no such run, or more than one.
+        ValueError: no run matches, or more than one does.
     """
     if (Path(run) / RECORD).is_file():
         return Path(run)
@@ -137,7 +137,7 @@ def find(run: str, roots: Iterable[Path]) -> Path:
         copies = {(folder.name, (folder / RECORD).read_bytes()): folder for folder in matches[::-1]}
         matches = list(copies.values())
     if len(matches) != 1:
-        count = f"{len(matches)} runs" if matches else "no run"
+        problem = f"{len(matches)} runs match {run!r}" if matches else f"no run {run!r}"
         places = ", ".join(map(str, roots))
-        raise ValueError(f"{count} {run!r} in {places}; `ddbench leaderboard` lists run ids")
+        raise ValueError(f"{problem} in {places}; `ddbench leaderboard` lists run ids")
     return matches[0]

@@ -1,4 +1,5 @@
-"""Rows as text, tables and pages."""
+"""Render rows as text, tables and pages."""
 
-# Of `tables.render`. Here, where the command line reads them without importing what makes tables.
+# Formats of `tables.render`. They are defined here so that the command line can read them without
+# importing the rendering code.
 FORMATS = ("github", "plain", "csv", "latex", "json")

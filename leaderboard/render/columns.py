@@ -1,4 +1,4 @@
-"""The columns of the leaderboard's tables, each once: heading, text, kind, where it is shown."""
+"""Definitions of the columns of all tables: heading, meaning, text, kind and where to show them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import MeanRow, Row
 from leaderboard.records.record import Record
 from leaderboard.stats import clipped
-from leaderboard.text import one_line
+from leaderboard.text import one_line, plural
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
-# What a column holds decides how a page sorts, links, breaks and colours its cells.
+# The kind of a column decides how a page sorts, links, breaks and colours its cells.
 Kind = Literal["text", "number", "name", "interval", "unbroken", "long", "status", "source"]
 
 
@@ -24,16 +24,19 @@ class Column(Generic[T_contra]):
     """A column of a table.
 
     Attributes:
-        heading: unique in its table.
+        heading: heading of the column, unique in its table.
+        meaning: explanation of the heading for readers of a page.
         text: returns the text of a row, which may be untrusted; `cell` makes it safe.
-        kind: ``number`` sorts by value; ``name`` links to a run; ``interval`` has a bar;
-            ``unbroken`` stays on one line; ``long`` may take several; ``source`` links elsewhere.
-        in_terminal: a terminal has room for it.
-        on_page: HTML pages have it.
-        on_phone: so do pages on a small screen.
+        kind: ``number`` sorts by value, ``name`` links to a run, ``interval`` has a bar,
+            ``unbroken`` stays on one line, ``long`` may take several lines, ``status`` is coloured,
+            ``source`` links to another site.
+        in_terminal: whether tables in a terminal show the column.
+        on_page: whether HTML pages show it.
+        on_phone: whether pages show it on a small screen.
     """
 
     heading: str
+    meaning: str
     text: Callable[[T_contra], str]
     kind: Kind = "text"
     in_terminal: bool = True
@@ -47,7 +50,7 @@ class Column(Generic[T_contra]):
 
 @dataclass(frozen=True)
 class Table(Generic[T]):
-    """Rows of one type with the columns that show them."""
+    """Rows of one type and the columns that show them."""
 
     title: str
     columns: Sequence[Column[T]]
@@ -55,23 +58,23 @@ class Table(Generic[T]):
 
 
 def number(value: float | None, digits: int) -> str:
-    """Return ``value`` with a fixed number of digits; empty for None."""
+    """Return ``value`` with a fixed number of decimal places, or an empty text for None."""
     return "" if value is None else f"{value:.{digits}f}"
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
-    """Return a fraction in per cent, without the sign; empty for None."""
+    """Return a fraction in per cent without the % sign, or an empty text for None."""
     return "" if fraction is None else f"{100 * fraction:.{digits}f}"
 
 
 def interval(fractions: Sequence[float] | None) -> str:
-    """Return an interval of accuracies in per cent, cut to where they can be; empty for None."""
+    """Return an interval of accuracies in per cent, clipped to 0 to 100; empty for None."""
     bounds = clipped(fractions)
     return f"{percent(bounds[0])} to {percent(bounds[1])}" if bounds else ""
 
 
 def method_name(record: Record) -> str:
-    """Return the method with the options that were given, or the team."""
+    """Return the method with its explicit options, or the name of the team."""
     return one_line(" ".join([record.method, *record.explicit_options]))
 
 
@@ -80,25 +83,26 @@ def _limit(record: Record) -> str:
 
 
 def _hardware(record: Record) -> str:
-    """Return what sampled the images, the GPU or else the processor; a file does not tell."""
+    """Return the GPU, or else the CPU, that sampled the images. It is unknown for a file."""
     if not record.limit_enforced:
         return ""
     hardware = record.hardware
     if gpu := hardware.get("gpu"):
         return f"{hardware['gpus']}x {gpu}" if hardware.get("gpus", 1) != 1 else str(gpu)
-    cores = f", {hardware['cores']} cores" if hardware.get("cores") else ""
-    return str(hardware.get("cpu") or record.device or "") + cores
+    cores = hardware.get("cores")
+    count = f", {cores} {plural(cores, 'core')}" if cores else ""
+    return str(hardware.get("cpu") or record.device or "") + count
 
 
 def _status(record: Record) -> str:
-    """Return the status, and why a run that went well is not ranked."""
+    """Return the status and, for a successful run that is not comparable, the reasons."""
     if record.status != "ok" or record.comparable:
         return record.status
     return f"ok, not comparable: {reasons(record)}"
 
 
 def reasons(record: Record) -> str:
-    """Return why a run is not comparable."""
+    """Return the reasons why a run is not comparable."""
     return "; ".join(reason.text for reason in record.not_comparable_because)
 
 
@@ -106,63 +110,145 @@ def _ipcs(runs: Iterable[Record]) -> str:
     return ", ".join(dict.fromkeys(str(run.ipc) for run in runs))
 
 
-RANK: Column[Row | MeanRow] = Column("rank", lambda row: row.rank, "number")
-METHOD: Column[Row | MeanRow] = Column("method", lambda row: method_name(row.record), "name")
-INTERVAL: Column[Row | MeanRow] = Column(
-    "95 % interval", lambda row: interval(row.accuracy_ci95), "interval"
+RANK: Column[Row | MeanRow] = Column(
+    "rank",
+    "Position among the comparable entries of the table, by IPC if the track allows several. A "
+    "range such as 1-2 is shared by entries between which Welch's test (5 %) finds no difference. "
+    "Empty if the entry is not ranked.",
+    lambda row: row.rank,
+    "number",
 )
-SEEDS: Column[Row | MeanRow] = Column("n", lambda row: str(row.n), "number")
+METHOD: Column[Row | MeanRow] = Column(
+    "method",
+    "Name of the method with the options that were set, or name of the team.",
+    lambda row: method_name(row.record),
+    "name",
+)
+INTERVAL: Column[Row | MeanRow] = Column(
+    "95 % interval",
+    "Student's t interval of the mean over the evaluation seeds, in per cent.",
+    lambda row: interval(row.accuracy_ci95),
+    "interval",
+)
+SEEDS: Column[Row | MeanRow] = Column(
+    "n", "Number of evaluation seeds.", lambda row: str(row.n), "number"
+)
 
 RUN: tuple[Column[Row], ...] = (
     RANK,
     METHOD,
-    Column("IPC", lambda row: str(row.record.ipc), "number"),
-    Column("accuracy %", lambda row: percent(row.accuracy_mean), "number"),
+    Column("IPC", "Images per class in the set.", lambda row: str(row.record.ipc), "number"),
+    Column(
+        "accuracy %",
+        "Mean accuracy on the real test images over the evaluation seeds, in per cent.",
+        lambda row: percent(row.accuracy_mean),
+        "number",
+    ),
     INTERVAL,
     SEEDS,
     Column(
-        "images/s", lambda row: number(row.record.images_per_second, 1), "number", on_phone=False
+        "images/s",
+        "Images sampled per second, after loading.",
+        lambda row: number(row.record.images_per_second, 1),
+        "number",
+        on_phone=False,
     ),
-    Column("time s", lambda row: number(row.record.seconds.sampling, 1), "number"),
-    Column("limit s", lambda row: _limit(row.record), "number", on_phone=False),
     Column(
-        "model", lambda row: row.record.model or "", "unbroken", in_terminal=False, on_phone=False
+        "time s",
+        "Seconds to generate the set, including loading.",
+        lambda row: number(row.record.seconds.sampling, 1),
+        "number",
+    ),
+    Column(
+        "limit s",
+        "Time limit in seconds. A declared limit was not enforced.",
+        lambda row: _limit(row.record),
+        "number",
+        on_phone=False,
+    ),
+    Column(
+        "model",
+        "Generative model, as reported by the method.",
+        lambda row: row.record.model or "",
+        "unbroken",
+        in_terminal=False,
+        on_phone=False,
     ),
     Column(
         "hardware",
+        "GPU, or else CPU, that generated the set.",
         lambda row: _hardware(row.record),
         "unbroken",
         in_terminal=False,
         on_phone=False,
     ),
     Column(
-        "date", lambda row: row.record.created[:10], "unbroken", in_terminal=False, on_phone=False
+        "date",
+        "Date of the record (UTC).",
+        lambda row: row.record.created[:10],
+        "unbroken",
+        in_terminal=False,
+        on_phone=False,
     ),
-    Column("status", lambda row: _status(row.record), "status"),
-    Column("run", lambda row: row.record.run_id, on_page=False),
+    Column(
+        "status",
+        "How the run ended: ok, timeout (too few images at the time limit), invalid or error. "
+        "A run that is not comparable is not ranked; the reasons follow.",
+        lambda row: _status(row.record),
+        "status",
+    ),
+    Column("run", "Id of the run.", lambda row: row.record.run_id, on_page=False),
 )
 CSV: tuple[Column[Row], ...] = (
-    Column("track", lambda row: row.record.track),
-    Column("dataset", lambda row: row.record.dataset),
+    Column("track", "Name of the track.", lambda row: row.record.track),
+    Column("dataset", "Name of the dataset.", lambda row: row.record.dataset),
     *RUN,
 )
 PUBLISHED: tuple[Column[PublishedResult], ...] = (
-    Column("method", lambda result: result.method, "name"),
-    Column("IPC", lambda result: str(result.ipc or "all"), "number"),
-    Column("accuracy %", lambda result: _published_percent(result.accuracy), "number"),
-    Column("student", lambda result: result.student, on_phone=False),
-    Column("protocol", lambda result: result.protocol, "long", on_phone=False),
+    Column("method", "Name of the method in its source.", lambda result: result.method, "name"),
+    Column(
+        "IPC",
+        "Images per class. The whole training set is shown as all.",
+        lambda result: str(result.ipc or "all"),
+        "number",
+    ),
+    Column(
+        "accuracy %",
+        "Published accuracy on the real test images, in per cent.",
+        lambda result: _published_percent(result.accuracy),
+        "number",
+    ),
+    Column("student", "Network that was trained.", lambda result: result.student, on_phone=False),
+    Column(
+        "protocol",
+        "How the student was trained.",
+        lambda result: result.protocol,
+        "long",
+        on_phone=False,
+    ),
     Column(
         "source",
+        "Where the result was published. Nobody has checked an unverified figure against its "
+        "source.",
         lambda result: result.source if result.verified else f"unverified {result.source}",
         "source",
     ),
 )
 
 CLASS: tuple[Column[ClassAccuracy], ...] = (
-    Column("class", lambda row: row.name),
-    Column("accuracy %", lambda row: percent(row.accuracy, 1), "number"),
-    Column("most often taken for", lambda row: _confusion(row)),
+    Column("class", "True class of the test images.", lambda row: row.name),
+    Column(
+        "accuracy %",
+        "Share of the test images of this class that were classified correctly, in per cent.",
+        lambda row: percent(row.accuracy, 1),
+        "number",
+    ),
+    Column(
+        "most often taken for",
+        "Class that the other images were predicted as most often, with the number of predictions "
+        "over all seeds.",
+        lambda row: _confusion(row),
+    ),
 )
 
 
@@ -171,12 +257,30 @@ def mean_columns(datasets: Iterable[str]) -> tuple[Column[MeanRow], ...]:
     return (
         RANK,
         METHOD,
-        Column("IPC", lambda row: _ipcs(_runs_in_order(row)), "number"),
-        *(Column(f"{dataset} %", _dataset_percent(dataset), "number") for dataset in datasets),
-        Column("mean %", lambda row: percent(row.accuracy_mean), "number"),
+        Column(
+            "IPC",
+            "Images per class. There are several values if the datasets differ.",
+            lambda row: _ipcs(_runs_in_order(row)),
+            "number",
+        ),
+        *(
+            Column(
+                f"{dataset} %",
+                f"Mean accuracy on {dataset} over the evaluation seeds, in per cent.",
+                _dataset_percent(dataset),
+                "number",
+            )
+            for dataset in datasets
+        ),
+        Column(
+            "mean %",
+            "Mean accuracy over the datasets, in per cent.",
+            lambda row: percent(row.accuracy_mean),
+            "number",
+        ),
         INTERVAL,
         SEEDS,
-        Column("missing", lambda row: row.missing, "long"),
+        Column("missing", "Why there is no mean.", lambda row: row.missing, "long"),
     )
 
 
@@ -196,5 +300,5 @@ def _confusion(row: ClassAccuracy) -> str:
 
 
 def _published_percent(fraction: float) -> str:
-    """Return an accuracy with as many digits as were published."""
+    """Return an accuracy with as many decimal places as were published."""
     return percent(fraction, 1 if round(fraction * 1000, 6).is_integer() else 2)

@@ -1,4 +1,4 @@
-"""Tables as their HTML template wants them: texts, classes, links and bars."""
+"""Tables in the form that their HTML template expects: texts, CSS classes, links and bars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from leaderboard.stats import clipped
 
 T = TypeVar("T")
 RankedRow = TypeVar("RankedRow", Row, MeanRow)
-Bar = tuple[float, float, float]  # low end, mean, high end, in per cent of the table's range
+# Low end, mean and high end of an interval, in per cent of the table's range.
+Bar = tuple[float, float, float]
 CSS: dict[Kind, str] = {
     "text": "",
     "number": "number",
@@ -28,7 +29,7 @@ CSS: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: untrusted text, its classes, and what it links to or shows as a bar."""
+    """A cell: untrusted text, CSS classes, and an optional link or bar."""
 
     text: str
     css: str
@@ -37,8 +38,17 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Head:
+    """The head of a column: its text, its CSS classes, and an explanation of the text."""
+
+    text: str
+    css: str
+    meaning: str
+
+
+@dataclass(frozen=True)
 class HtmlRow:
-    """A row: its classes, and its cells."""
+    """A row: its CSS classes and its cells."""
 
     css: str
     cells: list[Cell]
@@ -49,12 +59,30 @@ class HtmlTable:
     """A table for the template ``tables.html``."""
 
     title: str
-    heads: list[Cell]
+    heads: list[Head]
     rows: list[HtmlRow]
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """Return an explanation of each heading."""
+        return {head.text: head.meaning for head in self.heads}
+
+
+@dataclass(frozen=True)
+class Legend:
+    """A legend for all tables of one kind: an explanation of each heading."""
+
+    title: str
+    meanings: dict[str, str]
+
+
+def legend(title: str, tables: Iterable[HtmlTable]) -> Legend:
+    """Return the legend of several tables of one kind, with each heading once."""
+    return Legend(title, {head.text: head.meaning for table in tables for head in table.heads})
 
 
 def plain(table: Table[T]) -> HtmlTable:
-    """Return a table of texts alone."""
+    """Return a table that holds only text."""
     return _build(table, lambda column, row: _cell(column, row))
 
 
@@ -68,7 +96,7 @@ def published(table: Table[PublishedResult]) -> HtmlTable:
 
 
 def ranked(table: Table[RankedRow], pages: Mapping[RankedRow, str]) -> HtmlTable:
-    """Return a table of rows with bars for their intervals; ``pages`` has addresses of some."""
+    """Return a table with bars for the intervals, and with links to the ``pages`` of its rows."""
     low, high = _span(table.rows)
 
     def bar(row: RankedRow) -> Bar | None:
@@ -101,7 +129,10 @@ def _build(
     cell: Callable[[Column[T], T], Cell],
     css: Callable[[int], str] = lambda index: "",
 ) -> HtmlTable:
-    """Return the table with the cells that ``cell`` returns; ``css`` takes a row's index."""
+    """Return a table made of the cells that ``cell`` returns.
+
+    ``css`` takes the index of a row and returns the row's CSS classes.
+    """
     columns = [column for column in table.columns if column.on_page]
     heads = [_head(column) for column in columns]
     rows = [
@@ -111,8 +142,9 @@ def _build(
     return HtmlTable(table.title, heads, rows)
 
 
-def _head(column: Column[Any]) -> Cell:
-    return Cell(column.heading, _css(column, CSS["number"] if column.kind == "number" else ""))
+def _head(column: Column[Any]) -> Head:
+    css = _css(column, CSS["number"] if column.kind == "number" else "")
+    return Head(column.heading, css, column.meaning)
 
 
 def _cell(column: Column[T], row: T, link: str = "", bar: Bar | None = None) -> Cell:
@@ -124,13 +156,13 @@ def _css(column: Column[Any], kind: str) -> str:
 
 
 def _ends(row: Row | MeanRow) -> tuple[float, float, float]:
-    """Return low end of the interval, mean, high end; without an interval the mean alone."""
+    """Return low end, mean and high end of the interval. Without one, all three are the mean."""
     mean = row.accuracy_mean or 0.0
     low, high = clipped(row.accuracy_ci95) or (mean, mean)
     return low, mean, high
 
 
 def _span(rows: Iterable[Row | MeanRow]) -> tuple[float, float]:
-    """Return the range of all intervals."""
+    """Return the range that covers all intervals."""
     ends = [end for row in rows if row.accuracy_mean is not None for end in _ends(row)]
     return (min(ends), max(ends)) if ends else (0.0, 0.0)

@@ -1,4 +1,4 @@
-"""The folder of a set of HTML pages, which replaces an older one when it is whole."""
+"""Write a folder of HTML pages, which replaces an older one only once it is complete."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ TEMPLATES = Path(__file__).parent / "templates"
 STATIC = ("style.css", "sort.js")
 INDEX = "index.html"
 MAX_INDEX_BYTES = 32 * 2**20
-HEAD = 4096  # bytes of an index in which its generator is named
+# The generator is named within this many bytes of an index.
+HEAD = 4096
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a folder of pages holds.
+    """The layout of a folder of pages.
 
     Attributes:
-        generator: the command that writes it; its index names it.
-        folders: next to the index and the static files.
+        generator: the command that writes the folder. The index names it.
+        folders: names of the subfolders.
     """
 
     generator: str
@@ -32,22 +33,22 @@ class Layout:
 
     @property
     def parts(self) -> set[str]:
-        """Return the names of everything in the folder."""
+        """Return the names of all files and folders in the folder."""
         return {INDEX, *STATIC, *self.folders}
 
 
 @contextmanager
 def replaced(output: Path, layout: Layout) -> Iterator[Path]:
-    """Yield a new folder with style and script that replaces ``output`` when the block ends well.
+    """Yield a new folder with style and script, which replaces ``output`` if the block succeeds.
 
     Raises:
-        ValueError: ``output`` holds anything else than pages of the same layout.
-        OSError: it can't be written.
+        ValueError: ``output`` contains anything other than pages of the same layout.
+        OSError: ``output`` can't be written.
     """
-    if output.exists() and not _is_ours(output, layout):
+    if output.exists() and not _is_replaceable(output, layout):
         raise ValueError(
-            f"{output} holds more than pages by `{layout.generator}`; "
-            "nothing is overwritten, choose a new folder"
+            f"{output} is not overwritten, since it is more than a folder of pages from "
+            f"`{layout.generator}`: choose a new folder"
         )
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
@@ -67,8 +68,8 @@ def replaced(output: Path, layout: Layout) -> Iterator[Path]:
             raise
 
 
-def _is_ours(folder: Path, layout: Layout) -> bool:
-    """Return whether a folder is empty, or has only our parts and an index by our generator."""
+def _is_replaceable(folder: Path, layout: Layout) -> bool:
+    """Return whether a folder is empty or contains only what this layout's generator wrote."""
     if not folder.is_dir():
         return False
     names = {path.name for path in folder.iterdir()}

@@ -1,7 +1,7 @@
-"""The leaderboard and comparisons as folders of HTML pages, complete in themselves.
+"""Write the leaderboard and comparisons as self-contained folders of HTML pages.
 
-They need no network, and no script to be read. Names, messages and pictures come from untrusted
-records: the templates escape every text, and of a run's folder only a PNG file is taken over.
+Reading the pages needs no network and no scripts. Names, messages and pictures come from untrusted
+records, so the templates escape all text, and only a PNG file is copied from a run's folder.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ from leaderboard.render import (
     report,
     tables,
 )
-from leaderboard.render.html_tables import HtmlTable
+from leaderboard.render.html_tables import HtmlTable, Legend
 from leaderboard.render.page_folder import INDEX, TEMPLATES, Layout
-from leaderboard.text import one_line
+from leaderboard.text import one_line, plural
 
 LEADERBOARD = Layout("ddbench leaderboard", ("runs", "plots", "grids", "confusion"))
 COMPARISON = Layout("ddbench compare", ("grids",))
-MAX_NUMBERS = 30  # classes of a confusion matrix with numbers; larger ones are a picture
-Names = Mapping[Row, str]  # of the files of a run
+# A confusion matrix of more classes than this is drawn as a picture instead of numbers.
+MAX_NUMBERS = 30
+# The name of the files of each run.
+Names = Mapping[Row, str]
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot: its file, and what is to be seen in it, in words."""
+    """A plot: its file, and its content in words."""
 
     file: str
     caption: str
@@ -49,7 +51,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Grid:
-    """The images of a compared run; no file where there are none."""
+    """The images of a compared run. ``file`` is None if there are no images."""
 
     name: str
     file: str | None
@@ -57,11 +59,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class SectionView:
-    """A track as the template of the index wants it."""
+    """A track in the form that the template of the index expects."""
 
     track: str
     id: str
-    tables: list[HtmlTable]
+    means: list[HtmlTable]
+    runs: list[HtmlTable]
     published: list[HtmlTable]
     plots: list[Plot]
 
@@ -72,17 +75,20 @@ def write(
     track: str | None = None,
     datasets: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
-    """Write the pages of ``entries`` (`store.entries`) and return their index.html.
+    """Write the pages of the leaderboard.
 
     Args:
-        entries: folders and records of runs.
+        entries: folder and record of each run, as `store.entries` returns them.
         output: a new folder, or one that this function wrote before.
-        track: the only track to be shown.
-        datasets: those of each track.
+        track: the only track to show. None shows all tracks.
+        datasets: names of the datasets of each track.
+
+    Returns:
+        The path of index.html.
 
     Raises:
-        ValueError: ``output`` is a folder of something else.
-        OSError: it can't be written.
+        ValueError: ``output`` contains anything other than such pages.
+        OSError: ``output`` can't be written.
     """
     shown = sections.build([record for _, record in entries], track, datasets)
     rows = [row for section in shown for row in section.rows]
@@ -90,14 +96,20 @@ def write(
     names = _names(rows)
     with page_folder.replaced(output, LEADERBOARD) as folder:
         views = [_section(section, index, names, folder) for index, section in enumerate(shown)]
-        _write(folder / INDEX, LEADERBOARD, title="Leaderboard", sections=views)
+        legends = _legends(views)
+        _write(folder / INDEX, LEADERBOARD, title="Leaderboard", sections=views, legends=legends)
         for row in rows:
             write_run(row, folders[id(row.record)], names[row], folder)
     return output / INDEX
 
 
 def write_comparison(comparison: Comparison, folders: Sequence[Path], output: Path) -> Path:
-    """Write the page of a comparison of the runs in ``folders``; raises as `write`."""
+    """Write the page of a comparison of the runs in ``folders`` and return its path.
+
+    Raises:
+        ValueError: ``output`` contains anything other than such a page.
+        OSError: ``output`` can't be written.
+    """
     labels = comparison_tables.labels(comparison)
     classes = comparison_tables.classes(comparison)
     settings = comparison_tables.settings(comparison)
@@ -126,16 +138,17 @@ def _compared_grid(label: str, run: Record, source: Path, output: Path) -> Grid:
 
 
 def write_run(row: Row, source: Path, name: str, output: Path) -> None:
-    """Write the page of a run with its pictures.
+    """Write the page and the pictures of a run.
 
     Args:
-        row: of the leaderboard.
+        row: the run's row in the leaderboard.
         source: the run's folder.
-        name: of the files.
+        name: name of the files to write.
         output: the folder of all pages.
     """
     record = row.record
-    matrix = record.confusion or []
+    # A matrix without a single prediction would be an empty picture.
+    matrix = record.confusion if record.confusion and any(map(any, record.confusion)) else []
     names = report.class_names(record, source)
     classes = report.class_table(record, names)
     grid, picture = f"grids/{name}.png", f"confusion/{name}.png"
@@ -162,9 +175,9 @@ def write_run(row: Row, source: Path, name: str, output: Path) -> None:
 
 
 def _names(rows: Iterable[Row]) -> Names:
-    """Return the name of each row's files: its run's id, with a number where another has it too.
+    """Return the name of each row's files: the run id, with a number if the id is not unique.
 
-    They are in small letters, since some file systems ignore case.
+    The names are in lower case, since some file systems ignore case.
     """
     names: dict[Row, str] = {}
     used: set[str] = set()
@@ -177,21 +190,37 @@ def _names(rows: Iterable[Row]) -> Names:
 
 
 def _section(section: Section, index: int, names: Names, output: Path) -> SectionView:
-    """Return a track for the template; write its plots."""
+    """Write the plots of a track, and return the track for the template."""
     pages = {row: f"runs/{names[row]}.html" for row in section.rows}
-    means = [html_tables.ranked(table, {}) for table in tables.means(section)]
-    runs = [html_tables.ranked(table, pages) for table in tables.runs(section)]
     return SectionView(
         track=section.track,
         id=f"track-{index}",
-        tables=means + runs,
+        means=[html_tables.ranked(table, {}) for table in tables.means(section)],
+        runs=[html_tables.ranked(table, pages) for table in tables.runs(section)],
         published=[html_tables.published(table) for table in tables.published(section)],
         plots=_plots(section, index, output),
     )
 
 
+def _legends(views: Sequence[SectionView]) -> list[Legend]:
+    """Return a legend for each kind of table on the index."""
+    legends = [
+        html_tables.legend("Runs", [table for view in views for table in view.runs]),
+        html_tables.legend(
+            "Means over datasets", [table for view in views for table in view.means]
+        ),
+        html_tables.legend(
+            "Published results", [table for view in views for table in view.published]
+        ),
+    ]
+    return [legend for legend in legends if legend.meanings]
+
+
 def _plots(section: Section, number: int, output: Path) -> list[Plot]:
-    """Write the plots of a track, one against each axis for each dataset, and return them."""
+    """Write the plots of a track, and return those that have something to show.
+
+    ``number`` is the number of the track. It makes the names of the files unique in ``output``.
+    """
     written = []
     for index, (dataset, rows) in enumerate(section.by_dataset.items()):
         for axis in (plots.IPC, plots.SECONDS):
@@ -200,19 +229,20 @@ def _plots(section: Section, number: int, output: Path) -> list[Plot]:
                 continue
             file = f"plots/{number}-{index}-{axis.name}.svg"
             (output / file).write_text(svg, encoding="utf-8")
-            caption = f"{dataset}: accuracy and 95 % interval against {axis.words}"
-            alt = _in_words(plots.plotted(rows, axis), dataset, axis.words)
+            caption = f"{dataset}: accuracy with 95 % interval against {axis.words}"
+            alt = _description(plots.plotted(rows, axis), dataset, axis.words)
             written.append(Plot(file, caption, alt))
     return written
 
 
-def _in_words(rows: Sequence[Row], dataset: str, against: str) -> str:
+def _description(rows: Sequence[Row], dataset: str, against: str) -> str:
+    """Return a description of a plot for readers who can't see it."""
     best = max(rows, key=lambda row: row.accuracy_mean or 0.0)
-    runs = f"{len(rows)} run{'s' if len(rows) > 1 else ''}"
-    highest = f"{columns.percent(best.accuracy_mean)} % by {columns.method_name(best.record)}"
+    runs = f"{len(rows)} {plural(len(rows), 'run')}"
+    highest = f"{columns.percent(best.accuracy_mean)} % ({columns.method_name(best.record)})"
     return (
-        f"Accuracy on {dataset} against {against}, {runs}; the highest is {highest}. "
-        "The table has all values."
+        f"Accuracy on {dataset} against {against} for {runs}. The highest is {highest}. "
+        "The table lists all values."
     )
 
 
@@ -222,11 +252,11 @@ def _write(
     """Write a page.
 
     Args:
-        path: the file.
-        layout: of its folder.
-        title: of the page.
-        template: name of its template.
-        root: the address of the folder of all pages, from the page.
+        path: the file to write.
+        layout: layout of the folder of all pages.
+        title: title of the page.
+        template: name of the template.
+        root: address of the folder of all pages, relative to the page.
         values: further values for the template.
     """
     text = _template(template).render(generator=layout.generator, title=title, root=root, **values)

@@ -1,4 +1,4 @@
-"""Plots of a track's runs as SVG that follows the reader's light or dark theme."""
+"""Plots of a track's runs, as SVG files that follow the reader's light or dark theme."""
 
 from __future__ import annotations
 
@@ -19,32 +19,35 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Readable on white and on near-black; more can't be told apart.
+# These are readable on white and on near-black. More colours would be hard to tell apart.
 COLOURS = ("#3b82c4", "#d9730d", "#2f9e62", "#c2477f", "#8a6fd1", "#b58900", "#1fa3a3", "#a0522d")
 OTHERS = "#8a8f98"
-INK, GRID = "#010203", "#040506"  # replaced by what the theme says
+# Placeholders, which become the colours of the theme.
+INK, GRID = "#010203", "#040506"
 MAX_TICKS = 8
-MAX_LABEL = 40  # characters of a method's name
+# Characters of a method's name in a legend.
+MAX_LABEL = 40
 STYLE = """<style>
 :root { --ink: #22262c; --grid: #dfe2e6 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e6ea; --grid: #3a3f47 } }
 @media print { :root { --ink: #22262c; --grid: #dfe2e6 } }
 </style>"""
-Point = tuple[Row, float]  # a run and its place on the horizontal axis
+# A run and its position on the horizontal axis.
+Point = tuple[Row, float]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What accuracies are plotted against.
+    """A horizontal axis of an accuracy plot.
 
     Attributes:
-        name: in names of files.
-        words: in a sentence.
-        label: at the axis.
-        value: returns the place of a run; None or 0: it has none.
-        limit: returns a limit to draw at this axis.
-        published: returns the place of a published result.
-        whole: the values are few whole numbers that get a tick each.
+        name: name of the axis in file names.
+        words: name of the axis in a sentence.
+        label: label of the axis in the plot.
+        value: returns the position of a run. A run with None or 0 is left out.
+        limit: returns a run's limit to mark on this axis.
+        published: returns the position of a published result.
+        whole: whether the values are a few whole numbers that get a tick each.
     """
 
     name: str
@@ -66,8 +69,8 @@ IPC = Axis(
 )
 SECONDS = Axis(
     name="seconds",
-    words="the seconds that making the set took",
-    label="seconds to make the set, model loading included",
+    words="generation time",
+    label="generation time in seconds, including loading",
     value=lambda record: record.seconds.sampling,
     limit=lambda record: record.seconds.limit,
 )
@@ -76,9 +79,10 @@ SECONDS = Axis(
 def accuracy(
     rows: Sequence[Row], against: Axis, published: Sequence[PublishedResult] = ()
 ) -> str | None:
-    """Return an SVG of accuracies with their 95 % intervals; None where there is nothing to draw.
+    """Return an SVG of accuracies with 95 % intervals, or None if there is nothing to draw.
 
-    Filled marks are comparable runs, hollow ones are not; published results are grey diamonds.
+    Comparable runs have filled marks, and other runs hollow ones. Published results are grey
+    diamonds.
     """
     points = [(row, against.value(row.record) or 0.0) for row in plotted(rows, against)]
     if not points:
@@ -102,14 +106,14 @@ def accuracy(
 
 
 def plotted(rows: Sequence[Row], against: Axis) -> list[Row]:
-    """Return the rows that have a place in the plot."""
+    """Return the rows that have a position in the plot."""
     return [row for row in rows if row.accuracy_mean is not None and against.value(row.record)]
 
 
 def _colours(rows: Sequence[Row]) -> dict[str, str]:
-    """Return a colour for each of the best methods, also those that have no place in this plot.
+    """Return a colour for each of the best methods, including those that this plot leaves out.
 
-    So a method has one colour in all plots of a dataset.
+    A method therefore has the same colour in all plots of a dataset.
     """
     scored = [row for row in rows if row.accuracy_mean is not None]
     best_first = sorted(scored, key=lambda row: -(row.accuracy_mean or 0.0))
@@ -118,7 +122,7 @@ def _colours(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _draw_runs(axes: Axes, points: Sequence[Point], colours: dict[str, str]) -> None:
-    """Draw all runs, those of the best method on top."""
+    """Draw all runs, with those of the best method on top."""
     named = [(method_name(row.record), (row, place)) for row, place in points]
     others = [point for name, point in named if name not in colours]
     _draw_method(axes, others, "other methods", OTHERS)
@@ -127,8 +131,8 @@ def _draw_runs(axes: Axes, points: Sequence[Point], colours: dict[str, str]) -> 
 
 
 def _draw_method(axes: Axes, points: Sequence[Point], name: str, colour: str) -> None:
-    """Draw the runs of a method, the comparable ones filled, with one label."""
-    # matplotlib hides labels that begin with _; an untrusted name may be long.
+    """Draw the runs of a method with one label. Comparable runs are filled."""
+    # Matplotlib hides labels that begin with an underscore. An untrusted name may be long.
     label: str | None = f" {name[: MAX_LABEL - 1]}…" if len(name) > MAX_LABEL else f" {name}"
     for filled in (True, False):
         some = [point for point in points if point[0].is_comparable == filled]
@@ -143,16 +147,16 @@ def _draw_marks(
     """Draw means with their intervals.
 
     Args:
-        axes: to draw on.
-        points: runs and their places.
-        colour: of marks and intervals.
-        filled: whether the marks are.
-        label: for the legend.
+        axes: the axes to draw on.
+        points: runs and their positions.
+        colour: colour of the marks and intervals.
+        filled: whether the marks are filled.
+        label: label for the legend. None adds no entry.
     """
     import numpy as np
 
     means = [100 * (row.accuracy_mean or 0.0) for row, _ in points]
-    # A run of one seed has no interval.
+    # A run with a single seed has no interval.
     ends = [clipped(row.accuracy_ci95) or (math.nan, math.nan) for row, _ in points]
     # Rounding may put an end on the other side of the mean.
     errors = [
@@ -182,12 +186,12 @@ def _draw_published(axes: Axes, results: Sequence[tuple[float, PublishedResult]]
             color=OTHERS,
             markerfacecolor="none",
             markersize=5,
-            label="published, other evaluation",
+            label="published, not ranked",
         )
 
 
 def _draw_limits(axes: Axes, rows: Sequence[Row], against: Axis) -> list[float]:
-    """Draw the limits of the runs as lines and return them."""
+    """Draw the limits of the runs as lines, and return the limits."""
     limits = [limit for limit in {against.limit(row.record) for row in rows} if limit]
     for limit in limits:
         label = "time limit" if len(limits) == 1 else None
@@ -196,7 +200,10 @@ def _draw_limits(axes: Axes, rows: Sequence[Row], against: Axis) -> list[float]:
 
 
 def _scale(axes: Any, values: Sequence[float], whole: bool) -> None:
-    """Leave room at both sides; values far apart get a logarithmic axis, few whole ones a tick."""
+    """Set the range, scale and ticks of the horizontal axis.
+
+    Values that are far apart get a logarithmic scale. A few whole numbers get a tick each.
+    """
     low, high = min(values), max(values)
     if high / low > 10:
         axes.set_xscale("log")
@@ -229,7 +236,7 @@ def _dress(figure: Figure, axes: Axes, xlabel: str) -> None:
         ncols=2,
         reverse=True,
     )
-    # No part of an untrusted name is a formula.
+    # An untrusted name must not be parsed as a formula.
     for text in legend.get_texts():
         text.set_parse_math(False)
 
@@ -240,7 +247,7 @@ def _svg(figure: Figure) -> str:
     out = io.StringIO()
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "ddbench", "font.family": "sans-serif"}
     with mpl.rc_context(settings), warnings.catch_warnings():
-        # The reader's font draws the text.
+        # The reader's browser draws the text with its own font.
         warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     svg = out.getvalue()

@@ -1,4 +1,4 @@
-"""One run as text: what it found, how it was made, and the command that makes it again."""
+"""Describe one run as text: result, settings, provenance and the command that reproduces it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from leaderboard.files import read_bounded
 from leaderboard.records.record import OfficialScore, Record, ScoringRuntime
 from leaderboard.render import columns, tables
 from leaderboard.render.columns import Table, percent
-from leaderboard.text import one_line
+from leaderboard.text import one_line, plural
 
 MAX_MANIFEST_BYTES = 10 * 2**20
-MAX_CLASS_NAME = 100  # characters
+# Characters of a class name.
+MAX_CLASS_NAME = 100
 
 
 @dataclass(frozen=True)
 class Details:
-    """What a reader wants to know of a run: labels and texts, empty where something is unknown."""
+    """Details of a run in groups: texts by label. A text is empty if the value is unknown."""
 
     result: dict[str, str]
     settings: dict[str, str]
@@ -31,13 +32,13 @@ class Details:
 
 
 def describe(record: Record, folder: Path) -> str:
-    """Return the details of a run line by line, and its classes; ``folder`` is the run's."""
+    """Return the details of the run in ``folder``, one per line, and its accuracy by class."""
     from tabulate import tabulate
 
     parts = details(record)
     grid = folder / "grid.png"
     lines = parts.result | parts.settings | parts.provenance
-    lines |= {"pictures": str(grid) if grid.is_file() else ""}
+    lines |= {"image grid": str(grid) if grid.is_file() else ""}
     shown = [(label, one_line(text)) for label, text in lines.items() if text]
     text = tabulate(shown, tablefmt="plain", disable_numparse=True)
     by_class = class_table(record, class_names(record, folder))
@@ -82,17 +83,17 @@ def _provenance(record: Record) -> dict[str, str]:
     machine = (record.hardware | record.versions).items()
     trained = f"{record.model}, trained on {record.model_trained_on}"
     return {
-        "images from": _source(record),
+        "image source": _source(record),
         "model": trained if record.model else "",
         "model licence": record.model_licence or "",
         "images sha256": record.images_sha256 or "",
-        "made with": ", ".join(f"{key} {value}" for key, value in machine),
-        "scored on": _runtime(record.scoring),
+        "environment": ", ".join(f"{key} {value}" for key, value in machine),
+        "scoring": _runtime(record.scoring),
     }
 
 
 def _source(record: Record) -> str:
-    """Return where the images came from, unless the method sampled them in this very run."""
+    """Return the source of the images, or an empty text if the method sampled them in this run."""
     origin = record.origin
     match origin.kind:
         case "file":
@@ -103,21 +104,22 @@ def _source(record: Record) -> str:
         case "shards":
             return f"shards {', '.join(shard.run_id for shard in origin.shards)}"
         case "method":
-            return f"run {origin.reruns}, made again" if origin.reruns else ""
+            return f"rerun of {origin.reruns}" if origin.reruns else ""
 
 
 def _runtime(scoring: ScoringRuntime | None) -> str:
     if scoring is None:
         return ""
     backends = ", ".join(f"{name}: {backend}" for name, backend in scoring.backends.items())
-    parts = [scoring.device, f"{scoring.threads} threads", backends, scoring.fallback]
+    threads = f"{scoring.threads} {plural(scoring.threads, 'thread')}"
+    parts = [scoring.device, threads, backends, scoring.fallback]
     return ", ".join(part for part in parts if part)
 
 
 def command(record: Record) -> str:
-    """Return the command that made the run, as far as the record tells.
+    """Return the command that created the run, as far as the record contains it.
 
-    A record has only the last name of a path.
+    A record contains only the last component of a path.
     """
     match record.origin.kind:
         case "method":
@@ -130,7 +132,8 @@ def command(record: Record) -> str:
             words += ["--format", str(record.origin.format), "--name", record.method]
             words += [*_evaluation(record), "--", record.origin.file or "FILE"]
         case "shards":
-            return f"ddbench merge RUN ... of {len(record.origin.shards)} shards"
+            count = len(record.origin.shards)
+            return f"ddbench merge RUN ... ({count} {plural(count, 'shard')})"
     return shlex.join(one_line(word) for word in words)
 
 
@@ -157,7 +160,7 @@ def _evaluation(record: Record) -> list[str]:
 
 
 def class_names(record: Record, folder: Path) -> list[str]:
-    """Return the names of the classes of the set in ``folder``; numbers where it does not tell."""
+    """Return the class names from the manifest in ``folder``, or numbers if it has none."""
     count = len(record.confusion or [])
     try:
         text = read_bounded(folder / "manifest.json", MAX_MANIFEST_BYTES)
@@ -170,13 +173,13 @@ def class_names(record: Record, folder: Path) -> list[str]:
 
 
 def class_table(record: Record, names: Sequence[str]) -> Table[ClassAccuracy]:
-    """Return the accuracy of each class; no rows where nothing was scored."""
+    """Return the table of the accuracy of each class, without rows if the run was not scored."""
     rows = classes.accuracies(record, names)
     return Table("Accuracy of each class over all seeds", columns.CLASS, rows)
 
 
 def accuracy(record: Record) -> str:
-    """Return the score with its interval and the accuracy of each seed."""
+    """Return the score, its interval and the accuracy of each seed."""
     if record.accuracy_mean is None:
         return "not scored"
     each = " ".join(percent(value) for value in record.accuracies)

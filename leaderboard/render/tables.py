@@ -1,4 +1,4 @@
-"""Sections of the leaderboard as text: Markdown, LaTeX, CSV, JSON, or for a terminal."""
+"""Render sections of the leaderboard as Markdown, LaTeX, CSV, JSON or text for a terminal."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from leaderboard.render import columns
 from leaderboard.render.columns import Table
 from leaderboard.text import one_line
 
-# The mark of a title, and tabulate's name of the format.
+# The prefix of a title, and tabulate's name for the format.
 STYLES = {"github": ("### ", "github"), "plain": ("", "simple"), "latex": ("% ", "latex_booktabs")}
-EMPTY = "no runs yet; make one with `ddbench run --method generative-turbo`"
+EMPTY = "no runs yet: create one with `ddbench run --method generative-turbo`"
 
 
 def render(sections: Sequence[Section], style: str = "github") -> str:
-    """Return `sections.build` as text in one of `FORMATS`.
+    """Return the sections from `sections.build` as text in one of `FORMATS`.
 
-    CSV and JSON hold the runs alone, JSON with all fields of their records. The others also have
-    means over datasets and published results, in tables of their own.
+    CSV and JSON contain only the runs; JSON has all fields of their records. The other formats also
+    have separate tables of means over datasets and of published results.
     """
     rows = [row for section in sections for row in section.rows]
     if style == "json":
@@ -52,7 +52,7 @@ def runs(section: Section) -> list[Table[Row]]:
 
 
 def means(section: Section) -> list[Table[MeanRow]]:
-    """Return the tables of a section's means over several datasets."""
+    """Return the tables of means over the datasets of a section, if there are several datasets."""
     return [
         Table(
             f"mean over {' and '.join(rows[0].datasets)}{_declared(enforced)}",
@@ -67,7 +67,7 @@ def published(section: Section) -> list[Table[PublishedResult]]:
     """Return the tables of published results that belong to a section."""
     return [
         Table(
-            f"{dataset}: published results, for orientation and not ranked",
+            f"{dataset}: published results, for reference and not ranked",
             columns.PUBLISHED,
             results,
         )
@@ -118,12 +118,12 @@ def _csv(rows: Sequence[Row]) -> str:
 
 
 def _no_formula(text: str) -> str:
-    """Return ``text`` so that a spreadsheet does not compute it."""
+    """Return ``text`` in a form that a spreadsheet does not treat as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _escape(text: str, style: str) -> str:
-    """Return untrusted text that stays inside its cell; tabulate escapes LaTeX by itself."""
+    """Return untrusted text in a form that stays inside its cell. Tabulate itself escapes LaTeX."""
     line = one_line(text)
     if style != "github":
         return line

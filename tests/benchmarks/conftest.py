@@ -1,4 +1,4 @@
-"""Compare two sides in one run: they take turns, and a table at the end shows their medians."""
+"""Compare two sides in one run. They alternate, and a table at the end shows their medians."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINES: list[dict[str, Any]] = []
 
 @pytest.fixture
 def show() -> Callable[..., None]:
-    """Return a function that adds a line to the table."""
+    """Return a function that adds a row to the table."""
 
     def show(what: str, ours: str, against: str, ratio: str, goal: str) -> None:
         LINES.append({"what": what, "ours": ours, "against": against, "ratio": ratio, "goal": goal})
@@ -25,9 +25,9 @@ def show() -> Callable[..., None]:
 
 @pytest.fixture
 def alternate(benchmark) -> Callable[..., tuple[float, float]]:
-    """Return a function that gives the median seconds of ``ours`` and of ``theirs``.
+    """Return a function that measures the median seconds of ``ours`` and ``theirs``.
 
-    ``theirs`` is called before each call of ``ours``; one round of both warms up.
+    Each call of ``ours`` follows a call of ``theirs``. One round of both warms up.
     """
 
     def alternate(

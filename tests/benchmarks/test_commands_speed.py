@@ -1,4 +1,4 @@
-"""Seconds of commands that import nothing heavy, and of tables with many runs."""
+"""Duration of commands that import no heavy packages, and of tables with many runs."""
 
 import os
 import random
@@ -22,12 +22,12 @@ def command_seconds(*arguments):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"]])
-def test_listing(show, arguments):
+def test_speed_of_help_and_list(show, arguments):
     seconds = statistics.median(command_seconds(*arguments) for _ in range(9))
     show(f"ddbench {' '.join(arguments)}", f"{seconds:.2f} s", "", "", "< 0.4 s")
 
 
-def test_two_thousand_records(show, tmp_path):
+def test_speed_of_tables_and_pages_with_two_thousand_records(show, tmp_path):
     runs = tmp_path / "runs"
     save_records(runs, 2000)
     for style, goal in (("github", 2), ("html", 30)):
@@ -38,7 +38,7 @@ def test_two_thousand_records(show, tmp_path):
 
 
 def save_records(runs, count):
-    """Save runs of 60 teams on three tracks, each with the same grid of images."""
+    """Save runs of 60 teams on three tracks, all with the same image grid."""
     source = random.Random(0)
     real = next(store.runs_in([ROOT / "docs" / "runs"]))
     confusion = store.read(real).confusion

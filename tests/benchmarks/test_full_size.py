@@ -1,6 +1,6 @@
-"""A pipeline call against our sampler, for SDXL's shapes with random weights.
+"""Compare a pipeline call with our sampler, for SDXL's shapes with random weights.
 
-It works in float32 on a CPU and needs 16 GB of memory.
+The comparison runs in float32 on a CPU and needs 16 GB of memory.
 """
 
 import statistics
@@ -33,7 +33,7 @@ def text_config(**shape):
 
 @pytest.fixture(scope="module")
 def pipe():
-    """Return a pipeline as stabilityai/sdxl-turbo configures it; the tokenizer is turbo-mini's."""
+    """Return a pipeline configured like stabilityai/sdxl-turbo, with the turbo-mini tokenizer."""
     torch.manual_seed(0)
     tokenizer = turbo_mini.tokenizer([PROMPT])
     tokenizer.model_max_length = 77
@@ -88,9 +88,9 @@ def pipe():
 
 
 def make_sampler(pipe, monkeypatch, size):
-    """Return a sampler around the pipeline in memory: nothing of 14 GB is written to disk."""
+    """Return a sampler around the pipeline in memory, so that 14 GB need not be saved to disk."""
     monkeypatch.setattr(loading, "load", lambda *arguments: pipe)
-    # The other side is to stay as it is.
+    # The other side uses the same pipeline, which must stay as it is.
     monkeypatch.setattr(optimize, "optimize", lambda pipe: None)
     turbo = TurboSampler("turbo-mini", size=size)
     turbo.border = 0
@@ -99,18 +99,18 @@ def make_sampler(pipe, monkeypatch, size):
 
 
 def fit(side, image_size):
-    """Return a fitted decoder of latents that are ``side`` wide; what it learnt does not matter."""
+    """Return a decoder for latents of width ``side``, fitted to noise, since only speed matters."""
     latents, pixels = torch.randn(2, 4, side, side), 255 * torch.rand(2, 3, 32, 32)
     return RidgeDecoder(latents, pixels, OUTPUT, image_size)
 
 
 def median_seconds(function, rounds=2):
-    """Return the median seconds of a call after one that warms up."""
+    """Return the median duration of a call in seconds, after one call that warms up."""
     return statistics.median([seconds_of(function) for _ in range(rounds + 1)][1:])
 
 
 @torch.inference_mode()
-def test_full_size_against_the_pipeline(pipe, monkeypatch, alternate, show):
+def test_sampling_speed_at_full_size(pipe, monkeypatch, alternate, show):
     big, small = (make_sampler(pipe, monkeypatch, size) for size in (512, 256))
 
     def sampling(turbo, count):
@@ -150,7 +150,7 @@ def test_full_size_against_the_pipeline(pipe, monkeypatch, alternate, show):
 
 
 @torch.inference_mode()
-def test_decoders_of_full_size(pipe, benchmark, show):
+def test_decoding_speed_at_full_size(pipe, benchmark, show):
     latents = torch.randn(1, 4, 64, 64)
     network = AutoencoderTiny().eval()
     decode = exact_decoder(pipe, OUTPUT)
@@ -164,7 +164,7 @@ def test_decoders_of_full_size(pipe, benchmark, show):
     show(
         "decoder at 512 px, s per image",
         f"vae {folded:.1f}, tiny {tiny:.2f}, fitted {fitted:.4f}",
-        f"{plain:.1f} (the VAE as it is)",
+        f"{plain:.1f} (unmodified VAE)",
         f"{plain / folded:.2f}x",
         "",
     )

@@ -1,4 +1,7 @@
-"""turbo-mini on this machine's CPU: the published loop, the start, the harness, memory."""
+"""Speed and memory of turbo-mini on this machine's CPU.
+
+The tests cover sampling against the published loop, start-up, the harness and memory.
+"""
 
 import itertools
 import json
@@ -32,7 +35,7 @@ from leaderboard.records import store
 
 pytestmark = pytest.mark.bench
 NAMES = FASHION_MNIST.class_names
-# What a sampler of SDXL's kind imports.
+# The imports of any sampler for models like SDXL.
 IMPORTS = """
 import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler
@@ -55,8 +58,11 @@ def make_plan(runs, **values):
     return plan
 
 
-def test_sampling_against_the_published_loop(alternate, show, monkeypatch, tmp_path):
-    """Text, UNet, decoding, cropping and writing, the model loaded; the loop makes fewer images."""
+def test_sampling_speed_against_the_published_loop(alternate, show, monkeypatch, tmp_path):
+    """Measure text encoding, UNet, decoding, cropping and writing, with the model already loaded.
+
+    The published loop generates fewer images.
+    """
     monkeypatch.setattr(TurboSampler, "free_encoders", lambda self: None)
     count, few = 4000, 80
     task = make_task(count // 10)
@@ -94,8 +100,8 @@ def test_sampling_against_the_published_loop(alternate, show, monkeypatch, tmp_p
     assert ratio > 15
 
 
-def test_start_against_its_imports(alternate, show, tmp_path):
-    """From the start of the method's process to its first batch on disk."""
+def test_start_up_time_against_its_imports(alternate, show, tmp_path):
+    """Measure the time from the start of the method's process to its first batch on disk."""
     plan = make_plan(tmp_path, ipc=10, options=["pda=none", "batch=1"])
     numbers = itertools.count()
 
@@ -114,7 +120,7 @@ def test_start_against_its_imports(alternate, show, tmp_path):
     show(
         "first image after, s",
         f"{mine:.2f}",
-        f"{theirs:.2f} (importing what is used)",
+        f"{theirs:.2f} (imports only)",
         f"{mine / theirs:.2f}",
         "about 1",
     )
@@ -122,15 +128,15 @@ def test_start_against_its_imports(alternate, show, tmp_path):
 
 
 class TimedSource(MethodSource):
-    """A method whose harness is timed from the start of its process on."""
+    """A method source that records when the method's process starts."""
 
     def produce(self, folder):
         type(self).started = time.perf_counter()
         return super().produce(folder)
 
 
-def test_the_harness_against_the_method_alone(alternate, show, tmp_path):
-    """12,000 images past loading, with files, record and grid against batches thrown away."""
+def test_harness_overhead_against_the_method_alone(alternate, show, tmp_path):
+    """Measure 12,000 images after loading: with the harness, or with all batches discarded."""
     past_loading = {"alone": [], "around": []}
 
     def alone():
@@ -148,10 +154,10 @@ def test_the_harness_against_the_method_alone(alternate, show, tmp_path):
         past_loading["around"].append(time.perf_counter() - TimedSource.started - load)
 
     alternate(around, alone)
-    # The first round warmed up.
+    # The first round only warms up.
     mine, theirs = (statistics.median(past_loading[side][1:]) for side in ("around", "alone"))
     show(
-        "harness, s past loading",
+        "harness, s after loading",
         f"{mine:.2f}",
         f"{theirs:.2f} (method alone)",
         f"{100 * (mine / theirs - 1):+.1f} %",
@@ -160,8 +166,8 @@ def test_the_harness_against_the_method_alone(alternate, show, tmp_path):
     assert mine < 1.15 * theirs
 
 
-def test_memory_does_not_grow_with_the_images(benchmark, show, tmp_path):
-    """Peak of the resident memory of all processes of a run."""
+def test_peak_memory_does_not_grow_with_the_number_of_images(benchmark, show, tmp_path):
+    """The peak is that of the resident memory of all processes of a run together."""
     few = peak_memory(tmp_path, 100)
     many = benchmark.pedantic(lambda: peak_memory(tmp_path, 2000), rounds=1)
     show(
@@ -175,7 +181,7 @@ def test_memory_does_not_grow_with_the_images(benchmark, show, tmp_path):
 
 
 def peak_memory(folder, ipc):
-    """Return the highest sum of bytes that the processes of a run held at once."""
+    """Return the peak of the total memory of a run's processes, in bytes."""
     settings = ["--option", "pda=none", "--repeats", "0", "--ipc", str(ipc), "--json"]
     process = psutil.Popen(
         [COMMAND, "run", "--method", "generative-turbo", *settings],
@@ -194,7 +200,8 @@ def peak_memory(folder, ipc):
 def tree(process):
     try:
         return [process, *process.children(recursive=True)]
-    except psutil.Error:  # it ended just now
+    except psutil.Error:
+        # The process has just exited.
         return []
 
 

@@ -1,4 +1,4 @@
-"""Training and testing students on a CPU against the plain loop in tests/support/reference.py."""
+"""Speed of training and testing students on a CPU, compared with tests/support/reference.py."""
 
 import functools
 import multiprocessing
@@ -24,7 +24,7 @@ CASES = {"CIFAR-100's shapes": (CIFAR100, 10), "Fashion-MNIST": (FASHION_MNIST, 
 
 
 def draw(dataset, ipc):
-    """Return a student, noise of the dataset's shape, and labels."""
+    """Return a student, noise with the shape of the dataset's images, and labels."""
     torch.manual_seed(0)
     count = ipc * dataset.num_classes
     images = torch.randn(count, dataset.channels, dataset.image_size, dataset.image_size)
@@ -37,7 +37,7 @@ def draw(dataset, ipc):
 
 @functools.cache
 def draw_plain(dataset):
-    """Return the plain loop's network, and noise and labels as in `draw`."""
+    """Return the network of the plain loop, with noise and labels as in `draw`."""
     _, images, labels = draw(dataset, 10)
     return (
         reference.convnet3(dataset.num_classes, dataset.image_size, dataset.channels),
@@ -63,25 +63,27 @@ def bundled_test_images():
 
 @pytest.fixture(scope="module")
 def elsewhere():
-    """Return a function that calls another in a process of its own.
+    """Return a function that calls another function in a separate process.
 
-    There the plain loop's memory is managed as it is for its users.
+    Memory is managed there as it would be for users of the plain loop.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         yield lambda *call: pool.submit(*call).result()
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_epoch(case, alternate, show, elsewhere, monkeypatch, tmp_path):
-    """One of 1001 epochs with DSA, compiled as in a whole training.
+def test_speed_of_an_epoch(case, alternate, show, elsewhere, monkeypatch, tmp_path):
+    """Measure one of 1001 epochs with DSA, compiled as in complete training.
 
-    The time for compiling is shown, and counted in the ratio of whole trainings.
+    The time to compile is shown, and it counts in the ratio for complete training.
     """
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # nothing is compiled yet
+    # With an empty cache, nothing is compiled yet.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     dataset, ipc = CASES[case]
     net, images, labels = draw(dataset, ipc)
     seeds = iter(range(1000))
-    seed = [0]  # the same on both sides, so that both draw the same augmentations
+    # Both sides use the same seed, so that they draw the same augmentations.
+    seed = [0]
 
     def ours():
         training.train(net, images, labels, ECCV2024, seed[0], epochs=0, backend="fast")
@@ -102,7 +104,7 @@ def test_an_epoch(case, alternate, show, elsewhere, monkeypatch, tmp_path):
     )
     whole, plain_whole = compiling + EPOCHS * epoch, EPOCHS * against
     show(
-        f"{EPOCHS} epochs, compiling ({compiling:.0f} s) counted",
+        f"{EPOCHS} epochs, including compilation ({compiling:.0f} s)",
         f"{whole:.0f} s",
         f"{plain_whole:.0f} s",
         f"{plain_whole / whole:.2f}",
@@ -111,7 +113,7 @@ def test_an_epoch(case, alternate, show, elsewhere, monkeypatch, tmp_path):
     assert against / epoch > 1.8
 
 
-def test_testing_10000_images(alternate, show, elsewhere):
+def test_speed_of_testing_10000_images(alternate, show, elsewhere):
     images, _ = bundled_test_images()
     net, _, _ = draw(FASHION_MNIST, 1)
     normalised = Normalised.of(images, FASHION_MNIST.mean, FASHION_MNIST.std)
@@ -130,10 +132,10 @@ def test_testing_10000_images(alternate, show, elsewhere):
 
 
 @pytest.mark.parametrize(("name", "batch"), [("convnet3", 10), ("convnet3", 100), ("mlp", 100)])
-def test_seeds_together(name, batch, show):
-    """Three seeds in one compiled step of ``torch.func`` against one after the other.
+def test_speed_of_several_seeds_in_one_step(name, batch, show):
+    """Compare one compiled ``torch.func`` step of three seeds with three separate steps.
 
-    The gradients are equal, and it is not faster on a CPU.
+    The gradients are equal. On a CPU, the joint step is not faster.
     """
     torch.manual_seed(0)
     nets = [students.build(name, 10, 28, 1) for _ in range(3)]
@@ -143,11 +145,12 @@ def test_seeds_together(name, batch, show):
     torch.testing.assert_close(losses, expected, atol=1e-4, rtol=0)
     apart = torch.cat([weights.grad.flatten() for weights in nets[0].parameters()])
     joint = torch.cat([gradients[key][0].flatten() for key, _ in nets[0].named_parameters()])
-    # An activation that rounds to the other side of ReLU's bend changes some of them.
+    # Some gradients change if an activation rounds to the other side of ReLU's kink.
     assert (joint - apart).norm() < 0.01 * apart.norm()
     sides = (one_by_one, lambda: together(images))
+    # Warm up.
     for side in sides:
-        side()  # warms up
+        side()
     rounds = [[seconds_of(side) for side in sides] for _ in range(7)]
     alone, joint = (1000 * statistics.median(times) for times in zip(*rounds, strict=True))
     show(
@@ -160,7 +163,7 @@ def test_seeds_together(name, batch, show):
 
 
 def step_one_by_one(nets, images, labels):
-    """Return a function that leaves each network's gradients in it, and returns the losses."""
+    """Return a function that computes the gradients of each network and returns the losses."""
     backends = [
         TrainingBackend(net, torch.device("cpu"), len(labels), MIN_COMPILED_PASSES) for net in nets
     ]
@@ -176,7 +179,7 @@ def step_one_by_one(nets, images, labels):
 
 
 def step_together(nets, labels):
-    """Return a function of the networks' images that returns gradients and losses."""
+    """Return a function that takes the images of all networks and returns gradients and losses."""
     parameters, _ = stack_module_state(nets)
 
     def loss(weights, pictures):

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and reading within bounds."""
+"""Bounded reads, and files and folders that appear whole or not at all."""
 
 import os
 
@@ -7,7 +7,7 @@ import pytest
 from leaderboard.files import new_folder, read_bounded, replacing
 
 
-def test_a_file_is_read_within_bounds(tmp_path):
+def test_read_bounded_refuses_large_and_special_files(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     assert read_bounded(path, 5) == b"12345"
@@ -15,13 +15,13 @@ def test_a_file_is_read_within_bounds(tmp_path):
         read_bounded(path, 4)
     os.mkfifo(tmp_path / "pipe")
     for other in (tmp_path, tmp_path / "pipe"):
-        with pytest.raises(ValueError, match="not an ordinary file"):
+        with pytest.raises(ValueError, match="not a regular file"):
             read_bounded(other, 5)
     with pytest.raises(OSError, match="No such file"):
         read_bounded(tmp_path / "none", 5)
 
 
-def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
+def test_replacing_replaces_the_file_if_the_block_succeeds(tmp_path):
     path = tmp_path / "new" / "file.png"
     for text in ("one", "two"):
         with replacing(path) as temporary:
@@ -32,7 +32,7 @@ def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_file_stays_when_the_block_raises(tmp_path):
+def test_replacing_keeps_the_old_file_if_the_block_raises(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
     with pytest.raises(TypeError), replacing(path) as temporary:
@@ -43,7 +43,7 @@ def test_a_file_stays_when_the_block_raises(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_appears_when_the_block_ends_well(tmp_path):
+def test_new_folder_appears_if_the_block_succeeds(tmp_path):
     path = tmp_path / "above" / "folder"
     with new_folder(path) as scratch:
         (scratch / "file").write_text("text")
@@ -56,7 +56,7 @@ def test_a_folder_appears_when_the_block_ends_well(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["above", "empty"]
 
 
-def test_no_folder_appears_when_the_block_raises_and_none_is_overwritten(tmp_path):
+def test_new_folder_leaves_nothing_after_an_error_and_overwrites_nothing(tmp_path):
     with pytest.raises(FileExistsError), new_folder(tmp_path / "folder") as scratch:
         scratch.mkdir()
     assert list(tmp_path.iterdir()) == []

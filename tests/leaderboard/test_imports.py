@@ -1,11 +1,11 @@
-"""What importing the leaderboard brings with it."""
+"""Modules that importing the leaderboard loads."""
 
 import os
 import subprocess
 import sys
 
 
-def test_it_imports_neither_torch_nor_the_project():
+def test_leaderboard_imports_neither_torch_nor_the_other_packages():
     code = """
 import sys
 import leaderboard.record

@@ -1,4 +1,4 @@
-"""No message is a protocol: other words in a record change nothing but the words that are shown."""
+"""No message is a protocol: rewording the texts of a record changes only the texts shown."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from leaderboard.records import store
 from leaderboard.records.record import Finding, OfficialScore, Origin, Reason, ScoringRuntime
 from leaderboard.render import comparison_tables, pages, report, tables
 
-# Words that earlier versions looked for.
+# Phrases that earlier versions parsed.
 OTHER = (
     "scoring failed, interrupted: status error, student mlp, limit 1 s instead of 2 s, shard 0 of 2"
 )
@@ -18,7 +18,7 @@ TEXTS = {}
 
 
 def text(words):
-    """Return a text of a record, and note what it becomes in other words."""
+    """Return a text for a record, and register a reworded version of it."""
     TEXTS[words] = f"({len(TEXTS)}) {OTHER}"
     return words
 
@@ -69,7 +69,7 @@ RECORDS = [
 
 
 def reworded(original):
-    """Return the record in other words."""
+    """Return the record with all of its texts reworded."""
 
     def other(words):
         return TEXTS.get(words, words)
@@ -87,7 +87,7 @@ def reworded(original):
 
 
 def restored(shown):
-    """Return shown text with the words of the original."""
+    """Return ``shown`` with the original texts instead of the reworded ones."""
     for words, others in TEXTS.items():
         shown = shown.replace(others, words)
     return shown
@@ -95,7 +95,7 @@ def restored(shown):
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    """Two stores: the records, and the same in other words, as the store reads them."""
+    """Return the records as read from one runs folder, and reworded from another."""
     entries = []
     for records in (RECORDS, [reworded(original) for original in RECORDS]):
         runs = tmp_path_factory.mktemp("messages")
@@ -109,12 +109,12 @@ def both(tmp_path_factory):
     return entries
 
 
-def test_the_test_rewords(both):
+def test_rewording_changes_every_record_with_a_text(both):
     for original, other in zip(*both, strict=True):
         assert (original[1] == other[1]) == (original[1].run_id == "same")
 
 
-def test_ranks_are_the_same(both):
+def test_ranks_do_not_depend_on_texts(both):
     ranks, others = (
         [(row.record.run_id, row.rank) for row in ranking.rows(record for _, record in entries)]
         for entries in both
@@ -124,8 +124,8 @@ def test_ranks_are_the_same(both):
 
 
 @pytest.mark.parametrize("style", ["csv", "json"])
-def test_tables_are_the_same(both, style):
-    """In the formats without columns of a width."""
+def test_tables_differ_only_in_the_texts(both, style):
+    """The other formats pad their columns to the width of the texts."""
     table, other = (
         tables.render(sections.build([record for _, record in entries], published=()), style)
         for entries in both
@@ -134,7 +134,7 @@ def test_tables_are_the_same(both, style):
     assert table == restored(other)
 
 
-def test_pages_are_the_same(both, tmp_path):
+def test_pages_differ_only_in_the_texts(both, tmp_path):
     written = []
     for entries in both:
         pages.write(entries, tmp_path / str(len(written)))
@@ -145,13 +145,13 @@ def test_pages_are_the_same(both, tmp_path):
         assert path.read_text() == restored(written[1][name].read_text())
 
 
-def test_reports_and_commands_are_the_same(both):
+def test_reports_differ_only_in_the_texts(both):
     for (folder, original), (_, other) in zip(*both, strict=True):
         assert report.describe(original, folder) == restored(report.describe(other, folder))
         assert report.command(original) == report.command(other)
 
 
-def test_comparisons_are_the_same(both):
+def test_comparisons_do_not_depend_on_texts(both):
     first, other = (compared(*(record for _, record in entries)) for entries in both)
     assert comparison.to_json(first) == comparison.to_json(other)
     assert comparison_tables.describe(first) == comparison_tables.describe(other)

@@ -1,8 +1,8 @@
-"""Untrusted text on one line."""
+"""Untrusted text on one line, and nouns after a number."""
 
 import pytest
 
-from leaderboard.text import one_line
+from leaderboard.text import one_line, plural
 
 
 @pytest.mark.parametrize(
@@ -17,5 +17,14 @@ from leaderboard.text import one_line
         ("long " * 10**6, "long long ..."),
     ],
 )
-def test_one_line(value, line):
+def test_one_line_removes_control_characters_and_cuts_long_text(value, line):
     assert one_line(value, 10) == line
+
+
+@pytest.mark.parametrize(("number", "noun"), [(0, "cores"), (1, "core"), (2, "cores")])
+def test_plural_is_singular_only_after_one(number, noun):
+    assert plural(number, "core") == noun
+
+
+def test_plural_takes_an_irregular_form():
+    assert (plural(1, "class", "classes"), plural(3, "class", "classes")) == ("class", "classes")

@@ -1,10 +1,10 @@
-"""A pickle that executes something when it is loaded."""
+"""A pickle that runs code when it is loaded."""
 
 import os
 
 
 class Attack:
-    """Make the folder ``path`` when it is unpickled."""
+    """An object that creates the folder ``path`` when it is unpickled."""
 
     def __init__(self, path):
         self.path = path

@@ -10,7 +10,7 @@ import pytest
 OPTIONS = """--headless=new --no-sandbox --disable-gpu --no-first-run --disable-sync
     --disable-background-networking --disable-component-update --disable-dev-shm-usage"""
 
-# Returns the lowest contrast of a page's texts, by the formula of WCAG 2, and the element.
+# Return the lowest contrast of all texts of a page (WCAG 2 formula), and the element that has it.
 CONTRAST = """
 const linear = (share) => share <= 0.03928 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
 const luminance = (colour) => {
@@ -48,7 +48,7 @@ class Browser:
         self.driver = driver
 
     def open(self, path, width=1300, scheme="light"):
-        """Load the page at ``path``; return requests beyond its folder, and its console."""
+        """Load the page at ``path``; return requests outside its folder, and console messages."""
         self.driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia",
             {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
@@ -77,10 +77,10 @@ class Browser:
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """Yield a window; skip the test where there is no browser."""
+    """Yield a browser window, or skip the test if no browser is installed."""
     chromium, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
     if not (chromium and driver):
-        pytest.skip("no browser here: install the packages chromium and chromium-driver")
+        pytest.skip("no browser is installed: install the packages chromium and chromium-driver")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 

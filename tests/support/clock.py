@@ -1,4 +1,4 @@
-"""The clock of the harness, which tests put forward."""
+"""A clock of the harness that tests can advance."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from benchmark_adapters.execution import channel, supervisor
 
 
 class Clock:
-    """A clock that reaches the limit at a known batch on every machine, so that nobody waits."""
+    """A clock that reaches the limit at the same batch on every machine, without any waiting."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
@@ -29,15 +29,15 @@ class Clock:
         monkeypatch.setattr(supervisor._Run, "take", take)
 
     def go(self) -> None:
-        """Stop jumping: from now on it is an ordinary clock."""
+        """Stop jumping, and run like an ordinary clock from now on."""
         self._condition: Callable[[list[supervisor.Worker]], bool] = lambda workers: False
 
     def jump_after(self, batches: int) -> None:
-        """Jump past the limit of each run once a process of it has yielded so many batches."""
+        """Jump past a run's limit once one of its processes has yielded this many batches."""
         self.jump_when(lambda workers: any(has_yielded(worker, batches) for worker in workers))
 
     def jump_when(self, condition: Callable[[list[supervisor.Worker]], bool]) -> None:
-        """Jump once ``condition`` holds for the run's processes, after one of their events."""
+        """Jump after an event of a run's processes, once ``condition`` holds for them."""
         self._condition = condition
 
 

@@ -1,4 +1,4 @@
-"""Call the commands in this process, or start the installed ones."""
+"""Call commands in this process, or run the installed ones."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ Ddbench = Callable[..., subprocess.CompletedProcess[str]]
 def call(
     main: Callable[[], object], words: list[str], capfd: pytest.CaptureFixture[str]
 ) -> subprocess.CompletedProcess[str]:
-    """Call a command's function in this process; return what it printed and its exit code."""
+    """Call a command's function in this process, and return its output and exit code."""
     with pytest.MonkeyPatch.context() as patch, _signal_handlers_kept():
         patch.setattr(sys, "argv", words)
         capfd.readouterr()
@@ -40,7 +40,7 @@ def _signal_handlers_kept() -> Iterator[None]:
 def run_installed(
     arguments: Sequence[object], cwd: Path, path: Sequence[Path], variables: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run the installed ``ddbench`` in a process, with the plugins in the folders of ``path``."""
+    """Run the installed ``ddbench`` in a child process, with the plugins in ``path``."""
     return subprocess.run(
         [COMMAND, *map(str, arguments)],
         cwd=cwd,

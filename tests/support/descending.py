@@ -1,4 +1,4 @@
-"""Pictures that a loss is descended on."""
+"""Helpers for tests that minimise a loss over pictures."""
 
 import torch
 
@@ -6,13 +6,13 @@ from gdd_plugin.training.stages.sample_batch import SampleBatch
 
 
 def batch_of(features, pictures):
-    """Return pictures as samples of the classes 2 and 7."""
+    """Return pictures as a batch of samples, half of class 2 and half of class 7."""
     labels = torch.tensor([2, 7]).repeat_interleave(len(pictures) // 2)
     return SampleBatch(None, pictures, labels, *features(pictures))
 
 
 def descend(pictures, loss, steps):
-    """Take steps down ``loss()`` in place."""
+    """Minimise ``loss()`` over ``pictures`` in place."""
     optimizer = torch.optim.Adam([pictures], 0.05)
     for _ in range(steps):
         optimizer.zero_grad()

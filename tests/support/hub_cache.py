@@ -1,4 +1,4 @@
-"""A cache of the Hugging Face Hub."""
+"""Helpers for the cache of the Hugging Face Hub."""
 
 import shutil
 
@@ -6,7 +6,7 @@ from gdd_plugin.models import loading
 
 
 def put_into_cache(cache, repository, source):
-    """Put a model there as `hf download` does: blobs by hash, a snapshot of links, a ref."""
+    """Store a model in the cache like `hf download`: blobs by hash, a snapshot of links, a ref."""
     repo = cache / f"models--{repository.replace('/', '--')}"
     snapshot = repo / "snapshots" / ("a" * 40)
     for file in (path for path in source.rglob("*") if path.is_file()):

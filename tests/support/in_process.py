@@ -1,4 +1,4 @@
-"""Do the work of child processes in this process: importing torch takes longer than most of it."""
+"""Do the work of child processes in this process, so that they need not import torch again."""
 
 import contextlib
 import time
@@ -20,7 +20,7 @@ WORK = {sandbox.DECODER: decoder.decode, sandbox.SCORER: scorer.score}
 
 
 def run(module, job, limits, on_event):
-    """Stand in for `sandbox.run`, without limits. Jobs and events still go through JSON."""
+    """Replace `sandbox.run`, without limits. Jobs and events still go through JSON."""
     failures = []
 
     def send(event):
@@ -39,11 +39,14 @@ def run(module, job, limits, on_event):
 
 
 class Stopped(BaseException):
-    """Stop a method; it is no Exception, so the worker doesn't report it as the method's error."""
+    """Raised to stop a method.
+
+    It is not an `Exception`, so the worker does not report it as an error of the method.
+    """
 
 
 def supervise(jobs, limit, folder, on_batch=lambda outcome: None):
-    """Stand in for `supervisor.supervise`: one job after another, without a limit."""
+    """Replace `supervisor.supervise`: run one job after another, without a limit."""
     (folder / "batches").mkdir()
     outcomes, began = [], time.monotonic()
     for process_job in jobs:

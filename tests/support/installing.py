@@ -2,9 +2,9 @@
 
 
 def install(folder, module, code, name=None):
-    """Write a distribution of one module into ``folder``, as an installer does.
+    """Write a distribution with one module, which is its plugin, into ``folder``.
 
-    ``name`` is the distribution's, by default that of the module, which is its plugin.
+    ``name`` is the name of the distribution, by default the name of the module.
     """
     (folder / f"{module}.py").write_text(code)
     info = folder / f"{module}-1.0.dist-info"

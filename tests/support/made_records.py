@@ -12,7 +12,7 @@ PAIR = {"pair": ("cifar100", "tiny-imagenet")}
 
 
 def record(**values):
-    """Return the record of a finished run; accuracies decide mean, interval and seeds."""
+    """Return the record of a finished run. Its accuracies determine mean, interval and seeds."""
     accuracies = values.pop("accuracies", [0.70, 0.72, 0.74])
     mean, spread, interval = stats.summary(accuracies)
     basis = {
@@ -42,7 +42,7 @@ def record(**values):
 
 
 def pair_record(dataset, run_id, method="one", **values):
-    """Return the record of a run on the track of two datasets."""
+    """Return the record of a run on a track with two datasets."""
     common = {"track": "pair", "ipc": 10, "category": "IPC 10"}
     return record(run_id=run_id, dataset=dataset, method=method, **common, **values)
 
@@ -108,6 +108,7 @@ TWO_DATASETS = [
     ),
 ]
 
+# Two runs that differ in an option and a version.
 COMPARED = [
     record(run_id="a", options={"pda": "none", "size": 1}, confusion=[[8, 2], [5, 5]]),
     record(
@@ -117,7 +118,7 @@ COMPARED = [
         confusion=[[9, 1], [2, 8]],
         versions={"torch": "3"},
     ),
-]  # two runs that differ in an option and a version
+]
 
 
 def rendered(records, style="github"):
@@ -131,7 +132,10 @@ def compared(*runs):
 
 
 def save(runs, unsaved, name=None):
-    """Save a record as a new run and return its folder; ``name`` stands for the method's."""
+    """Save a record as a new run and return its folder.
+
+    ``name`` replaces the name of the method in the path.
+    """
     with store.new_run(runs, unsaved.track, unsaved.dataset, name or unsaved.method) as folder:
         saved = dataclasses.replace(unsaved, run_id=store.run_id(folder))
         (folder / "record.json").write_text(saved.to_json())

@@ -1,4 +1,4 @@
-"""Paths of the project, and helpers that tests of several folders share."""
+"""Paths of the project, and helpers shared by tests in several folders."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ COMMAND = Path(sys.executable).parent / "ddbench"
 
 
 def pip_install(source: Path, target: Path) -> None:
-    """Install a distribution from a folder, without network."""
+    """Install a distribution from a folder, without network access."""
     options = ["-q", "--no-index", "--no-deps", "--no-build-isolation", "--target", str(target)]
     command = [sys.executable, "-m", "pip", "install", *options, str(source)]
     subprocess.run(command, check=True, capture_output=True, text=True)
@@ -24,7 +24,7 @@ def pip_install(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def installed(*folders: Path) -> Iterator[None]:
-    """Make the distributions in ``folders`` importable, for child processes too; undo it after."""
+    """Make the distributions in ``folders`` importable in the block and in child processes."""
     inherited = os.environ.get("PYTHONPATH")
     with pytest.MonkeyPatch.context() as patch:
         paths = [*map(str, folders), *([inherited] if inherited else [])]
@@ -41,7 +41,7 @@ def installed(*folders: Path) -> Iterator[None]:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
-    """Wait until ``condition`` holds; fail after a time that only a hang can take."""
+    """Wait until ``condition`` holds, and fail after ``seconds``, which only a hang can exceed."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -1,8 +1,8 @@
-"""The ECCV 2024 evaluator's training loop in its plainest form, to test and time backends against.
+"""A plain version of the ECCV 2024 evaluator's training loop, as a reference for the backends.
 
-It behaves as the published evaluator does: batches are collated image by image, affine parameters
-are lists of numbers, the network runs eagerly on whole batches, and figures are read from the
-device at every step. It draws random numbers in the evaluator's order.
+It behaves like the published evaluator: batches are collated image by image, affine parameters are
+lists of numbers, the network runs eagerly on whole batches, and values are read from the device in
+every step. Random numbers are drawn in the evaluator's order.
 """
 
 import math
@@ -16,7 +16,7 @@ from benchmark_adapters import dsa
 
 
 def convnet3(num_classes, image_size, channels, width=128):
-    """The evaluator's network of plain layers; its parameters have the names of our ConvNet's."""
+    """Return the evaluator's network, with the same parameter names as the harness's ConvNet."""
     layers, size = [], image_size
     for block in range(3):
         padding = 3 if channels == 1 and block == 0 else 1
@@ -35,7 +35,17 @@ def convnet3(num_classes, image_size, channels, width=128):
 
 
 def train(student, images, labels, recipe, seed, epochs, augment=True):
-    """Mean loss of each epoch; ``student`` is trained in place."""
+    """Train ``student`` in place, and return the mean loss of each epoch.
+
+    Args:
+        student: the network.
+        images: float tensor [n, channels, size, size], normalised.
+        labels: integer tensor [n].
+        recipe: settings of the optimizer and the batch size.
+        seed: random seed of the order and the augmentation.
+        epochs: one epoch more than this is trained.
+        augment: whether to apply DSA.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         loader = DataLoader(
@@ -76,7 +86,7 @@ def run_epoch(student, loader, optimizer, augment):
 
 
 def accuracy(student, images, labels, batch_size=256):
-    """As the evaluator tests: images come from a loader, unused gradients are recorded."""
+    """Return the accuracy as the evaluator does, with a loader and with (unused) gradients."""
     student.eval()
     right = 0
     for batch, classes in DataLoader(TensorDataset(images, labels), batch_size=batch_size):
@@ -87,7 +97,7 @@ def accuracy(student, images, labels, batch_size=256):
 
 
 def draw(images):
-    """One draw of DSA; scale and rotate with lists of numbers, one entry for each image."""
+    """Return images after one draw of DSA, which scales and rotates with lists of numbers."""
     names = dsa.STRATEGY.split("_")
     name = names[torch.randint(len(names), (1,)).item()]
     return {"scale": scale, "rotate": rotate}.get(name, dsa.FAMILIES[name])(images)

@@ -12,13 +12,13 @@ from benchmark_adapters.types import DistilledSet
 
 
 def real_set(ipc):
-    """Real test images of Fashion-MNIST, up to 80 of each class."""
+    """Return a set of real test images of Fashion-MNIST, at most 80 of each class."""
     images, labels = (part[:1000] for part in datasets.load(FASHION_MNIST, "test", bundled=True))
     return balanced(images, labels, np.ones(1000, bool), FASHION_MNIST, ipc)
 
 
 def random_set(dataset, ipc=1):
-    """Random bytes, which stand for photos: the real ones are not available."""
+    """Return a set of random bytes, for datasets whose real images are not available."""
     count = ipc * dataset.num_classes
     shape = (count, dataset.channels, dataset.image_size, dataset.image_size)
     return DistilledSet(
@@ -31,14 +31,14 @@ def random_set(dataset, ipc=1):
 
 
 def float_set(dataset):
-    """Values that leave the range of pixels, as optimised images have."""
+    """Return a set of floats beyond the range of pixels, like optimised images."""
     pixels = random_set(dataset)
     images = np.random.default_rng(1).normal(0, 1.5, pixels.images.shape).astype(np.float32)
     return replace(pixels, images=images, provenance={}, normalisation=(dataset.mean, dataset.std))
 
 
 def normalised_set(distilled, images=None):
-    """A set of Fashion-MNIST as floats: ``images``, or its own normalised once."""
+    """Return a set with float images of Fashion-MNIST: ``images``, or its own images normalised."""
     if images is None:
         images = normalise(distilled.images, FASHION_MNIST).numpy()
     return replace(distilled, images=images, normalisation=(FASHION_MNIST.mean, FASHION_MNIST.std))

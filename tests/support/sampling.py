@@ -1,4 +1,4 @@
-"""Tasks for the method generative-turbo, and what it makes of them."""
+"""Tasks for the method generative-turbo, and helpers that run them."""
 
 import time
 
@@ -26,7 +26,18 @@ def make_task(
     device="cpu",
     **options,
 ):
-    """Return a task; ``metadata`` is a dictionary that gets the entries for the record."""
+    """Return a task.
+
+    Args:
+        dataset: the dataset to distil.
+        ipc: images per class.
+        seed: random seed for sampling.
+        metadata: a dict that receives the entries for the record.
+        part: index of the part to generate.
+        parts: number of parts of the set.
+        device: the torch device.
+        options: options that differ from their defaults.
+    """
 
     def update(**entries):
         (metadata if metadata is not None else {}).update(entries)
@@ -51,7 +62,7 @@ def make_budget(seconds):
 
 
 def run_method(task, seconds=1000.0):
-    """Return the method's batches as arrays."""
+    """Return the batches of the method as arrays."""
     return [
         tuple(np.asarray(part) for part in batch)
         for batch in method.distill(task, make_budget(seconds))
@@ -59,13 +70,13 @@ def run_method(task, seconds=1000.0):
 
 
 def collect(task):
-    """Return what the method makes as a distilled set."""
+    """Return the distilled set that the method generates."""
     parts = zip(*run_method(task), strict=True)
     return balanced(*map(np.concatenate, parts), task.dataset, task.ipc)
 
 
 def draw_latents(turbo):
-    """Return a function that samples latents of Fashion-MNIST's classes in turn."""
+    """Return a function that samples ``count`` latents, with the Fashion-MNIST classes in turn."""
     names = FASHION_MNIST.class_names
     return lambda count: turbo.latents(
         [names[index % 10] for index in range(count)],

@@ -6,7 +6,7 @@ from leaderboard.records import store
 
 
 def run(plugins, tmp_path, method, **values):
-    """Run ``method`` on the track ``few``; return folder and record."""
+    """Run ``method`` on the track ``few``, and return the folder and record of the run."""
     defaults = {"track": "few", "runs": tmp_path / "runs", "device": "cpu"}
     request = Request(method=method, **defaults | values)
     (plan,) = plan_runs(request, plugins)

@@ -1,6 +1,6 @@
-"""Trainings at a thousandth of their length, for several test files.
+"""Training at a thousandth of its normal length, shared by several test files.
 
-As a program, for tests that need a process: ``small_training.py train DATA OUTPUT`` or
+Tests that need a process run this file as a program: ``small_training.py train DATA OUTPUT`` or
 ``small_training.py adapt DATA OUTPUT MODEL``.
 """
 
@@ -60,7 +60,7 @@ def adapt_small(output, data, model, save_every=1):
 
 
 def assert_equal_weights(folder, expected):
-    """Compare all weights of two model folders."""
+    """Assert that all weights of two model folders are equal."""
     weights, expected_weights = (
         {file.parent.name: load_file(file) for file in model.glob("*/*.safetensors")}
         for model in (folder, expected)

@@ -1,5 +1,5 @@
 "use strict";
-// Clicking the head of a column sorts its table. Without this script tables keep their order, best first.
+// Clicking the head of a column sorts its table. Without this script, tables keep their order: best first.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
@@ -8,7 +8,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.type = "button";
     button.textContent = head.textContent;
     head.replaceChildren(button);
-    head.addEventListener("click", () => { // the button's clicks arrive here too
+    // This also receives the clicks on the button.
+    head.addEventListener("click", () => {
       const numeric = head.classList.contains("number");
       const current = head.getAttribute("aria-sort");
       const direction = (current ? current === "descending" : !numeric || column === 0) ? 1 : -1;
@@ -19,7 +20,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const rows = [...body.rows].map((row) => ({ row, key: key(row) }));
       const isEmpty = ({ key }) => key === "" || Number.isNaN(key);
       rows.sort((a, b) => {
-        if (isEmpty(a) || isEmpty(b)) return isEmpty(a) - isEmpty(b); // blanks last, either way
+        // Blanks are last in either direction.
+        if (isEmpty(a) || isEmpty(b)) return isEmpty(a) - isEmpty(b);
         return direction * (numeric ? a.key - b.key : a.key.localeCompare(b.key));
       });
       body.append(...rows.map(({ row }) => row));

@@ -46,7 +46,7 @@ def test_inspect_rejects_values_that_are_not_finite(clothes):
     images = normalised_set(clothes).images.copy()
     images[7, 0, 3, 3] = np.nan
     assert texts(normalised_set(clothes, images)) == [
-        "1 of 60 images have NaN or infinite values; the first is image 7"
+        "1 of 60 images has NaN or infinite values; the first is image 7"
     ]
 
 
@@ -88,9 +88,9 @@ def test_inspect_finds_constant_and_duplicate_images(clothes):
     images[0], images[8], images[9] = 7, images[7], images[30]
     found = texts(replace(clothes, images=images), "warning")
     assert found == [
-        "1 of 60 images are constant: image 0 (T-shirt/top)",
+        "1 of 60 images is constant: image 0 (T-shirt/top)",
         "2 of 60 images are duplicates of others: image 8 (Trouser), image 30 (Sandal)",
-        "1 of 60 images duplicate an image of another class; the first pair is images 9 and 30",
+        "1 of 60 images duplicates an image of another class; the first pair is images 9 and 30",
     ]
     images[:6] = 7
     assert texts(replace(clothes, images=images)) == [

@@ -14,6 +14,7 @@ from project import wait_for
 from benchmark_adapters.execution import channel, sandbox
 from benchmark_adapters.execution.messages import DecodeJob
 from leaderboard.records import store
+from leaderboard.text import plural
 
 pytestmark = pytest.mark.usefixtures("real_sandbox")
 
@@ -95,7 +96,8 @@ def test_an_interrupted_training_tells_of_its_seeds(started, submission, tmp_pat
     assert (document["failed_stage"], document["interrupted"]) == ("scoring", True)
     finished = len(document["accuracies"])
     assert document["message"] == (
-        f"scoring failed after {finished} seeds, the images are kept: interrupted"
+        f"scoring failed after {finished} {plural(finished, 'seed')}, "
+        "the images are kept: interrupted"
     )
     assert len(document["accuracies"]) >= 1
     assert "error: status error: scoring failed after" in err
@@ -116,7 +118,7 @@ def test_a_training_that_takes_too_long_keeps_its_seeds(
     record = only(tmp_path / "runs")
     assert (record.status, record.n, record.ipc, record.failed_stage) == ("error", 1, 2, "scoring")
     assert record.message == (
-        "scoring failed after 1 seeds, the images are kept: it took longer than 3600 s"
+        "scoring failed after 1 seed, the images are kept: it took longer than 3600 s"
     )
 
 

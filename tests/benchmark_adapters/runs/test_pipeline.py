@@ -160,7 +160,7 @@ def test_runs_of_different_ipc_are_ranked_apart_where_the_track_has_several(
     [
         ({"ipc": 3}, Reason("ipc", "IPC 3 instead of 2")),
         ({"time_limit": 20}, Reason("time-limit", "limit 20 s instead of 30 s")),
-        ({"repeats": 1}, Reason("repeats", "1 repeats instead of 2")),
+        ({"repeats": 1}, Reason("repeats", "1 repeat instead of 2")),
     ],
 )
 def test_a_run_that_differs_from_its_track_says_so(example_plugins, tmp_path, settings, reason):

@@ -1,6 +1,6 @@
-"""A third-party distribution for the tests.
+"""A third-party plugin for the tests.
 
-It has a small track on real images, good methods, and methods that break every rule.
+It has small tracks on real images, good methods, and methods that each break a rule.
 """
 
 from dataclasses import replace
@@ -28,9 +28,9 @@ def read_few(folder, split):
 
 
 def read_hidden(folder, split):
-    """Return the same, but no training images, so that no class order can be probed."""
+    """Return the test images, but no training images, so that class order can't be probed."""
     if split == "train":
-        raise UserError("the training images are hidden")
+        raise UserError("the training images are not available")
     return read_few(folder, split)
 
 
@@ -47,23 +47,23 @@ def ddbench_methods():
         Option("share", float, 0.5, "a share"),
         Option("flag", bool, False, "a switch"),
     )
-    dies = Option("dies", int, -1, "part that is killed after two batches")
+    dies = Option("dies", int, -1, "index of the part that is killed after two batches")
     forks = (
-        Option("pids", str, None, "file for process ids"),
-        Option("asleep", bool, False, "whether it never ends"),
+        Option("pids", str, None, "file that receives the process ids"),
+        Option("asleep", bool, False, "whether the method never returns"),
     )
     return [
         *plain,
         Method("divided", methods.divided, (dies,), divisible=True),
         Method("forks", methods.forks, forks),
-        # By import paths, so that only the method's process looks for them.
+        # Import paths are resolved only in the method's process.
         Method("options", "ddbench_example.lazy:options", typed),
         Method("nowhere", "ddbench_example.lazy:nowhere"),
     ]
 
 
 def methods_of(module, names, is_divisible=False):
-    """Return a method for each name of a function in ``module``."""
+    """Return a method for each of the functions in ``module`` with these names."""
     return [
         Method(name.replace("_", "-"), getattr(module, name), (), "for tests", is_divisible)
         for name in names.split()
@@ -94,7 +94,7 @@ def ddbench_recipes():
             schedule="one-cycle",
             augment="dsa",
         ),
-        # Three epochs of the official evaluator's loop.
+        # This recipe runs three epochs of the official evaluator's loop.
         Recipe(
             "short/1",
             student="convnet3",

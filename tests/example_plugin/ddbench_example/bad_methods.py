@@ -1,4 +1,4 @@
-"""Methods that break a rule, each a different one."""
+"""Methods that each break a different rule."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from ddbench_example.images import CLASSES, fall_asleep, images, images_of, nois
 
 
 def unbalanced(task, budget):
-    """Yield class 0 twice as often, and a last batch without class 9."""
+    """Yield class 0 twice as often as the others, and a last batch without class 9."""
     for _ in range(4):
         yield images()
         yield images()[0][:1], np.array([0])
@@ -88,7 +88,7 @@ def silenced_raises(task, budget):
 
 
 def meddles(task, budget):
-    """Write into every open file descriptor."""
+    """Write to every open file descriptor."""
     yield images()
     for descriptor in range(3, 20):
         try:
@@ -99,7 +99,7 @@ def meddles(task, budget):
 
 
 def deletes(task, budget):
-    """Remove the batches that it has delivered."""
+    """Delete the batches that have been written."""
     yield images()
     for path in Path(batches_folder()).glob("*.safetensors"):
         path.unlink()
@@ -107,7 +107,7 @@ def deletes(task, budget):
 
 
 def batches_folder():
-    """Return the folder of the batches, which no method knows."""
+    """Find the folder of the batches, which methods are not meant to know."""
     frame = sys._getframe()
     while "folder" not in frame.f_locals:
         frame = frame.f_back
@@ -144,21 +144,21 @@ def unseeded(task, budget):
 
 
 def class_by_class(task, budget):
-    """Yield all images of a class, then all of the next."""
+    """Yield all images of a class before those of the next."""
     source = np.random.default_rng(task.seed)
     for label in range(CLASSES):
         yield from (noise(source, label) for _ in range(task.ipc or 20))
 
 
 def undivided(task, budget):
-    """Make the whole set in every part."""
+    """Generate the whole set in every part."""
     source = np.random.default_rng(task.seed)
     for _ in range(task.ipc or 50):
         yield noise(source)
 
 
 def nearly_divided(task, budget):
-    """Yield parts that differ from the whole in one pixel, as other sizes of batches do."""
+    """Yield parts that differ from the whole in one pixel, as other batch sizes may cause."""
     for index in range(task.part, task.ipc or 50, task.parts):
         pictures, labels = noise(np.random.default_rng([task.seed, index]))
         pictures[:, 0, 0, 0] = task.parts

@@ -1,4 +1,4 @@
-"""Formats whose readers take too much, or try to do more than to read."""
+"""Formats with readers that exhaust a resource or try to do more than read."""
 
 import json
 import os
@@ -28,7 +28,7 @@ FORGED_EVENTS = (
 
 
 def read_greedy(path, dataset):
-    """Want more memory than a process may have, though not more than the machine has."""
+    """Allocate more memory than a process may use, but less than the machine has."""
     return np.ones(2**29)
 
 
@@ -41,7 +41,7 @@ def read_deadly(path, dataset):
 
 
 def read_forging(path, dataset):
-    """Claim perfect scores in every open file descriptor, then return noise."""
+    """Write events with perfect scores to every open file descriptor, then return noise."""
     lines = "".join(json.dumps(event) + "\n" for event in FORGED_EVENTS).encode()
     for descriptor in range(3, 20):
         try:

@@ -1,4 +1,4 @@
-"""Images without a model, and a long sleep."""
+"""Images that need no model, and a long sleep."""
 
 import os
 import time
@@ -10,7 +10,7 @@ CLASSES = 10
 
 
 def fall_asleep():
-    """Sleep longer than any test waits; ASLEEP names a file that tells a test of it."""
+    """Sleep longer than any test waits, after creating the file named by ASLEEP as a signal."""
     if "ASLEEP" in os.environ:
         Path(os.environ["ASLEEP"]).touch()
     time.sleep(3600)

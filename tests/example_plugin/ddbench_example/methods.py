@@ -1,4 +1,4 @@
-"""Methods that keep their contract, however odd they are."""
+"""Methods that keep their contract, even if they behave oddly."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from ddbench_example.images import CLASSES, fall_asleep, images, images_of
 
 
 def good(task, budget):
-    """Yield noise from the seed, a batch for each image per class."""
+    """Yield noise drawn from the seed, with one image of each class in a batch."""
     source = np.random.default_rng(task.seed)
     task.ready(model="noise", batch=CLASSES)
     for _ in range(task.ipc or 10_000):
@@ -21,9 +21,9 @@ def good(task, budget):
 
 
 def divided(task, budget):
-    """Yield images that hold their index, each with a copy that is one brighter.
+    """Yield images with their index as pixel value, each with a copy that is brighter by one.
 
-    Where a set has several parts, it makes its own.
+    If the set has several parts, the method generates only its own part.
     """
     task.ready(model="indices", batch=CLASSES)
     end = (task.ipc + 1) // 2 if task.ipc else 100_000
@@ -42,7 +42,7 @@ def divided(task, budget):
 
 
 def marks(task, budget):
-    """Yield samples, then their copies."""
+    """Yield samples followed by their copies."""
     for _ in range(task.ipc):
         sample, labels = images()
         yield (
@@ -53,9 +53,10 @@ def marks(task, budget):
 
 
 def forks(task, budget):
-    """Leave three children behind.
+    """Leave three child processes behind.
 
-    One is in the process group, one has a session of its own, and one no tag of the run either.
+    The first is in the method's process group. The second has its own session. The third has its
+    own session and also lacks the tag of the run.
     """
     for detached, environment in ((False, None), (True, None), (True, {})):
         child = subprocess.Popen(
@@ -82,7 +83,7 @@ def reads_stdin(task, budget):
 
 
 def slow(task, budget):
-    """Yield four batches, and the others much too late."""
+    """Yield four batches, and no others before the limit."""
     yield from (images() for _ in range(4))
     fall_asleep()
 
@@ -96,13 +97,13 @@ def megabyte(task, budget):
 
 
 def silenced(task, budget):
-    """Close the output."""
+    """Close stdout."""
     yield from images_of(task)
     sys.stdout.close()
 
 
 def comes_back_twice(task, budget):
-    """Fork a process that goes on as if it were the method."""
+    """Fork a process that continues as if it were the method."""
     yield images()
     if os.fork() == 0:
         return

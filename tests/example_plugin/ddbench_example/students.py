@@ -1,4 +1,4 @@
-"""Students that take too much."""
+"""Students that exhaust time or memory."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ built = []
 
 
 def build_late(*size):
-    """Never finish the second of them."""
+    """Return a student, but never finish building the second one."""
     built.append(size)
     if len(built) == 2:
         fall_asleep()
@@ -20,7 +20,7 @@ def build_late(*size):
 
 
 def build_hungry_once(*size):
-    """Want too much memory, but only in the first process: HUNGRY names a file that tells of it."""
+    """Allocate too much memory in the first process only. HUNGRY names a file that marks it."""
     marker = Path(os.environ["HUNGRY"])
     if not marker.exists():
         marker.touch()

@@ -1,4 +1,4 @@
-"""The accuracy of each class."""
+"""Accuracy of each class."""
 
 from made_records import record
 
@@ -6,7 +6,7 @@ from leaderboard.analysis import classes
 from leaderboard.analysis.classes import ClassAccuracy
 
 
-def test_a_class_has_its_accuracy_and_most_frequent_confusion():
+def test_accuracies_name_the_most_frequent_confusion_of_each_class():
     confusion = [[8, 0, 2], [0, 5, 0], [0, 0, 0]]
     assert classes.accuracies(record(confusion=confusion), ["Bag", "Shirt", "Coat"]) == [
         ClassAccuracy("Bag", 0.8, "Coat", 2),

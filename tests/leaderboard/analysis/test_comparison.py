@@ -1,4 +1,4 @@
-"""What differs between runs, and whether a test finds a difference of their scores."""
+"""Comparisons of runs: the settings that differ, and the test of their scores."""
 
 import json
 
@@ -10,7 +10,7 @@ from leaderboard.analysis import comparison
 from leaderboard.records import store
 
 
-def test_a_comparison_names_what_differs_and_tests_the_difference():
+def test_compare_lists_differing_settings_and_tests_the_scores():
     found = compared(*COMPARED)
     assert found.settings == {
         "options.pda": ["none", "default"],
@@ -24,11 +24,11 @@ def test_a_comparison_names_what_differs_and_tests_the_difference():
     assert json.loads(comparison.to_json(found))["against_first"][0]["differs"] is True
 
 
-def test_classes_of_another_order_are_not_compared_by_position():
+def test_compare_does_not_match_classes_of_different_order_by_position():
     runs = [record(run_id=name, confusion=[[8, 2], [5, 5]]) for name in "ab"]
     assert comparison.compare(runs, [["Bag", "Shirt"], ["Shirt", "Bag"]]).classes == []
 
 
-def test_one_run_is_no_comparison(ddbench):
+def test_compare_refuses_a_single_run(ddbench):
     done = ddbench("compare", next(store.runs_in([ROOT / "docs" / "runs"])))
-    assert (done.returncode, done.stderr) == (2, "error: a comparison needs two runs or more\n")
+    assert (done.returncode, done.stderr) == (2, "error: a comparison needs at least two runs\n")

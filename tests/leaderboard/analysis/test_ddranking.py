@@ -1,4 +1,4 @@
-"""LRS and ARS: cases computed by hand, and the command on records."""
+"""LRS and ARS: values computed by hand, and the command applied to records."""
 
 import json
 from dataclasses import replace
@@ -15,15 +15,15 @@ from leaderboard.analysis import ddranking
         # e = 2.718282, 1/e = 0.367879, e - 1/e = 2.350402
         ((1.0, 1.0, 1.0, 0.0), 0.544946),  # a = 0.5: (1.648721 - 0.367879) / 2.350402
         ((0.5, 0.5, 0.5, 0.5), 0.268941),  # a = 0: (1 - 0.367879) / 2.350402
-        ((1.0, 0.0, 0.0, 1.0), 0.0),  # a = -1, the worst
+        ((1.0, 0.0, 0.0, 1.0), 0.0),  # a = -1, the minimum
         ((0.848, 0.31, 0.31, 0.31), 0.168594),  # a = -0.269: (0.764143 - 0.367879) / 2.350402
     ],
 )
-def test_lrs_by_hand(accuracies, expected):
+def test_lrs_agrees_with_values_computed_by_hand(accuracies, expected):
     assert ddranking.lrs(*accuracies) == pytest.approx(expected, abs=1e-5)
 
 
-def test_lrs_weighs_its_parts():
+def test_lrs_weights_ior_and_hlr():
     # HLR = 0.8 - 0.5 = 0.3, IOR = 0.6 - 0.4 = 0.2
     # w = 0.5: a = -0.05: (0.951229 - 0.367879) / 2.350402 = 0.248192
     # w = 1: a = 0.2: (1.221403 - 0.367879) / 2.350402 = 0.363140
@@ -31,7 +31,7 @@ def test_lrs_weighs_its_parts():
     assert ddranking.lrs(0.8, 0.5, 0.6, 0.4, w=1) == pytest.approx(0.363140, abs=1e-5)
 
 
-def test_ars_by_hand():
+def test_ars_agrees_with_values_computed_by_hand():
     # g = 0.5: a = 0.5 * (0.7 - 0.6) + 0.5 * (0.5 - 0.6) = 0: 0.268941
     # g = 1: a = 0.1: (1.105171 - 0.367879) / 2.350402 = 0.313687
     assert ddranking.ars(0.7, 0.6, 0.5, 0.6) == pytest.approx(0.268941, abs=1e-5)
@@ -43,7 +43,7 @@ REAL = {"method": "random-real"}
 
 @pytest.fixture
 def keep(tmp_path):
-    """Writes a record to the store and returns its run's id."""
+    """Return a function that saves a record in the runs folder and returns its run id."""
 
     def keep(name, mean, **other):
         made = replace(record(run_id=f"20260101T000000Z-{name}", accuracies=[mean] * 3), **other)
@@ -55,7 +55,7 @@ def keep(tmp_path):
     return keep
 
 
-def test_the_command_takes_runs_and_published_figures(ddbench, keep):
+def test_robustness_accepts_runs_and_published_figures(ddbench, keep):
     own, random, whole = (
         keep("aaaaaa", 0.5),
         keep("bbbbbb", 0.4, **REAL),
@@ -81,19 +81,19 @@ def test_the_command_takes_runs_and_published_figures(ddbench, keep):
     assert found["ARS"] == pytest.approx(ddranking.ars(0.5, 0.4, 0.3, 0.2))
     assert found["whole_source"] == f"run {whole}"
     text = ddbench(
-        "robustness", own, "--random", random, "--whole", ".8", "--source", "a table"
+        "robustness", own, "--random", random, "--whole", "0.8", "--source", "a table"
     ).stdout
     assert "whole training set                   0.8000  (a table)" in text
     assert f"LRS                                  {found['LRS']:.4f}" in text
 
 
-def test_runs_that_can_not_be_compared(ddbench, keep):
+def test_robustness_refuses_runs_that_are_not_comparable(ddbench, keep):
     own, random = keep("aaaaaa", 0.5), keep("bbbbbb", 0.4, ipc=1, **REAL)
     failed, right = keep("cccccc", 0.4, status="timeout", **REAL), keep("dddddd", 0.4, **REAL)
     for arguments, message in [
         (
             ("--random", random, "--whole", "0.8", "--source", "x"),
-            f"--random {random} can't be compared with {own}: ipc differ",
+            f"--random {random} can't be compared with {own}: different ipc",
         ),
         (
             ("--random", failed, "--whole", "0.8", "--source", "x"),
@@ -104,7 +104,7 @@ def test_runs_that_can_not_be_compared(ddbench, keep):
         (("--random", own), "LRS needs --whole"),
         (
             ("--random", own, "--whole", "0.8", "--source", "x"),
-            f"--random {own} is of one, expected a run of random-real",
+            f"--random {own} is a run of one: choose a run of random-real",
         ),
         (
             ("--random", right, "--whole", right),

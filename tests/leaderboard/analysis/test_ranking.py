@@ -1,4 +1,4 @@
-"""Which runs count, which are ranked together, and means over datasets."""
+"""Ranking: which runs count, which are ranked together, and means over datasets."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from leaderboard.analysis import ranking
 from leaderboard.render import columns
 
 
-def test_best_first_with_rank_and_n():
+def test_rows_are_best_first_with_rank_and_n():
     rows = ranking.rows(
         [
             record(run_id="a", accuracies=[0.5, 0.51, 0.52]),
@@ -23,7 +23,7 @@ def test_best_first_with_rank_and_n():
     ]
 
 
-def test_the_same_run_counts_once():
+def test_duplicate_runs_count_once():
     same = {"images_sha256": "x" * 64}
     runs = [
         record(run_id="a", **same),
@@ -36,8 +36,8 @@ def test_the_same_run_counts_once():
     assert len(ranking.rows([runs[0], other_seeds, other_recipe])) == 3
 
 
-def test_a_hidden_duplicate_with_other_accuracies_is_named():
-    """A record with the image hash of another team can't replace that team's row in silence."""
+def test_conflicts_name_a_hidden_duplicate_with_different_accuracies():
+    """A record with another team's image hash can't silently replace that team's row."""
     theirs = record(run_id="a", method="honest")
     copied = record(
         run_id="b",
@@ -49,7 +49,7 @@ def test_a_hidden_duplicate_with_other_accuracies_is_named():
     (line,) = ranking.conflicts([theirs, copied])
     assert line == (
         "run a (honest, 72.00 %) is hidden: it has the same images, recipe and seeds as "
-        "run b (thief, 10.00 %), but other accuracies"
+        "run b (thief, 10.00 %), but different accuracies"
     )
     assert ranking.conflicts([theirs, dataclasses.replace(theirs, run_id="c")]) == []
     failed = [
@@ -66,7 +66,7 @@ def test_a_hidden_duplicate_with_other_accuracies_is_named():
     assert len(ranking.rows(failed)) == 2
 
 
-def test_what_scored_nothing_is_above_what_has_no_score():
+def test_a_score_of_zero_is_above_no_score():
     rows = ranking.rows(
         [
             record(run_id="a", accuracies=[], status="error", comparable=False),
@@ -76,7 +76,7 @@ def test_what_scored_nothing_is_above_what_has_no_score():
     assert [row.record.run_id for row in rows] == ["b", "a"]
 
 
-def test_of_equal_runs_the_comparable_one_counts_and_tracks_count_apart():
+def test_the_comparable_duplicate_counts_in_each_track():
     same = {"images_sha256": "x" * 64}
     late = record(run_id="b", **same, created="2026-02-01T00:00:00Z")
     rows = ranking.rows(
@@ -89,7 +89,7 @@ def test_of_equal_runs_the_comparable_one_counts_and_tracks_count_apart():
     assert [(row.record.run_id, row.rank) for row in rows] == [("c", "1"), ("b", "1")]
 
 
-def test_failed_runs_are_rows_without_rank_and_are_never_merged():
+def test_failed_runs_have_rows_without_a_rank_and_are_never_merged():
     failed = [
         record(run_id=name, status="error", accuracies=[], images_sha256=None, comparable=False)
         for name in "ab"
@@ -106,7 +106,7 @@ def test_only_comparable_runs_are_ranked(change):
     assert [(row.record.run_id, row.rank) for row in rows] == [("a", ""), ("b", "1")]
 
 
-def test_categories_and_tracks_are_ranked_apart():
+def test_categories_and_tracks_are_ranked_separately():
     runs = [
         record(run_id="a"),
         record(run_id="b", category="IPC 1", ipc=1),
@@ -116,8 +116,8 @@ def test_categories_and_tracks_are_ranked_apart():
     assert [row.record.run_id for row in ranking.rows(runs, "other")] == ["c"]
 
 
-def test_files_whose_limit_is_declared_are_ranked_apart():
-    """However good they are, they do not change the ranks of runs with an enforced limit."""
+def test_files_with_a_declared_limit_are_ranked_separately():
+    """However good they are, they don't change the ranks of runs with an enforced limit."""
     good = {"accuracies": [0.9, 0.91, 0.92], "limit_enforced": False}
     runs = [
         record(run_id="file", **good),
@@ -136,7 +136,7 @@ def means(runs, datasets=PAIR):
     return ranking.means(ranking.rows(runs), datasets)
 
 
-def test_the_score_of_a_track_is_the_mean_over_its_datasets():
+def test_means_average_over_the_datasets_of_a_track():
     (row,) = means(TWO_DATASETS[:2])
     assert row.accuracies == pytest.approx([0.20, 0.215, 0.215])
     assert (row.n, row.rank, row.missing) == (3, "1", "")
@@ -156,10 +156,10 @@ def test_the_score_of_a_track_is_the_mean_over_its_datasets():
         ({"comparable": False}, "no comparable run on tiny-imagenet"),
         ({"limit_enforced": False}, "no comparable run on tiny-imagenet"),
         ({"seed": 5}, "no comparable run on tiny-imagenet"),
-        ({"seeds": [5, 6, 7]}, "runs with different evaluation seeds"),
+        ({"seeds": [5, 6, 7]}, "the runs have different evaluation seeds"),
     ],
 )
-def test_there_is_no_partial_mean(second, missing):
+def test_means_of_only_some_datasets_are_left_out(second, missing):
     row = means(
         [TWO_DATASETS[0], dataclasses.replace(TWO_DATASETS[1], **second)]
         if "accuracies" not in second
@@ -171,7 +171,7 @@ def test_there_is_no_partial_mean(second, missing):
     assert (cells["mean %"], cells["cifar100 %"]) == ("", "31.00")
 
 
-def test_the_oldest_of_several_runs_counts_and_not_the_best():
+def test_means_use_the_oldest_run_and_not_the_best():
     later = pair_record(
         "tiny-imagenet",
         "z",
@@ -183,5 +183,5 @@ def test_the_oldest_of_several_runs_counts_and_not_the_best():
     assert row.runs["tiny-imagenet"].run_id == "a-2"
 
 
-def test_tracks_of_one_dataset_have_no_means():
+def test_tracks_with_one_dataset_have_no_means():
     assert means([record()], {"quickstart": ("fashion-mnist",)}) == []

@@ -1,4 +1,4 @@
-"""Records of schemas 1 and 2 are read; what they kept in text becomes typed."""
+"""Records of schemas 1 and 2 are upgraded, and what they stored in text becomes fields."""
 
 import json
 
@@ -23,7 +23,7 @@ NEW = ("failed_stage", "interrupted", "origin", "scoring", "checks", "official",
 
 
 def read(schema=2, **changes):
-    """Return the record that ``changes`` of an older record become."""
+    """Return the upgraded form of a record of an older schema with ``changes``."""
     values = json.loads(record().to_json()) | {"schema": schema, "facts": {}}
     values = {OLD.get(name, name): value for name, value in values.items()}
     for name in (*NEW, "metadata", *(("repeats", "processes") if schema == 1 else ())):
@@ -31,8 +31,8 @@ def read(schema=2, **changes):
     return Record.from_json(json.dumps(values | changes))
 
 
-def test_the_committed_runs_are_read():
-    """They were made by earlier versions."""
+def test_committed_runs_are_readable():
+    """Earlier versions created them."""
     entries, problems = store.entries([ROOT / "docs" / "runs"])
     assert len(entries) >= 7
     assert problems == []
@@ -40,12 +40,12 @@ def test_the_committed_runs_are_read():
     assert "Apache-2.0" in {found.model_licence for _, found in entries}
 
 
-def test_the_first_schema_had_no_repeats_and_processes_among_the_facts():
+def test_schema_1_gets_repeats_and_processes():
     old = read(schema=1, facts={"processes": 4})
     assert (old.schema, old.repeats, old.processes, old.metadata) == (SCHEMA, 3, 4, {})
 
 
-def test_fields_have_new_names():
+def test_schema_2_fields_are_renamed():
     old = read(given=["a=1"], division="IPC 1", cross={"mlp": [0.5]}, facts={"lanes": 2})
     assert (old.explicit_options, old.category) == (["a=1"], "IPC 1")
     assert (old.other_students, old.metadata) == ({"mlp": [0.5]}, {"lanes": 2})
@@ -113,7 +113,7 @@ def test_failures_get_a_stage(changes, stage, interrupted):
         ),
     ],
 )
-def test_facts_tell_the_origin(changes, origin):
+def test_facts_become_the_origin(changes, origin):
     old = read(**changes)
     assert (old.origin, old.metadata) == (origin, {})
 
@@ -143,7 +143,7 @@ ODD = {
 }
 
 
-def test_odd_facts_stay_what_they_are():
+def test_facts_of_unexpected_types_stay_in_the_metadata():
     old = read(facts=ODD)
     assert (old.metadata, old.origin) == (ODD, Origin())
 

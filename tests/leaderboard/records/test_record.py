@@ -1,4 +1,4 @@
-"""The record as JSON: what it keeps, and what it refuses."""
+"""Records as JSON: round trips and validation."""
 
 import json
 
@@ -19,7 +19,7 @@ from leaderboard.records.record import (
 DEEP = json.loads(100 * "[" + 100 * "]")
 
 
-def test_a_record_survives_json():
+def test_record_round_trips_through_json():
     full = record(
         confusion=[[1, 2], [3, 4]],
         metadata={"x": [1]},
@@ -50,13 +50,13 @@ def test_a_record_survives_json():
         ({"seconds": {"load": "1"}}, r"\$.seconds.load"),
         ({"accuracies": [1.5, 0.2, 0.3]}, r"<= 1.0 - at `\$.accuracies\[0\]`"),
         ({"accuracies": "high"}, r"\$.accuracies"),
-        ({"accuracy_mean": 0.99}, "accuracy_mean is not that of the accuracies"),
-        ({"accuracy_ci95": [0.1, 0.2]}, "accuracy_ci95 is not that of the accuracies"),
-        ({"accuracy_ci95": None}, "accuracy_ci95 is not that of the accuracies"),
-        ({"seeds": [1]}, "1 seeds for 3 accuracies"),
+        ({"accuracy_mean": 0.99}, "accuracy_mean does not match the accuracies"),
+        ({"accuracy_ci95": [0.1, 0.2]}, "accuracy_ci95 does not match the accuracies"),
+        ({"accuracy_ci95": None}, "accuracy_ci95 does not match the accuracies"),
+        ({"seeds": [1]}, "1 seed for 3 accuracies"),
         ({"ipc": "many"}, r"\$.ipc"),
         ({"run_id": "../../elsewhere"}, r"\$.run_id"),
-        ({"images_per_second": float("inf")}, "Infinity is not a number"),
+        ({"images_per_second": float("inf")}, "Infinity is not a valid number"),
         ({"confusion": [[1, 2], [3]]}, "confusion is not square"),
         ({"confusion": [[1, True], [3, 4]]}, r"\$.confusion\[0\]\[1\]"),
         ({"confusion": [[1, -5], [3, 4]]}, r">= 0 - at `\$.confusion\[0\]\[1\]"),
@@ -71,9 +71,9 @@ def test_a_record_survives_json():
         ({"other_students": {"mlp": [3.0]}}, r"<= 1.0 - at `\$.other_students"),
         ({"metadata": {"deep": DEEP}}, "metadata is nested too deeply"),
         ({"options": {"deep": DEEP}}, "options is nested too deeply"),
-        ({"metadata": {"large": [1e300]}}, "metadata is nested too deeply or has too large a"),
+        ({"metadata": {"large": [1e300]}}, "metadata is nested too deeply or contains too large a"),
         ({"origin": {"shards": [{"run_id": "a", "hardware": {"x": DEEP}}]}}, "origin.shards is"),
-        ({"options": {"n": float("nan")}}, "NaN is not a number"),
+        ({"options": {"n": float("nan")}}, "NaN is not a valid number"),
         ({"method": " "}, r"\$.method"),
         ({"run_id": 100 * "\u6d4b"}, r"\$.run_id"),
         ({"images_sha256": "\x1b[0m"}, r"\$.images_sha256"),
@@ -92,12 +92,12 @@ def test_damaged_records_are_refused(change, message):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", '{"schema": 3', '{"schema": 3, "schema": "x"}'])
-def test_what_is_no_record_is_refused(text):
+def test_other_json_is_refused(text):
     with pytest.raises(ValueError, match=r"."):
         Record.from_json(text)
 
 
-def test_unknown_fields_are_left_out_and_missing_ones_named():
+def test_unknown_fields_are_ignored_and_missing_ones_named():
     values = json.loads(record().to_json())
     assert Record.from_json(json.dumps({**values, "later": 1})) == record()
     del values["method"]
@@ -105,12 +105,12 @@ def test_unknown_fields_are_left_out_and_missing_ones_named():
         Record.from_json(json.dumps(values))
 
 
-def test_half_a_character_is_replaced_and_a_whole_one_kept():
-    """They come from names of files that are no UTF-8, and could be written into no page."""
+def test_lone_surrogates_are_replaced_and_pairs_kept():
+    """They come from file names that are not UTF-8, and no page could contain them."""
     values = json.loads(record().to_json()) | {"method": "half \ud800, whole \U0001f600"}
     assert Record.from_json(json.dumps(values)).method == "half ?, whole \U0001f600"
 
 
-def test_nan_is_not_written():
+def test_to_json_refuses_nan():
     with pytest.raises(ValueError, match="Out of range"):
         record(images_per_second=float("nan")).to_json()

@@ -1,4 +1,4 @@
-"""The store: runs appear whole, and whatever lies in it, the others are read."""
+"""Runs folders: runs appear whole, and damaged ones don't affect the others."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from project import TESTS
 from leaderboard.records import store
 
 
-def test_a_run_appears_whole_or_not_at_all(tmp_path):
+def test_new_run_appears_whole_or_not_at_all(tmp_path):
     with store.new_run(tmp_path, "t", "d", "m") as folder:
         (folder / "record.json").write_text(record().to_json())
         assert list(store.runs_in([tmp_path])) == []
@@ -23,7 +23,7 @@ def test_a_run_appears_whole_or_not_at_all(tmp_path):
     assert len(list((tmp_path / "t" / "d" / "m").iterdir())) == 1
 
 
-def test_what_a_killed_process_left_is_removed_and_a_living_ones_is_not(tmp_path):
+def test_new_run_removes_folders_of_killed_processes_only(tmp_path):
     code = """
 import sys, time
 from pathlib import Path
@@ -43,7 +43,8 @@ with store.new_run(Path(sys.argv[1]), "t", "d", "m") as folder:
         both[0].kill()
         both[0].wait()
         with store.new_run(tmp_path, "t", "d", "m"):
-            assert killed.is_dir()  # it may be of a process that has not locked it yet
+            # It may belong to a process that has not locked it yet.
+            assert killed.is_dir()
         for folder in (killed, living):
             os.utime(folder, (0, 0))
         with store.new_run(tmp_path, "t", "d", "m") as folder:
@@ -56,8 +57,8 @@ with store.new_run(Path(sys.argv[1]), "t", "d", "m") as folder:
             process.communicate()
 
 
-def test_a_reader_never_sees_half_a_record(tmp_path):
-    """Beside four processes that write runs at once."""
+def test_entries_never_contain_half_a_record(tmp_path):
+    """Four processes write runs at the same time."""
     code = """
 import sys, time
 from pathlib import Path
@@ -83,18 +84,19 @@ for number in range(25):
         seen.append(len(entries))
     assert [writer.wait() for writer in writers] == [0] * 4
     assert len(store.entries([tmp_path])[0]) == 100
-    assert len(set(seen)) > 3  # it did read while they wrote
+    # The records were read while the processes wrote.
+    assert len(set(seen)) > 3
     assert seen == sorted(seen)
 
 
-def test_an_enormous_record_is_not_read(tmp_path):
+def test_entries_skip_an_enormous_record(tmp_path):
     folder = save(tmp_path, record())
     with (folder / "record.json").open("r+b") as file:
         file.truncate(2**40)
     assert "larger than 32 MiB" in store.entries([tmp_path])[1][0]
 
 
-def test_damaged_records_are_named_and_the_others_read(tmp_path):
+def test_entries_name_damaged_records_and_read_the_others(tmp_path):
     good, bad = save(tmp_path, record()), save(tmp_path, record(method="two"))
     (bad / "record.json").write_text("[" * 100_000)
     entries, problems = store.entries([tmp_path])
@@ -103,14 +105,14 @@ def test_damaged_records_are_named_and_the_others_read(tmp_path):
     assert str(bad / "record.json") in problems[0]
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path):
+def test_entries_do_not_wait_for_a_pipe(tmp_path):
     folder = save(tmp_path, record())
     (folder / "record.json").unlink()
     os.mkfifo(folder / "record.json")
-    assert "not an ordinary file" in store.entries([tmp_path])[1][0]
+    assert "not a regular file" in store.entries([tmp_path])[1][0]
 
 
-def test_a_run_in_two_stores_is_found_as_one(tmp_path):
+def test_find_counts_copies_of_a_run_as_one(tmp_path):
     first = save(tmp_path / "a", record())
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     assert store.find(first.name, [tmp_path / "a", tmp_path / "b"]) == first
@@ -119,12 +121,12 @@ def test_a_run_in_two_stores_is_found_as_one(tmp_path):
         store.find(first.name, [tmp_path / "a", tmp_path / "b"])
 
 
-def test_runs_are_found_by_folder_id_or_beginning(tmp_path):
+def test_find_accepts_a_folder_an_id_or_its_beginning(tmp_path):
     first = save(tmp_path, record())
     save(tmp_path, record())
     assert store.find(str(first), []) == first
     assert store.find(first.name, [tmp_path]) == first
-    with pytest.raises(ValueError, match="2 runs '20'"):
+    with pytest.raises(ValueError, match="2 runs match '20'"):
         store.find("20", [tmp_path])
     for unknown in ("nothing", ""):
         with pytest.raises(ValueError, match="no run"):

@@ -1,4 +1,6 @@
-"""Columns: what a cell says, and which tables have it."""
+"""Columns: the texts of cells, their explanations, and where columns are shown."""
+
+import itertools
 
 import pytest
 from made_records import record
@@ -9,7 +11,7 @@ from leaderboard.render import columns
 
 
 def cell(heading, **values):
-    """Return the text of a run in the column with ``heading``."""
+    """Return the text of a run's cell in the column with ``heading``."""
     (column,) = (column for column in columns.RUN if column.heading == heading)
     return column.cell(Row(record(**values), rank="1-2"))
 
@@ -29,6 +31,7 @@ def cell(heading, **values):
         ("hardware", {"hardware": {"gpu": "A", "gpus": 2}}, "2x A"),
         ("hardware", {"hardware": {"gpu": "A", "gpus": 1}}, "A"),
         ("hardware", {"hardware": {"cpu": "B", "cores": 4}}, "B, 4 cores"),
+        ("hardware", {"hardware": {"cpu": "B", "cores": 1}}, "B, 1 core"),
         ("hardware", {"device": "cpu"}, "cpu"),
         ("hardware", {"hardware": {"cpu": "B"}, "limit_enforced": False}, ""),
         ("status", {"status": "timeout", "comparable": False}, "timeout"),
@@ -39,11 +42,18 @@ def cell(heading, **values):
         ),
     ],
 )
-def test_a_cell_of_a_run(heading, values, text):
+def test_cells_of_a_run(heading, values, text):
     assert cell(heading, **values) == text
 
 
-def test_a_terminal_and_a_phone_have_fewer_columns():
+def test_every_column_explains_its_heading_in_a_sentence():
+    tables = (columns.CSV, columns.PUBLISHED, columns.CLASS, columns.mean_columns(["cifar100"]))
+    for column in itertools.chain(*tables):
+        assert column.meaning[0].isupper(), column.heading
+        assert column.meaning.endswith("."), column.heading
+
+
+def test_terminals_and_phones_show_fewer_columns():
     left_out = {column.heading for column in columns.RUN if not column.in_terminal}
     assert left_out == {"model", "hardware", "date"}
     assert left_out < {column.heading for column in columns.RUN if not column.on_phone}

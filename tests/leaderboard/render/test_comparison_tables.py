@@ -1,4 +1,4 @@
-"""Comparisons in words and tables."""
+"""Tables of comparisons, and differences in words."""
 
 import pytest
 from made_records import COMPARED, compared, record
@@ -6,10 +6,10 @@ from made_records import COMPARED, compared, record
 from leaderboard.render import comparison_tables
 
 
-def test_a_comparison_tells_gains_and_tests():
+def test_describe_shows_gains_and_tests():
     text = comparison_tables.describe(compared(*COMPARED))
     assert "+9.00 points, 95 % interval " in text
-    assert "better by Welch's test" in text
+    assert "significantly better (Welch's test: p " in text
     largest_gain_first = [row.split()[0] for row in text.splitlines()[-2:]]
     assert largest_gain_first == ["Shirt", "Bag"]
 
@@ -17,24 +17,27 @@ def test_a_comparison_tells_gains_and_tests():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"dataset": "cifar10"}, "not comparable with the first: another dataset"),
+        ({"dataset": "cifar10"}, "not comparable with the first run: different dataset"),
         (
             {"recipe_sha256": "s", "student": "mlp"},
-            "not comparable with the first: another recipe and another student",
+            "not comparable with the first run: different recipe and student",
         ),
         ({"accuracies": [], "status": "error"}, "not scored"),
-        ({"accuracies": [0.9]}, "+18.00 points; too few or too equal values for a test"),
-        ({"accuracies": [0.71, 0.73, 0.74]}, "no difference found by Welch's test"),
+        (
+            {"accuracies": [0.9]},
+            "+18.00 points; too few values, or too little variation, for a test",
+        ),
+        ({"accuracies": [0.71, 0.73, 0.74]}, "no significant difference (Welch's test: p = "),
     ],
 )
-def test_scores_differ_only_where_a_test_says_so(change, words):
+def test_verdict_finds_a_difference_only_if_it_is_significant(change, words):
     found = compared(record(), record(run_id="b", **change))
     (difference,) = found.differences
     assert found.classes == []
     assert words in comparison_tables.verdict(difference)
 
 
-def test_settings_of_a_like_beginning_are_shown_to_their_end():
+def test_settings_with_a_common_beginning_are_shown_in_full():
     prompts = [
         "a photo of a {name} on a white background",
         "a photo of a {name} on a black background",

@@ -1,4 +1,4 @@
-"""Folders of pages are renewed as a whole, and nothing else is overwritten."""
+"""Folders of pages are replaced as a whole, and nothing else is overwritten."""
 
 import pytest
 from made_records import compared, record
@@ -10,7 +10,7 @@ from leaderboard.render import pages
 RUNS = ROOT / "docs" / "runs"
 
 
-def test_a_page_is_renewed_and_nothing_else_is_overwritten(tmp_path):
+def test_pages_replace_older_pages_and_nothing_else(tmp_path):
     entries = store.entries([RUNS])[0]
     index = pages.write(entries[:2], tmp_path / "board")
     assert len(list((tmp_path / "board" / "runs").glob("*.html"))) == 2
@@ -24,17 +24,17 @@ def test_a_page_is_renewed_and_nothing_else_is_overwritten(tmp_path):
         lambda: pages.write([], tmp_path / "board"),
         lambda: pages.write_comparison(compared(*two), [tmp_path] * 2, tmp_path / "board"),
     ):
-        with pytest.raises(ValueError, match="nothing is overwritten"):
+        with pytest.raises(ValueError, match="is not overwritten"):
             write()
     (tmp_path / "board" / "CNAME").unlink()
-    with pytest.raises(ValueError, match="nothing is overwritten"):
+    with pytest.raises(ValueError, match="is not overwritten"):
         pages.write_comparison(compared(*two), [tmp_path] * 2, tmp_path / "board")
-    with pytest.raises(ValueError, match="nothing is overwritten"):
+    with pytest.raises(ValueError, match="is not overwritten"):
         pages.write(entries, index)
     assert index.read_text() == before
 
 
-def test_what_goes_wrong_leaves_the_old_page(tmp_path, monkeypatch):
+def test_an_error_leaves_the_old_pages(tmp_path, monkeypatch):
     index = pages.write([], tmp_path / "board")
     before = index.read_text()
     monkeypatch.setattr(pages, "write_run", lambda *_: 1 / 0)

@@ -1,4 +1,4 @@
-"""The leaderboard's pages, looked at in a real browser where this machine has one."""
+"""The pages of the leaderboard, tested in a real browser if one is installed."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Return a store with the committed runs, which have real pictures, and untrusted ones."""
+    """Return a runs folder with the committed runs (with real pictures) and untrusted runs."""
     runs = tmp_path_factory.mktemp("page") / "runs"
     shutil.copytree(ROOT / "docs" / "runs", runs)
     mean = {"track": "eccv2024-fixed", "ipc": 10, "category": "IPC 10", "limit_enforced": False}
@@ -64,7 +64,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(runs):
-    """Return the folder that the command writes."""
+    """Return the folder of pages that `ddbench leaderboard` writes."""
     output = runs.parent / "board"
     done = subprocess.run(
         [COMMAND, "leaderboard", "--runs", runs, "--format", "html", "--output", output],
@@ -82,7 +82,7 @@ def page_of(pages, word):
 
 
 def every(pages):
-    """Return the index, and the pages of a real run, a hostile one and one that failed."""
+    """Return the index and the pages of a real run, a hostile run and a failed run."""
     return [
         pages / "index.html",
         page_of(pages, "turbo-mini"),
@@ -91,13 +91,13 @@ def every(pages):
     ]
 
 
-def test_pages_ask_for_nothing_beyond_their_folder_and_have_no_errors(browser, pages):
+def test_pages_request_only_files_in_their_folder_and_log_no_errors(browser, pages):
     for path in every(pages):
         assert browser.open(path) == ([], [])
         assert browser.run("return [...document.images].every((image) => image.complete)")
 
 
-def test_pictures_load_and_have_a_text_each(browser, pages):
+def test_pictures_load_and_have_alternative_texts(browser, pages):
     for path in every(pages):
         browser.open(path)
         assert browser.run("""
@@ -105,8 +105,30 @@ def test_pictures_load_and_have_a_text_each(browser, pages):
                 (image) => image.naturalWidth > 0 && image.alt.length > 20
             );
         """)
-    assert len(list((pages / "plots").iterdir())) == 8  # of two kinds, for four datasets
+    # There are two kinds of plots for each of the four datasets.
+    assert len(list((pages / "plots").iterdir())) == 8
     assert len(list((pages / "confusion").iterdir())) == 1
+
+
+def test_every_heading_is_explained_in_words(browser, runs, pages):
+    two = [str(folder) for folder in store.runs_in([runs]) if "quickstart" in folder.parts][:2]
+    output = runs.parent / "two"
+    subprocess.run([COMMAND, "compare", *two, "--output", output], capture_output=True, check=True)
+    for path in (*every(pages), output / "index.html"):
+        browser.open(path)
+        heads = browser.run("""
+            const legend = new Map([...document.querySelectorAll("dl.legend dt")].map(
+                (term) => [term.textContent, term.nextElementSibling.innerText]
+            ));
+            return [...document.querySelectorAll("table.sortable thead th")].map(
+                (head) => [head.textContent, head.title, legend.get(head.textContent)]
+            );
+        """)
+        assert heads or "not scored" in path.read_text()
+        for text, title, meaning in heads:
+            assert text
+            assert title.endswith("."), text
+            assert meaning, text
 
 
 def test_tables_sort_with_blanks_last(browser, pages):
@@ -142,8 +164,8 @@ def test_no_page_scrolls_sideways(browser, pages, width):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out(browser, pages, scheme):
-    """WCAG 2 asks for a contrast of 4.5 at level AA."""
+def test_text_has_enough_contrast(browser, pages, scheme):
+    """WCAG 2 requires a contrast of 4.5 at level AA."""
     backgrounds = set()
     for path in every(pages):
         browser.open(path, scheme=scheme)
@@ -153,7 +175,7 @@ def test_text_stands_out(browser, pages, scheme):
     assert backgrounds == {"rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)"}
 
 
-def test_untrusted_names_are_text(browser, pages):
+def test_untrusted_names_are_shown_as_text(browser, pages):
     for path in (pages / "index.html", page_of(pages, "onerror"), page_of(pages, "not scored")):
         browser.open(path)
         assert " ".join(HOSTILE.split()) in " ".join(
@@ -164,7 +186,7 @@ def test_untrusted_names_are_text(browser, pages):
         assert browser.run("return document.querySelectorAll('[onerror]').length") == 0
 
 
-def test_all_is_there_without_script(browser, pages):
+def test_pages_are_complete_without_scripts(browser, pages):
     browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.open(pages / "index.html")
@@ -177,6 +199,7 @@ def test_all_is_there_without_script(browser, pages):
                 "MTT",
                 "unverified",
                 "mean over cifar100 and tiny-imagenet",
+                "Number of evaluation seeds.",
             )
         )
         assert not browser.driver.find_elements("tag name", "button")
@@ -184,7 +207,7 @@ def test_all_is_there_without_script(browser, pages):
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-def test_a_comparison_has_the_images_side_by_side(browser, runs, pages):
+def test_comparison_page_shows_the_images_side_by_side(browser, runs, pages):
     three = [str(folder) for folder in store.runs_in([runs]) if "quickstart" in folder.parts]
     output = runs.parent / "comparison"
     done = subprocess.run(
@@ -197,7 +220,7 @@ def test_a_comparison_has_the_images_side_by_side(browser, runs, pages):
         assert browser.run("return document.documentElement.scrollWidth") <= width
 
 
-def test_runs_of_one_id_have_a_page_each(tmp_path):
+def test_runs_with_the_same_id_have_separate_pages(tmp_path):
     for method in ("one", "two"):
         folder = tmp_path / "runs" / "t" / "d" / method / "same"
         folder.mkdir(parents=True)
@@ -212,7 +235,7 @@ def test_runs_of_one_id_have_a_page_each(tmp_path):
     }
 
 
-def test_a_page_needs_a_folder(ddbench):
+def test_html_format_needs_a_folder(ddbench):
     done = ddbench("leaderboard", "--format", "html")
     assert (done.returncode, done.stderr) == (
         2,
@@ -245,7 +268,7 @@ ODD = [
 ]
 
 
-def test_odd_records_stop_no_page(ddbench, tmp_path):
+def test_odd_records_do_not_stop_any_page(ddbench, tmp_path):
     runs = tmp_path / "runs"
     for number, change in enumerate(ODD):
         folder = save(runs, record(images_sha256=str(number)))
@@ -264,6 +287,9 @@ def test_odd_records_stop_no_page(ddbench, tmp_path):
     assert not any("<img src=x" in text for text in texts)
     for svg in (tmp_path / "board" / "plots").iterdir():
         ElementTree.parse(svg)
+    # The only large confusion matrix has no predictions, so there is no picture to draw.
+    assert not list((tmp_path / "board" / "confusion").iterdir())
+    assert not any("confusion/" in text for text in texts)
     folders = list(store.runs_in([runs]))
     for folder in folders:
         shown = report.describe(store.read(folder), folder)
@@ -271,7 +297,7 @@ def test_odd_records_stop_no_page(ddbench, tmp_path):
     assert ddbench("compare", *folders, "--output", "comparison").returncode == 0
 
 
-def test_a_page_imports_no_torch(runs, tmp_path):
+def test_html_format_does_not_import_torch(runs, tmp_path):
     board = ["leaderboard", "--runs", runs, "--format", "html", "--output", tmp_path / "board"]
     command = [sys.executable, "-X", "importtime", COMMAND, *board]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

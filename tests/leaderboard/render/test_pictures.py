@@ -1,11 +1,11 @@
-"""Pictures from the folders of runs."""
+"""Pictures copied from run folders, and confusion matrices."""
 
 import os
 
 from leaderboard.render import pictures
 
 
-def test_only_pictures_are_taken_from_a_run(tmp_path):
+def test_copy_grid_copies_only_png_files(tmp_path):
     (tmp_path / "secret.png").write_bytes(pictures.PNG + b"secret")
     size = (50_000).to_bytes(4, "big")
     bad = [
@@ -13,9 +13,8 @@ def test_only_pictures_are_taken_from_a_run(tmp_path):
         lambda path: path.write_text("<script>"),
         lambda path: path.mkdir(),
         lambda path: os.mkfifo(path),
-        lambda path: path.write_bytes(
-            pictures.PNG + bytes(8) + 2 * size
-        ),  # would fill the reader's memory
+        # This one would fill the reader's memory.
+        lambda path: path.write_bytes(pictures.PNG + bytes(8) + 2 * size),
         lambda path: path.write_bytes(pictures.PNG + bytes(pictures.MAX_GRID_BYTES)),
     ]
     target = tmp_path / "target.png"
@@ -32,5 +31,5 @@ def test_only_pictures_are_taken_from_a_run(tmp_path):
     assert target.read_bytes() == good
 
 
-def test_a_cell_of_the_matrix_has_its_share_and_a_colour():
+def test_heat_returns_share_and_colour_of_each_cell():
     assert pictures.heat([[8, 2], [0, 0]]) == [[("80", 8), ("20", 2)], [("0", 0), ("0", 0)]]

@@ -1,12 +1,13 @@
-"""Plots as SVG."""
+"""SVG plots."""
 
 from made_records import record
 
 from leaderboard.analysis import sections
+from leaderboard.records.record import Seconds
 from leaderboard.render import plots
 
 
-def test_plots_follow_the_theme_and_tell_methods_apart():
+def test_plots_follow_the_theme_and_escape_names():
     (section,) = sections.build(
         [
             record(run_id="a"),
@@ -26,14 +27,21 @@ def test_plots_follow_the_theme_and_tell_methods_apart():
         assert "var(--ink)" in svg
         assert plots.INK not in svg
         assert "<script" not in svg
-        assert "\\frac" in svg  # as it stands, no formula
+        # The name is shown as it is, not as a formula.
+        assert "\\frac" in svg
     assert plots.accuracy(section.rows, plots.SECONDS) == plots.accuracy(
         section.rows, plots.SECONDS
     )
 
 
-def test_without_scores_there_is_no_plot():
+def test_there_is_no_plot_without_scores():
     (section,) = sections.build(
         [record(accuracies=[], status="error", comparable=False)], published=()
     )
     assert plots.accuracy(section.rows, plots.IPC) is None
+
+
+def test_there_is_no_plot_of_time_without_measured_times():
+    (section,) = sections.build([record(seconds=Seconds(limit=60.0))], published=())
+    assert plots.accuracy(section.rows, plots.SECONDS) is None
+    assert plots.accuracy(section.rows, plots.IPC)

@@ -1,4 +1,4 @@
-"""A run as text, and the command that made it."""
+"""Descriptions of runs, and the commands that created them."""
 
 import dataclasses
 import json
@@ -7,11 +7,11 @@ import pytest
 from made_records import record, save
 
 from leaderboard.records import store
-from leaderboard.records.record import Finding, OfficialScore, Origin
+from leaderboard.records.record import Finding, OfficialScore, Origin, ScoringRuntime
 from leaderboard.render import report
 
 
-def test_report_tells_the_story(tmp_path):
+def test_describe_shows_score_and_classes(tmp_path):
     folder = save(tmp_path, record())
     scored = dataclasses.replace(store.read(folder), confusion=[[8, 2], [5, 5]], message="all well")
     (folder / "manifest.json").write_text(json.dumps({"class_names": ["Bag", "Shirt"]}))
@@ -20,7 +20,7 @@ def test_report_tells_the_story(tmp_path):
     assert "Bag      80.0          Shirt (2)" in text
 
 
-def test_report_tells_of_a_scored_file(tmp_path):
+def test_describe_shows_checks_and_scores_of_a_file(tmp_path):
     scored = record(
         official=OfficialScore(["cifar100", "tiny-imagenet"], 0.25),
         checks=[Finding("note", text="class order: fine")],
@@ -34,6 +34,12 @@ def test_report_tells_of_a_scored_file(tmp_path):
     assert "time limit declared" in text
     failed = dataclasses.replace(scored, official=OfficialScore(["cifar100"], error="no GPU"))
     assert "no score on cifar100: no GPU" in report.describe(failed, tmp_path)
+
+
+@pytest.mark.parametrize(("threads", "words"), [(1, "cpu, 1 thread,"), (4, "cpu, 4 threads,")])
+def test_describe_counts_threads(tmp_path, threads, words):
+    scored = record(scoring=ScoringRuntime("cpu", threads, backends={"mlp": "plain"}))
+    assert words in report.describe(scored, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +62,7 @@ def test_report_tells_of_a_scored_file(tmp_path):
         ),
     ],
 )
-def test_a_page_tells_the_command(origin, words):
+def test_command_reproduces_the_run(origin, words):
     seeds = [4, 5, 6] if origin.kind == "run" else [0, 1, 2]
     made = record(origin=origin, seeds=seeds, limit_enforced=origin.kind != "file")
     assert report.command(made).endswith(words)

@@ -1,6 +1,6 @@
-"""Every format of the table, compared with its golden file.
+"""Every table format, compared with its golden file.
 
-`PYTHONPATH=tests/support python tests/leaderboard/render/test_tables.py` writes those anew.
+`PYTHONPATH=tests/support python tests/leaderboard/render/test_tables.py` rewrites the golden files.
 """
 
 import json
@@ -37,7 +37,7 @@ def rendered_golden(style):
 
 
 @pytest.mark.parametrize("style", FILES)
-def test_a_table_is_as_it_was(style):
+def test_tables_equal_their_golden_files(style):
     assert rendered_golden(style) == (GOLDEN / FILES[style]).read_text()
 
 
@@ -48,7 +48,7 @@ def test_every_format_has_a_golden_file():
 def test_published_results_are_marked_and_never_ranked():
     text = tables.render(sections.build([record(track="fashion-mnist", ipc=10)]))
     own, published = text.split(
-        "### fashion-mnist, fashion-mnist: published results, for orientation and not ranked"
+        "### fashion-mnist, fashion-mnist: published results, for reference and not ranked"
     )
     assert "rank" in own
     assert "rank" not in published
@@ -74,7 +74,7 @@ RUNS = [
 ]
 
 
-def test_github_table():
+def test_github_table_has_headings_and_escaped_cells():
     text = rendered(RUNS)
     lines = text.splitlines()
     assert lines[0] == "### quickstart, fashion-mnist"
@@ -94,7 +94,7 @@ def test_github_table():
     assert "ok, not comparable: IPC 3 instead of 20" in lines[5]
 
 
-def test_other_formats():
+def test_other_formats_contain_the_same_runs():
     assert [row["run_id"] for row in json.loads(rendered(RUNS, "json"))] == [
         "20260101T000000Z-aaaaaa",
         "20260102T000000Z-bbbbbb",
@@ -106,21 +106,21 @@ def test_other_formats():
     assert "quickstart, fashion-mnist" in rendered(RUNS, "plain")
 
 
-def test_untrusted_names_stay_names():
+def test_untrusted_names_are_escaped():
     rows = [record(method="=cmd|x ![a](http://b) <script>", limit_enforced=False)]
     assert "=cmd\\|x !\\[a](http://b) &lt;script>" in rendered(rows)
     assert "'=cmd|x ![a]" in rendered(rows, "csv")
 
 
 @pytest.mark.parametrize("style", ["github", "plain", "csv", "latex"])
-def test_untrusted_names_do_not_write_on_the_terminal(tmp_path, style):
+def test_untrusted_names_can_not_control_the_terminal(tmp_path, style):
     forged = record(method="a\x1b[31m\nrun: forged\u202e", message="b\x1b[0m\nstatus: forged")
     for text in (rendered([forged], style), report.describe(forged, tmp_path)):
         assert not set("\x1b\u202e") & set(text)
         assert not any(line.startswith(("run: ", "status: ")) for line in text.splitlines())
 
 
-def test_declared_limits_have_a_table_of_their_own():
+def test_declared_limits_have_a_separate_table():
     declared = record(run_id="file", accuracies=[0.9, 0.91, 0.92], limit_enforced=False)
     first, second = rendered([declared, record(run_id="run")]).split(
         "### quickstart, fashion-mnist: sets from files, time limit declared"
@@ -129,7 +129,7 @@ def test_declared_limits_have_a_table_of_their_own():
     assert "declared" not in first
 
 
-def test_an_empty_table_says_how_to_fill_it():
+def test_an_empty_table_explains_how_to_create_a_run():
     assert "ddbench run" in rendered([])
     assert rendered([], "json") == "[]"
 

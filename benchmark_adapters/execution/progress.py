@@ -1,4 +1,4 @@
-"""Show the progress of a run on stderr: a line per phase and, on a terminal, a bar."""
+"""Show the progress of a run on stderr: one line per phase and, on a terminal, a progress bar."""
 
 import contextlib
 import sys
@@ -9,10 +9,10 @@ from benchmark_adapters.types import Recipe
 
 @contextlib.contextmanager
 def sampling(title: str, ipc: int | None, limit: float) -> Iterator[Callable[[int], None]]:
-    """Yield a function that hears the images per class so far."""
+    """Yield a function to call with the number of images per class so far."""
     from tqdm import tqdm
 
-    wanted = "as many images per class as fit" if ipc is None else f"{ipc} images per class"
+    wanted = "as many images per class as possible" if ipc is None else f"{ipc} images per class"
     print(f"{title}: sampling {wanted} in at most {limit:g} s", file=sys.stderr, flush=True)
     with tqdm(total=ipc, desc="sampling", unit=" per class", leave=False, disable=None) as bar:
 
@@ -24,11 +24,11 @@ def sampling(title: str, ipc: int | None, limit: float) -> Iterator[Callable[[in
 
 @contextlib.contextmanager
 def scoring(student: str, recipe: Recipe, seeds: int) -> Iterator[Callable[[int, int, int], None]]:
-    """Yield a function that hears (index of the seed, done, total)."""
+    """Yield a function to call with (index of the seed, done, total)."""
     from tqdm import tqdm
 
     print(
-        f"scoring: {student} by recipe {recipe.name}, {seeds} seed{'s' if seeds != 1 else ''}",
+        f"scoring: {student} with recipe {recipe.name}, {seeds} seed{'s' if seeds != 1 else ''}",
         file=sys.stderr,
         flush=True,
     )

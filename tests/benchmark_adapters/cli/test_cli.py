@@ -117,7 +117,7 @@ def test_run_reports_and_ends_with_the_table(ddbench, example_folder, tmp_path):
     done = ddbench(*RUN_GOOD, path=[example_folder])
     assert done.returncode == 0, done.stderr
     assert "sampling 2 images per class in at most 30 s" in done.stderr
-    assert "scoring: convnet3 by recipe few/1, 2 seeds" in done.stderr
+    assert "scoring: convnet3 with recipe few/1, 2 seeds" in done.stderr
     (run,) = (tmp_path / "runs").glob("*/*/*/*")
     assert f"run: {run.relative_to(tmp_path)}" in done.stderr
     assert "good" in done.stdout

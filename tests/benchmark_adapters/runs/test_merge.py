@@ -116,7 +116,7 @@ def test_a_killed_process_loses_only_its_unfinished_batch(run, clock):
     clock.jump_when(left_alone(1))
     folder, record = run(ipc="max", time_limit=3600, processes=2, options=["dies=1"], repeats=0)
     assert record.status == "ok"
-    assert record.message == "process 2 of 2: the method's process was ended by SIGKILL"
+    assert record.message == "process 2 of 2: the method's process was killed by SIGKILL"
     (row, *_) = values(folder)
     assert row[:8] == [0, 1, 2, 3, 4, 5, 6, 7]  # two batches of each
     assert row[8:12] == [8, 9, 12, 13]  # from then on, those of the one that is left
@@ -126,7 +126,7 @@ def test_a_killed_process_loses_only_its_unfinished_batch(run, clock):
 def test_a_killed_process_leaves_a_fixed_set_too_small(run):
     folder, record = run(ipc=20, processes=2, options=["dies=0"])
     assert record.status == "error"
-    assert record.message == "process 1 of 2: the method's process was ended by SIGKILL"
+    assert record.message == "process 1 of 2: the method's process was killed by SIGKILL"
     assert record.accuracies == []
     assert len(values(folder)[0]) == record.ipc == 14  # its two batches, and all five of the other
 
@@ -173,7 +173,7 @@ def test_damaged_shards_leave_a_record(run, merge):
     images.write_bytes(images.read_bytes()[:100])
     _, joined = merge(*shards)
     assert joined.status == "error"
-    assert joined.message.startswith("the batches on disk are not as they were written")
+    assert joined.message.startswith("the batch files are missing or damaged")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_gpu_for_each_process(monkeypatch):
         {"CUDA_VISIBLE_DEVICES": "1"},
     ]
     with pytest.raises(
-        UserError, match="--processes 3: each needs a GPU of its own, and there are 2"
+        UserError, match="--processes 3: each process needs its own GPU; available: 2"
     ):
         devices.environments("auto", 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")

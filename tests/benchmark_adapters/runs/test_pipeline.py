@@ -131,7 +131,7 @@ def test_real_images_only_where_the_track_gives_them(example_plugins, tmp_path):
     _, record = run(example_plugins, tmp_path, "random-real", track="few-sizes")
     assert (record.status, record.message) == (
         "error",
-        "track few-sizes gives methods no real training images",
+        "track few-sizes does not allow real training images",
     )
 
 
@@ -183,8 +183,7 @@ def test_a_failing_score_keeps_the_images(example_plugins, tmp_path, monkeypatch
     folder, record = run(example_plugins, tmp_path, "good")
     assert (record.status, record.accuracies, record.comparable) == ("error", [], False)
     assert (
-        record.message
-        == "scoring failed, the images are kept: its process broke down with MemoryError"
+        record.message == "scoring failed, the images are kept: its process failed with MemoryError"
     )
     assert len(load_file(folder / "images.safetensors")["labels"]) == 20
 

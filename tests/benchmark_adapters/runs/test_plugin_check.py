@@ -72,11 +72,11 @@ def test_a_method_that_is_cut_at_the_limit(checks):
         ("label-range", "yielded labels from 1 to 10, expected 0 to 9"),
         ("no-generator", "distill returned NoneType, expected a generator of batches"),
         ("raises", "the method raised RuntimeError: the model exploded"),
-        ("dies", "the method's process was ended by SIGKILL"),
-        ("meddles", "the method wrote into the harness's own channel"),
+        ("dies", "the method's process was killed by SIGKILL"),
+        ("meddles", "the method wrote to the pipe reserved for the harness"),
         (
             "deletes",
-            "the batches on disk are not as they were written: "
+            "the batch files are missing or damaged: "
             "No such file or directory: 0-0000000.safetensors",
         ),
         ("nothing", "no batch when it ended: go on until there are 3 of each class"),
@@ -219,7 +219,7 @@ def test_options_reach_the_method(ddbench, example_folder):
     arguments = ("--option", "dies=0", "--track", "few", "--device", "cpu")
     done = ddbench("check-plugin", "divided", *arguments, path=[example_folder])
     # It lives long enough for 3 images per class.
-    failure = "with task.ipc None the method's process was ended by SIGKILL"
+    failure = "with task.ipc None the method's process was killed by SIGKILL"
     assert f"failed   cut          {failure}\n" in done.stdout
 
 

@@ -95,10 +95,10 @@ def test_interrupted_training_reports_finished_seeds(started, submission, tmp_pa
     assert (document["failed_stage"], document["interrupted"]) == ("scoring", True)
     finished = len(document["accuracies"])
     assert document["message"] == (
-        f"scoring failed after {finished} seeds, the images are kept: interrupted"
+        f"scoring failed: interrupted (the images are saved; finished seeds: {finished})"
     )
     assert len(document["accuracies"]) >= 1
-    assert "error: status error: scoring failed after" in err
+    assert "error: status error: scoring failed: interrupted" in err
 
 
 def test_training_that_times_out_keeps_finished_seeds(
@@ -116,7 +116,7 @@ def test_training_that_times_out_keeps_finished_seeds(
     record = only(tmp_path / "runs")
     assert (record.status, record.n, record.ipc, record.failed_stage) == ("error", 1, 2, "scoring")
     assert record.message == (
-        "scoring failed after 1 seeds, the images are kept: it took longer than 3600 s"
+        "scoring failed: it took longer than 3600 s (the images are saved; finished seeds: 1)"
     )
 
 

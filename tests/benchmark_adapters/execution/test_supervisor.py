@@ -57,7 +57,7 @@ def test_only_batches_in_time_are_kept(example_plugins, tmp_path, clock):
     clock.jump_after(batches=3)
     folder, record = run(example_plugins, tmp_path, "good", ipc=50)
     assert record.status == "timeout"
-    assert record.message == "3 of 50 images per class by the limit"
+    assert record.message == "3 of 50 images per class by the time limit"
     assert record.ipc == 3
     assert len(load_file(folder / "images.safetensors")["labels"]) == 30
     assert record.n == 2
@@ -102,7 +102,7 @@ def test_method_that_ignores_sigterm_is_killed(example_plugins, tmp_path, clock)
         ("label-dtype", "invalid", r"labels of type float64"),
         ("label-count", "invalid", r"labels of type int64 and shape \[5\], expected int64 \[10\]"),
         ("no-pair", "invalid", r"yielded ndarray, expected a tuple"),
-        ("nothing", "invalid", r"ended without 2 images per class"),
+        ("nothing", "invalid", r"stopped before generating 2 images per class"),
         ("silenced-raises", "error", r"RuntimeError: nobody hears it"),
         ("meddles", "invalid", r"wrote to the pipe reserved for the harness"),
         ("deletes", "error", r"the batch files are missing or damaged"),
@@ -111,7 +111,7 @@ def test_method_that_ignores_sigterm_is_killed(example_plugins, tmp_path, clock)
         ("many-lines", "error", r"^one two \[31m x{400,500}\.\.\.$"),
         ("nan-report", "error", r"Out of range float values"),
         ("typed-report", "error", r"task.ready\(batch='many'\): Expected `int"),
-        ("too-few", "invalid", r"ended after 1 of 2 images per class"),
+        ("too-few", "invalid", r"stopped after 1 of 2 images per class"),
     ],
 )
 def test_broken_methods_leave_record_without_score(

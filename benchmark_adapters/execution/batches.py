@@ -77,7 +77,7 @@ def collect(
 
 
 def _write_images(out: BinaryIO, files: Sequence[Path], row: Array, start: int, size: int) -> None:
-    """Write the images of batch files to their rows of the set.
+    """Write the images of batch files into their rows of the set.
 
     Args:
         out: the file to write.

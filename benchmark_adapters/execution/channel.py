@@ -122,7 +122,7 @@ def listen(
 
     Args:
         children: the children to listen to.
-        deadline: a time of ``time.monotonic``; None: no deadline.
+        deadline: on the clock of ``time.monotonic``; None: no deadline.
         on_events: receives what a child wrote to its event pipe. It sets ``is_done`` at the last
             event.
         on_output: receives what the children print, if their stdout is a pipe.

@@ -61,7 +61,7 @@ def _end_with_parent(lifeline: Any) -> None:
 
 
 def serve_limited(job_type: type[J], work: Callable[[J, Send], None]) -> None:
-    """Do the job as in `serve`, with a memory limit; send exceptions of ``work`` as events."""
+    """Do the job like `serve`, but limit memory and send exceptions from ``work`` as events."""
     serve(job_type, guarded(work))
 
 

@@ -25,7 +25,7 @@ class MethodJob(msgspec.Struct, frozen=True):
         part, parts: index of the part, from 0, and the number of parts.
         batches: folder for the batch files.
         limit: time limit in seconds.
-        deadline: end of the time limit, a time of ``time.monotonic``.
+        deadline: end of the time limit, on the clock of ``time.monotonic``.
     """
 
     method: str
@@ -184,7 +184,7 @@ class Ended(Event, frozen=True, tag="end"):
 
 
 class ScoringStarted(Event, frozen=True, tag="scoring"):
-    """The training of students starts on ``device``, with ``threads`` CPU threads."""
+    """Training of the students has started on ``device``, with ``threads`` CPU threads."""
 
     device: str
     threads: int

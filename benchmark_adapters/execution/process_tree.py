@@ -1,4 +1,4 @@
-"""Start trees of processes, and kill every process of a tree.
+"""Start process trees, kill them completely, and block signals while work is finished.
 
 On Linux, this process adopts orphans, so it finds every descendant of a run. Other systems hand
 orphans to init. There it finds the processes that are still descendants when the run ends, and

@@ -48,7 +48,7 @@ def _check(job: ScoreJob, distilled: DistilledSet, dataset: Dataset) -> list[Fin
     except UserError as error:
         text = f"class order not checked: {error}"
         return [*findings, Finding("note", "class-order-unchecked", text)]
-    # Importing torch takes long, so it is imported only if needed.
+    # This imports torch, which is slow, so it is done only if needed.
     from benchmark_adapters.checks import class_order
 
     classifier = class_order.classifier(dataset, real, devices.resolve(job.device))

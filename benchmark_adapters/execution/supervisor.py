@@ -56,9 +56,11 @@ class Outcome:
         interrupted: the user interrupted the run.
         files: for each process, the batch files that were complete in time, in order.
         batches: the batches of a single process, in order.
-        sampled: number of freshly sampled images; ``images`` counts all images.
+        sampled: number of freshly sampled images.
+        images: number of all images.
         ipc: images per class.
-        load: seconds until the method was ready; ``last``: seconds until its last batch.
+        load: seconds until the method was ready.
+        last: seconds until its last batch.
         failed_processes: one line for each process that failed while others continued.
     """
 
@@ -282,7 +284,8 @@ def joined(outcomes: Sequence[Outcome], fills_time: bool) -> Outcome:
     """Combine the outcomes of all processes.
 
     If the run ``fills_time`` with as many images as possible, failed processes don't fail the run
-    as long as another one succeeded. They are listed in ``failed_processes``.
+    as long as another one succeeded and none broke the contract. They are then listed in
+    ``failed_processes``.
     """
     if not outcomes:
         return Outcome()
@@ -319,7 +322,7 @@ def _severity(outcome: Outcome) -> int:
 
 
 def _joined_report(outcomes: Sequence[Outcome]) -> Report:
-    """Return the first report that is not empty, with the GPUs of all reports."""
+    """Return the first report that is not empty, with the number of GPUs in all reports."""
     reports = [outcome.report for outcome in outcomes if outcome.report != Report()]
     gpus = sum(report.gpus or 0 for report in reports)
     first = reports[0] if reports else Report()

@@ -160,7 +160,8 @@ def _parts(trials: TrialRunner) -> str:
     one, two = trials.first.distilled, parts.distilled
     if one.ipc != two.ipc:
         raise TrialFailed(
-            f"two parts generate {two.ipc} images per class, but one process {one.ipc}: {DIVIDE}"
+            f"two parts generate {two.ipc} images per class, but one process generates "
+            f"{one.ipc}: {DIVIDE}"
         )
     differences = (
         float(np.abs(first.astype(float) - second).mean())
@@ -193,7 +194,7 @@ def _limit(trials: TrialRunner) -> str:
     late = trial.seconds - trial.limit
     if late > GRACE:
         raise TrialFailed(
-            f"its processes ended only {late:.1f} s after the time limit of {trial.limit:g} s"
+            f"its processes only ended {late:.1f} s after the time limit of {trial.limit:g} s"
         )
     if trial.is_cut:
         return (

@@ -130,7 +130,7 @@ def _verdict(production: Production, ipc: int) -> tuple[Status, str]:
     if end == "limit" and ipc:
         return "timeout", f"{ipc} of {wanted} by the time limit"
     if end == "limit":
-        return "timeout", f"{message} before there was an image of every class"
+        return "timeout", f"{message} before every class had an image"
     if ipc:
         return "invalid", f"the method stopped after {ipc} of {wanted}"
     return "invalid", f"the method stopped before generating {wanted}"

@@ -28,7 +28,7 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 @dataclass(frozen=True)
 class Request:
-    """The user's settings, by name. None stands for the track's setting.
+    """The user's request, not yet validated. None stands for the track's default.
 
     Attributes:
         ipc: a number, or ``max``.
@@ -229,7 +229,7 @@ def _shard(request: Request, method: Method) -> tuple[int, int]:
 
 
 def _ipc(ipc: int | str | None, track: Track) -> int | None:
-    """Return the images per class; None: as many as possible."""
+    """Return the number of images per class; None: as many as possible."""
     if ipc is None:
         return track.default_ipc
     if ipc == "max":

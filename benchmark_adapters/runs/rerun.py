@@ -25,7 +25,7 @@ from benchmark_adapters.scoring.backend_names import Backend
 from benchmark_adapters.types import Dataset, UserError
 from leaderboard.records.record import Record
 
-# Keys of `environment.hardware` to compare. The size of the memory doesn't affect any pixel.
+# Keys of `environment.hardware` to compare. Memory size is left out: it doesn't affect the images.
 HARDWARE = ("system", "cpu", "cores")
 
 

@@ -3,9 +3,9 @@
 from typing import Literal
 
 # Backends that a user can request:
-#   auto       the fastest backend, compiled only if the training is long enough to pay for it
+#   auto       the fastest backend, compiled only if training is long enough for that to pay off
 #   reference  the evaluators' plain loop: whole batches, eager
-#   fast       torch.compile, regardless of the length of the training
+#   fast       torch.compile, however short the training
 Backend = Literal["auto", "reference", "fast"]
 
 # Backends that compute the gradients:

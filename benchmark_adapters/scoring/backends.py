@@ -16,8 +16,8 @@ from benchmark_adapters.scoring.backend_names import Backend, BackendName
 from benchmark_adapters.scoring.cpu import fused, memory, winograd
 from benchmark_adapters.scoring.students import ConvNet
 
-# Image passes through the student from which compiling pays off. Compiling takes 20 to 50 s and
-# saves 1 to 1.4 ms per pass.
+# Number of image passes through the student from which compiling pays off. Compiling takes 20 to
+# 50 s and saves 1 to 1.4 ms per pass.
 MIN_COMPILED_PASSES = 50_000
 # Images per test batch where microbatches don't pay off.
 TEST_BATCH_SIZE = 1000
@@ -26,11 +26,11 @@ Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 class TrainingBackend:
-    """The computation of gradients in one training.
+    """The gradient computation for training one student.
 
     Attributes:
-        planned: the backend at the start of the training.
-        used: the backend at the end of the training.
+        planned: the backend at the start of training.
+        used: the backend at the end of training.
         fallback: why ``used`` is slower than planned or requested; None: it isn't.
         memory_format: memory format for the student's weights.
     """
@@ -49,7 +49,7 @@ class TrainingBackend:
             student: the network to train.
             device: the device to train it on.
             batch_size: the largest number of images in a batch.
-            passes: images shown to the student during the training, counting repeats.
+            passes: number of images shown to the student during training, counting repeats.
             requested: ``auto`` compiles from `MIN_COMPILED_PASSES` passes on.
         """
         self.planned = _plan(student, device, passes, requested)
@@ -114,13 +114,13 @@ def _plan(student: nn.Module, device: torch.device, passes: int, requested: Back
 
 
 def inference_batch_size(student: nn.Module, device: torch.device, backend: Backend) -> int:
-    """Return how many images to pass through the student at once in testing."""
+    """Return how many images to pass through the student at once when testing it."""
     uses_microbatches = backend != "reference" and device.type == "cpu" and fused.is_faster(student)
     return fused.MICROBATCH_SIZE if uses_microbatches else TEST_BATCH_SIZE
 
 
 def deterministic_convolutions() -> AbstractContextManager[None]:
-    """Make CUDA convolutions deterministic, in float32 without TF32."""
+    """Make CUDA convolutions deterministic, and compute them in float32 without TF32."""
     return torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )

@@ -61,7 +61,7 @@ def crop(images: Tensor, ratio: float = 0.125) -> Tensor:
 
 
 def cutout(images: Tensor, ratio: float = 0.5) -> Tensor:
-    """Set a rectangle to 0 whose sides are ``ratio`` times those of the image.
+    """Set a rectangle with ``ratio`` times the sides of the image to 0.
 
     Its centre can be anywhere in the image, so the image border may clip it.
     """

@@ -54,8 +54,8 @@ def train(
             E // 2 - 1. One-cycle recipes pass over the images E times.
         augment: False disables the recipe's augmentation.
         report: called with (done, total), in steps for one-cycle recipes and epochs for others.
-        backend: a name, or the result of `plan_backend` for this training. The latter records
-            which backend was used.
+        backend: a name, or the result of `plan_backend` for these arguments, which then records
+            the backend that was used.
 
     Returns:
         The mean loss of each epoch.
@@ -89,17 +89,17 @@ def plan_backend(
     device: str = "cpu",
     requested: Backend = "auto",
 ) -> TrainingBackend:
-    """Choose the backend for one training, to be passed to `train`.
+    """Choose the backend for training one student.
 
     Args:
         student: the network to train.
         num_images: number of training images.
-        recipe: the recipe of the training.
+        recipe: the recipe to train with.
         device: a torch device name.
         requested: the backend that the user requested.
 
     Returns:
-        The backend. `train` records in it which backend was used.
+        The backend, to be passed to `train`, which records in it the backend that was used.
     """
     steps_or_epochs = recipe.steps if recipe.schedule == "one-cycle" else recipe.epochs
     images_per_unit = recipe.batch_size if recipe.schedule == "one-cycle" else num_images
@@ -136,7 +136,7 @@ def accuracy(student: nn.Module, images: Images, labels: Tensor) -> float:
 
 @dataclass(frozen=True)
 class _Training:
-    """The inputs of one training, with the images already on the training device."""
+    """Everything needed to train one student, with the images already on its device."""
 
     student: nn.Module
     images: Images

@@ -37,7 +37,7 @@ BATCH_INDEPENDENT_LAYERS = (
 
 
 def is_faster(student: nn.Module) -> bool:
-    """Return whether microbatches are possible and pay off, which takes convolutions."""
+    """Return whether microbatches are possible and pay off. They only do with convolutions."""
     has_convolutions = any(isinstance(layer, nn.Conv2d) for layer in student.modules())
     return has_convolutions and is_batch_independent(student)
 

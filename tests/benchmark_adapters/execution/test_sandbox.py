@@ -17,7 +17,7 @@ from leaderboard.records import store
 
 pytestmark = pytest.mark.usefixtures("real_sandbox")
 
-# On this track the class order is not checked, which would take a long training.
+# This track skips the class-order check, which would train a network for a long time.
 SCORE = ("score", "team/few.pt", "--track", "hidden", "--name", "T", "--device", "cpu")
 
 

@@ -105,7 +105,7 @@ def left_alone(dead):
     )
 
 
-def test_metadata_come_from_a_surviving_process(run, clock):
+def test_metadata_comes_from_a_surviving_process(run, clock):
     clock.jump_when(left_alone(0))
     _, record = run(ipc="max", time_limit=3600, processes=2, options=["dies=0"], repeats=0)
     assert (record.status, record.model, record.batch) == ("ok", "indices", 10)
@@ -134,7 +134,7 @@ def test_killed_process_fails_a_run_of_fixed_ipc(run):
     assert len(values(folder)[0]) == record.ipc == 14
 
 
-def test_missing_shard_makes_a_set_of_maximal_ipc_smaller(run, merge, clock):
+def test_missing_shard_leaves_a_smaller_set_with_max_ipc(run, merge, clock):
     clock.jump_after(4)
     shards = [run(ipc="max", shard=f"{number}/3")[0] for number in range(2)]
     folder, joined = merge(*shards, repeats=1)

@@ -92,9 +92,7 @@ def test_rerun_with_real_images_agrees(example_plugins, tmp_path):
     assert (new.uses_real_data, new.n) == (True, 2)
 
 
-def test_environment_changes_are_shown_before_and_results_after(
-    ddbench, example_folder, good, edited
-):
+def test_rerun_shows_changes_of_environment_and_results(ddbench, example_folder, good, edited):
     record = store.read(good)
     accuracies = [record.accuracies[0], 0.5]
     mean, spread, interval = stats.summary(accuracies)

@@ -79,7 +79,7 @@ def test_score_caches_backends_separately(scores, monkeypatch):
 
 
 def test_score_caches_plain_and_reference_separately(scores):
-    """The weights have another memory format there, which changes the rounding."""
+    """The reference backend uses another memory format, which changes the rounding."""
     auto, reference = (scores([0], "mlp", name)[0] for name in ("auto", "reference"))
     assert (auto.backend, reference.backend) == ("plain", "plain")
     assert auto.cache_key != reference.cache_key

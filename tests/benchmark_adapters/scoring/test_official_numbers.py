@@ -153,6 +153,6 @@ def test_training_matches_official_trajectory(train, augment, name, monkeypatch)
 @AUGMENTS
 @TRAINS
 def test_float32_training_matches_official_trajectory(train, augment, name, monkeypatch):
-    """In float32 the draws differ from float64; real runs use these."""
+    """float32 draws other random numbers than float64. Real runs use these."""
     losses, _ = trajectory(train, augment, torch.float32, monkeypatch)
     assert losses == pytest.approx(LOSSES[torch.float32][f"trajectory_{name}"], abs=0.01)

@@ -103,7 +103,7 @@ def test_seed_determines_training(clothes):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_epochs_of_one_cycle_recipes_are_passes_over_the_images(clothes):
+def test_one_cycle_epochs_are_passes_over_the_images(clothes):
     net = students.build("convnet3", 10, 28, 1, width=8)
     reports = []
     assert (

@@ -185,7 +185,7 @@ def test_a_runs_folder_that_cannot_be_written(ddbench, example_folder):
     """Not even root can make folders below /proc."""
     done = ddbench(*RUN_GOOD, "--runs", "/proc/runs", path=[example_folder])
     assert done.returncode == 2
-    assert done.stderr.startswith("error: the runs folder /proc/runs can't be written")
+    assert done.stderr.startswith("error: could not write to the runs folder /proc/runs")
 
 
 # The main job

@@ -49,7 +49,7 @@ def test_invalid_requests_are_refused_before_anything_runs(
     assert not (tmp_path / "runs").exists()
 
 
-def test_missing_data_is_reported_before_anything_runs(example_plugins, tmp_path):
+def test_missing_data_is_reported_before_anything_begins(example_plugins, tmp_path):
     with pytest.raises(UserError, match=r"dataset cifar100 is not in .*--download"):
         run(
             example_plugins,

@@ -1,6 +1,6 @@
-"""Files of batches, and the distilled set collected from them: class-major and balanced.
+"""Batch files, and the class-major, balanced set that is collected from them.
 
-Sets may be larger than the memory: never more than `BLOCK` images are held at once.
+Sets may be larger than memory: at most `BLOCK` images are held at once.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from benchmark_adapters.types import Dataset, DistilledSet
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
-# Images that are read at once.
+# Number of images to read at once.
 BLOCK = 1024
 
 
 class CorruptBatchError(Exception):
-    """A file of a batch is not as it was written."""
+    """Raised if a batch file is missing or damaged."""
 
 
 def write_batch(path: Path, images: Array, labels: Array, generated: Array) -> None:
@@ -39,20 +39,23 @@ def write_batch(path: Path, images: Array, labels: Array, generated: Array) -> N
 def collect(
     parts: Sequence[Sequence[Path]], dataset: Dataset, ipc: int | None, path: Path
 ) -> DistilledSet:
-    """Write the batches of all ``parts`` of a set to ``path``, and return the set.
+    """Collect the batches of all ``parts`` into one set, stored in the file ``path``.
 
-    Each class gets as many images as every class has, at most ``ipc``. Parts take turns: the first
-    sampled image of a class is part 0's, the second part 1's. The images stay on disk,
-    memory-mapped.
+    Every class gets the same number of images: as many as the smallest class has, at most ``ipc``.
+    Parts take turns: the first sampled image of a class comes from part 0, the second from part 1.
+    The images stay on disk, memory-mapped.
 
     Args:
-        parts: for each part of the set, at least one, the files of its batches in order.
-        dataset: of the images.
-        ipc: images per class; None: as many as there are.
+        parts: the batch files of each part, in order; at least one part.
+        dataset: the dataset of the images.
+        ipc: images per class; None: as many as possible.
         path: the file to write.
 
+    Returns:
+        The set.
+
     Raises:
-        CorruptBatchError: a batch can't be read.
+        CorruptBatchError: a batch file can't be read.
     """
     columns = [_columns(part, number, len(parts)) for number, part in enumerate(parts)]
     labels, generated, turns = (np.concatenate(column) for column in zip(*columns, strict=True))
@@ -74,7 +77,15 @@ def collect(
 
 
 def _write_images(out: BinaryIO, files: Sequence[Path], row: Array, start: int, size: int) -> None:
-    """Write the images of ``files`` to their places, ``row`` for each in turn; -1: left out."""
+    """Write the images of batch files into their rows of the set.
+
+    Args:
+        out: the file to write.
+        files: the batch files.
+        row: for each image of the files in turn, its row in the set; -1: it is left out.
+        start: offset of the first row in bytes.
+        size: size of an image in bytes.
+    """
     position = 0
     for file in files:
         for images in _blocks(file):
@@ -86,9 +97,10 @@ def _write_images(out: BinaryIO, files: Sequence[Path], row: Array, start: int, 
 
 
 def _columns(files: Sequence[Path], number: int, parts: int) -> tuple[Array, Array, Array]:
-    """Return labels, generated marks and turns of the images of part ``number``.
+    """Return the labels, the generated marks and the turns of the images in part ``number``.
 
-    An image's turn is the index of the sampled image that it is or copies.
+    The turn of a sampled image is its index within its class, counted over all parts. A copy has
+    the turn of the image that it copies.
     """
     columns = [_read(file, "labels", "generated") for file in files]
     labels = np.concatenate([np.empty(0, np.int64), *(labels for labels, _ in columns)])
@@ -106,7 +118,7 @@ def _read(path: Path, *names: str) -> list[Array]:
 
 
 def _blocks(path: Path) -> Iterator[Array]:
-    """Yield the images of a batch, `BLOCK` at a time."""
+    """Yield the images of a batch file, `BLOCK` at a time."""
     with _opened(path) as file:
         images = file.get_slice("images")
         count = images.get_shape()[0]
@@ -122,15 +134,13 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="numpy") as file:
             yield file
     except (OSError, SafetensorError) as error:
-        raise CorruptBatchError(
-            f"the batches on disk are not as they were written: {error}"
-        ) from None
+        raise CorruptBatchError(f"the batch files are missing or damaged: {error}") from None
 
 
 def _write_header(out: BinaryIO, shape: tuple[int, ...]) -> int:
-    """Write the header of a safetensors file; return where its data begins.
+    """Write the header of a safetensors file; return the offset of its data.
 
-    The library itself would need all images in memory.
+    The safetensors library would need all images in memory.
     """
     count, size = shape[0], int(np.prod(shape[1:]))
     tensors = (

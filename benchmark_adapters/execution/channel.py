@@ -1,8 +1,8 @@
-"""The parent's end of a child process: start it with a job, listen to its events.
+"""The parent's end of a child process: start it with a job and listen to its events.
 
-A child gets its job as the first line of its stdin. The pipe stays open as a lifeline: when it
-closes, the parent is gone, and the child ends. Events come by a pipe of their own, so that
-whatever the child prints can't be taken for one.
+A child reads its job from the first line of its stdin. The pipe stays open as a lifeline: when it
+closes, the parent is gone, and the child exits. Events use a separate pipe, so that nothing the
+child prints can be mistaken for one.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from benchmark_adapters.execution.messages import MAX_EVENT
 from benchmark_adapters.execution.process_tree import ProcessTree
 
 STDERR = 2
-# Seconds between two looks at whether a child is still alive.
+# Seconds between two checks of whether a child is still alive.
 POLL = 0.1
 
 
 class UnknownEvent(Exception):
-    """A child wrote something to its event pipe that is no event."""
+    """Raised if a child writes something to its event pipe that is not an event."""
 
 
 @dataclass
@@ -35,9 +35,9 @@ class Child:
     """A child process.
 
     Attributes:
-        events: the descriptor on which it tells its events.
-        unread: the beginning of an event's line.
-        is_done: nothing more will be heard of it.
+        events: the file descriptor to read its events from.
+        unread: the beginning of an incomplete line.
+        is_done: no more events will come from it.
     """
 
     process: subprocess.Popen[bytes]
@@ -49,7 +49,7 @@ class Child:
         """Return the lines that ``data`` completes.
 
         Raises:
-            UnknownEvent: a line has no end.
+            UnknownEvent: a line is longer than any event.
         """
         *lines, self.unread = (self.unread + data).split(b"\n")
         if len(self.unread) > MAX_EVENT:
@@ -57,7 +57,7 @@ class Child:
         return lines
 
     def close(self) -> None:
-        """Close the pipes, which ends a child that still runs."""
+        """Close the pipes, which stops a child that is still running."""
         os.close(self.events)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
@@ -72,9 +72,18 @@ def start(
     environment: Mapping[str, str] | None = None,
     output: int | None = None,
 ) -> Child:
-    """Start ``python -m module`` with ``job``.
+    """Start ``python -m module`` and send it ``job``.
 
-    ``output`` is where the child's stdout and stderr go; by default to this process's stderr.
+    Args:
+        tree: the process tree that the child joins.
+        module: name of the module to run.
+        job: the job to send.
+        environment: environment variables to add for the child.
+        output: destination of the child's stdout and stderr, as for `subprocess.Popen`; None: this
+            process's stderr.
+
+    Returns:
+        The child.
 
     Raises:
         OSError: the process can't be started.
@@ -95,7 +104,8 @@ def start(
     finally:
         os.close(write_end)
     assert process.stdin
-    with contextlib.suppress(BrokenPipeError):  # it died at once, which `listen` finds out
+    # If the child died at once, `listen` finds out.
+    with contextlib.suppress(BrokenPipeError):
         process.stdin.write(msgspec.json.encode(job) + b"\n")
         process.stdin.flush()
     return Child(process, events)
@@ -108,14 +118,15 @@ def listen(
     on_output: Callable[[bytes], None] | None = None,
     on_poll: Callable[[], None] | None = None,
 ) -> None:
-    """Hear events until every child is done or dead, or the deadline has passed.
+    """Receive events until every child is done or dead, or the deadline has passed.
 
     Args:
-        children: to listen to.
-        deadline: on the clock of ``time.monotonic``; None: wait without limit.
-        on_events: hears what a child wrote to its event pipe; sets ``is_done`` at the last event.
-        on_output: hears what the children print, where their stdout is a pipe.
-        on_poll: called between two waits.
+        children: the children to listen to.
+        deadline: on the clock of ``time.monotonic``; None: no deadline.
+        on_events: receives what a child wrote to its event pipe. It sets ``is_done`` at the last
+            event.
+        on_output: receives what the children print, if their stdout is a pipe.
+        on_poll: called after each wait.
     """
     with selectors.DefaultSelector() as selector:
         for child in children:
@@ -145,7 +156,7 @@ def listen(
 
 
 def unread(descriptor: int) -> Iterator[bytes]:
-    """Yield what was written to a pipe last and not read yet."""
+    """Yield the data that is still in a pipe, without waiting for more."""
     os.set_blocking(descriptor, False)
     with contextlib.suppress(BlockingIOError):
         while data := os.read(descriptor, 65536):

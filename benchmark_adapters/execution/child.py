@@ -1,4 +1,4 @@
-"""The child's end of a channel: read the job, send events, end when the parent is gone."""
+"""The child's end of a channel: read the job, send events, exit when the parent is gone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmark_adapters.execution.messages import Ended, Event, Failed
 from benchmark_adapters.execution.process_tree import RUN_TAG_ENV, kill_children, kill_tagged
 from benchmark_adapters.types import UserError, one_line
 
-# Environment variables: bytes of private memory that the process may use; print tracebacks.
+# Environment variables: the limit of private memory in bytes, and whether to print tracebacks.
 MEMORY_ENV = "DDBENCH_MEMORY"
 DEBUG_ENV = "DDBENCH_DEBUG"
 
@@ -26,7 +26,10 @@ Send = Callable[[Event], None]
 
 
 def serve(job_type: type[J], work: Callable[[J, Send], None]) -> None:
-    """Do the job that the parent wrote to stdin; ``sys.argv[1]`` is the descriptor for events."""
+    """Do the job that the parent wrote to stdin.
+
+    ``sys.argv[1]`` is the file descriptor for events.
+    """
     events = os.fdopen(int(sys.argv[1]), "wb", buffering=0)
     os.set_inheritable(events.fileno(), False)
     lifeline = os.fdopen(os.dup(0), "rb")
@@ -37,10 +40,12 @@ def serve(job_type: type[J], work: Callable[[J, Send], None]) -> None:
     owner = os.getpid()
 
     def send(event: Event) -> None:
-        if os.getpid() != owner:  # a fork of plugin code came back here
+        # Plugin code may have forked, and the forked process ended up here.
+        if os.getpid() != owner:
             os._exit(0)
         line = memoryview(msgspec.json.encode(event) + b"\n")
-        while line:  # a pipe may take less than everything
+        # A pipe may accept only a part of the line.
+        while line:
             line = line[events.write(line) :]
 
     work(job, send)
@@ -56,12 +61,12 @@ def _end_with_parent(lifeline: Any) -> None:
 
 
 def serve_limited(job_type: type[J], work: Callable[[J, Send], None]) -> None:
-    """Do as `serve` within a limit of memory; whatever ``work`` raises becomes an event."""
+    """Do the job like `serve`, but limit memory and send exceptions from ``work`` as events."""
     serve(job_type, guarded(work))
 
 
 def guarded(work: Callable[[J, Send], None]) -> Callable[[J, Send], None]:
-    """Return ``work`` so that it raises nothing, and sends a `Failed` event instead."""
+    """Return a version of ``work`` that sends a `Failed` event instead of raising."""
 
     def guarded_work(job: J, send: Send) -> None:
         if allowed := os.environ.get(MEMORY_ENV):
@@ -72,7 +77,8 @@ def guarded(work: Callable[[J, Send], None]) -> Callable[[J, Send], None]:
             send(Failed("user", str(error)))
         except MemoryError:
             send(Failed("memory", "MemoryError"))
-        except Exception as error:  # files that others sent may cause any
+        except Exception as error:
+            # Untrusted files can cause any exception.
             if DEBUG_ENV in os.environ:
                 traceback.print_exc()
             send(Failed("exception", one_line(f"{type(error).__name__}: {error}")))
@@ -81,7 +87,7 @@ def guarded(work: Callable[[J, Send], None]) -> Callable[[J, Send], None]:
 
 
 def _limit_memory(allowed: int) -> None:
-    """Limit private memory, so that libraries which are only mapped don't count."""
+    """Limit private memory, which excludes mapped libraries."""
     import resource
 
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]

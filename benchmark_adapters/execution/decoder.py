@@ -1,7 +1,7 @@
-"""The child process that parses files which others sent. It does nothing else.
+"""The child process that parses untrusted files and does nothing else.
 
-It writes a native set into a folder of its own, and neither trains nor writes to the store. The
-parent's end is `benchmark_adapters.execution.sandbox.decode`.
+It writes a native set into a separate folder. It neither trains students nor writes to the runs
+folder. The parent's end is `benchmark_adapters.execution.sandbox.decode`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmark_adapters.types import resolve
 
 
 def decode(job: DecodeJob, send: Send) -> None:
-    """Read the job's file and write what is in it as a native set."""
+    """Read the job's file and write its content as a native set."""
     installed = plugins.build()
     dataset = installed.datasets.require(job.dataset)
     reader = resolve(installed.formats.require(job.format).read)

@@ -1,4 +1,4 @@
-"""Torch devices by name."""
+"""Choose and describe torch devices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmark_adapters.types import UserError
 
 
 def resolve(name: str) -> str:
-    """Return a torch device; ``auto`` is the accelerator that torch finds, or the CPU.
+    """Return the name of a torch device; ``auto`` is the accelerator that torch finds, or the CPU.
 
     Raises:
         UserError: the device is not available.
@@ -27,12 +27,12 @@ def resolve(name: str) -> str:
 
 
 def environments(name: str, processes: int) -> list[dict[str, str]]:
-    """Return environment variables for each of several processes.
+    """Return the environment variables for each of several processes.
 
-    They give each a GPU of its own, or its share of the CPU's cores.
+    Each process gets its own GPU, or an equal share of the CPU cores.
 
     Raises:
-        UserError: there are fewer GPUs than processes.
+        UserError: the device is not available, or there are fewer GPUs than processes.
     """
     if processes == 1:
         return [{}]
@@ -47,13 +47,13 @@ def environments(name: str, processes: int) -> list[dict[str, str]]:
     gpus = every if visible == [""] else visible
     if len(gpus) < processes:
         raise UserError(
-            f"--processes {processes}: each needs a GPU of its own, and there are {len(gpus)}"
+            f"--processes {processes}: each process needs its own GPU; available: {len(gpus)}"
         )
     return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:processes]]
 
 
 def description(device: str) -> dict[str, str | int]:
-    """Return what a record says of the device."""
+    """Return the description of the device for the record."""
     if not device.startswith("cuda"):
         return {"device": device}
     import torch

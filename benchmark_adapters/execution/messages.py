@@ -1,6 +1,6 @@
-"""What the harness and its child processes tell each other: jobs to them, events from them.
+"""Messages between the harness and its child processes: jobs to them, events from them.
 
-Each is one line of JSON, validated on arrival. ``type`` tells the events apart.
+Each message is one line of JSON, validated on arrival. ``type`` distinguishes the events.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import msgspec
 from benchmark_adapters.scoring.backend_names import Backend, BackendName
 from leaderboard.records.record import Finding
 
-# Bytes of one event; the confusion matrix of a dataset with 1,000 classes takes 7 MB.
+# Largest size of an event in bytes. The confusion matrix of 1,000 classes takes 7 MB.
 MAX_EVENT = 64 * 2**20
 
 
 class MethodJob(msgspec.Struct, frozen=True):
-    """One process's part of a distilled set.
+    """A job to generate one process's part of a distilled set.
 
     Attributes:
-        batches: folder for the files of its batches.
-        deadline: on the clock of ``time.monotonic``.
-        part, parts: which part of the set it makes, from 0, and of how many.
+        part, parts: index of the part, from 0, and the number of parts.
+        batches: folder for the batch files.
+        limit: time limit in seconds.
+        deadline: end of the time limit, on the clock of ``time.monotonic``.
     """
 
     method: str
@@ -45,7 +46,7 @@ class MethodJob(msgspec.Struct, frozen=True):
 
 
 class DecodeJob(msgspec.Struct, frozen=True):
-    """Decode a file or folder of ``format`` into a native set in the folder ``output``."""
+    """A job to decode a file or folder in ``format`` into a native set in the folder ``output``."""
 
     path: str
     format: str
@@ -54,13 +55,14 @@ class DecodeJob(msgspec.Struct, frozen=True):
 
 
 class ScoreJob(msgspec.Struct, frozen=True):
-    """Check the native set in the folder ``images``, then train students on it.
+    """A job to check the native set in the folder ``images``, then train students on it.
 
     Attributes:
-        data: folder of the real datasets; ``bundled``: take the bundled images instead.
-        cache: folder that keeps the results of finished seeds.
-        is_untrusted: an error that a check finds ends the job before any training.
-        probes_order: ask a classifier of real images for the order of the classes.
+        data: folder of the real datasets.
+        bundled: use the bundled real images instead.
+        cache: folder for the results of finished seeds.
+        is_untrusted: skip the training if a check finds an error.
+        probes_order: check the order of the classes with a classifier of real images.
     """
 
     images: str
@@ -78,9 +80,9 @@ class ScoreJob(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a method tells of its work by ``task.ready`` and ``task.report``.
+    """Values that a method reports with ``task.ready`` and ``task.report``.
 
-    The named values have places of their own in the record; ``metadata`` holds all others.
+    The named values have their own fields in the record. ``metadata`` holds all others.
     """
 
     device: str | None = None
@@ -98,10 +100,10 @@ class Report(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Report:
-        """Sort the arguments of a ``task.ready(...)`` call.
+        """Return the report of a ``task.ready(...)`` call with these arguments.
 
         Raises:
-            TypeError: a named value has another type than it should, or a value is none of JSON.
+            TypeError: a named value has the wrong type, or JSON can't represent a value.
             ValueError: a number is NaN or infinite.
         """
         json.dumps(dict(values), allow_nan=False)
@@ -115,7 +117,7 @@ class Report(msgspec.Struct, frozen=True):
         return msgspec.convert({**named, "metadata": others}, cls)
 
     def merged(self, later: Report) -> Report:
-        """Return this report with what a ``later`` one adds or changes."""
+        """Return this report, updated with the values of a ``later`` one."""
         changes = {name: getattr(later, name) for name in _NAMED}
         known = {name: value for name, value in changes.items() if value is not None}
         return msgspec.structs.replace(self, **known, metadata={**self.metadata, **later.metadata})
@@ -125,7 +127,7 @@ _NAMED = frozenset(field.name for field in msgspec.structs.fields(Report)) - {"m
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="type"):
-    """Base of all events."""
+    """Base class of all events."""
 
 
 class Ready(Event, frozen=True, tag="ready"):
@@ -135,17 +137,24 @@ class Ready(Event, frozen=True, tag="ready"):
 
 
 class Reported(Event, frozen=True, tag="reported"):
-    """The method told more of its work."""
+    """The method reported further values."""
 
     report: Report
 
 
 class RealDataUsed(Event, frozen=True, tag="real-data"):
-    """The method asked for real training images."""
+    """The method requested real training images."""
 
 
 class BatchWritten(Event, frozen=True, tag="batch"):
-    """A batch of ``images``, ``generated`` of them freshly sampled, is on disk; ``ipc`` so far."""
+    """A batch is on disk.
+
+    Attributes:
+        file: name of the batch file.
+        images: number of images.
+        generated: number of freshly sampled images among them.
+        ipc: images per class so far.
+    """
 
     file: str
     images: int
@@ -154,7 +163,7 @@ class BatchWritten(Event, frozen=True, tag="batch"):
 
 
 class BrokeContract(Event, frozen=True, tag="invalid"):
-    """The method yielded something else than images and labels of its dataset."""
+    """The method yielded something other than images and labels of its dataset."""
 
     text: str
 
@@ -162,7 +171,8 @@ class BrokeContract(Event, frozen=True, tag="invalid"):
 class Failed(Event, frozen=True, tag="failed"):
     """The work failed.
 
-    ``cause`` is ``user`` for what the user can mend, ``memory``, or ``exception`` for others.
+    ``cause`` is ``user`` for an error that the user can fix, ``memory``, or ``exception`` for any
+    other error.
     """
 
     cause: Literal["user", "memory", "exception"]
@@ -170,18 +180,18 @@ class Failed(Event, frozen=True, tag="failed"):
 
 
 class Ended(Event, frozen=True, tag="end"):
-    """The process has nothing more to tell."""
+    """The process has sent its last event."""
 
 
 class ScoringStarted(Event, frozen=True, tag="scoring"):
-    """Students are trained on ``device`` with so many CPU ``threads``."""
+    """Training of the students has started on ``device``, with ``threads`` CPU threads."""
 
     device: str
     threads: int
 
 
 class Checked(Event, frozen=True, tag="checked"):
-    """The checks of a set are done."""
+    """The checks of a set are finished."""
 
     findings: list[Finding]
     images: int
@@ -190,7 +200,10 @@ class Checked(Event, frozen=True, tag="checked"):
 
 
 class SeedScored(Event, frozen=True, tag="seed"):
-    """A student was trained and tested with one seed (`scoring.seed_cache.SeedResult`)."""
+    """A student was trained and tested with one seed.
+
+    The other fields are those of `benchmark_adapters.scoring.seed_cache.SeedResult`.
+    """
 
     student: str
     accuracy: float

@@ -1,7 +1,7 @@
-"""Trees of processes: start them, block signals while work is finished, kill all that is left.
+"""Start process trees, kill them completely, and block signals while work is finished.
 
-On Linux this process adopts orphans, so it finds every descendant of a run. Other systems hand
-orphans to init: there it finds the processes that are still descendants when the run ends, and
+On Linux, this process adopts orphans, so it finds every descendant of a run. Other systems hand
+orphans to init. There it finds the processes that are still descendants when the run ends, and
 those that carry the run's tag in their environment.
 """
 
@@ -22,16 +22,16 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import psutil
 
-# Environment variable that names the tree in every process that belongs to it.
+# Environment variable with the tag of the tree, set in every process that belongs to it.
 RUN_TAG_ENV = "DDBENCH_PROCESS"
 ADOPTS_ORPHANS = sys.platform == "linux"
-# A process may start another while it is looked for.
+# Processes may start others during the search, so the search is repeated.
 MAX_KILL_ROUNDS = 10
 
 
 @contextlib.contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Hold back the signals that would interrupt, so that the block is finished first."""
+    """Hold back interrupting signals until the ``with`` block has finished."""
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
@@ -42,11 +42,12 @@ def signals_blocked() -> Iterator[None]:
 
 @dataclass
 class ProcessTree:
-    """Processes started for one purpose, with everything that they start.
+    """Processes started for one purpose, and everything that they start.
 
     Attributes:
         tag: the value of `RUN_TAG_ENV` in each of them.
-        others: pids of the descendants that this process had before.
+        others: pids of descendants that don't belong to the tree.
+        processes: the processes started by `start`.
     """
 
     tag: str
@@ -64,10 +65,22 @@ class ProcessTree:
         pass_fds: Sequence[int] = (),
         cwd: Path | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start ``command`` in a session of its own. Arguments are those of `subprocess.Popen`.
+        """Start ``command`` in a new session.
+
+        Args:
+            command: the program and its arguments.
+            environment: environment variables to add to those of this process.
+            stdin: as for `subprocess.Popen`, like the arguments below.
+            stdout: destination of the output.
+            stderr: destination of error messages.
+            pass_fds: file descriptors to keep open in the process.
+            cwd: working directory.
+
+        Returns:
+            The process.
 
         Raises:
-            OSError: it can't be started.
+            OSError: the process can't be started.
         """
         process = subprocess.Popen(
             command,
@@ -83,12 +96,12 @@ class ProcessTree:
         return process
 
     def kill(self) -> None:
-        """Kill the process groups at once, then whatever left them."""
+        """Kill the process groups, then every process that left its group."""
         import psutil
 
         below = [child for process in self.processes for child in descendants(process.pid)]
         for process in self.processes:
-            # macOS refuses where only a zombie is left.
+            # macOS refuses if only a zombie is left.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
         _kill(below)
@@ -105,7 +118,7 @@ class ProcessTree:
 
 
 def new_tree() -> ProcessTree:
-    """Return an empty tree. From now on new descendants of this process belong to it."""
+    """Return an empty tree. All new descendants of this process belong to it from now on."""
     return ProcessTree(uuid.uuid4().hex, _adopt_orphans())
 
 
@@ -121,7 +134,7 @@ def process_tree() -> Iterator[ProcessTree]:
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    """Return the children of a process and their children; none if it is gone."""
+    """Return all descendants of a process; none if it is gone."""
     import psutil
 
     try:
@@ -131,7 +144,7 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 
 def kill_children() -> None:
-    """Kill what this process started, so that none of it becomes an orphan."""
+    """Kill all descendants of this process, so that none becomes an orphan."""
     _kill(descendants(os.getpid()))
 
 
@@ -159,11 +172,12 @@ def _kill(processes: Sequence[psutil.Process]) -> None:
 
 
 def _adopt_orphans() -> set[int]:
-    """Become the parent of orphans where the system can; return the pids already below."""
+    """Adopt orphans if the system allows it; return the pids of the current descendants."""
     import psutil
 
     if ADOPTS_ORPHANS:
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+        # Option 36 is PR_SET_CHILD_SUBREAPER.
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
     return {child.pid for child in psutil.Process().children(recursive=True)}
 
 
@@ -173,5 +187,6 @@ def _is_tagged(process: Any, tag: str) -> bool:
     try:
         is_alive = process.status() != psutil.STATUS_ZOMBIE
         return is_alive and process.environ().get(RUN_TAG_ENV) == tag
-    except (psutil.Error, OSError):  # it is gone, or another user's
+    except (psutil.Error, OSError):
+        # The process is gone, or belongs to another user.
         return False

@@ -1,4 +1,4 @@
-"""Show the progress of a run on stderr: a line per phase and, on a terminal, a bar."""
+"""Show the progress of a run on stderr: one line per phase and, on a terminal, a progress bar."""
 
 import contextlib
 import sys
@@ -10,10 +10,10 @@ from leaderboard.text import plural
 
 @contextlib.contextmanager
 def sampling(title: str, ipc: int | None, limit: float) -> Iterator[Callable[[int], None]]:
-    """Yield a function that hears the images per class so far."""
+    """Yield a function to call with the number of images per class so far."""
     from tqdm import tqdm
 
-    wanted = "as many images per class as fit"
+    wanted = "as many images per class as possible"
     if ipc is not None:
         wanted = f"{ipc} {plural(ipc, 'image')} per class"
     print(f"{title}: sampling {wanted} in at most {limit:g} s", file=sys.stderr, flush=True)
@@ -27,11 +27,11 @@ def sampling(title: str, ipc: int | None, limit: float) -> Iterator[Callable[[in
 
 @contextlib.contextmanager
 def scoring(student: str, recipe: Recipe, seeds: int) -> Iterator[Callable[[int, int, int], None]]:
-    """Yield a function that hears (index of the seed, done, total)."""
+    """Yield a function to call with (index of the seed, done, total)."""
     from tqdm import tqdm
 
     print(
-        f"scoring: {student} by recipe {recipe.name}, {seeds} {plural(seeds, 'seed')}",
+        f"scoring: {student} with recipe {recipe.name}, {seeds} {plural(seeds, 'seed')}",
         file=sys.stderr,
         flush=True,
     )

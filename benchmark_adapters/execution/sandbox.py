@@ -1,8 +1,8 @@
-"""Work on sets in a child process with limits on memory and time.
+"""Process distilled sets in child processes with memory and time limits.
 
-Files that others sent are decoded in a process that does nothing else; students are trained in
-another one, so that a set that exhausts memory or time stops neither this process nor the sets
-after it.
+Untrusted files are decoded in a process that does nothing else. Students are trained in another
+process. A set that exhausts memory or time therefore stops neither this process nor the sets that
+follow.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Limits:
     """Limits of a child process.
 
     Attributes:
-        seconds: None: no limit.
-        memory: bytes; None: three quarters of the machine's.
+        seconds: time limit; None: no limit.
+        memory: memory limit in bytes; None: three quarters of the machine's memory.
     """
 
     seconds: float | None = None
@@ -58,7 +58,7 @@ class Limits:
 
 
 class SandboxFailed(Exception):
-    """The process did not finish its work; the text says why."""
+    """Raised if a child process did not finish its work; the message explains why."""
 
     def __init__(self, cause: Literal["time", "memory", "exception"], text: str) -> None:
         super().__init__(text)
@@ -66,22 +66,29 @@ class SandboxFailed(Exception):
 
 
 def decode(path: Path, format_name: str, dataset: str, output: Path, limits: Limits) -> None:
-    """Decode a file or folder that others sent into a native set in the folder ``output``.
+    """Decode an untrusted file or folder into a native set.
+
+    Args:
+        path: the file or folder.
+        format_name: name of its format.
+        dataset: name of its dataset.
+        output: folder for the native set.
+        limits: limits of the child process.
 
     Raises:
-        UserError: it is no set of ``dataset`` in that format.
-        SandboxFailed: it took more time or memory than allowed, or the reader broke down.
+        UserError: ``path`` is not a set of ``dataset`` in that format.
+        SandboxFailed: decoding exceeded its limits, or the reader crashed.
     """
     job = DecodeJob(str(path.absolute()), format_name, dataset, str(output.absolute()))
     run(DECODER, job, limits, lambda event: None)
 
 
 def score(job: ScoreJob, limits: Limits, on_event: Callable[[SandboxEvent], None]) -> None:
-    """Check a native set and train students on it; ``on_event`` hears each result.
+    """Check a native set and train students on it; ``on_event`` receives each result.
 
     Raises:
-        UserError: something that the user can mend.
-        SandboxFailed: it took more time or memory than allowed, or broke down.
+        UserError: the scoring process reported an error that the user can fix.
+        SandboxFailed: scoring exceeded its limits, or crashed.
     """
     run(SCORER, job, limits, on_event)
 
@@ -92,7 +99,12 @@ def run(
     limits: Limits,
     on_event: Callable[[SandboxEvent], None],
 ) -> None:
-    """Run ``python -m module`` with ``job``, under ``limits``; raises as `score`."""
+    """Run ``python -m module`` with ``job`` and ``limits``; ``on_event`` receives its events.
+
+    Raises:
+        UserError: the process reported an error that the user can fix.
+        SandboxFailed: the process exceeded its limits, or crashed.
+    """
     memory = limits.memory_bytes
     with process_tree() as tree:
         child = channel.start(tree, module, job, _environment(memory))
@@ -106,7 +118,7 @@ def run(
                 listener.hear(child, data)
             raise
         except (UnknownEvent, msgspec.DecodeError):
-            raise SandboxFailed("exception", "its process wrote no event") from None
+            raise SandboxFailed("exception", "its process sent an invalid event") from None
         finally:
             child.close()
         listener.check(child, limits, memory)
@@ -118,7 +130,7 @@ def _environment(memory: int) -> dict[str, str]:
 
 
 class _Listener:
-    """Hands events on, and keeps what tells how the process ended."""
+    """A receiver of events that passes results on and remembers how the process ended."""
 
     def __init__(self, on_event: Callable[[SandboxEvent], None]) -> None:
         self.on_event = on_event
@@ -136,26 +148,29 @@ class _Listener:
                 self.on_event(event)
 
     def check(self, child: Child, limits: Limits, memory: int) -> None:
-        """Raise unless the process did its work."""
+        """Raise an error unless the process finished its work."""
         if self.failure:
             if self.failure.cause == "user":
                 raise UserError(self.failure.text)
-            raise _broke_down(self.failure.cause, self.failure.text, memory)
+            raise _crashed(self.failure.cause, self.failure.text, memory)
         if not child.is_done:
             raise SandboxFailed("time", f"it took longer than {limits.seconds:g} s")
         if not self.has_ended:
             code = child.process.wait()
             reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            raise _broke_down("exception", reason, memory)
+            raise _crashed("exception", reason, memory)
 
 
-def _broke_down(cause: Literal["memory", "exception"], reason: str, memory: int) -> SandboxFailed:
-    allowed = f"it may use {memory / 2**30:.1f} GiB of memory"
-    return SandboxFailed(cause, f"its process broke down with {reason}; {allowed}")
+def _crashed(cause: Literal["memory", "exception"], reason: str, memory: int) -> SandboxFailed:
+    allowed = f"its memory limit is {memory / 2**30:.1f} GiB"
+    return SandboxFailed(cause, f"its process failed with {reason}; {allowed}")
 
 
 def _memory_watch(child: Child, memory: int) -> Callable[[], None] | None:
-    """Return a function that raises when the child uses more memory, where nothing else does."""
+    """Return a function that raises if the child uses too much memory.
+
+    Return None if the system itself enforces the limit.
+    """
     if HAS_MEMORY_LIMIT:
         return None
     import psutil
@@ -165,6 +180,6 @@ def _memory_watch(child: Child, memory: int) -> Callable[[], None] | None:
     def watch() -> None:
         with contextlib.suppress(psutil.Error):
             if process.memory_info().rss > memory:
-                raise _broke_down("memory", "MemoryError", memory)
+                raise _crashed("memory", "MemoryError", memory)
 
     return watch

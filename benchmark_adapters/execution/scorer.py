@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def score(job: ScoreJob, send: Send) -> None:
-    """Check the job's set; unless that finds errors, train its students."""
+    """Check the job's set, then train its students.
+
+    Students are not trained on an untrusted set with errors.
+    """
     installed = plugins.build()
     dataset = installed.datasets.require(job.dataset)
     distilled = native.load(Path(job.images), dataset)
@@ -36,7 +39,7 @@ def score(job: ScoreJob, send: Send) -> None:
 
 
 def _check(job: ScoreJob, distilled: DistilledSet, dataset: Dataset) -> list[Finding]:
-    """Run all checks; that of the class order only if no other finds an error."""
+    """Run all checks. The class order is checked only if no other check finds an error."""
     findings = inspect(distilled, dataset)
     if not job.probes_order or any(finding.level == "error" for finding in findings):
         return findings
@@ -45,14 +48,15 @@ def _check(job: ScoreJob, distilled: DistilledSet, dataset: Dataset) -> list[Fin
     except UserError as error:
         text = f"class order not checked: {error}"
         return [*findings, Finding("note", "class-order-unchecked", text)]
-    from benchmark_adapters.checks import class_order  # imports torch
+    # This imports torch, which is slow, so it is done only if needed.
+    from benchmark_adapters.checks import class_order
 
     classifier = class_order.classifier(dataset, real, devices.resolve(job.device))
     return [*findings, class_order.probe(distilled, dataset, classifier)]
 
 
 def _training_images(job: ScoreJob, dataset: Dataset) -> tuple[Array, Array]:
-    """Return those of the track, or else the bundled ones."""
+    """Return the track's training images, or the bundled ones if those are not available."""
     try:
         return datasets.load(dataset, "train", _folder(job), job.bundled)
     except UserError:

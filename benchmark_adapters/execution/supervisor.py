@@ -1,4 +1,4 @@
-"""Run a method in processes of its own under the parent's clock, and kill them at the limit."""
+"""Run a method in child processes and kill them when the time limit expires."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from benchmark_adapters.types import UserError, one_line
 from leaderboard.text import plural
 
 WORKER = "benchmark_adapters.execution.worker"
-# Bytes of a method's output that are kept.
+# Largest size of a method's log in bytes.
 MAX_LOG = 128 * 1024
 
 End = Literal["done", "limit", "invalid", "error"]
@@ -40,7 +40,7 @@ _DECODER = msgspec.json.Decoder(MethodEvent)
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch on disk: seconds since the start of the run, and how many images were sampled."""
+    """A batch on disk: seconds since the start of the run, and number of sampled images."""
 
     seconds: float
     sampled: int
@@ -48,19 +48,21 @@ class Batch:
 
 @dataclass
 class Outcome:
-    """What a method's processes had done by the limit.
+    """The result of running a method: its batches and how it ended.
 
     Attributes:
-        end: ``done``; ``limit``: it ran into the limit; ``invalid``: it broke the contract;
-            ``error``: it failed; None: still running.
-        message: why, unless it is done.
-        interrupted: the user ended the run.
-        files: for each process the batches that were complete in time, in order.
-        batches: of a single process, when each batch came.
-        sampled: freshly sampled images in the batches; ``images`` counts all of them.
+        end: ``done``; ``limit``: the time limit expired; ``invalid``: the method broke its
+            contract; ``error``: it failed; None: it is still running.
+        message: the reason, unless ``end`` is ``done``.
+        interrupted: the user interrupted the run.
+        files: for each process, the batch files that were complete in time, in order.
+        batches: the batches of a single process, in order.
+        sampled: number of freshly sampled images.
+        images: number of all images.
         ipc: images per class.
-        load: seconds until the method was ready; ``last``: until its last batch.
-        failed_processes: a line for each process that failed while others went on.
+        load: seconds until the method was ready.
+        last: seconds until its last batch.
+        failed_processes: one line for each process that failed while others continued.
     """
 
     end: End | None = None
@@ -95,11 +97,11 @@ class Worker(Child):
 
 
 class StopSampling(Exception):
-    """No more batches are wanted."""
+    """Raised to stop sampling once enough images exist."""
 
 
 class Log:
-    """The first and the last half of `MAX_LOG` bytes of a method's output."""
+    """The first and last halves of a method's output, up to `MAX_LOG` bytes."""
 
     def __init__(self) -> None:
         self.head, self.tail, self.left_out = b"", b"", 0
@@ -113,14 +115,14 @@ class Log:
         self.tail = self.tail[-half:]
 
     def text(self) -> str:
-        cut = f"\n[... {self.left_out} {plural(self.left_out, 'byte')} left out ...]\n"
+        cut = f"\n[... {self.left_out} {plural(self.left_out, 'byte')} omitted ...]\n"
         gap = cut.encode() if self.left_out else b""
         return (self.head + gap + self.tail).decode(errors="replace")
 
 
 @dataclass(frozen=True)
 class ProcessJob:
-    """A job with the environment variables of the process that does it."""
+    """A job, and the environment variables of its process."""
 
     job: MethodJob
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -132,22 +134,26 @@ def supervise(
     folder: Path,
     on_batch: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Outcome:
-    """Do each of ``jobs`` in a process for at most ``limit`` seconds, their start included.
+    """Run each of ``jobs`` in its own process for at most ``limit`` seconds, start-up included.
 
-    When this returns or raises, no process that the method started is left; on Linux every new
-    descendant of this process counts as one.
+    No process of the method is left when this returns or raises. On Linux, every new descendant of
+    this process counts as one of the method's.
 
     Args:
-        jobs: at least one.
-        limit: in seconds.
-        folder: gets the batches in ``batches`` and the method's output in ``log.txt``.
-        on_batch: hears of a process's outcome after each of its batches; it may end the run by
-            raising `StopSampling`.
+        jobs: at least one job.
+        limit: time limit in seconds.
+        folder: receives the batch files in ``batches`` and the method's output in ``log.txt``.
+        on_batch: called with a process's outcome after each of its batches; may raise
+            `StopSampling` to end the run.
+
+    Returns:
+        The combined outcome of all processes.
 
     Raises:
         UserError: a process can't be started.
     """
-    run = _Run(folder.absolute(), limit, on_batch)  # a method may change its working directory
+    # The path is absolute because a method may change its working directory.
+    run = _Run(folder.absolute(), limit, on_batch)
     try:
         run.start(jobs)
         run.listen()
@@ -162,7 +168,7 @@ def supervise(
 
 
 class _Run:
-    """The processes of one run, and what was heard of them."""
+    """The processes of one run, and the results received from them."""
 
     def __init__(self, folder: Path, limit: float, on_batch: Callable[[Outcome], None]) -> None:
         self.folder, self.limit, self.on_batch = folder, limit, on_batch
@@ -188,24 +194,24 @@ class _Run:
         assert isinstance(worker, Worker)
         try:
             for line in worker.lines(data):
-                # A batch counts when the parent hears of it in time.
+                # A batch counts only if its event arrives in time.
                 if time.monotonic() > self.deadline:
                     return
                 self.take(worker, _DECODER.decode(line))
         except (UnknownEvent, msgspec.DecodeError):
             worker.outcome.end = "invalid"
-            worker.outcome.message = "the method wrote into the harness's own channel"
+            worker.outcome.message = "the method wrote to the pipe reserved for the harness"
             worker.is_done = True
 
     def take(self, worker: Worker, event: MethodEvent) -> None:
-        """Take one event into the worker's outcome."""
+        """Apply one event to the worker's outcome."""
         record_event(worker.outcome, event, time.monotonic() - self.started, self.batches)
         worker.is_done = isinstance(event, Ended)
         if isinstance(event, BatchWritten) and not self.interrupted:
             self.on_batch(worker.outcome)
 
     def stop(self) -> None:
-        """Kill all processes; take what they had told before an interruption."""
+        """Kill all processes, then read their output and, after an interruption, their events."""
         self.tree.kill()
         for worker in self.workers:
             if self.interrupted:
@@ -231,14 +237,14 @@ def _start(tree: ProcessTree, job: MethodJob, environment: Mapping[str, str]) ->
         child = channel.start(tree, WORKER, job, environment, subprocess.PIPE)
     except OSError as error:
         raise UserError(
-            f"the method's process can't be started ({error.strerror}); "
-            "with --processes ask for fewer"
+            f"could not start the method's process ({error.strerror}); "
+            "try fewer processes with --processes"
         ) from None
     return Worker(child.process, child.events)
 
 
 def record_event(outcome: Outcome, event: MethodEvent, elapsed: float, batches: Path) -> None:
-    """Take an event, heard ``elapsed`` seconds after the start, into ``outcome``."""
+    """Apply an event, received ``elapsed`` seconds after the start, to ``outcome``."""
     match event:
         case Ready(report):
             outcome.load = elapsed
@@ -262,25 +268,26 @@ def record_event(outcome: Outcome, event: MethodEvent, elapsed: float, batches: 
 
 
 def _conclude(worker: Worker, limit: float) -> None:
-    """Say how it ended if no event said so."""
+    """Set how the worker's process ended, if no event did so."""
     outcome, code = worker.outcome, worker.process.returncode
     if outcome.end:
         return
     if not worker.is_done:
-        outcome.end, outcome.message = "limit", f"the limit of {limit:g} s was reached"
+        outcome.end, outcome.message = "limit", f"the time limit of {limit:g} s was reached"
         return
     outcome.end = "error"
     if code < 0:
-        outcome.message = f"the method's process was ended by {signal.Signals(-code).name}"
+        outcome.message = f"the method's process was killed by {signal.Signals(-code).name}"
     else:
-        outcome.message = f"the method's process ended itself with exit code {code}"
+        outcome.message = f"the method's process exited with code {code}"
 
 
 def joined(outcomes: Sequence[Outcome], fills_time: bool) -> Outcome:
-    """Return the outcome of all processes together.
+    """Combine the outcomes of all processes.
 
-    A process that failed is only noted in ``failed_processes`` if the run ``fills_time`` with as
-    many images as fit, and others made some.
+    If the run ``fills_time`` with as many images as possible, failed processes don't fail the run
+    as long as another one succeeded and none broke the contract. They are then listed in
+    ``failed_processes``.
     """
     if not outcomes:
         return Outcome()
@@ -317,7 +324,7 @@ def _severity(outcome: Outcome) -> int:
 
 
 def _joined_report(outcomes: Sequence[Outcome]) -> Report:
-    """Return the first report with anything in it, with the GPUs of all."""
+    """Return the first report that is not empty, with the number of GPUs in all reports."""
     reports = [outcome.report for outcome in outcomes if outcome.report != Report()]
     gpus = sum(report.gpus or 0 for report in reports)
     first = reports[0] if reports else Report()

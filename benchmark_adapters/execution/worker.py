@@ -1,4 +1,4 @@
-"""The child process of a run: execute the method and put every batch that it yields on disk.
+"""The child process of a run: execute the method and write every batch that it yields to disk.
 
 The parent's end is `benchmark_adapters.execution.supervisor`.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def execute(job: MethodJob, send: Send) -> None:
-    """Run the job's method; whatever it raises becomes an event."""
+    """Run the job's method; send whatever it raises as an event."""
     from benchmark_adapters.distilled import InvalidImages
 
     try:
@@ -46,11 +46,13 @@ def execute(job: MethodJob, send: Send) -> None:
         send(BrokeContract(str(error)))
     except UserError as error:
         send(Failed("user", str(error)))
-    except (Exception, SystemExit) as error:  # a method may fail in any way; its record says how
+    except (Exception, SystemExit) as error:
+        # A method may fail in any way, and its record has to say how.
         with contextlib.suppress(Exception):
             traceback.print_exc()
         send(Failed("exception", f"the method raised {type(error).__name__}: {error}"))
-    with contextlib.suppress(Exception):  # the method may have closed it
+    # The method may have closed stdout.
+    with contextlib.suppress(Exception):
         sys.stdout.flush()
 
 
@@ -59,7 +61,7 @@ def _task(job: MethodJob, dataset: Dataset, send: Send) -> Task:
         from benchmark_adapters import datasets
 
         if not job.real_data:
-            raise UserError(f"track {job.track} gives methods no real training images")
+            raise UserError(f"track {job.track} does not allow real training images")
         send(RealDataUsed())
         return datasets.load(dataset, "train", Path(job.data) if job.data else None, job.bundled)
 
@@ -85,7 +87,18 @@ def _task(job: MethodJob, dataset: Dataset, send: Send) -> Task:
 
 
 def _write_batches(method: Method, task: Task, budget: Budget, folder: Path, send: Send) -> None:
-    """Write each batch to a file of its own, until every class has its images."""
+    """Write each batch to its own file until every class has its images.
+
+    Args:
+        method: the method to run.
+        task: its task.
+        budget: its budget.
+        folder: folder for the batch files.
+        send: sends an event to the parent.
+
+    Raises:
+        InvalidImages: the method yielded something other than images and labels of its dataset.
+    """
     import numpy as np
 
     from benchmark_adapters.distilled import InvalidImages, check_batch

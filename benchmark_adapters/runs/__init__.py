@@ -1,1 +1,1 @@
-"""Runs: from a request to the folder with a record."""
+"""Runs: from a request to a folder with images and a record."""

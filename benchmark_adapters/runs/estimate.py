@@ -1,4 +1,4 @@
-"""Estimate what a run costs: fit its time to a short trial of the method."""
+"""Estimate how long a run takes: fit a cost model to short trials of the method."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources.method import jobs
 from benchmark_adapters.types import UserError
 
-# A trial takes at least so many seconds of sampling, and so many batches.
+# Minimum length of a trial: seconds of sampling, and number of batches.
 MIN_SECONDS, MIN_BATCHES = 6.0, 4
-# The second trial's batch is this part of the first's.
+# The batch size of the second trial is that of the first, divided by this number.
 BATCH_DIVISOR = 4
-# Times powers of ten: the IPC of the table.
+# The table lists these values of IPC, times powers of ten.
 TABLE_STEPS = (1, 2, 5)
 MAX_IPC = 10**9
 
@@ -31,8 +31,8 @@ class Trace:
 
     Attributes:
         batch: the batch size that the method reported.
-        seconds: for each batch, since the one before the first.
-        sampled: images that were sampled in each.
+        seconds: for each batch, the time since the batch before the first.
+        sampled: number of images sampled in each batch.
     """
 
     batch: int | None
@@ -42,12 +42,17 @@ class Trace:
 
 @dataclass(frozen=True)
 class Cost:
-    """seconds = start + prompts * per_prompt + batches * per_batch + sampled images * per_image.
+    """Cost model of a run.
+
+    seconds = start + prompts * per_prompt + batches * per_batch + sampled images * per_image
 
     Attributes:
-        start: seconds until the model is ready, without its prompts.
-        prompts: distinct prompts of each class.
-        copies: images that one sampled image gives.
+        start: seconds until the model is ready, except for encoding prompts.
+        prompts: number of distinct prompts per class.
+        per_prompt: seconds for encoding one prompt.
+        per_batch: seconds per batch.
+        per_image: seconds per sampled image.
+        copies: number of images per sampled image, including the sampled image.
         batch: the default batch size.
     """
 
@@ -60,14 +65,14 @@ class Cost:
     batch: int
 
     def seconds(self, ipc: int, classes: int, batch: int | None = None) -> float:
-        """Return the seconds for a set of ``ipc`` images per class."""
+        """Return the seconds needed for a set with ``ipc`` images per class."""
         sampled = math.ceil(ipc / self.copies) * classes
         batches = math.ceil(sampled / (batch or self.batch))
         prompts = self.prompts * classes * self.per_prompt
         return self.start + prompts + batches * self.per_batch + sampled * self.per_image
 
     def max_ipc(self, limit: float, classes: int) -> int:
-        """Return the largest IPC that ``limit`` seconds allow; 0 if they allow none."""
+        """Return the largest IPC that fits into ``limit`` seconds; 0 if none does."""
         low, high = 0, 1
         while self.seconds(high, classes) <= limit and high < MAX_IPC:
             low, high = high, 2 * high
@@ -89,14 +94,14 @@ class TableRow:
 
 
 def measure(plan: SamplingPlan) -> tuple[Cost, list[Trace]]:
-    """Run the method for some seconds past loading, with its default batch and a smaller one.
+    """Run short trials of the method, with its default batch size and with a smaller one.
 
     Raises:
-        UserError: the method failed, or made too few batches by the limit to tell; or several
-            processes are to share the work.
+        UserError: the method failed or yielded too few batches within the time limit, or the plan
+            has several processes or shards.
     """
     if plan.processes > 1 or plan.shard[1] > 1:
-        raise UserError("--plan tries a single process; give it without --processes and --shard")
+        raise UserError("--plan measures a single process; leave out --processes and --shard")
     endless = replace(plan, ipc=None)
     outcome, first = _trial(endless)
     traces = [first]
@@ -108,7 +113,10 @@ def measure(plan: SamplingPlan) -> tuple[Cost, list[Trace]]:
 
 
 def fit(outcome: Outcome, traces: Sequence[Trace], classes: int) -> Cost:
-    """Fit a cost with coefficients of at least 0 to ``traces``; loading is that of ``outcome``."""
+    """Fit a cost model with non-negative coefficients.
+
+    The times of batches come from ``traces``. The time of loading comes from ``outcome``.
+    """
     import numpy as np
     from scipy.optimize import nnls
 
@@ -133,7 +141,7 @@ def fit(outcome: Outcome, traces: Sequence[Trace], classes: int) -> Cost:
 
 
 def table(cost: Cost, plan: SamplingPlan) -> list[TableRow]:
-    """Return rows up to the most that the limit allows and the run's own IPC."""
+    """Return rows up to the largest IPC within the limit, including it and the plan's own IPC."""
     classes = plan.dataset.num_classes
     most = cost.max_ipc(plan.time_limit, classes)
     steps = {step * 10**power for power in range(9) for step in TABLE_STEPS}
@@ -150,7 +158,7 @@ def table(cost: Cost, plan: SamplingPlan) -> list[TableRow]:
 
 
 def save(folder: Path, name: str, cost: Cost, traces: Sequence[Trace]) -> Path:
-    """Write the numbers, and a plot of what was measured and fitted; return the plot's file."""
+    """Write the numbers, and a plot of the measured and fitted times; return the plot's path."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -167,12 +175,12 @@ def save(folder: Path, name: str, cost: Cost, traces: Sequence[Trace]) -> Path:
             number * cost.per_batch + total * cost.per_image
             for number, total in enumerate(totals, 1)
         ]
-        (line,) = axes.plot(totals, fitted, label=f"fitted, batch {trace.batch}")
+        (line,) = axes.plot(totals, fitted, label=f"fitted, batch size {trace.batch}")
         axes.plot(
             totals,
             trace.seconds,
             marker,
-            label=f"measured, batch {trace.batch}",
+            label=f"measured, batch size {trace.batch}",
             color=line.get_color(),
             alpha=0.4,
             markersize=4,
@@ -199,16 +207,20 @@ def _trial(plan: SamplingPlan) -> tuple[Outcome, Trace]:
     if outcome.is_failed:
         raise UserError(f"the trial of {name} failed: {outcome.message}")
     if not outcome.sampled or outcome.load is None:
-        raise UserError(f"{name} made no sampled images in {limit:g} s; nothing to plan by")
+        raise UserError(
+            f"{name} sampled no images in {limit:g} s, so --plan has nothing to measure"
+        )
     first, *steady = _steady(outcome)
     if not steady:
-        raise UserError(f"{name} made one batch in {limit:g} s; nothing to plan by")
+        raise UserError(
+            f"{name} yielded too few batches of equal size in {limit:g} s; raise --time-limit"
+        )
     seconds = [batch.seconds - first.seconds for batch in steady]
     return outcome, Trace(outcome.report.batch, seconds, [batch.sampled for batch in steady])
 
 
 def _steady(outcome: Outcome) -> list[Batch]:
-    """Return the last batches that are all of one size: on a GPU that is looked for first."""
+    """Return the last batches of equal size; on a GPU, a method first searches for the size."""
     size = outcome.batches[-1].sampled
     last = itertools.takewhile(lambda batch: batch.sampled == size, reversed(outcome.batches))
     return list(last)[::-1]

@@ -1,4 +1,4 @@
-"""Write the images of runs in another format."""
+"""Export the images of runs in another format."""
 
 from __future__ import annotations
 
@@ -25,25 +25,28 @@ def export(
     with_truth: bool = False,
     data: Path | None = None,
 ) -> list[Path]:
-    """Write the images of the runs in ``folders``, one run for each dataset; return the files.
+    """Export the images of runs, at most one run per dataset.
 
     Args:
-        folders: of the runs.
-        file_format: to write.
-        plugins: the installed ones.
+        folders: folders of the runs.
+        file_format: the format to write.
+        plugins: the installed plugins.
         output: a new or empty folder.
         with_truth: also write the real test images.
         data: folder of the real datasets.
 
+    Returns:
+        The written files.
+
     Raises:
-        UserError: two runs are of one dataset, ``output`` is not empty, or the format can't hold
-            the images.
+        UserError: a run has no usable images, two runs have the same dataset, ``output`` is not
+            empty or can't be written, or the format can't hold the images.
     """
     sets: dict[str, tuple[Dataset, DistilledSet]] = {}
     tests: dict[str, tuple[Dataset, tuple[Array, Array]]] = {}
     if with_truth and file_format.write_truth is None:
         raise UserError(
-            f"format {file_format.name} has no files of real test images; leave out --truth"
+            f"format {file_format.name} does not support real test images; leave out --truth"
         )
     for folder in folders:
         record = of_run(folder).record
@@ -51,8 +54,8 @@ def export(
         dataset = plugins.datasets.require(record.dataset)
         if dataset.name in sets:
             raise UserError(
-                f"{folder}: another run of {dataset.name} is given already; "
-                "export them to folders of their own"
+                f"{folder}: a run on {dataset.name} was already given; "
+                "export each run to its own folder"
             )
         sets[dataset.name] = dataset, native.load(folder, dataset)
         if with_truth:
@@ -66,5 +69,5 @@ def export(
     except FileExistsError as error:
         raise UserError(str(error)) from None
     except OSError as error:
-        raise UserError(f"{output} can't be written: {error.strerror or error}") from None
+        raise UserError(f"could not write {output}: {error.strerror or error}") from None
     return sorted(file for file in output.rglob("*") if file.is_file())

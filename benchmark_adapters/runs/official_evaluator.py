@@ -1,4 +1,4 @@
-"""Run the ECCV 2024 challenge's own evaluator, from a checkout of the user, on files of ours."""
+"""Run the ECCV 2024 challenge's own evaluator, from the user's checkout, on files from ddbench."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ class Folders:
 
 @dataclass(frozen=True)
 class OfficialScore:
-    """The evaluator's result: ``correct`` as it wrote it, and the seconds that it took."""
+    """The evaluator's result: its value of ``correct``, and the seconds that it took."""
 
     correct: float
     seconds: float
 
 
 def find_script(checkout: Path) -> Path:
-    """Return the evaluator's script in a checkout.
+    """Return the path of the evaluator's script in a checkout.
 
     Raises:
-        UserError: there is none.
+        UserError: the checkout has no such script.
     """
     if not (checkout / SCRIPT).is_file():
-        raise UserError(f"--official {checkout}: no {SCRIPT} there")
+        raise UserError(f"--official {checkout}: no {SCRIPT} found there")
     return checkout / SCRIPT
 
 
 def score(checkout: Path, folders: Folders, time_limit: float | None) -> OfficialScore:
-    """Run the evaluator for at most ``time_limit`` seconds; None: without limit.
+    """Run the evaluator for at most ``time_limit`` seconds; None: no limit.
 
     Raises:
         UserError: the checkout has no such script, or it failed, took too long or wrote no score.
@@ -72,7 +72,7 @@ def score(checkout: Path, folders: Folders, time_limit: float | None) -> Officia
 
 
 def _run(script: Path, folders: Folders, log: Path, time_limit: float | None) -> int:
-    """Run the script with all that it starts; return its exit code."""
+    """Run the script and return its exit code; kill all processes that it leaves behind."""
     arguments = [
         "--submit_dir",
         str(folders.submission),
@@ -92,7 +92,7 @@ def _run(script: Path, folders: Folders, log: Path, time_limit: float | None) ->
 
 
 def _read_correct(path: Path) -> float:
-    """Return the number of the line ``correct: NUMBER``."""
+    """Return the number in the line ``correct: NUMBER``."""
     text = path.read_text(errors="replace")[:MAX_SCORES_CHARS] if path.is_file() else ""
     line = re.search(r"^correct:\s*(\S+)\s*$", text, re.MULTILINE)
     try:
@@ -100,5 +100,5 @@ def _read_correct(path: Path) -> float:
     except ValueError:
         correct = math.nan
     if not math.isfinite(correct):
-        raise UserError(f"{SCRIPT} wrote no line `correct: NUMBER` to {SCORES}")
+        raise UserError(f"{SCRIPT} did not write a line `correct: NUMBER` to {SCORES}")
     return correct

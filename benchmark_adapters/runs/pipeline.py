@@ -1,4 +1,4 @@
-"""The one way to a score: source -> native set -> checks -> students -> record -> store."""
+"""Score a distilled set: source -> native set -> checks -> students -> record -> store."""
 
 from __future__ import annotations
 
@@ -31,25 +31,28 @@ from leaderboard.records.record import Finding, OfficialScore, Record, ScoringRu
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
-# In the runs folder: the results of finished seeds whose record is not written yet.
+# Folder in the runs folder for the results of finished seeds, until their record is written.
 CACHE = ".unfinished"
 
 
 def run(plan: RunPlan) -> Path:
-    """Make a set by its method and score it; return the folder of the run.
+    """Generate a set with the plan's method and score it; return the folder of the run.
 
-    Raises as `complete`.
+    Raises:
+        UserError: the real data is missing or damaged, a process can't be started, or the runs
+            folder can't be written.
     """
     return complete(plan.scoring, MethodSource(plan.sampling))
 
 
 def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None = None) -> Path:
-    """Score the set that ``source`` gives; return the folder of its run.
+    """Score the set from ``source``; return the folder of its run.
 
-    ``official`` is the score by the challenge's own evaluator, for the record.
+    ``official`` is the score from the challenge's own evaluator, for the record.
 
     Raises:
-        UserError: the real data is missing or damaged, or the runs folder can't be written.
+        UserError: the real data is missing or damaged, the source can't start, or the runs folder
+            can't be written.
     """
     test = datasets.load(plan.dataset, "test", plan.data, plan.track.bundled_data)
     scores = _Scores()
@@ -62,7 +65,8 @@ def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None =
     except OSError as error:
         reason = error.strerror or error
         raise UserError(
-            f"the runs folder {plan.runs} can't be written ({reason}); choose another with --runs"
+            f"could not write to the runs folder {plan.runs} ({reason}); "
+            "choose another one with --runs"
         ) from None
     if record.status in ("ok", "timeout"):
         SeedCache(plan.runs / CACHE).forget(scores.cache_keys)
@@ -77,7 +81,19 @@ def _finished(
     official: OfficialScore | None,
     scores: _Scores,
 ) -> Record:
-    """Return the record; the images, and the scores of finished seeds, are kept in any case."""
+    """Produce and score a set. Images and scores of finished seeds are always saved.
+
+    Args:
+        plan: how to score the set.
+        source: the source of the set.
+        folder: folder of the new run.
+        test: real test images and their labels.
+        official: the score from the challenge's own evaluator.
+        scores: receives the results of scoring.
+
+    Returns:
+        The record of the run.
+    """
     collect = source.produce(folder)
     record: Record | None = None
     is_scorable = False
@@ -96,7 +112,7 @@ def _finished(
 
 
 def _failed(record: Record, error: BaseException, scores: _Scores) -> Record:
-    """Return the record of a set whose scoring ended early."""
+    """Return the record of a set whose scoring stopped early."""
     if isinstance(error, KeyboardInterrupt):
         return recording.unscored(record, "interrupted", scores.finished, interrupted=True)
     is_clear = isinstance(error, SandboxFailed | UserError)
@@ -105,7 +121,7 @@ def _failed(record: Record, error: BaseException, scores: _Scores) -> Record:
 
 
 def _save(production: Production, record: Record, folder: Path) -> None:
-    """Write what lies beside the images; remove a file of no images."""
+    """Write the manifest and the preview. Delete an empty images file."""
     from benchmark_adapters.runs import preview
 
     distilled = production.distilled
@@ -118,14 +134,14 @@ def _save(production: Production, record: Record, folder: Path) -> None:
 
 
 def _is_scorable(record: Record, production: Production, plan: ScoringPlan, source: Source) -> bool:
-    """Return whether the set goes through checks, and training if there are seeds."""
+    """Return whether to pass the set to the checks and, if there are seeds, to training."""
     has_images = production.distilled is not None and record.status in ("ok", "timeout")
     return has_images and (bool(plan.seeds) or source.is_untrusted)
 
 
 @dataclass
 class _Scores:
-    """What the scoring process told."""
+    """The results received from the scoring process."""
 
     findings: list[Finding] = field(default_factory=list)
     started: ScoringStarted | None = None
@@ -150,7 +166,7 @@ class _Scores:
 
     @property
     def finished(self) -> int:
-        """Return the number of seeds that are done."""
+        """Return the number of finished seeds."""
         return sum(map(len, self.results.values()))
 
     @property
@@ -173,7 +189,18 @@ class _Scores:
 def _scored(
     plan: ScoringPlan, source: Source, record: Record, folder: Path, scores: _Scores
 ) -> Record:
-    """Check the set and train students on it, in a process with limits."""
+    """Check the set and train students on it, in a process with limits.
+
+    Args:
+        plan: how to score the set.
+        source: the source of the set.
+        record: the record before scoring.
+        folder: folder of the run.
+        scores: receives the results.
+
+    Returns:
+        The record with the results.
+    """
     failure: BaseException | None = None
     try:
         sandbox.score(_job(plan, source, folder), plan.limits, scores.hear)

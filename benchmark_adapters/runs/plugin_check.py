@@ -1,4 +1,4 @@
-"""Check that a method keeps its contract, in short trials."""
+"""Check in short trials that a method keeps its contract."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from benchmark_adapters.runs.trials import Trial, TrialFailed, TrialRunner
 from benchmark_adapters.types import Dataset, one_line
 from leaderboard.text import plural
 
-# Seconds after the limit by which the process has to be gone.
+# Seconds after the time limit by which the processes must be gone.
 GRACE = 5.0
-# Grey levels by which an image may differ on average if its batch was another.
+# Largest mean difference, in grey levels, between the same image from different batches.
 MAX_DIFFERENCE = 1.0
-DIVIDE = "make those whose index in their class is task.part, task.part + task.parts, ..."
+DIVIDE = (
+    "generate the images whose index within their class is task.part, task.part + task.parts, ..."
+)
 HEAVY = ("torch", "diffusers", "transformers", "jax", "tensorflow")
-# Imports a module and writes the seconds, and which heavy modules came with it, to a file.
+# Import a module, then write to a file the seconds it took and which heavy modules it imported.
 IMPORT = """
 import importlib, json, sys, time
 module, output, *heavy = sys.argv[1:]
@@ -43,8 +45,8 @@ class Check:
     """The result of one check.
 
     Attributes:
-        text: why it has this status.
-        log: what the method had printed, if a trial broke down.
+        text: the reason for the status.
+        log: the method's output, if a trial failed.
     """
 
     name: str
@@ -54,13 +56,13 @@ class Check:
 
 
 class Skipped(Exception):
-    """A check has nothing to look at."""
+    """Raised if a check does not apply."""
 
 
 def check(plan: SamplingPlan) -> Iterator[Check]:
-    """Yield the result of every check of a method as soon as it is known.
+    """Yield the result of each check of a method as soon as it is known.
 
-    A check is skipped if one that it needs did not pass.
+    A check is skipped if another check that it depends on did not pass.
     """
     without_pass = set()
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +70,7 @@ def check(plan: SamplingPlan) -> Iterator[Check]:
         for name, (examine, needed) in CHECKS.items():
             try:
                 if needed in without_pass:
-                    raise Skipped(f"it needs: {needed}")
+                    raise Skipped(f"depends on a check that did not pass: {needed}")
                 result = Check(name, "ok", examine(trials))
             except Skipped as reason:
                 result = Check(name, "skipped", str(reason))
@@ -80,7 +82,7 @@ def check(plan: SamplingPlan) -> Iterator[Check]:
 
 
 def _import(trials: TrialRunner) -> str:
-    """Check that the module, which every command imports, is imported quickly."""
+    """Check that the method's module imports quickly, since every command imports it."""
     module = _module(trials.plan.method.distill)
     output = trials.folder / "import.json"
     done = subprocess.run(
@@ -92,16 +94,16 @@ def _import(trials: TrialRunner) -> str:
     )
     if done.returncode:
         reason = (done.stderr.splitlines() or ["no reason given"])[-1]
-        raise TrialFailed(f"{module} can't be imported by itself: {reason}", done.stderr)
+        raise TrialFailed(f"could not import {module} on its own: {reason}", done.stderr)
     if not output.is_file():
-        raise TrialFailed(f"{module} ends the process that imports it")
+        raise TrialFailed(f"{module} exits the process that imports it")
     seconds, heavy = json.loads(output.read_text())
     if heavy:
         raise TrialFailed(
-            f"{module} imports {' and '.join(heavy)} at its top, {seconds:.2f} s for every "
-            "command: import inside of distill"
+            f"{module} imports {' and '.join(heavy)} at module level, which slows down every "
+            f"command by {seconds:.2f} s: import inside distill"
         )
-    return f"{module} is imported in {seconds:.2f} s, without torch"
+    return f"{module} imports in {seconds:.2f} s, without torch"
 
 
 def _module(distill: Any) -> str:
@@ -113,39 +115,39 @@ def _module(distill: Any) -> str:
 
 
 def _batches(trials: TrialRunner) -> str:
-    """Types, shapes and labels; the method's process itself checks them as in any run."""
+    """Check that there are batches; the method's process checks their types, shapes and labels."""
     trial, data = trials.first, trials.plan.dataset
     if not trial.outcome.batches:
         raise TrialFailed(f"no batch {trial.when}: {trial.advice}")
     shape = f"[n, {data.channels}, {data.image_size}, {data.image_size}]"
     count = len(trial.outcome.batches)
-    return f"{count} with images uint8 {shape} and labels 0 to {data.num_classes - 1}"
+    return f"{count} with uint8 images {shape} and labels 0 to {data.num_classes - 1}"
 
 
 def _count(trials: TrialRunner) -> str:
     trial = trials.first.complete()
     seconds = f"{trial.outcome.last:.1f} s after the start"
-    return f"{trial.distilled.ipc} images per class, as asked for, {seconds}"
+    return f"{trial.distilled.ipc} images per class, as requested, {seconds}"
 
 
 def _same_seed(trials: TrialRunner) -> str:
     seed = trials.plan.seed
     if trials.whole(trials.plan).sha256 != trials.first.distilled.sha256:
         raise TrialFailed(
-            f"seed {seed} gives other images the second time: take all randomness from "
-            "task.seed, and decide nothing by the clock"
+            f"seed {seed} produces different images the second time: take all randomness from "
+            "task.seed, and make no decision based on the clock"
         )
-    return f"seed {seed} gives the same images twice"
+    return f"seed {seed} produces the same images twice"
 
 
 def _other_seed(trials: TrialRunner) -> str:
     seed, other = trials.plan.seed, trials.plan.seed + 1
     if trials.whole(replace(trials.plan, seed=other)).sha256 == trials.first.distilled.sha256:
         raise TrialFailed(
-            f"seeds {seed} and {other} give the same images: draw from task.seed, "
-            "as np.random.default_rng(task.seed) does"
+            f"seeds {seed} and {other} produce the same images: use task.seed, "
+            "for example with np.random.default_rng(task.seed)"
         )
-    return f"seed {other} gives other images than seed {seed}"
+    return f"seed {other} produces different images from seed {seed}"
 
 
 def _parts(trials: TrialRunner) -> str:
@@ -154,13 +156,13 @@ def _parts(trials: TrialRunner) -> str:
     parts = trials.run(*(replace(trials.plan, shard=(number, 2)) for number in range(2)))
     if parts.is_cut:
         raise TrialFailed(
-            "a part of two did not end by itself: return once its share of task.ipc is whole"
+            "one of two parts did not stop by itself: return once its share of task.ipc is complete"
         )
     one, two = trials.first.distilled, parts.distilled
     if one.ipc != two.ipc:
         raise TrialFailed(
-            f"two parts make {two.ipc} {plural(two.ipc, 'image')} per class together, "
-            f"one process {one.ipc}: {DIVIDE}"
+            f"two parts generate {two.ipc} {plural(two.ipc, 'image')} per class, but one process "
+            f"generates {one.ipc}: {DIVIDE}"
         )
     differences = (
         float(np.abs(first.astype(float) - second).mean())
@@ -169,24 +171,24 @@ def _parts(trials: TrialRunner) -> str:
     largest = max(differences)
     if largest > MAX_DIFFERENCE:
         raise TrialFailed(
-            f"two parts make other images than one process: {DIVIDE}, and let an image depend on "
-            "the seed, its class and its index alone"
+            f"two parts generate different images from one process: {DIVIDE}, and make each image "
+            "depend only on the seed, its class and its index"
         )
-    rounding = " but for rounding" if largest else ""
-    return f"two parts make the same images as one process{rounding}"
+    rounding = " except for rounding" if largest else ""
+    return f"two parts generate the same images as one process{rounding}"
 
 
 def _cut(trials: TrialRunner) -> str:
-    """Check that what is there when the time is up is a set."""
+    """Check that the batches yielded within the time limit form a set."""
     trial, ipc = trials.endless, trials.endless.distilled.ipc
     if not ipc:
         raise TrialFailed(
-            f"with task.ipc None no image of every class {trial.when}: "
-            "yield earlier, the classes in turns"
+            f"with task.ipc=None, some classes had no image {trial.when}: "
+            "yield earlier, and alternate between the classes"
         )
     count = len(trial.outcome.batches)
     images = f"{ipc:,} {plural(ipc, 'image')} per class"
-    return f"with task.ipc None {images} {trial.when}, in batches: {count:,}"
+    return f"with task.ipc=None, {images} {trial.when} (batches: {count:,})"
 
 
 def _limit(trials: TrialRunner) -> str:
@@ -194,24 +196,24 @@ def _limit(trials: TrialRunner) -> str:
     late = trial.seconds - trial.limit
     if late > GRACE:
         raise TrialFailed(
-            f"its processes were gone only {late:.1f} s after the limit of {trial.limit:g} s"
+            f"its processes only ended {late:.1f} s after the time limit of {trial.limit:g} s"
         )
     if trial.is_cut:
         return (
-            f"ended by the harness at {trial.limit:g} s; the last batch that counts was there "
+            f"killed by the harness at {trial.limit:g} s; the last batch that counts arrived "
             f"after {trial.outcome.last:.1f} s"
         )
-    return f"ended by itself after {trial.seconds:.1f} of {trial.limit:g} s"
+    return f"stopped by itself after {trial.seconds:.1f} of {trial.limit:g} s"
 
 
 def _balance(trials: TrialRunner) -> str:
-    """Check that no class gets ahead of another by more than a sampled image and its copies.
+    """Check that no class gets ahead of another by more than one sampled image and its copies.
 
-    A cut then costs no class more than that.
+    Stopping at the limit then costs no class more than that.
     """
     for trial in (trials.first, trials.endless):
         _check_balance(trial, trials.plan.dataset)
-    return "the classes take turns, so that a cut costs none of them more than the others"
+    return "the classes take turns, so stopping early costs no class more than the others"
 
 
 def _check_balance(trial: Trial, dataset: Dataset) -> None:
@@ -224,27 +226,27 @@ def _check_balance(trial: Trial, dataset: Dataset) -> None:
         ahead, behind = int(counts[number].argmax()), int(counts[number].argmin())
         most = counts[number, ahead]
         raise TrialFailed(
-            f"after batch {number + 1} class {ahead} has {most} {plural(most, 'image')} and "
-            f"class {behind} {counts[number, behind]}, of which a cut keeps the fewer: "
-            "yield the classes in turns"
+            f"after batch {number + 1}, class {ahead} has {most} {plural(most, 'image')} and "
+            f"class {behind} has {counts[number, behind]}, and a run stopped there would keep only "
+            "the smaller number of each class: alternate between the classes"
         )
 
 
 def _real_images(trials: TrialRunner) -> str:
-    """No verdict: what records will say."""
+    """Return whether records will say that real images were used; this check can't fail."""
     is_used = trials.first.outcome.used_real_data
-    return "used, by task.training_images()" if is_used else "not asked for"
+    return "used, through task.training_images()" if is_used else "not used"
 
 
 def _class_counts(file: Path, dataset: Dataset) -> Any:
-    """Return how many images of each class a batch has."""
+    """Return the number of images of each class in a batch file."""
     from safetensors import safe_open
 
     with safe_open(file, framework="numpy") as tensors:
         return np.bincount(tensors.get_tensor("labels"), minlength=dataset.num_classes)
 
 
-# By name: the check, and the one that it needs.
+# Each check by name, with the name of the check that it depends on.
 CHECKS: dict[str, tuple[Callable[[TrialRunner], str], str]] = {
     "plugin": (_import, ""),
     "batches": (_batches, ""),

@@ -1,4 +1,4 @@
-"""Draw a picture of a distilled set: one row per class, labelled."""
+"""Draw a preview of a distilled set: one labelled row per class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
 COLUMNS = 10
-CELL = 64  # pixels of an image on the grid
+# Side length of an image in the grid, and the space between images, in pixels.
+CELL = 64
 GAP = 4
 
 
@@ -46,7 +47,7 @@ def draw(distilled: DistilledSet, columns: int = COLUMNS) -> Image:
 
 
 def _bytes(distilled: DistilledSet, row: int) -> Array:
-    """Return an image as uint8; values of a float set outside the range of pixels are cut off."""
+    """Return an image as uint8; values of a float set outside the range of pixels are clipped."""
     image = distilled.images[row]
     if distilled.normalisation is None:
         return image

@@ -1,4 +1,4 @@
-"""Read runs that the user names."""
+"""Find runs that the user names, and read their records."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from leaderboard.records.record import Record
 
 
 def find_run(run: str, roots: Iterable[Path]) -> Path:
-    """Return the folder of ``run``, a folder or the beginning of a run's id.
+    """Return the folder of ``run``, which is a folder or the start of a run's id.
 
     Raises:
-        UserError: there is none, or more than one.
+        UserError: no run or more than one run matches.
     """
     try:
         return store.find(run, roots)
@@ -26,7 +26,7 @@ def read_record(folder: Path) -> Record:
     """Return the record in ``folder``.
 
     Raises:
-        UserError: it can't be read.
+        UserError: the record can't be read.
     """
     try:
         return store.read(folder)

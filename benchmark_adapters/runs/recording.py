@@ -1,4 +1,4 @@
-"""The record of a run: from its plan, from what the source gave, and from the scores."""
+"""Build the record of a run from its plan, the output of its source, and its scores."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_MESSAGE = 5000
 def draft(
     plan: ScoringPlan, folder: Path, production: Production, test: tuple[Array, Array]
 ) -> Record:
-    """Return the record as it stands before scoring; ``test`` are the real test images."""
+    """Return the record before scoring; ``test`` holds the real test images and their labels."""
     making, distilled = production.making, production.distilled
     ipc = distilled.ipc if distilled else 0
     status, message = _verdict(production, ipc)
@@ -80,7 +80,7 @@ def draft(
 
 
 def _with_report(record: Record, making: Making) -> Record:
-    """Add what the method reported."""
+    """Add the values that the method reported."""
     report = making.report
     gpu = {"gpu": report.gpu, "gpus": report.gpus}
     timing = {
@@ -115,32 +115,45 @@ def _rate(making: Making) -> float | None:
 
 
 def _verdict(production: Production, ipc: int) -> tuple[Status, str]:
-    """Return status and message."""
+    """Return the status and the message."""
     making, end, message = production.making, production.end, production.message
     if end == "invalid" or end == "error":
         return end, message
-    if production.stage == "reading" and end == "done":  # the checks judge it
+    # The checks decide whether a set that was read is valid.
+    if production.stage == "reading" and end == "done":
         return "ok", ""
     requested = making.ipc_requested
-    is_whole_shard = making.shard[1] > 1 and end == "done"  # a shard may have nothing to make
+    # A complete shard may have no images.
+    is_whole_shard = making.shard[1] > 1 and end == "done"
     if is_whole_shard or (ipc and (requested is None or ipc >= requested)):
         return "ok", "; ".join(production.notes)
     wanted = "images of every class"
     if requested is not None:
         wanted = f"{requested} {plural(requested, 'image')} per class"
     if end == "limit" and ipc:
-        return "timeout", f"{ipc} of {wanted} by the limit"
+        return "timeout", f"{ipc} of {wanted} by the time limit"
     if end == "limit":
-        return "timeout", f"{message} before there was an image of every class"
+        return "timeout", f"{message} before every class had an image"
     if ipc:
-        return "invalid", f"the method ended after {ipc} of {wanted}"
-    return "invalid", f"the method ended without {wanted}"
+        return "invalid", f"the method stopped after {ipc} of {wanted}"
+    return "invalid", f"the method stopped before generating {wanted}"
 
 
 def _deviations(
     plan: ScoringPlan, making: Making, status: str, ipc: int, tested: int
 ) -> list[Reason]:
-    """Return in what the run differs from its track; empty: it is comparable."""
+    """Return how the run deviates from its track.
+
+    Args:
+        plan: how the set is scored.
+        making: how the set was made.
+        status: status of the run.
+        ipc: images per class.
+        tested: number of real test images.
+
+    Returns:
+        The deviations; empty: the run is comparable.
+    """
     track, limit = plan.track, making.time_limit
     shard, shards = making.shard
     if shards > 1:
@@ -152,7 +165,9 @@ def _deviations(
         (
             limit is not None and limit != track.time_limit,
             "time-limit",
-            f"limit {limit:g} s instead of {track.time_limit:g} s" if limit is not None else "",
+            f"time limit {limit:g} s instead of {track.time_limit:g} s"
+            if limit is not None
+            else "",
         ),
         (
             bool(track.ipc) and ipc not in track.ipc,
@@ -187,7 +202,7 @@ def with_scores(
     results: Mapping[str, Sequence[SeedResult]],
     runtime: ScoringRuntime,
 ) -> Record:
-    """Add the accuracies of the first student, and those of the others beside them."""
+    """Add the accuracies of the first student and, separately, those of the others."""
     first, *others = (list(results.get(student.name, ())) for student in plan.students)
     if not first:
         return record
@@ -227,12 +242,12 @@ def invalid(record: Record, message: str) -> Record:
 
 
 def unscored(record: Record, problem: str, finished: int, interrupted: bool) -> Record:
-    """Return the record of a set whose scoring ended early; the images and seeds are kept."""
-    after = f" after {finished} {plural(finished, 'seed')}" if finished else ""
+    """Return the record of a set whose scoring stopped early; the images and seeds are saved."""
+    after = f"; finished seeds: {finished}" if finished else ""
     return replace(
         record,
         status="error",
-        message=f"scoring failed{after}, the images are kept: {redact_paths(one_line(problem))}",
+        message=f"scoring failed: {redact_paths(one_line(problem))} (the images are saved{after})",
         failed_stage="scoring",
         interrupted=interrupted,
         comparable=False,
@@ -245,7 +260,7 @@ def _without_status(record: Record) -> list[Reason]:
 
 
 def manifest(record: Record, description: dict[str, object]) -> bytes:
-    """Return the content of ``manifest.json``: the images' description and how they were made."""
+    """Return the content of ``manifest.json``: what the images are and how they were made."""
     content = {
         **description,
         "method": record.method,

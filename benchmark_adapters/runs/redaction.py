@@ -1,4 +1,4 @@
-"""Keep a machine's folders out of records: a record tells nothing of where it was made."""
+"""Keep local paths out of records, so that they reveal nothing about the machine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 
 def redact_paths(text: str) -> str:
-    """Cut each path outside of the working directory to its last name."""
+    """Shorten each path outside the working directory to its last component."""
     text = text.replace(f"{Path.cwd()}/", "")
     return re.sub(r"(?<![\w:/])(?:file:)?(?:~\w*|\.\.?)?/+(?:[^\s/,;'\"]+/)*(?=[^\s/])", "", text)
 
 
 def redacted(value: Any) -> Any:
-    """Return ``value``, as JSON has it, with `redact_paths` on each text in it."""
+    """Apply `redact_paths` to every string in a JSON value."""
     if isinstance(value, dict):
         return {key: redacted(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -23,12 +23,12 @@ def redacted(value: Any) -> Any:
 
 
 def option_value(value: Any) -> Any:
-    """Return an option's value for the record: the last name of a path, others as they are."""
+    """Return an option's value for the record; only the last component of a path is kept."""
     is_path = isinstance(value, str) and re.match(r"~|\.{0,2}/", value)
     return Path(value).name if is_path else value
 
 
 def folder_name(name: str) -> str:
-    """Return a team's name, which may hold anything, as the name of a folder."""
+    """Return a folder name for a team's name, which may contain any characters."""
     short = re.sub(r"[^\w.-]+", "-", name).strip(".-").encode("utf-8", "ignore")[:100]
     return short.decode("utf-8", "ignore") or "unnamed"

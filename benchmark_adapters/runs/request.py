@@ -1,4 +1,4 @@
-"""What the user asked for, checked before anything begins: a request becomes plans."""
+"""Validate a user's request and turn it into plans, before anything runs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for, by name; None: as the track says.
+    """The user's request, not yet validated. None stands for the track's default.
 
     Attributes:
         ipc: a number, or ``max``.
-        seed: of the sampling, and the first of the evaluation seeds.
+        seed: random seed for sampling; evaluation uses seed, seed + 1, ...
         options: ``KEY=VALUE`` texts.
-        shard: ``I/N``, I from 0.
-        limits: of the process that trains the students.
+        shard: ``I/N``, with I from 0.
+        limits: limits of the processes that decode and score the set.
     """
 
     method: str = ""
@@ -59,10 +59,10 @@ class Request:
 
 @dataclass(frozen=True)
 class ScoringPlan:
-    """How a set for one dataset is scored, and where its run is kept.
+    """How to score a set of one dataset, and where to store its run.
 
     Attributes:
-        seeds: one for each repeat; empty: the set is not scored.
+        seeds: one seed per repeat; empty: the set is not scored.
     """
 
     track: Track
@@ -79,12 +79,13 @@ class ScoringPlan:
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """How the processes of a method make a set for one dataset.
+    """How the processes of a method generate a set of one dataset.
 
     Attributes:
-        ipc: images per class; None: as many as fit.
-        options: of the method, defaults filled in; ``explicit_options`` as the user gave them.
-        shard: this machine's part of the set, from 0, and the number of parts.
+        ipc: images per class; None: as many as possible.
+        options: all options of the method, including defaults.
+        explicit_options: the options that the user gave, as ``KEY=VALUE`` texts.
+        shard: index of this machine's part of the set, from 0, and the number of parts.
     """
 
     track: Track
@@ -103,7 +104,7 @@ class SamplingPlan:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A set that is made and then scored."""
+    """How to generate a set, and how to score it."""
 
     sampling: SamplingPlan
     scoring: ScoringPlan
@@ -113,7 +114,7 @@ def plan_runs(request: Request, plugins: Plugins) -> list[RunPlan]:
     """Return a plan for each dataset of the request.
 
     Raises:
-        UserError: a name is unknown, a value makes no sense, or a dataset or the device is not
+        UserError: a name is unknown, a value is not allowed, or a dataset or the device is not
             available.
     """
     method = plugins.methods.require(request.method)
@@ -145,9 +146,13 @@ def plan_runs(request: Request, plugins: Plugins) -> list[RunPlan]:
 
 
 def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> list[ScoringPlan]:
-    """Return a plan for each dataset of the request, for sets that exist already.
+    """Return a plan to score a set for each dataset of the request.
 
-    A shard is not scored. Raises as `plan_runs`.
+    A shard is not scored, so its plan has no seeds.
+
+    Raises:
+        UserError: a name is unknown, a value is not allowed, or a dataset or the device is not
+            available.
     """
     track = plugins.tracks.require(request.track)
     recipe = plugins.recipes.require(request.recipe or track.recipe)
@@ -174,7 +179,7 @@ def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> 
 
 
 def _datasets(request: Request, track: Track, plugins: Plugins) -> list[Dataset]:
-    """Return the datasets asked for; their files are available."""
+    """Return the requested datasets, after checking that their files are available."""
     if request.dataset is not None:
         name = plugins.datasets.require(request.dataset).name
         if name not in track.datasets:
@@ -182,7 +187,8 @@ def _datasets(request: Request, track: Track, plugins: Plugins) -> list[Dataset]
             raise UserError(f"track {track.name} has no dataset {name}; it has: {known}")
     names = (request.dataset,) if request.dataset else track.datasets
     found = [plugins.datasets.require(name) for name in names]
-    if not track.bundled_data:  # better now than after the first dataset's ten minutes
+    # A missing dataset is reported now, not after ten minutes spent on the first one.
+    if not track.bundled_data:
         for dataset in found:
             datasets.find(dataset, request.data)
     return found
@@ -205,7 +211,7 @@ def _time_limit(request: Request, track: Track) -> float:
 
 
 def _shard(request: Request, method: Method) -> tuple[int, int]:
-    """Return which of how many shards is asked for; by default the only one."""
+    """Return the index of the requested shard and the number of shards; by default, (0, 1)."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", request.shard or "0/1")
     if not match or not int(match[1]) < int(match[2]):
         raise UserError(
@@ -223,7 +229,7 @@ def _shard(request: Request, method: Method) -> tuple[int, int]:
 
 
 def _ipc(ipc: int | str | None, track: Track) -> int | None:
-    """Return images per class; None: as many as fit."""
+    """Return the number of images per class; None: as many as possible."""
     if ipc is None:
         return track.default_ipc
     if ipc == "max":
@@ -238,10 +244,10 @@ def _ipc(ipc: int | str | None, track: Track) -> int | None:
 
 
 def parse_options(method: Method, texts: Sequence[str]) -> dict[str, Any]:
-    """Return the values of the method's options, defaults filled in, from ``KEY=VALUE`` texts.
+    """Parse ``KEY=VALUE`` texts; return the values of all options, including defaults.
 
     Raises:
-        UserError: an unknown option, a value of the wrong type or none of its choices.
+        UserError: an option is unknown, or a value has the wrong type or is not allowed.
     """
     known = {option.name: option for option in method.options}
     values = {option.name: option.default for option in method.options}

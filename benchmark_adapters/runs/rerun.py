@@ -1,4 +1,4 @@
-"""Make a run again from its record, and compare what came out."""
+"""Rerun a run from its record, and compare the results."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from benchmark_adapters.types import Dataset, UserError
 from leaderboard.records.record import Record
 from leaderboard.text import plural
 
-# Of `environment.hardware`; how much memory there is decides no pixel.
+# Keys of `environment.hardware` to compare. Memory size is left out: it doesn't affect the images.
 HARDWARE = ("system", "cpu", "cores")
 
 
 @dataclass(frozen=True)
 class RerunPlan:
-    """A run that can be made again.
+    """A run that can be rerun.
 
     Attributes:
-        make: does it and returns the new folder.
-        note: in what way it differs from the first time, if it does.
+        make: reruns it and returns the new folder.
+        note: how the rerun differs from the original run, if it does.
     """
 
     make: Callable[[], Path]
@@ -45,7 +45,7 @@ class RerunPlan:
 
 @dataclass(frozen=True)
 class SeedPair:
-    """A student's accuracies with one evaluation seed; None where a run has none."""
+    """A student's accuracies with one evaluation seed; None if a run has none."""
 
     student: str
     seed: int
@@ -55,7 +55,7 @@ class SeedPair:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What is equal in two records. ``accuracies`` is None where neither has any."""
+    """Which results are equal in two records. ``accuracies`` is None if neither has any."""
 
     status: bool
     images: bool
@@ -67,21 +67,22 @@ class Agreement:
 
 
 def prepare(folder: Path, record: Record, request: Request, plugins: Plugins) -> RerunPlan:
-    """Plan to make the run in ``folder`` again.
+    """Plan to rerun the run in ``folder``.
 
-    Of ``request`` options, device, data and runs count. A set that was only scored is scored
-    again. If as many images were made as fitted, as many are asked for: batches go over the
-    classes in turn, so they are the same images, under the same limit.
+    ``request`` provides only options, device, data and runs. A set that was only scored is scored
+    again. If the run generated as many images as possible, the rerun requests their number under
+    the same limit. Batches go over the classes in turn, so these are the same images.
 
     Raises:
-        UserError: it was joined from shards, its recipe is another one here, or as
-            `request.plan_runs` and `submissions.of_run`.
+        UserError: the run was merged from shards, its recipe has changed, a name is unknown, a
+            value is not allowed, a dataset or the device is not available, or the images to score
+            again can't be used.
     """
     recipe = plugins.recipes.require(record.recipe)
     if recipe.sha256 != record.recipe_sha256:
         raise UserError(
-            f"recipe {recipe.name} is not the run's: its sha256 is {recipe.sha256[:12]}, "
-            f"the record's {record.recipe_sha256[:12]}"
+            f"recipe {recipe.name} has changed since the run: its sha256 is {recipe.sha256[:12]}, "
+            f"the record has {record.recipe_sha256[:12]}"
         )
     request = replace(
         request,
@@ -99,14 +100,14 @@ def prepare(folder: Path, record: Record, request: Request, plugins: Plugins) ->
     if record.origin.kind == "shards":
         shards = " ".join(shard.run_id for shard in record.origin.shards)
         raise UserError(
-            f"{folder} was joined from shards; make each again by `ddbench rerun` "
-            f"and join those by `ddbench merge`: {shards}"
+            f"{folder} was merged from shards; rerun each with `ddbench rerun` "
+            f"and join the new ones with `ddbench merge`: {shards}"
         )
     return _sampling(record, request, plugins)
 
 
 def device_of(record: Record) -> str:
-    """Return the device that a run asks for to be repeated."""
+    """Return the name of the device to use for a rerun."""
     scored_on = record.scoring.device if record.scoring and _was_scored(record) else None
     kind = (scored_on or record.device or "").split(":")[0]
     return kind if kind in ("cpu", "cuda", "mps") else "auto"
@@ -118,7 +119,7 @@ def _backend(record: Record) -> Backend:
 
 
 def environment_diff(record: Record) -> list[str]:
-    """Return a line for each difference between here and where the run was made."""
+    """Return a line for each difference between this environment and that of the run."""
     before = record.versions | record.hardware
     here = environment.versions() | environment.hardware()
     names = [*record.versions, *(name for name in HARDWARE if name in record.hardware)]
@@ -126,7 +127,7 @@ def environment_diff(record: Record) -> list[str]:
 
 
 def runtime_diff(record: Record, new: Record) -> list[str]:
-    """Return a line for each difference in what the runs used, which only the new one tells."""
+    """Return a line for each difference that is known only after the rerun."""
     before, after = _runtime(record), _runtime(new)
     names = [name for name, value in before.items() if value is not None]
     return _changes(before, after, names, "now")
@@ -146,7 +147,7 @@ def _runtime(record: Record) -> dict[str, Any]:
 
 
 def compare(record: Record, new: Record) -> Agreement:
-    """Compare two records."""
+    """Compare the results of two records."""
     scores = [(one.seeds, one.accuracies, one.other_students) for one in (record, new)]
     has_any = record.accuracies or new.accuracies
     return Agreement(
@@ -157,7 +158,7 @@ def compare(record: Record, new: Record) -> Agreement:
 
 
 def seed_pairs(record: Record, new: Record) -> list[SeedPair]:
-    """Return the accuracies of both, seed by seed."""
+    """Return the accuracies of both records, paired by student and seed."""
     before, after = _by_seed(record), _by_seed(new)
     return [
         SeedPair(student, seed, before.get((student, seed)), after.get((student, seed)))
@@ -166,7 +167,7 @@ def seed_pairs(record: Record, new: Record) -> list[SeedPair]:
 
 
 def pixel_difference(old: Path, new: Path, dataset: Dataset) -> str:
-    """Say by how much the images of two runs differ; empty if they can't be compared."""
+    """Describe how much the images of two runs differ; empty if they can't be compared."""
     import numpy as np
 
     try:
@@ -181,13 +182,13 @@ def pixel_difference(old: Path, new: Path, dataset: Dataset) -> str:
     ]
     count = sum(map(bool, largest))
     images = f"{len(largest):,} {plural(len(largest), 'image')}"
-    return f"{count:,} of {images}, by at most {max(largest)} of 255"
+    return f"{count:,} of {images} differ, by at most {max(largest)} of 255 levels"
 
 
 def _sampling(record: Record, request: Request, plugins: Plugins) -> RerunPlan:
     shards = int(record.shard.split("/")[1]) if record.shard else 1
     fitted = record.ipc * shards if record.ipc_asked is None else 0
-    # What is given now wins.
+    # Options that are given now take precedence.
     texts = (*record.explicit_options, *request.options)
     options = {text.partition("=")[0]: text for text in texts}
     (plan,) = plan_runs(
@@ -204,19 +205,18 @@ def _sampling(record: Record, request: Request, plugins: Plugins) -> RerunPlan:
     is_same_device = request.device == device_of(record)
     decided = _decided(record, plan.sampling) if is_same_device else {}
     note = (
-        f"asking for {fitted} {plural(fitted, 'image')} per class: as many as fitted into the "
-        "limit before, "
-        "which depends on the machine's speed; fewer now are a timeout"
+        f"requesting {fitted} {plural(fitted, 'image')} per class, as many as fitted into the "
+        "time limit originally; if fewer fit now, the status is timeout"
     )
     source = MethodSource(plan.sampling, record.run_id, decided)
     return RerunPlan(lambda: pipeline.complete(plan.scoring, source), note if fitted else "")
 
 
 def _decided(record: Record, plan: SamplingPlan) -> dict[str, Any]:
-    """Return the options that the method decided by trying and by the clock, as it decided.
+    """Return the options that the method chose during the run, with the values it chose.
 
-    These are its batch, and those whose default is ``auto``. They don't count as given, so that
-    the new run is called what the old one is, and shards can still be joined.
+    These are the batch size, and the options whose default is ``auto``. They don't count as
+    explicit, so that the new run is labelled like the old one, and shards can still be merged.
     """
     given = {text.partition("=")[0] for text in plan.explicit_options}
     decided: dict[str, Any] = {}
@@ -238,22 +238,22 @@ def _decided(record: Record, plan: SamplingPlan) -> dict[str, Any]:
 def _scoring(folder: Path, request: Request, plugins: Plugins) -> RerunPlan:
     if request.options:
         raise UserError(
-            f"{folder} was only scored, and no method is asked for its images again; "
-            "leave out --option"
+            f"{folder} was only scored, so the rerun does not run a method; leave out --option"
         )
     submission = submissions.of_run(folder)
-    plan_scoring(request, plugins)  # what is wrong with it is told before anything begins
+    # Errors in the request are reported before anything runs.
+    plan_scoring(request, plugins)
 
     def make() -> Path:
         (folder,) = submissions.score(submission, request, plugins)
         return folder
 
-    note = "the images are read from the run's folder and scored again, not made again"
+    note = "the images are read from the run's folder and scored again, not regenerated"
     return RerunPlan(make, note)
 
 
 def _was_scored(record: Record) -> bool:
-    """Return whether `ddbench score` made it, from files or from a run."""
+    """Return whether the run was made by `ddbench score`, from files or from a run."""
     return record.origin.kind in ("file", "run")
 
 
@@ -278,20 +278,23 @@ def _changes(
 
 
 def _commits(record: Record) -> list[str]:
-    """Compare commits; changes that are not committed may be any."""
+    """Compare the commits. Uncommitted changes always count as a difference."""
     commit, has_changes = environment.commit()
     is_same = commit == record.commit and not has_changes and not record.dirty
     if not (commit and record.commit) or is_same:
         return []
     before, here = (
-        f"{name[:12]}{' with changes' if changed else ''}"
+        f"{name[:12]}{' with uncommitted changes' if changed else ''}"
         for name, changed in ((record.commit, record.dirty), (commit, has_changes))
     )
     return [f"commit: {before} then, {here} here"]
 
 
 def _threads(record: Record) -> list[str]:
-    """Compare threads: several sum in another order, and training magnifies the difference."""
+    """Compare the numbers of threads.
+
+    The number of threads changes the order of sums, and training magnifies the difference.
+    """
     is_sampled = record.processes == 1 and not _was_scored(record)
     scored = record.scoring.threads if record.scoring else None
     before = scored or (record.threads if is_sampled else None)
@@ -303,6 +306,6 @@ def _threads(record: Record) -> list[str]:
     if before == here:
         return []
     return [
-        f"threads: {before} then, {here} here, which round differently; "
-        f"with OMP_NUM_THREADS={before} in the environment they don't"
+        f"threads: {before} then, {here} here, which changes the rounding; "
+        f"set OMP_NUM_THREADS={before} to avoid this"
     ]

@@ -1,4 +1,4 @@
-"""Sets that exist already: files that others sent, and the images of runs, checked and scored."""
+"""Check and score existing sets: untrusted files, and the images of runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_NAME = 100
 
 @dataclass(frozen=True)
 class Submission:
-    """A set at a path in a format; ``record`` is that of the run that made it, for a run's set."""
+    """A set at a path in a format; ``record`` is that of the run it comes from, if any."""
 
     path: Path
     format: str
@@ -37,7 +37,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What is wrong or looks wrong with a set, and its size."""
+    """The findings of the checks of a set, and its size."""
 
     findings: list[Finding]
     images: int = 0
@@ -53,10 +53,20 @@ class CheckResult:
 def check(
     path: Path, file_format: Format, dataset: Dataset, data: Path | None, limits: Limits
 ) -> CheckResult:
-    """Check the set at ``path``, as `ddbench score` does before it trains anything.
+    """Check a set in the same way as `ddbench score` does before training.
+
+    Args:
+        path: file or folder of the set.
+        file_format: its format.
+        dataset: its dataset.
+        data: folder of the real datasets.
+        limits: limits of the child processes.
+
+    Returns:
+        The result of the checks. A set that can't be read is a finding.
 
     Raises:
-        UserError: nothing is there.
+        UserError: ``path`` doesn't exist.
     """
     if not path.exists():
         raise UserError(f"{path} is missing")
@@ -96,10 +106,13 @@ def _check_job(folder: Path, dataset: Dataset, data: Path | None) -> ScoreJob:
 def find_submissions(
     path: Path, file_format: Format, name: str | None, wanted: Sequence[Dataset]
 ) -> list[Submission]:
-    """Return the set at ``path`` under ``name``; without a name each folder in it is a team.
+    """Return the submissions at ``path``.
+
+    With a ``name``, the path is the submission of that team. Without one, each folder in it is the
+    submission of the team that the folder is named after.
 
     Raises:
-        UserError: nothing is there, or nothing says which team it is from.
+        UserError: ``path`` doesn't exist, or it is a single submission without a name.
     """
     if not path.exists():
         raise UserError(f"{path} is missing")
@@ -122,23 +135,21 @@ def _submission(path: Path, file_format: Format, name: str) -> Submission:
 
 
 def of_run(folder: Path) -> Submission:
-    """Return the images of the run in ``folder``.
+    """Return the images of the run in ``folder`` as a submission.
 
     Raises:
-        UserError: its record can't be read, or it has no images that are fit for use.
+        UserError: the record can't be read, or the run has no usable images.
     """
     record = read_record(folder)
     if not (folder / native.IMAGES).is_file():
         raise UserError(f"{folder} has no images: its status is {record.status}")
     if record.shard:
         raise UserError(
-            f"{folder} is shard {record.shard} of a set; join it with the others by `ddbench merge`"
+            f"{folder} is shard {record.shard} of a set; join the shards with `ddbench merge`"
         )
     is_made = record.status == "error" and record.failed_stage == "scoring"
     if record.status in ("invalid", "error") and not is_made:
-        raise UserError(
-            f"{folder} is not fit for use, its status is {record.status}: {record.message}"
-        )
+        raise UserError(f"{folder} can't be used: its status is {record.status}: {record.message}")
     return Submission(folder, "native", record.method, record)
 
 
@@ -149,17 +160,21 @@ def score(
     checkout: Path | None = None,
     first_seed: int | None = None,
 ) -> Iterator[Path]:
-    """Check a set and train students on it, for each dataset; yield the folders of the runs.
+    """Check a submission and train students on it, for each dataset.
 
     Args:
-        submission: the set.
-        request: how it is scored; method, options and sampling are ignored.
-        plugins: the installed ones.
-        checkout: of the challenge's own evaluator, whose score is put into the records too.
-        first_seed: of the evaluation; None: the run's first, and 0 for files.
+        submission: the submission.
+        request: how to score it; settings of the method and the sampling are ignored.
+        plugins: the installed plugins.
+        checkout: a checkout of the challenge's own evaluator, whose score is added to the records.
+        first_seed: the first evaluation seed; None: the run's first seed, or 0 for files.
+
+    Yields:
+        The folder of each new run.
 
     Raises:
-        UserError: as `request.plan_scoring`, or the checkout has no evaluator.
+        UserError: a name is unknown, a value is not allowed, a dataset or the device is not
+            available, the checkout has no evaluator, or the runs folder can't be written.
     """
     record = submission.record
     if first_seed is None:
@@ -191,9 +206,9 @@ def _source(submission: Submission, plan: ScoringPlan, seed: int) -> Source:
 def _official(
     submission: Submission, plans: Sequence[ScoringPlan], plugins: Plugins, checkout: Path
 ) -> OfficialScore:
-    """Return the score by the challenge's evaluator, or why there is none.
+    """Return the score from the challenge's evaluator, or the reason why there is none.
 
-    It gets files that we wrote, since it may execute what is in those of others.
+    The evaluator may execute code in the files that it reads, so it gets files that ddbench wrote.
     """
     names = [plan.dataset.name for plan in plans]
     file_format = plugins.formats.require(official_evaluator.FORMAT)
@@ -220,7 +235,19 @@ def _official(
 def _rewrite(
     submission: Submission, plan: ScoringPlan, file_format: Format, scratch: Path, output: Path
 ) -> None:
-    """Write the set in another format: what was decoded holds nothing that could be executed."""
+    """Decode a submission and write it in another format, so that it contains no executable code.
+
+    Args:
+        submission: the submission.
+        plan: how it is scored.
+        file_format: the format to write.
+        scratch: folder for the decoded set.
+        output: folder for the written files.
+
+    Raises:
+        UserError: the submission can't be read, or the format can't hold it.
+        SandboxFailed: decoding exceeded its limits, or the reader crashed.
+    """
     dataset, decoded = plan.dataset, scratch / f"decoded-{plan.dataset.name}"
     decoded.mkdir()
     sandbox.decode(submission.path, submission.format, dataset.name, decoded, plan.limits)

@@ -1,4 +1,4 @@
-"""Short trials of a method, in real processes as runs would make them."""
+"""Run short trials of a method in real processes, as in a run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources.method import jobs
 from benchmark_adapters.types import DistilledSet
 
-# Odd, so that sampled images with a copy each give one too many, and two parts both have work.
+# An odd number, so that a method that adds a copy of each sampled image generates one too many, and
+# both of two parts have work.
 IPC = 3
-# The trial that is cut may take so many times the first one's seconds, and so many seconds more.
+# Time limit of the endless trial: a multiple of the first trial's time, plus a margin in seconds.
 LIMIT_FACTOR, LIMIT_MARGIN = 2, 2.0
 
 
 class TrialFailed(Exception):
-    """The method did something wrong; the text says what to do, ``log`` what it printed."""
+    """Raised if the method did something wrong.
+
+    The message says what to do, and ``log`` is the output of the method.
+    """
 
     def __init__(self, text: str, log: str = "") -> None:
         super().__init__(text)
@@ -33,11 +37,13 @@ class TrialFailed(Exception):
 
 @dataclass(frozen=True)
 class Trial:
-    """How the method's processes, mostly one, ended.
+    """The result of a trial, which has one process in most cases.
 
     Attributes:
-        distilled: the set that a run would keep, its images on disk.
-        seconds: that all of it took.
+        outcomes: the outcome of each process.
+        distilled: the set that a run would save, with its images on disk.
+        seconds: duration of the trial.
+        limit: time limit of each process in seconds.
     """
 
     outcomes: list[Outcome]
@@ -55,19 +61,19 @@ class Trial:
 
     @property
     def when(self) -> str:
-        return f"by the limit of {self.limit:g} s" if self.is_cut else "when it ended"
+        return f"by the time limit of {self.limit:g} s" if self.is_cut else "when it stopped"
 
     @property
     def advice(self) -> str:
         if self.is_cut:
-            return "yield earlier, or give it more by --time-limit"
-        return f"go on until there are {IPC} of each class"
+            return "yield earlier, or raise --time-limit"
+        return f"continue until there are {IPC} images of each class"
 
     def complete(self) -> Trial:
         """Return this trial.
 
         Raises:
-            TrialFailed: it made fewer images than were asked for.
+            TrialFailed: the trial generated fewer images than requested.
         """
         if self.distilled.ipc < IPC:
             raise TrialFailed(
@@ -77,7 +83,7 @@ class Trial:
 
 
 class TrialRunner:
-    """The trials of a method, each made when it is first needed, with all files in ``folder``."""
+    """The trials of a method, each run when it is first needed, with all files in ``folder``."""
 
     def __init__(self, plan: SamplingPlan, folder: Path) -> None:
         self.plan, self.folder = plan, folder
@@ -88,7 +94,7 @@ class TrialRunner:
 
     @cached_property
     def limit(self) -> float:
-        """Return the limit of the trial that is cut: enough to see how the method ends."""
+        """Return the time limit of the endless trial: long enough to see how the method ends."""
         needed = LIMIT_FACTOR * (self.first.outcome.last or 0.0) + LIMIT_MARGIN
         return round(min(self.plan.time_limit, needed), 1)
 
@@ -97,20 +103,21 @@ class TrialRunner:
         try:
             return self.run(replace(self.plan, ipc=None, time_limit=self.limit))
         except TrialFailed as error:
-            raise TrialFailed(f"with task.ipc None {error}", error.log) from None
+            raise TrialFailed(f"with task.ipc=None, {error}", error.log) from None
 
     def run(self, *parts: SamplingPlan) -> Trial:
-        """Run one process after another, each for a part of one set, as runs with --shard do.
+        """Run one process after another, each for one part of a set, like runs with --shard.
 
         Raises:
-            TrialFailed: the method broke down, or its batches are not of the dataset.
+            TrialFailed: the method failed, or its batches don't fit the dataset.
         """
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         began = time.monotonic()
         outcomes: list[Outcome] = []
         for number, plan in enumerate(parts):
             outcomes.append(_outcome(plan, folder / str(number)))
-            if outcomes[-1].end == "limit":  # so will the others
+            # The other parts would reach the limit too.
+            if outcomes[-1].end == "limit":
                 break
         seconds = time.monotonic() - began
         files = [files for outcome in outcomes for files in outcome.files]
@@ -121,10 +128,11 @@ class TrialRunner:
         return Trial(outcomes, distilled, seconds, parts[0].time_limit)
 
     def whole(self, plan: SamplingPlan) -> DistilledSet:
-        """Return as many images as were asked for, from another trial.
+        """Run another trial and return its set, which has as many images as requested.
 
         Raises:
-            TrialFailed: there were fewer, or as for `run`.
+            TrialFailed: there were fewer images, the method failed, or its batches don't fit the
+                dataset.
         """
         return self.run(plan).complete().distilled
 

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-# What a user asks for:
-#   auto       the fastest way that pays for the length of the training
+# Backends that a user can request:
+#   auto       the fastest backend, compiled only if training is long enough for that to pay off
 #   reference  the evaluators' plain loop: whole batches, eager
-#   fast       torch.compile, whatever the length of the training
+#   fast       torch.compile, however short the training
 Backend = Literal["auto", "reference", "fast"]
 
-# What computes the gradients:
+# Backends that compute the gradients:
 #   plain     whole batches, eager
 #   fused     microbatches that stay in a CPU's caches, eager
 #   compiled  torch.compile

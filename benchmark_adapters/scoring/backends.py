@@ -1,4 +1,4 @@
-"""Training backends: the evaluators' plain loop, and faster ways equal to it up to rounding."""
+"""Training backends: the evaluators' plain loop, and faster ones that equal it up to rounding."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from benchmark_adapters.scoring.backend_names import Backend, BackendName
 from benchmark_adapters.scoring.cpu import fused, memory, winograd
 from benchmark_adapters.scoring.students import ConvNet
 
-# Images that pass through the student in a training. Compiling takes 20 to 50 s and saves 1 to
-# 1.4 ms for each.
+# Number of image passes through the student from which compiling pays off. Compiling takes 20 to
+# 50 s and saves 1 to 1.4 ms per pass.
 MIN_COMPILED_PASSES = 50_000
-# Images that are tested at once where microbatches don't pay.
+# Images per test batch where microbatches don't pay off.
 TEST_BATCH_SIZE = 1000
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 class TrainingBackend:
-    """Computes the gradients of one training.
+    """The gradient computation for training one student.
 
     Attributes:
-        planned: the backend that the training starts with.
-        used: the backend that it ended with.
-        fallback: why ``used`` is slower than ``planned`` or than what was asked for; else None.
-        memory_format: of the student's weights.
+        planned: the backend at the start of training.
+        used: the backend at the end of training.
+        fallback: why ``used`` is slower than planned or requested; None: it isn't.
+        memory_format: memory format for the student's weights.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class TrainingBackend:
         """Choose the backend.
 
         Args:
-            student: the network that will be trained.
-            device: where it will be trained.
+            student: the network to train.
+            device: the device to train it on.
             batch_size: the largest number of images in a batch.
-            passes: images that the training shows to the student in all.
+            passes: number of images shown to the student during training, counting repeats.
             requested: ``auto`` compiles from `MIN_COMPILED_PASSES` passes on.
         """
         self.planned = _plan(student, device, passes, requested)
@@ -71,7 +71,7 @@ class TrainingBackend:
         self._loss = _loss_of(self.planned)
 
     def add_gradients(self, student: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Add the gradients of a batch's mean cross-entropy to the student's, and return the mean.
+        """Add the gradients of a batch's mean cross-entropy to the student's; return the mean.
 
         Args:
             student: the network that the backend was chosen for.
@@ -91,7 +91,7 @@ class TrainingBackend:
             return _eager_loss(student, images, labels)
         try:
             return self._loss(student, images, labels)
-        # Compilers fail in many ways, and after each of them the eager loss still works.
+        # Compilers can fail in many ways. The eager loss works after any of them.
         except Exception as error:
             self.used = "fused" if self._microbatch_size else "plain"
             self.fallback = f"torch.compile failed: {type(error).__name__}"
@@ -114,13 +114,13 @@ def _plan(student: nn.Module, device: torch.device, passes: int, requested: Back
 
 
 def inference_batch_size(student: nn.Module, device: torch.device, backend: Backend) -> int:
-    """Return how many images go through the student at once when it is tested."""
+    """Return how many images to pass through the student at once when testing it."""
     uses_microbatches = backend != "reference" and device.type == "cpu" and fused.is_faster(student)
     return fused.MICROBATCH_SIZE if uses_microbatches else TEST_BATCH_SIZE
 
 
 def deterministic_convolutions() -> AbstractContextManager[None]:
-    """On CUDA, compute convolutions in float32 without TF32, equal in every run."""
+    """Make CUDA convolutions deterministic, and compute them in float32 without TF32."""
     return torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
@@ -147,8 +147,8 @@ def _summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 @functools.cache
 def _compiled(loss: Loss) -> Loss:
-    """Return the compiled loss, one for all seeds and students: each shape is compiled once."""
-    # It warns of a missing CUDA on every CPU.
+    """Return the compiled loss. All seeds and students share it, so each shape compiles once."""
+    # This logger warns about missing CUDA on every machine without a GPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     torch._dynamo.config.recompile_limit = 64
     return torch.compile(loss, dynamic=False)

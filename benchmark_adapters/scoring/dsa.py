@@ -1,8 +1,8 @@
 """Differentiable Siamese Augmentation (Zhao & Bilen, arXiv 2102.08259).
 
-It is applied as in the ECCV 2024 evaluator. Images are float32 [n, C, H, W], normalised; the result
-has the same shape. Every draw comes from torch's global CPU generator, in the evaluator's order, so
-equal random states give equal images on every device.
+It follows the ECCV 2024 evaluator. Images are float32 [n, C, H, W], normalised. Results have the
+same shape. Every random number comes from torch's global CPU generator, in the evaluator's order,
+so equal random states produce equal images on every device.
 """
 
 import math
@@ -16,9 +16,9 @@ STRATEGY = "color_crop_cutout_flip_scale_rotate"
 
 
 def augment(images: Tensor, strategy: str = STRATEGY, align_corners: bool = False) -> Tensor:
-    """Draw a family, then its parameters for each image, and return the augmented images.
+    """Apply one random family to the images, with parameters drawn for each image.
 
-    ``strategy`` holds the names of the families, joined by ``_``. ``align_corners`` applies to
+    ``strategy`` lists the names of the families, joined by ``_``. ``align_corners`` applies to
     scale and rotate.
 
     Raises:
@@ -35,10 +35,10 @@ def augment(images: Tensor, strategy: str = STRATEGY, align_corners: bool = Fals
 
 
 def color(images: Tensor) -> Tensor:
-    """Change brightness, saturation and contrast, each with a uniform u in [0, 1) of its own.
+    """Change brightness, saturation and contrast, each with its own uniform u in [0, 1).
 
     Brightness is x + (u - 0.5), saturation (x - m_c) * 2u + m_c, contrast (x - m) * (u + 0.5) + m.
-    Here m_c is the mean over channels at each pixel and m the mean of the image.
+    Here m_c is the mean over channels at each pixel, and m is the mean of the image.
     """
     images = images + (_uniform(images) - 0.5)
     grey = images.mean(1, keepdim=True)
@@ -48,7 +48,7 @@ def color(images: Tensor) -> Tensor:
 
 
 def crop(images: Tensor, ratio: float = 0.125) -> Tensor:
-    """Shift images by up to ``ratio`` of each side and fill with zeros."""
+    """Shift images by up to ``ratio`` of each side, filling with zeros."""
     height, width = images.shape[2:]
     down, right = int(height * ratio + 0.5), int(width * ratio + 0.5)
     shift_y = _on_device_of(images, torch.randint(-down, down + 1, (len(images), 1, 1)))
@@ -61,9 +61,9 @@ def crop(images: Tensor, ratio: float = 0.125) -> Tensor:
 
 
 def cutout(images: Tensor, ratio: float = 0.5) -> Tensor:
-    """Set a rectangle of ``ratio`` of each side to 0.
+    """Set a rectangle with ``ratio`` times the sides of the image to 0.
 
-    Its centre lies anywhere in the image, so the rectangle may be cut.
+    Its centre can be anywhere in the image, so the image border may clip it.
     """
     inside = []
     for size in images.shape[2:]:
@@ -75,26 +75,29 @@ def cutout(images: Tensor, ratio: float = 0.5) -> Tensor:
 
 
 def flip(images: Tensor) -> Tensor:
-    """Mirror left and right with probability 0.5."""
+    """Mirror each image horizontally with probability 0.5."""
     return torch.where(_uniform(images) < 0.5, images.flip(3), images)
 
 
 def scale(images: Tensor, ratio: float = 1.2, align_corners: bool = False) -> Tensor:
-    """Sample at coordinates times a factor from 1 / ``ratio`` to ``ratio``, drawn for x and y."""
+    """Multiply the sampling coordinates by factors from 1 / ``ratio`` to ``ratio``.
+
+    The factors for x and y are drawn independently.
+    """
     x, y = (torch.rand(len(images)) * (ratio - 1 / ratio) + 1 / ratio for _ in range(2))
     zero = torch.zeros_like(x)
     return _affine(images, torch.stack([x, zero, zero, zero, y, zero], 1), align_corners)
 
 
 def rotate(images: Tensor, degrees: float = 15.0, align_corners: bool = False) -> Tensor:
-    """Rotate by up to ``degrees`` in either direction."""
+    """Rotate images by up to ``degrees`` in either direction."""
     angle = (torch.rand(len(images)) - 0.5) * 2 * degrees / 180 * math.pi
     zero, sin, cos = torch.zeros_like(angle), angle.sin(), angle.cos()
     return _affine(images, torch.stack([cos, -sin, zero, sin, cos, zero], 1), align_corners)
 
 
 def _affine(images: Tensor, matrices: Tensor, align_corners: bool) -> Tensor:
-    """Sample bilinearly, with zeros outside of the images; ``matrices`` are [n, 6]."""
+    """Sample bilinearly, with zeros outside the images; ``matrices`` are [n, 6]."""
     grid = F.affine_grid(
         _on_device_of(images, matrices.view(-1, 2, 3)),
         list(images.shape),
@@ -109,7 +112,7 @@ def _uniform(images: Tensor) -> Tensor:
 
 def _on_device_of(images: Tensor, values: Tensor) -> Tensor:
     """Return ``values`` on the device of ``images``."""
-    # Pinned memory is copied without waiting for the GPU.
+    # Copying from pinned memory doesn't wait for the GPU.
     if images.device.type == "cuda":
         return values.pin_memory().to(images.device, non_blocking=True)
     return values.to(images.device)

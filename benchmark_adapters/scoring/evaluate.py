@@ -40,19 +40,19 @@ def score(
 
     Args:
         distilled: the set to score.
-        test: real test images uint8 [N, C, H, W] and their labels int64 [N].
+        test: real test images, uint8 [N, C, H, W], and their labels, int64 [N].
         dataset: the dataset of both.
-        recipe: how the students are trained.
-        student: the network. Its width is the recipe's if it is the recipe's own student, else
-            the student's default.
-        seeds: of the initial weights, the order of the images and the augmentation.
+        recipe: how to train the students.
+        student: the network. The recipe's width applies to the recipe's own student only; any
+            other student has its default width.
+        seeds: each determines the initial weights, the order of the images and the augmentation.
         device: a torch device name.
         report: called with (index of the seed, done, total), in the recipe's steps or epochs.
-        cache: finished seeds are read from it and stored in it.
-        backend: how the students are trained and tested.
+        cache: holds the results of finished seeds; None: every seed is trained.
+        backend: how to train and test the students.
 
     Yields:
-        A result for each seed.
+        One result per seed.
     """
     normalisation = recipe.normalises(dataset)
     images, labels = images_of(distilled, normalisation), torch.from_numpy(distilled.labels)
@@ -81,7 +81,7 @@ def score(
 
 
 def _cache_key(*parts: str | int | bool) -> str:
-    """Hash everything that decides a result: ``parts``, and how torch computes."""
+    """Hash everything that determines a result: ``parts``, and torch's version and threads."""
     environment = [torch.__version__, torch.get_num_threads()]
     return hashlib.sha256(json.dumps([*parts, *environment]).encode()).hexdigest()
 
@@ -89,7 +89,18 @@ def _cache_key(*parts: str | int | bool) -> str:
 def _test(
     net: nn.Module, images: Images, labels: Array, num_classes: int, backend: Backend
 ) -> tuple[float, list[list[int]]]:
-    """Return accuracy and confusion counts."""
+    """Return the accuracy and the confusion counts of a trained network.
+
+    Args:
+        net: the network.
+        images: the test images, normalised.
+        labels: int64 [N].
+        num_classes: number of classes.
+        backend: how to test the network.
+
+    Returns:
+        The accuracy as a fraction, and counts indexed [true class][predicted class].
+    """
     predicted = training.predict(net, images, backend).numpy()
     counts = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
     confusion = counts.reshape(num_classes, num_classes).tolist()

@@ -1,6 +1,6 @@
-"""Features of images, from a student that was trained on real images.
+"""Image features from a student trained on real images.
 
-They serve to choose among images and to tell classes apart.
+They are used to select images and to tell classes apart.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def train_network(
         images: uint8 [N, C, H, W].
         labels: int64 [N].
         dataset: the dataset of the images.
-        seed: of the initial weights and the order of the images.
+        seed: determines the initial weights and the order of the images.
         device: a torch device name.
-        steps: optimizer steps; None: the recipe's.
+        steps: number of optimizer steps; None: the recipe's number.
 
     Returns:
         The network, on ``device``.
@@ -66,7 +66,7 @@ def untrained_network(dataset: Dataset, seed: int = 0) -> students.ConvNet:
 
 @torch.inference_mode()
 def extract(net: students.ConvNet, images: Array, dataset: Dataset) -> Array:
-    """Return the inputs of the network's last layer, float32 [N, d].
+    """Return the features of images: the inputs of the network's last layer, float32 [N, d].
 
     ``images`` are uint8 [N, C, H, W].
     """

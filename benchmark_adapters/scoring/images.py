@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Normalised:
-    """uint8 images that are normalised when they are indexed.
+    """uint8 images, normalised when they are indexed.
 
-    A large set takes a quarter of the memory of float32 images. Indexing returns float32
-    [n, C, H, W] on the images' device.
+    They take a quarter of the memory of float32 images. Indexing returns float32 [n, C, H, W] on
+    the device of the images.
     """
 
     def __init__(self, pixels: Tensor, mean: Tensor, std: Tensor) -> None:
@@ -27,11 +27,11 @@ class Normalised:
 
     @classmethod
     def of(cls, images: Array, mean: Sequence[float], std: Sequence[float]) -> Normalised:
-        """Wrap images uint8 [N, C, H, W]; mean and std per channel, for pixels in [0, 1]."""
+        """Wrap uint8 images [N, C, H, W]; mean and std are per channel, for pixels in [0, 1]."""
         return cls(torch.from_numpy(images), _per_channel(mean), _per_channel(std))
 
     def to(self, device: str | torch.device) -> Normalised:
-        """Return the images on another device."""
+        """Return the images on ``device``."""
         return Normalised(self.pixels.to(device), self.mean.to(device), self.std.to(device))
 
     def __len__(self) -> int:
@@ -45,14 +45,14 @@ Images = Tensor | Normalised
 
 
 def normalise(images: Array, dataset: Dataset) -> Tensor:
-    """Return images uint8 [N, C, H, W] as float32, normalised with the dataset's mean and std."""
+    """Return uint8 images [N, C, H, W] as float32, normalised with the dataset's mean and std."""
     return Normalised.of(np.ascontiguousarray(images), dataset.mean, dataset.std)[:]
 
 
 def images_of(distilled: DistilledSet, normalisation: Normalisation) -> Images:
-    """Return the images of a set with ``normalisation``.
+    """Return the images of a distilled set, normalised with ``normalisation``.
 
-    Float sets that are normalised in another way are normalised anew.
+    A float set that uses another normalisation is converted.
     """
     if distilled.normalisation is None:
         return Normalised.of(distilled.images, *normalisation)

@@ -1,6 +1,6 @@
-"""The recipes that ship.
+"""The built-in recipes.
 
-They are frozen: a setting that differs needs a recipe with a new name.
+Recipes are frozen: a changed setting needs a new recipe name.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ QUICKSTART = Recipe(
     lr=0.05,
     schedule="one-cycle",
     augment="none",
-    summary="a fixed number of steps whatever the IPC, so that a laptop has a score in seconds",
+    summary="a fixed number of steps at any IPC, for a score within seconds on a laptop",
 )
 ECCV2024 = Recipe(
     name="eccv2024/1",
@@ -47,16 +47,16 @@ DDRANKING_HARD = replace(
     lr_drop_after=499,
     reset_optimizer=False,
     augment="dsa-aligned",
-    # CIFAR-10's mean and standard deviation, as in DD-Ranking.
+    # DD-Ranking normalises CIFAR-100 with CIFAR-10's mean and standard deviation.
     normalisation=(("cifar100", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),),
-    summary="DD-Ranking's training with hard labels: 1000 epochs with its DSA; "
-    "final accuracy instead of the best on test images",
+    summary="DD-Ranking's hard-label training: 1000 epochs with its DSA; "
+    "reports the final accuracy, not the best test accuracy",
 )
 DDRANKING_PLAIN = replace(
     DDRANKING_HARD,
     name="ddranking-plain/1",
     augment="none",
-    summary="the same without augmentation, for the augmentation robust score",
+    summary="ddranking-hard/1 without augmentation, for the augmentation-robust score",
 )
 RECIPES = {
     recipe.name: recipe

@@ -1,4 +1,4 @@
-"""Results of scoring, and their cache on disk: an interrupted score goes on at the next seed."""
+"""Scoring results, and their on-disk cache, which lets interrupted scoring resume."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class SeedResult(msgspec.Struct, frozen=True):
     """The result of one evaluation seed.
 
     Attributes:
-        accuracy: after the last epoch, a fraction.
-        confusion: counts of test images, [true class][predicted class].
-        seconds: for training and testing.
-        backend: what trained the student.
-        fallback: why a slower backend was used than planned; None: it was the planned one.
-        cache_key: hash of everything that decides the result.
+        accuracy: test accuracy after the last epoch, as a fraction.
+        confusion: counts of test images, indexed [true class][predicted class].
+        seconds: duration of training and testing.
+        backend: the backend that trained the student.
+        fallback: why the backend is slower than planned or requested; None: it isn't.
+        cache_key: hash of everything that determines the result.
     """
 
     accuracy: float
@@ -32,14 +32,14 @@ class SeedResult(msgspec.Struct, frozen=True):
 
 
 class Score(msgspec.Struct, frozen=True):
-    """The results of all seeds: an accuracy for each, and the sum of their confusion counts."""
+    """The results of all seeds: one accuracy per seed, and the sum of their confusion counts."""
 
     accuracies: list[float]
     confusion: list[list[int]]
 
     @classmethod
     def of(cls, results: Sequence[SeedResult]) -> Score:
-        """Collect the results of at least one seed."""
+        """Combine the results of at least one seed."""
         confusion = [
             [sum(cells) for cells in zip(*rows, strict=True)]
             for rows in zip(*(result.confusion for result in results), strict=True)
@@ -48,13 +48,13 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class SeedCache:
-    """Results in a folder, each in a file that is named by the result's cache key."""
+    """A folder of results, each in a file named after its cache key."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def get(self, cache_key: str) -> SeedResult | None:
-        """Return the stored result; None where there is none, or it is damaged."""
+        """Return the stored result, or None if it is missing or damaged."""
         path = self._path(cache_key)
         try:
             result = msgspec.json.decode(path.read_bytes(), type=SeedResult)
@@ -63,12 +63,12 @@ class SeedCache:
         return result if result.cache_key == cache_key else None
 
     def put(self, result: SeedResult) -> None:
-        """Store a result; the file appears as a whole."""
+        """Store a result; the file is written atomically."""
         with replacing(self._path(result.cache_key)) as temporary:
             temporary.write_bytes(msgspec.json.encode(result))
 
     def forget(self, cache_keys: Iterable[str]) -> None:
-        """Remove results."""
+        """Delete the results with these keys."""
         for cache_key in cache_keys:
             self._path(cache_key).unlink(missing_ok=True)
 

@@ -1,8 +1,8 @@
-"""The networks that are trained on distilled sets.
+"""Networks to train on distilled sets.
 
-They take float32 [n, channels, image_size, image_size] and return logits [n, num_classes]. All are
-for small images. Images of one channel get a border of 2 more pixels in the first layer, so that 28
-pixels become 32. `benchmark_adapters.scoring.student_registry` names them.
+They map float32 [n, channels, image_size, image_size] to logits [n, num_classes] and are designed
+for small images. For single-channel images, the first layer pads each side by 2 more pixels, which
+turns 28 pixels into 32. `benchmark_adapters.scoring.student_registry` lists the networks.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,20 @@ DEFAULT_WIDTH = 128
 def build(
     name: str, num_classes: int, image_size: int, channels: int, width: int | None = None
 ) -> nn.Module:
-    """Return a shipped student, initialised with torch's global generator.
+    """Return a built-in student, initialised with torch's global generator.
 
     Args:
-        name: of the student.
+        name: name of the student.
         num_classes: number of logits.
         image_size: height and width of the images in pixels.
-        channels: of the images.
-        width: channels of the layers, or neurons of the mlp; None: the student's default.
+        channels: number of image channels.
+        width: channels per layer, or neurons per layer for the mlp; None: the student's default.
+
+    Returns:
+        The network.
 
     Raises:
-        ValueError: no student has this name, or it has no width to choose.
+        ValueError: the name is unknown, or ``width`` is given for a student of fixed width.
     """
     if name not in STUDENTS:
         raise ValueError(f"unknown student {name!r}; known: {', '.join(STUDENTS)}")
@@ -37,7 +40,7 @@ def build(
 
 
 class ConvNet(nn.Module):
-    """``features``, flattened, then ``classifier``."""
+    """A network that passes the flattened output of ``features`` to ``classifier``."""
 
     def __init__(self, features: nn.Sequential, classifier: nn.Module) -> None:
         super().__init__()
@@ -58,7 +61,7 @@ def convnet3(
 def convnet4(
     num_classes: int, image_size: int, channels: int, width: int | None = None
 ) -> nn.Module:
-    """Return convnet3 with a block more."""
+    """Return convnet3 with a fourth block."""
     return _convnet(4, _instance_norm, num_classes, image_size, channels, width)
 
 
@@ -72,7 +75,7 @@ def convnet3_bn(
 def resnet18(
     num_classes: int, image_size: int, channels: int, width: int | None = None
 ) -> nn.Module:
-    """Return torchvision's ResNet-18 with the stem for small images: one 3x3 convolution."""
+    """Return torchvision's ResNet-18 with a stem for small images: one 3x3 convolution."""
     from torchvision import models
 
     _refuse_width("resnet18", width)
@@ -85,9 +88,9 @@ def resnet18(
 def alexnet(
     num_classes: int, image_size: int, channels: int, width: int | None = None
 ) -> nn.Module:
-    """Return the AlexNet of the dataset condensation papers (Zhao et al., arXiv 2006.05929).
+    """Return the AlexNet from the dataset condensation papers (Zhao et al., arXiv 2006.05929).
 
-    It has five convolutions, three poolings and one linear layer.
+    It has five convolutions, three pooling layers and one linear layer.
     """
     _refuse_width("alexnet", width)
     layers: list[nn.Module] = []
@@ -104,7 +107,7 @@ def alexnet(
 
 
 def vgg11(num_classes: int, image_size: int, channels: int, width: int | None = None) -> nn.Module:
-    """Return torchvision's VGG-11 with batch norm, and one linear layer as its classifier."""
+    """Return torchvision's VGG-11 with batch norm and a single linear layer as its classifier."""
     from torchvision.models import vgg11_bn
 
     _refuse_width("vgg11", width)
@@ -115,7 +118,7 @@ def vgg11(num_classes: int, image_size: int, channels: int, width: int | None = 
 
 
 def mlp(num_classes: int, image_size: int, channels: int, width: int | None = None) -> nn.Module:
-    """Return a network of two hidden layers of ``width`` neurons."""
+    """Return a network with two hidden layers of ``width`` neurons."""
     width = width or DEFAULT_WIDTH
     hidden = nn.Sequential(
         nn.Flatten(),
@@ -135,7 +138,19 @@ def _convnet(
     channels: int,
     width: int | None,
 ) -> nn.Module:
-    """Return a network of ``depth`` blocks of convolution, normalisation, ReLU and pooling."""
+    """Return a network of blocks of convolution, normalisation, ReLU and pooling.
+
+    Args:
+        depth: number of blocks.
+        norm: returns a normalisation layer for a number of channels.
+        num_classes: number of logits.
+        image_size: height and width of the images in pixels.
+        channels: number of image channels.
+        width: channels per layer; None: `DEFAULT_WIDTH`.
+
+    Returns:
+        The network.
+    """
     width = width or DEFAULT_WIDTH
     layers: list[nn.Module] = []
     inputs, size = channels, image_size
@@ -162,4 +177,4 @@ def _size_after_first_layer(image_size: int, channels: int) -> int:
 
 def _refuse_width(name: str, width: int | None) -> None:
     if width is not None:
-        raise ValueError(f"student {name} has no width to choose")
+        raise ValueError(f"student {name} has a fixed width; leave the width out")

@@ -1,4 +1,4 @@
-"""Train a student by a recipe and test it."""
+"""Train a student with a recipe and test it."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ def train(
 ) -> list[float]:
     """Train ``student`` in place and return the mean loss of each epoch.
 
-    Random numbers are drawn in the official evaluator's order: its DataLoader's, then DSA's.
-    One-cycle recipes have an order of their own. torch's global generator is left as it was.
+    Random numbers are drawn in the official evaluator's order: first its DataLoader's, then DSA's.
+    One-cycle recipes draw in their own order. torch's global generator is restored afterwards.
 
     Args:
-        student: float32 [n, C, H, W] to logits [n, classes].
+        student: maps float32 [n, C, H, W] to logits [n, classes].
         images: float32 [N, C, H, W], normalised; or `Normalised`.
         labels: int64 [N].
-        recipe: a `Recipe`, or the name of one that ships.
-        seed: decides the order of the images and the augmentation.
+        recipe: a `Recipe`, or the name of a built-in one.
+        seed: determines the order of the images and the augmentation.
         device: a torch device name.
-        epochs: overrides the length of the recipe. It is the official evaluator's epoch argument E:
-            recipes that reset the optimizer run E + 1 epochs, the rate drops after index
-            E // 2 + 1; others with a step run E epochs, and it drops after index E // 2 - 1;
-            one-cycle recipes pass over the images E times.
-        augment: False leaves the recipe's augmentation out.
-        report: called with (done, total), in the recipe's unit of steps or epochs.
-        backend: a name, or what `plan_backend` returned for this training. The latter tells
-            afterwards what was used.
+        epochs: overrides the recipe's length with the official evaluator's epoch argument E.
+            Recipes that reset the optimizer run E + 1 epochs and drop the learning rate after
+            epoch index E // 2 + 1. Other step recipes run E epochs and drop it after index
+            E // 2 - 1. One-cycle recipes pass over the images E times.
+        augment: False disables the recipe's augmentation.
+        report: called with (done, total), in steps for one-cycle recipes and epochs for others.
+        backend: a name, or the result of `plan_backend` for these arguments, which then records
+            the backend that was used.
 
     Returns:
-        The losses.
+        The mean loss of each epoch.
 
     Raises:
-        ValueError: no shipped recipe has the name ``recipe``.
+        ValueError: ``recipe`` is not the name of a built-in recipe.
     """
     recipe = _with_length(_find_recipe(recipe), epochs, len(images))
     if not isinstance(backend, TrainingBackend):
@@ -89,9 +89,17 @@ def plan_backend(
     device: str = "cpu",
     requested: Backend = "auto",
 ) -> TrainingBackend:
-    """Return the backend for training ``student`` on ``num_images`` images.
+    """Choose the backend for training one student.
 
-    `train` takes it and fills in what was used.
+    Args:
+        student: the network to train.
+        num_images: number of training images.
+        recipe: the recipe to train with.
+        device: a torch device name.
+        requested: the backend that the user requested.
+
+    Returns:
+        The backend, to be passed to `train`, which records in it the backend that was used.
     """
     steps_or_epochs = recipe.steps if recipe.schedule == "one-cycle" else recipe.epochs
     images_per_unit = recipe.batch_size if recipe.schedule == "one-cycle" else num_images
@@ -106,7 +114,10 @@ def plan_backend(
 
 @torch.inference_mode()
 def predict(student: nn.Module, images: Images, backend: Backend = "auto") -> Tensor:
-    """Return the predicted class of each image, int64 [N], on the CPU; ``images`` as in `train`."""
+    """Return the predicted class of each image, int64 [N] on the CPU.
+
+    ``images`` are the same as for `train`.
+    """
     student.eval()
     device = next(student.parameters()).device
     size = backends.inference_batch_size(student, device, backend)
@@ -119,13 +130,13 @@ def predict(student: nn.Module, images: Images, backend: Backend = "auto") -> Te
 
 
 def accuracy(student: nn.Module, images: Images, labels: Tensor) -> float:
-    """Return the fraction of images that are classified right; ``labels`` int64 [N]."""
+    """Return the fraction of correctly classified images; ``labels`` are int64 [N]."""
     return (predict(student, images) == labels.cpu()).float().mean().item()
 
 
 @dataclass(frozen=True)
 class _Training:
-    """What a training needs, with the images on their device."""
+    """Everything needed to train one student, with the images already on its device."""
 
     student: nn.Module
     images: Images
@@ -136,7 +147,7 @@ class _Training:
     report: Report
 
     def step(self, optimizer: torch.optim.Optimizer, batch: Tensor) -> Tensor:
-        """Take a step on the images of the indices ``batch``; return the sum of their losses."""
+        """Take one step on the images at the indices ``batch``; return the sum of their losses."""
         images, labels = self.augment(self.images[batch]), self.labels[batch]
         optimizer.zero_grad()
         loss = self.backend.add_gradients(self.student, images, labels)
@@ -144,7 +155,7 @@ class _Training:
         return loss * len(batch)
 
     def sgd(self, lr: float) -> torch.optim.Optimizer:
-        """Return a new optimizer."""
+        """Return a new optimizer with learning rate ``lr``."""
         return torch.optim.SGD(
             self.student.parameters(),
             lr,
@@ -156,7 +167,7 @@ class _Training:
 def _train_one_cycle(training: _Training) -> list[float]:
     """Train for ``recipe.steps`` steps."""
     recipe, count = training.recipe, len(training.images)
-    # Batches of equal size, so that no step relies on the few images of a last one.
+    # Batches have almost equal sizes. A short last batch would make its step noisier.
     batches_per_epoch = math.ceil(count / recipe.batch_size)
     steps = recipe.steps or 0
     optimizer = training.sgd(recipe.lr)
@@ -176,7 +187,7 @@ def _train_one_cycle(training: _Training) -> list[float]:
 
 
 def _train_epochs(training: _Training) -> list[float]:
-    """Train for ``recipe.epochs`` epochs with one drop of the rate."""
+    """Train for ``recipe.epochs`` epochs, dropping the learning rate once."""
     recipe, device = training.recipe, training.labels.device
     epochs = recipe.epochs or 0
     optimizer = training.sgd(recipe.lr)
@@ -185,7 +196,7 @@ def _train_epochs(training: _Training) -> list[float]:
         total = torch.zeros((), device=device)
         for batch in _shuffled(len(training.images)).to(device).split(recipe.batch_size):
             total += training.step(optimizer, batch)
-        # Read once an epoch, since reading waits for the device.
+        # The loss is read only once per epoch, because reading it waits for the device.
         losses.append(total.item() / len(training.images))
         if epoch == recipe.lr_drop_after:
             if recipe.reset_optimizer:
@@ -205,7 +216,7 @@ def _find_recipe(recipe: Recipe | str) -> Recipe:
 
 
 def _with_length(recipe: Recipe, epochs: int | None, num_images: int) -> Recipe:
-    """Return the recipe for another epoch argument, as `train` describes it."""
+    """Return the recipe with its length changed by ``epochs``, as described in `train`."""
     if epochs is None:
         return recipe
     if recipe.schedule == "one-cycle":
@@ -217,9 +228,9 @@ def _with_length(recipe: Recipe, epochs: int | None, num_images: int) -> Recipe:
 
 
 def _shuffled(count: int) -> Tensor:
-    """Return a permutation, with the draws that a shuffling DataLoader makes for an epoch.
+    """Return a permutation, drawn as a shuffling DataLoader draws it for one epoch.
 
-    It draws the seed of its workers, then that of its order.
+    The DataLoader first draws a seed for its workers, then one for the order of the images.
     """
     torch.empty((), dtype=torch.int64).random_()
     seed = torch.empty((), dtype=torch.int64).random_().item()
@@ -227,9 +238,9 @@ def _shuffled(count: int) -> Tensor:
 
 
 def shift(images: Tensor, max_pixels: int = 2) -> Tensor:
-    """Move each image by up to ``max_pixels`` along both axes and repeat its edge.
+    """Shift each image by up to ``max_pixels`` along both axes, repeating its edge pixels.
 
-    Images are float [n, C, H, W]; the result has the same shape.
+    ``images`` are float [n, C, H, W]. The result has the same shape.
     """
     count, _, height, width = images.shape
     padded = F.pad(images, (max_pixels,) * 4, mode="replicate")

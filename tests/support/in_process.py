@@ -35,7 +35,7 @@ def run(module, job, limits, on_event):
     for failure in failures:
         if failure.cause == "user":
             raise sandbox.UserError(failure.text)
-        raise sandbox.SandboxFailed(failure.cause, f"its process broke down with {failure.text}")
+        raise sandbox.SandboxFailed(failure.cause, f"its process failed with {failure.text}")
 
 
 class Stopped(BaseException):

@@ -1,4 +1,4 @@
-"""A distilled set that a method makes now, under the time limit."""
+"""A source that runs a method under the time limit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from leaderboard.records.record import Origin
 
 @dataclass(frozen=True)
 class MethodSource:
-    """A method that samples images under the track's time limit.
+    """A method that samples images under the plan's time limit.
 
     Attributes:
-        reruns: id of the run that this one repeats, if any.
-        decided_options: what the method is told where it would decide by itself; the record has
-            the options of ``plan``.
+        plan: how to run the method.
+        reruns: id of the run that this one reruns, if any.
+        decided_options: values for options that the method would otherwise choose itself. The
+            record has the options of ``plan``.
     """
 
     plan: SamplingPlan
@@ -79,7 +80,7 @@ class MethodSource:
 def jobs(plan: SamplingPlan) -> list[ProcessJob]:
     """Return the job of each process of a run.
 
-    Process r of shard I of N makes part r * N + I, so that shards take turns as processes do.
+    Process r of shard I of N generates part r * N + I, so that shards take turns like processes.
     """
     shard, shards = plan.shard
     job = MethodJob(

@@ -1,4 +1,4 @@
-"""What every source gives."""
+"""The interface of sources, and the types that they return."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ class Making:
     """How a set was made, as far as it is known.
 
     Attributes:
-        ipc_requested: images per class; None: as many as fit.
-        limit_enforced: the harness was there and measured the time.
-        shard: which part of a set this is, from 0, and the number of parts.
-        load: seconds until the method was ready; ``generate``: from then to its last batch.
-        sampled: freshly sampled images.
-        deviations: from the track, known from the making.
+        ipc_requested: images per class; None: as many as possible.
+        limit_enforced: the harness measured the time and enforced the limit.
+        shard: index of this part of the set, from 0, and the number of parts.
+        load: seconds until the method was ready.
+        generate: seconds from then to the method's last batch.
+        sampled: number of freshly sampled images.
+        deviations: deviations from the track in how the set was made.
     """
 
     method: str
@@ -50,13 +51,15 @@ class Making:
 
 @dataclass(frozen=True)
 class Production:
-    """What a source gave.
+    """The output of a source.
 
     Attributes:
-        distilled: the set, whose images lie in the run's folder; None: there are no images.
-        end: how it ended, as in `supervisor.Outcome`; ``message`` says why, unless it is done.
-        stage: where it failed, if it did.
-        notes: what is worth telling of a set that is complete.
+        making: how the set was made.
+        distilled: the set, with its images in the run's folder; None: there are no images.
+        end: how the work ended, as in `supervisor.Outcome`.
+        message: the reason, unless ``end`` is ``done``.
+        stage: the stage that failed, if one did.
+        notes: remarks on a complete set.
     """
 
     making: Making
@@ -73,27 +76,38 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """The method's or the team's name."""
+        """The name of the method or the team."""
 
     @property
     def is_untrusted(self) -> bool:
-        """Others made the images: an error that a check finds makes the run invalid."""
+        """Whether the images are untrusted: then errors in the checks make the run invalid."""
 
     def produce(self, folder: Path) -> Callable[[], Production]:
-        """Do the work, with its files in ``folder``, and return what collects the set from it.
+        """Do the work in ``folder`` and return a function that collects the set.
 
-        The work may be interrupted. Whoever collects blocks signals meanwhile, so that what was
-        made is kept: ``images.safetensors`` and ``log.txt`` in ``folder``.
+        The work may be interrupted. The caller blocks signals while it collects the set, so that
+        all results are saved: ``images.safetensors`` and ``log.txt`` in ``folder``.
 
         Raises:
-            UserError: nothing could be begun.
+            UserError: the work could not be started.
         """
 
 
 def collected(
     making: Making, outcome: Outcome, dataset: Dataset, ipc: int | None, folder: Path
 ) -> Production:
-    """Collect the batches that were complete in time, trimmed to class balance."""
+    """Collect the batches that were complete in time, with equally many images per class.
+
+    Args:
+        making: how the set was made.
+        outcome: the outcome of the method's processes.
+        dataset: the dataset of the set.
+        ipc: images per class; None: as many as possible.
+        folder: folder of the run.
+
+    Returns:
+        The output of the source.
+    """
     end, message = outcome.end or "error", outcome.message
     try:
         distilled = collect(outcome.files, dataset, ipc, folder / native.IMAGES)
@@ -111,7 +125,7 @@ def collected(
 
 
 def report_of(record: Record) -> Report:
-    """Return what the process that made a run's images had reported."""
+    """Return the report of the process that generated a run's images."""
     return Report(
         device=record.device,
         model=record.model,

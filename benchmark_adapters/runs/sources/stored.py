@@ -1,4 +1,4 @@
-"""Distilled sets that exist already: files that others sent, and the images of runs."""
+"""Sources of existing sets: untrusted files, and the images of runs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from benchmark_adapters.runs.sources.source import Making, Production, report_of
 from benchmark_adapters.types import Dataset, UserError
 from leaderboard.records.record import Origin, Record
 
-# Deviations that a new score of a run's images decides anew.
+# Codes of deviations that are determined again when a run's images are scored again.
 OF_SCORING = ("status", "time-limit", "ipc", "repeats", "recipe", "student", "test-images")
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """A file or folder that others sent, in a format; ``name`` is the team's."""
+    """An untrusted file or folder in a format; ``name`` is the name of the team."""
 
     name: str
     path: Path
@@ -60,7 +60,7 @@ class RunSource:
 
     @property
     def is_untrusted(self) -> bool:
-        """A method may make what it likes; a set from a file stays one."""
+        """Whether the images came from a file originally. The images of a method are trusted."""
         return not self.record.limit_enforced
 
     def produce(self, folder: Path) -> Callable[[], Production]:
@@ -92,7 +92,7 @@ class RunSource:
 
 
 class _Stored(Protocol):
-    """A set that exists already."""
+    """An existing set."""
 
     @property
     def path(self) -> Path: ...
@@ -104,7 +104,18 @@ class _Stored(Protocol):
 def _decoded(
     making: Making, stored: _Stored, dataset: Dataset, limits: Limits, folder: Path
 ) -> Production:
-    """Decode a set in a process of its own, into a folder of its own."""
+    """Decode an existing set in a sandbox, then move its images into the run's folder.
+
+    Args:
+        making: how the set was made.
+        stored: the existing set.
+        dataset: its dataset.
+        limits: limits of the child process.
+        folder: folder of the run.
+
+    Returns:
+        The output of the source.
+    """
     log = f"read from {stored.path.name}\n"
     (folder / "log.txt").write_text(log, encoding="utf-8", errors="replace")
     decoded = folder / "decoded"

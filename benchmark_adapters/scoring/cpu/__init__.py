@@ -1,4 +1,4 @@
 """Faster training steps on a CPU.
 
-Only `benchmark_adapters.scoring.backends` imports this folder. Without it everything works, slower.
+Only `benchmark_adapters.scoring.backends` imports this package. It affects speed and rounding only.
 """

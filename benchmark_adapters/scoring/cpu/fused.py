@@ -1,9 +1,9 @@
-"""Microbatches: gradients of a batch, summed over parts that stay in a CPU's caches.
+"""Microbatches: a batch's gradients, summed over parts that fit into a CPU's caches.
 
-On two CPU cores the plain way spends most of its time on moving activations to and from memory:
-those of 256 images in the first block of convnet3 take 134 MB. Where no image of a batch influences
-another, the gradient of the batch is the sum of the gradients of its microbatches, up to rounding.
-``make bench`` measures the difference.
+On two CPU cores, plain training spends most of its time moving activations to and from memory: the
+activations of 256 images in the first block of convnet3 take 134 MB. If no image of a batch
+influences another, the gradient of the batch is the sum of the gradients of its microbatches, up to
+rounding. ``make bench`` measures the difference.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from benchmark_adapters.scoring.students import ConvNet
 
-# Images. On two machines 8 and 16 were equally fast, 4 and 32 slower.
+# Images per microbatch without a compiler. On two machines, 8 and 16 were equally fast. 4 and 32
+# were slower.
 MICROBATCH_SIZE = 8
-# 8 was a tenth to a sixth slower; 32 a third slower on one machine, equal on another.
+# Images per microbatch with a compiler. 8 was a tenth to a sixth slower. 32 was a third slower on
+# one machine and equally fast on another.
 COMPILED_MICROBATCH_SIZE = 16
-# Label of images that only fill up a microbatch; `torch.nn.functional.cross_entropy` ignores it.
+# Label of images that only pad a microbatch; `torch.nn.functional.cross_entropy` ignores it.
 IGNORED_LABEL = -100
 BATCH_INDEPENDENT_LAYERS = (
     nn.Conv2d,
@@ -35,7 +37,7 @@ BATCH_INDEPENDENT_LAYERS = (
 
 
 def is_faster(student: nn.Module) -> bool:
-    """Return whether microbatches are possible and pay: the student has convolutions."""
+    """Return whether microbatches are possible and pay off. They only do with convolutions."""
     has_convolutions = any(isinstance(layer, nn.Conv2d) for layer in student.modules())
     return has_convolutions and is_batch_independent(student)
 
@@ -43,7 +45,7 @@ def is_faster(student: nn.Module) -> bool:
 def is_batch_independent(student: nn.Module) -> bool:
     """Return whether no image of a batch influences another.
 
-    That is only known of plain stacks of known layers; of others it returns False.
+    This is only known for plain stacks of known layers. All other networks return False.
     """
     layers = [
         layer for layer in student.modules() if not isinstance(layer, nn.Sequential | ConvNet)
@@ -54,7 +56,7 @@ def is_batch_independent(student: nn.Module) -> bool:
 
 
 def compiled_microbatch_size(batch_size: int) -> int:
-    """Return about `COMPILED_MICROBATCH_SIZE`, such that a batch fills its microbatches."""
+    """Return a size near `COMPILED_MICROBATCH_SIZE` that divides a batch almost evenly."""
     count = max(1, round(batch_size / COMPILED_MICROBATCH_SIZE))
     return math.ceil(batch_size / count)
 
@@ -62,8 +64,8 @@ def compiled_microbatch_size(batch_size: int) -> int:
 def microbatches(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Split images float32 [n, C, H, W] and labels int64 [n] into microbatches of ``size`` images.
 
-    All have one shape, so that it is compiled once: the last is filled up with images of the label
-    `IGNORED_LABEL`. A batch that is no larger than ``size`` stays as it is.
+    All microbatches have the same shape, so that only one shape is compiled: the last one is padded
+    with images labelled `IGNORED_LABEL`. A batch of at most ``size`` images is left as it is.
     """
     if len(labels) <= size:
         yield images, labels

@@ -1,10 +1,10 @@
-"""Convolutions of 3x3 with fewer multiplications, as matrix products that suit a CPU.
+"""3x3 convolutions with fewer multiplications, written as matrix products that suit a CPU.
 
-A tile of 4x4 outputs takes 36 multiplications per pair of channels instead of 144: Winograd's
-F(4x4, 3x3) of Lavin & Gray (arXiv 1509.09308, section 4). The transforms of inputs, weights and
-outputs are matrix products themselves, so torch's own products do all the work, and
-`torch.compile` fuses the copies between them with the layers around them. The result's rounding
-error is 2 to 3 times that of a direct convolution.
+A tile of 4x4 outputs takes 36 multiplications per pair of channels instead of 144. This is
+Winograd's F(4x4, 3x3) from Lavin & Gray (arXiv 1509.09308, section 4). The transforms of inputs,
+weights and outputs are matrix products too, so torch's own kernels do all the work, and
+`torch.compile` fuses the copies between them with the surrounding layers. The rounding error is 2
+to 3 times that of a direct convolution.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from torch import Tensor, nn
 from benchmark_adapters.scoring.students import ConvNet
 
 FILTER_SIDE = 3
-OUTPUT_SIDE = 4  # of a tile of outputs
-INPUT_SIDE = OUTPUT_SIDE + FILTER_SIDE - 1  # of the tile of inputs that it depends on
+# Side length of a tile of outputs, and of the tile of inputs that it depends on.
+OUTPUT_SIDE = 4
+INPUT_SIDE = OUTPUT_SIDE + FILTER_SIDE - 1
 # With fewer input channels the transforms would cost more than they save.
 MIN_CHANNELS = 8
 
 
 def _transforms(points: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the transforms [36, 36] of inputs, [36, 9] of weights and [16, 36] of outputs.
+    """Return the transforms of inputs [36, 36], of weights [36, 9] and of outputs [16, 36].
 
-    They apply to flattened tiles. Convolution is the transpose of multiplying polynomials: their
-    values at ``points``, and at infinity, are multiplied, and the product is interpolated. This is
-    the Toom-Cook algorithm, from which Winograd's short convolutions come.
+    They apply to flattened tiles. Convolution is the transpose of polynomial multiplication, which
+    multiplies the values of the polynomials at ``points`` and at infinity, then interpolates the
+    product. This is the Toom-Cook algorithm, from which Winograd's short convolutions are derived.
     """
     inputs = np.zeros((INPUT_SIDE, INPUT_SIDE))
     weights = np.zeros((INPUT_SIDE, FILTER_SIDE))
@@ -49,23 +50,23 @@ def _transforms(points: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
     return of_inputs, of_weights, of_outputs
 
 
-# The paper's points 0, 1, -1, 2, -2 make the transforms sparse, which dense products don't need.
+# The paper's points 0, 1, -1, 2, -2 make the transforms sparse, which doesn't help dense products.
 # These points halve the rounding error (Barabasz et al., arXiv 1803.10986).
 INPUTS, WEIGHTS, OUTPUTS = _transforms((0, 3 / 4, -3 / 4, 3 / 2, -3 / 2))
 
 
 def is_faster(student: nn.Module) -> bool:
-    """Return whether `logits` replaces any convolution of the student."""
+    """Return whether `logits` can replace any of the student's convolutions."""
     return isinstance(student, ConvNet) and any(
         isinstance(layer, nn.Conv2d) and _is_supported(layer) for layer in student.features
     )
 
 
 def logits(student: ConvNet, images: Tensor) -> Tensor:
-    """Return ``student(images)``, each convolution computed by `convolve`.
+    """Return ``student(images)``, with each convolution computed by `convolve`.
 
     Args:
-        student: a network of ``features`` and ``classifier``.
+        student: a network with ``features`` and ``classifier``.
         images: float32 [n, C, H, W] on a CPU.
     """
     for layer in student.features:
@@ -74,7 +75,10 @@ def logits(student: ConvNet, images: Tensor) -> Tensor:
 
 
 def convolve(layer: nn.Conv2d, images: Tensor) -> Tensor:
-    """Return ``layer(images)``, float32 [n, C, H, W] on a CPU, in the layer's fastest way."""
+    """Return ``layer(images)``, computed by the fastest algorithm that supports the layer.
+
+    ``images`` are float32 [n, C, H, W] on a CPU.
+    """
     height, width = images.shape[2:]
     if not _is_supported(layer):
         return layer(images)
@@ -99,9 +103,9 @@ def _is_supported(layer: nn.Conv2d) -> bool:
 
 
 def _matrix_product(images: Tensor, layer: nn.Conv2d) -> Tensor:
-    """Return the convolution [n, H, W, outputs] as a product with a row of inputs for each pixel.
+    """Compute the convolution [n, H, W, outputs] as a product with one row of inputs per pixel.
 
-    Few channels leave the vector units of a direct convolution idle.
+    With few channels, a direct convolution leaves the CPU's vector units idle.
     """
     down, right = (int(border) for border in layer.padding)
     windows = (
@@ -114,15 +118,15 @@ def _matrix_product(images: Tensor, layer: nn.Conv2d) -> Tensor:
         count, height * width, channels * FILTER_SIDE**2
     )
     filters = layer.weight.reshape(len(layer.weight), -1).t()
-    # One product for each image: a single one for the gradient of the weights would be a long sum
-    # that cores don't share.
+    # Each image has its own product. With a single product, the gradient of the weights would be
+    # one long sum, which is not divided among the cores.
     return torch.bmm(columns, filters.expand(count, *filters.shape)).view(count, height, width, -1)
 
 
 class _Winograd(torch.autograd.Function):
-    """Convolution with a border of one zero.
+    """Convolution with a zero padding of 1.
 
-    Images are [n, H, W, inputs], their sides divisible by `OUTPUT_SIDE`; the weight is
+    Images are [n, H, W, inputs], with H and W divisible by `OUTPUT_SIDE`. The weight is
     [outputs, inputs, 3, 3].
     """
 
@@ -160,7 +164,7 @@ def _forward(images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _tiles(images: Tensor) -> Tensor:
-    """Turn [n, H, W, C] into [36, tiles * C]: overlapping tiles of inputs, a row for each pixel."""
+    """Cut [n, H, W, C] into overlapping tiles of inputs [36, tiles * C], with one row per pixel."""
     padded = F.pad(images, (0, 0, 1, 1, 1, 1))
     return (
         padded.unfold(1, INPUT_SIDE, OUTPUT_SIDE)
@@ -171,7 +175,7 @@ def _tiles(images: Tensor) -> Tensor:
 
 
 def _blocks(images: Tensor) -> Tensor:
-    """Turn [n, H, W, C] into [16, tiles * C]: tiles of outputs, which don't overlap."""
+    """Cut [n, H, W, C] into tiles of outputs [16, tiles * C], which don't overlap."""
     count, height, width, channels = images.shape
     return (
         images.reshape(

@@ -117,7 +117,7 @@ def test_run_reports_progress_and_prints_the_table(ddbench, example_folder, tmp_
     done = ddbench(*RUN_GOOD, path=[example_folder])
     assert done.returncode == 0, done.stderr
     assert "sampling 2 images per class in at most 30 s" in done.stderr
-    assert "scoring: convnet3 by recipe few/1, 2 seeds" in done.stderr
+    assert "scoring: convnet3 with recipe few/1, 2 seeds" in done.stderr
     (run,) = (tmp_path / "runs").glob("*/*/*/*")
     assert f"run: {run.relative_to(tmp_path)}" in done.stderr
     assert "good" in done.stdout
@@ -187,7 +187,7 @@ def test_read_only_runs_folder_is_an_error(ddbench, example_folder):
     """Not even root can create folders below /proc."""
     done = ddbench(*RUN_GOOD, "--runs", "/proc/runs", path=[example_folder])
     assert done.returncode == 2
-    assert done.stderr.startswith("error: the runs folder /proc/runs can't be written")
+    assert done.stderr.startswith("error: could not write to the runs folder /proc/runs")
 
 
 # End-to-end tests of generative-turbo

@@ -1,4 +1,4 @@
-"""Lines from child processes, whatever they write."""
+"""Events from child processes that write anything at all."""
 
 import msgspec
 import pytest
@@ -9,13 +9,13 @@ from benchmark_adapters.execution.channel import Child, UnknownEvent
 from benchmark_adapters.execution.messages import DecodeJob, Ended
 
 JOB = DecodeJob("", "", "", "")
-# Plays a child process: the descriptor for events is its first argument.
+# Start of a fake child process. Its first argument is the file descriptor for events.
 PREAMBLE = "import os, sys\nevents = int(sys.argv[1])\n"
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, real_sandbox):
-    """Return a function that runs a child process of the given code, and returns its events."""
+    """Return a function that runs a child process with the given code and returns its events."""
 
     def run(code, seconds=60):
         (tmp_path / "fake_child.py").write_text(PREAMBLE + code)
@@ -27,14 +27,14 @@ def run(tmp_path, monkeypatch, real_sandbox):
     return run
 
 
-def test_lines_come_in_pieces():
+def test_lines_are_joined_from_pieces():
     child = Child(None, -1)
     assert child.lines(b"fir") == []
     assert child.lines(b"st\nsecond\nthi") == [b"first", b"second"]
     assert child.lines(b"rd\n") == [b"third"]
 
 
-def test_a_line_without_end_is_no_event(monkeypatch):
+def test_lines_rejects_endless_line(monkeypatch):
     monkeypatch.setattr(channel, "MAX_EVENT", 10)
     child = Child(None, -1)
     assert child.lines(b"0123456789") == []
@@ -42,7 +42,7 @@ def test_a_line_without_end_is_no_event(monkeypatch):
         child.lines(b"0")
 
 
-def test_an_event_arrives_whole(run):
+def test_event_written_byte_by_byte_arrives_whole(run):
     code = """
 text = b'{"type": "scoring", "device": "cpu", "threads": 1}\\n{"type": "end"}\\n'
 for byte in text:
@@ -63,23 +63,23 @@ for byte in text:
         b"[]\n",
     ],
 )
-def test_garbage_ends_the_process(run, text):
-    with pytest.raises(sandbox.SandboxFailed, match="its process wrote no event"):
+def test_run_stops_process_that_writes_garbage(run, text):
+    with pytest.raises(sandbox.SandboxFailed, match="its process sent an invalid event"):
         run(f"os.write(events, {text!r})\nimport time\ntime.sleep(3600)")
 
 
-def test_a_line_that_never_ends_ends_the_process(run, monkeypatch):
+def test_run_stops_process_that_writes_endless_line(run, monkeypatch):
     monkeypatch.setattr(channel, "MAX_EVENT", 1_000_000)
-    with pytest.raises(sandbox.SandboxFailed, match="its process wrote no event"):
+    with pytest.raises(sandbox.SandboxFailed, match="its process sent an invalid event"):
         run("while True:\n    os.write(events, 1000 * b'x')")
 
 
-def test_what_a_process_prints_is_no_event(run):
+def test_printed_output_is_not_an_event(run):
     printed = msgspec.json.encode(Ended()).decode()
-    with pytest.raises(sandbox.SandboxFailed, match="broke down with exit code 3"):
+    with pytest.raises(sandbox.SandboxFailed, match="failed with exit code 3"):
         run(f"print({printed!r}, flush=True)\nsys.exit(3)")
 
 
-def test_a_process_that_never_answers_ends_with_its_time(run):
+def test_run_stops_silent_process_at_time_limit(run):
     with pytest.raises(sandbox.SandboxFailed, match=r"it took longer than 0\.5 s"):
         run("import time\ntime.sleep(3600)", seconds=0.5)

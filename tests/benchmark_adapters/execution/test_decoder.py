@@ -11,7 +11,7 @@ from leaderboard.records import store
 
 pytestmark = pytest.mark.usefixtures("real_sandbox")
 SCORE = ("score", "team", "--track", "hidden", "--device", "cpu", "--name", "T")
-# What no decoder needs: they train students, run methods, and write records.
+# Modules that train students, run methods or write records. A decoder needs none of them.
 FORBIDDEN = (
     "benchmark_adapters.scoring.training",
     "benchmark_adapters.scoring.evaluate",
@@ -26,7 +26,7 @@ def files_below(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_only_the_output_folder_changes(example_plugins, submission, tmp_path, monkeypatch):
+def test_decode_changes_only_the_output_folder(example_plugins, submission, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     output = tmp_path / "output"
@@ -42,7 +42,7 @@ def test_only_the_output_folder_changes(example_plugins, submission, tmp_path, m
 
 
 @pytest.mark.parametrize(("file_format", "uses_torch"), [("native", False), ("eccv2024", True)])
-def test_nothing_that_trains_or_keeps_runs_is_imported(
+def test_decoder_imports_nothing_that_trains_or_writes_runs(
     example_plugins, submission, real_runs, tmp_path, monkeypatch, capfd, file_format, uses_torch
 ):
     path = only(real_runs, "few") if file_format == "native" else submission
@@ -51,14 +51,15 @@ def test_nothing_that_trains_or_keeps_runs_is_imported(
     sandbox.decode(path, file_format, "few", tmp_path / "output", sandbox.Limits())
     lines = capfd.readouterr().err.splitlines()
     imported = {line.rsplit("|", 1)[-1].strip() for line in lines if "import time:" in line}
-    assert "benchmark_adapters.execution.decoder" not in imported  # it is __main__
+    # The decoder itself is __main__.
+    assert "benchmark_adapters.execution.decoder" not in imported
     assert "benchmark_adapters.formats.native" in imported
     assert ("torch" in imported) == uses_torch
     assert not {name for name in imported if name.startswith(FORBIDDEN)}
 
 
-def test_scores_that_a_reader_claims_are_not_heard(ddbench, example_folder, submission, tmp_path):
-    """The reader writes events of perfect scores; the set that it returns is noise."""
+def test_forged_scores_from_a_reader_are_ignored(ddbench, example_folder, submission, tmp_path):
+    """The reader sends events with perfect scores, but the set that it returns is noise."""
     done = ddbench(*SCORE, "--format", "forging", path=[example_folder])
     assert done.returncode == 0, done.stderr
     (folder,) = store.runs_in([tmp_path / "runs"])
@@ -68,9 +69,7 @@ def test_scores_that_a_reader_claims_are_not_heard(ddbench, example_folder, subm
     assert max(record.accuracies) < 0.9
 
 
-def test_a_reader_leaves_nothing_but_the_record_of_its_set(
-    ddbench, example_folder, submission, tmp_path
-):
+def test_failed_reader_leaves_only_record_and_log(ddbench, example_folder, submission, tmp_path):
     torch.save(torch.zeros(1), submission / "few.pt")
     ddbench(*SCORE, "--format", "eccv2024", path=[example_folder])
     (folder,) = store.runs_in([tmp_path / "runs"])

@@ -1,4 +1,4 @@
-"""Child processes for untrusted files: their limits, and how they end whatever happens."""
+"""Child processes for untrusted files: their limits, and every way in which they can end."""
 
 import json
 import signal
@@ -14,11 +14,10 @@ from project import wait_for
 from benchmark_adapters.execution import channel, sandbox
 from benchmark_adapters.execution.messages import DecodeJob
 from leaderboard.records import store
-from leaderboard.text import plural
 
 pytestmark = pytest.mark.usefixtures("real_sandbox")
 
-# This track has no probe of the class order, whose training takes long.
+# This track skips the class-order check, which would train a network for a long time.
 SCORE = ("score", "team/few.pt", "--track", "hidden", "--name", "T", "--device", "cpu")
 
 
@@ -27,14 +26,14 @@ def only(runs):
     return store.read(folder)
 
 
-def test_a_file_is_scored_as_its_run_was(shell, example_folder, real_runs, submission):
+def test_file_scores_the_same_as_its_run(shell, example_folder, real_runs, submission):
     done = shell(*SCORE, "--format", "eccv2024", "--json", path=[example_folder])
     assert done.returncode == 0, done.stderr
     (run,) = (run for run in store.runs_in([real_runs]) if run.parts[-4] == "few")
     assert json.loads(done.stdout)["accuracies"] == store.read(run).accuracies
 
 
-def test_a_hostile_file_gets_a_record_and_executes_nothing(
+def test_hostile_file_gets_record_and_executes_nothing(
     ddbench, example_folder, submission, tmp_path
 ):
     torch.save(Attack(str(tmp_path / "executed")), submission / "few.pt")
@@ -46,12 +45,12 @@ def test_a_hostile_file_gets_a_record_and_executes_nothing(
 @pytest.mark.parametrize(
     ("file_format", "limits", "message"),
     [
-        ("greedy", ["--max-memory", "2"], "reading failed: its process broke down with "),
+        ("greedy", ["--max-memory", "2"], "reading failed: its process failed with "),
         ("sleepy", ["--max-seconds", "2"], "reading failed: it took longer than 2 s"),
-        ("deadly", [], "reading failed: its process broke down with signal SIGSEGV"),
+        ("deadly", [], "reading failed: its process failed with signal SIGSEGV"),
     ],
 )
-def test_a_set_that_takes_too_much_gets_a_record(
+def test_set_that_exceeds_limits_gets_record(
     ddbench, example_folder, submission, tmp_path, file_format, limits, message
 ):
     done = ddbench(*SCORE, "--format", file_format, *limits, path=[example_folder])
@@ -63,19 +62,19 @@ def test_a_set_that_takes_too_much_gets_a_record(
     assert "Traceback" not in done.stderr
 
 
-def test_memory_is_watched_where_the_system_enforces_no_limit(
+def test_memory_is_polled_if_system_enforces_no_limit(
     ddbench, example_folder, submission, tmp_path, monkeypatch
 ):
-    """As on macOS."""
+    """This is the case on macOS."""
     monkeypatch.setattr(sandbox, "HAS_MEMORY_LIMIT", False)
     done = ddbench(*SCORE, "--format", "greedy", "--max-memory", "1", path=[example_folder])
     assert done.returncode == 1
     record = only(tmp_path / "runs")
     assert record.status == "error"
-    assert "its process broke down with MemoryError; it may use 1.0 GiB" in record.message
+    assert "its process failed with MemoryError; its memory limit is 1.0 GiB" in record.message
 
 
-def test_an_interrupted_score_leaves_no_process(started, submission, tmp_path):
+def test_interrupted_score_leaves_no_process(started, submission, tmp_path):
     process = started(*SCORE, "--format", "sleepy")
     wait_for((tmp_path / "asleep").exists)
     (decoder,) = psutil.Process(process.pid).children()
@@ -86,7 +85,7 @@ def test_an_interrupted_score_leaves_no_process(started, submission, tmp_path):
     assert not list((tmp_path / "runs").glob("*/*/*/*/record.json"))
 
 
-def test_an_interrupted_training_tells_of_its_seeds(started, submission, tmp_path):
+def test_interrupted_training_reports_finished_seeds(started, submission, tmp_path):
     process = started(*SCORE, "--format", "eccv2024", "--repeats", "1000", "--json")
     wait_for(lambda: list((tmp_path / "runs").glob(".unfinished/*.json")))
     process.send_signal(signal.SIGINT)
@@ -96,17 +95,16 @@ def test_an_interrupted_training_tells_of_its_seeds(started, submission, tmp_pat
     assert (document["failed_stage"], document["interrupted"]) == ("scoring", True)
     finished = len(document["accuracies"])
     assert document["message"] == (
-        f"scoring failed after {finished} {plural(finished, 'seed')}, "
-        "the images are kept: interrupted"
+        f"scoring failed: interrupted (the images are saved; finished seeds: {finished})"
     )
     assert len(document["accuracies"]) >= 1
-    assert "error: status error: scoring failed after" in err
+    assert "error: status error: scoring failed: interrupted" in err
 
 
-def test_a_training_that_takes_too_long_keeps_its_seeds(
+def test_training_that_times_out_keeps_finished_seeds(
     ddbench, example_folder, submission, tmp_path, monkeypatch
 ):
-    """The time is over when the process builds the second of three students."""
+    """The time expires when the process builds the second of three students."""
     asleep = tmp_path / "asleep"
     late = SimpleNamespace(monotonic=lambda: time.monotonic() + 1e6 * asleep.exists())
     monkeypatch.setattr(channel, "time", late)
@@ -118,11 +116,11 @@ def test_a_training_that_takes_too_long_keeps_its_seeds(
     record = only(tmp_path / "runs")
     assert (record.status, record.n, record.ipc, record.failed_stage) == ("error", 1, 2, "scoring")
     assert record.message == (
-        "scoring failed after 1 seed, the images are kept: it took longer than 3600 s"
+        "scoring failed: it took longer than 3600 s (the images are saved; finished seeds: 1)"
     )
 
 
-def test_a_process_that_does_not_answer():
+def test_process_that_crashes_at_start_is_reported():
     job, limits = DecodeJob("", "", "", ""), sandbox.Limits(seconds=60)
-    with pytest.raises(sandbox.SandboxFailed, match="broke down with exit code 1"):
+    with pytest.raises(sandbox.SandboxFailed, match="failed with exit code 1"):
         sandbox.run("benchmark_adapters.no_such_module", job, limits, lambda event: None)

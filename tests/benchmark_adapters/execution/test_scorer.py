@@ -1,4 +1,4 @@
-"""A team whose scoring exhausts the memory does not stop the teams after it."""
+"""A team whose scoring exhausts memory doesn't stop the teams after it."""
 
 import shutil
 
@@ -9,10 +9,10 @@ from leaderboard.records import store
 pytestmark = pytest.mark.usefixtures("real_sandbox")
 
 
-def test_a_team_that_exhausts_memory_while_it_is_scored_does_not_stop_the_next(
+def test_team_that_exhausts_memory_does_not_stop_the_next_team(
     ddbench, example_folder, submission, tmp_path
 ):
-    """Both sets are read; then the first team's student wants 4 GiB."""
+    """Both sets are decoded, then the student of the first team allocates 4 GiB."""
     for team in ("a", "b"):
         (tmp_path / "teams" / team).mkdir(parents=True)
         shutil.copy(submission / "few.pt", tmp_path / "teams" / team / "fewhidden.pt")

@@ -1,4 +1,4 @@
-"""The time limit in real child processes, and every way in which a method can misbehave."""
+"""The time limit in real child processes, and every way a method can misbehave."""
 
 import os
 import re
@@ -25,12 +25,12 @@ RUN_SLOW = ("run", "--method", "slow", *LONG_RUN, "--ipc", "5")
 
 @pytest.fixture(autouse=True)
 def _this_test(monkeypatch):
-    """Tag the processes of this test, to tell them from others on the machine."""
+    """Tag the processes of this test, to distinguish them from others on the machine."""
     monkeypatch.setenv("DDBENCH_TEST", uuid.uuid4().hex)
 
 
 def processes_of_runs():
-    """Return the living processes that a run of this test started."""
+    """Return the running processes that a run of this test started."""
     processes = []
     for process in psutil.process_iter():
         try:
@@ -53,11 +53,11 @@ def _no_stray_process(_this_test):
     assert processes_of_runs() == []
 
 
-def test_late_batches_are_lost_and_those_in_time_are_kept(example_plugins, tmp_path, clock):
+def test_only_batches_in_time_are_kept(example_plugins, tmp_path, clock):
     clock.jump_after(batches=3)
     folder, record = run(example_plugins, tmp_path, "good", ipc=50)
     assert record.status == "timeout"
-    assert record.message == "3 of 50 images per class by the limit"
+    assert record.message == "3 of 50 images per class by the time limit"
     assert record.ipc == 3
     assert len(load_file(folder / "images.safetensors")["labels"]) == 30
     assert record.n == 2
@@ -65,7 +65,7 @@ def test_late_batches_are_lost_and_those_in_time_are_kept(example_plugins, tmp_p
     assert record.seconds.load + record.seconds.generate <= 30
 
 
-def test_max_at_the_limit_is_ok_and_balanced(example_plugins, tmp_path, clock):
+def test_max_ipc_at_the_limit_is_ok_and_balanced(example_plugins, tmp_path, clock):
     clock.jump_after(batches=9)
     folder, record = run(example_plugins, tmp_path, "unbalanced", ipc="max", repeats=0)
     labels = load_file(folder / "images.safetensors")["labels"]
@@ -74,14 +74,14 @@ def test_max_at_the_limit_is_ok_and_balanced(example_plugins, tmp_path, clock):
     assert Reason("ipc", "IPC 4 instead of 2") in record.not_comparable_because
 
 
-def test_no_batch_in_time_is_a_timeout_without_score(example_plugins, tmp_path):
+def test_no_batch_in_time_is_timeout_without_score(example_plugins, tmp_path):
     folder, record = run(example_plugins, tmp_path, "hangs", time_limit=1)
     assert (record.status, record.accuracies, record.ipc) == ("timeout", [], 0)
     assert not (folder / "images.safetensors").exists()
 
 
-def test_signals_do_not_save_a_method_from_the_limit(example_plugins, tmp_path, clock):
-    """The fixture checks that its process is gone."""
+def test_method_that_ignores_sigterm_is_killed(example_plugins, tmp_path, clock):
+    """The fixture ``_no_stray_process`` checks that its process is gone."""
     clock.jump_after(batches=1)
     _, record = run(example_plugins, tmp_path, "ignores-sigterm")
     assert (record.status, record.ipc) == ("timeout", 1)
@@ -92,8 +92,8 @@ def test_signals_do_not_save_a_method_from_the_limit(example_plugins, tmp_path, 
     [
         ("raises", "error", r"the method raised RuntimeError: the model exploded"),
         ("exits", "error", r"the method raised SystemExit: enough"),
-        ("dies", "error", r"process was ended by SIGKILL"),
-        ("leaves", "error", r"process ended itself with exit code 7"),
+        ("dies", "error", r"process was killed by SIGKILL"),
+        ("leaves", "error", r"process exited with code 7"),
         ("wrong-shape", "invalid", r"shape \[10, 28, 28\], expected \[n, 1, 28, 28\]"),
         ("wrong-size", "invalid", r"shape \[10, 1, 32, 32\], expected \[n, 1, 28, 28\]"),
         ("wrong-dtype", "invalid", r"type float64, expected uint8"),
@@ -102,19 +102,19 @@ def test_signals_do_not_save_a_method_from_the_limit(example_plugins, tmp_path, 
         ("label-dtype", "invalid", r"labels of type float64"),
         ("label-count", "invalid", r"labels of type int64 and shape \[5\], expected int64 \[10\]"),
         ("no-pair", "invalid", r"yielded ndarray, expected a tuple"),
-        ("nothing", "invalid", r"ended without 2 images per class"),
+        ("nothing", "invalid", r"stopped before generating 2 images per class"),
         ("silenced-raises", "error", r"RuntimeError: nobody hears it"),
-        ("meddles", "invalid", r"wrote into the harness's own channel"),
-        ("deletes", "error", r"the batches on disk are not as they were written"),
+        ("meddles", "invalid", r"wrote to the pipe reserved for the harness"),
+        ("deletes", "error", r"the batch files are missing or damaged"),
         ("no-generator", "invalid", r"distill returned NoneType, expected a generator"),
         ("empty-batches", "invalid", r"no images"),
         ("many-lines", "error", r"^one two \[31m x{400,500}\.\.\.$"),
         ("nan-report", "error", r"Out of range float values"),
         ("typed-report", "error", r"task.ready\(batch='many'\): Expected `int"),
-        ("too-few", "invalid", r"ended after 1 of 2 images per class"),
+        ("too-few", "invalid", r"stopped after 1 of 2 images per class"),
     ],
 )
-def test_broken_methods_leave_a_record_and_no_score(
+def test_broken_methods_leave_record_without_score(
     example_plugins, tmp_path, method, status, message
 ):
     folder, record = run(example_plugins, tmp_path, method)
@@ -125,21 +125,21 @@ def test_broken_methods_leave_a_record_and_no_score(
     assert store.runs_in([tmp_path / "runs"]).__next__() == folder
 
 
-def test_images_of_a_method_that_fails_later_are_kept(example_plugins, tmp_path):
+def test_images_before_a_failure_are_kept(example_plugins, tmp_path):
     folder, record = run(example_plugins, tmp_path, "raises")
     assert record.ipc == 1
     assert len(load_file(folder / "images.safetensors")["labels"]) == 10
     assert "exploded" in (folder / "log.txt").read_text()
 
 
-def test_a_talkative_method_is_cut_short_in_the_log_alone(example_plugins, tmp_path):
+def test_long_output_shortens_only_the_log(example_plugins, tmp_path):
     folder, record = run(example_plugins, tmp_path, "megabyte")
     text = (folder / "log.txt").read_text()
     assert record.status == "ok"
     assert 50_000 < len(text) < 200_000
     assert text.startswith("first words")
     assert "last words" in text
-    assert "bytes left out" in text
+    assert "bytes omitted" in text
 
 
 def test_log_keeps_both_ends():
@@ -152,16 +152,17 @@ def test_log_keeps_both_ends():
     assert log.left_out + kept == 800_000
 
 
-def test_no_process_survives_even_in_a_session_of_its_own(example_plugins, tmp_path):
+def test_no_process_survives_in_a_new_session(example_plugins, tmp_path):
     pids = tmp_path / "pids"
     _, record = run(example_plugins, tmp_path, "forks", options=[f"pids={pids}"])
     assert record.status == "ok"
     assert living(pids) == []
-    assert record.options["pids"] == "pids"  # no folder of this machine
+    # Records don't name local folders.
+    assert record.options["pids"] == "pids"
 
 
 def living(pids):
-    """Return which of the three processes that a method wrote down still run."""
+    """Return which of the three processes listed by a method are still running."""
     numbers = [int(pid) for pid in pids.read_text().split()]
     assert len(numbers) == 3
     return [
@@ -180,8 +181,8 @@ cli.main()
 
 
 @pytest.mark.parametrize("ending", [None, signal.SIGTERM, signal.SIGKILL])
-def test_no_process_survives_where_orphans_are_not_adopted(started, tmp_path, ending):
-    """As on macOS: the method ends by itself, the harness ends it, or the harness is killed."""
+def test_no_process_survives_without_adoption_of_orphans(started, tmp_path, ending):
+    """On macOS: the method returns, the harness is terminated, or the harness is killed."""
     pids = tmp_path / "pids"
     options = ("--option", f"pids={pids}", "--option", f"asleep={ending is not None}")
     command = ("run", "--method", "forks", *LONG_RUN, "--repeats", "0", *options)
@@ -193,22 +194,22 @@ def test_no_process_survives_where_orphans_are_not_adopted(started, tmp_path, en
     wait_for(lambda: not living(pids))
 
 
-def test_a_method_has_no_stdin_and_no_way_to_wait_for_it(example_plugins, tmp_path):
+def test_method_that_reads_stdin_does_not_hang(example_plugins, tmp_path):
     assert run(example_plugins, tmp_path, "reads-stdin")[1].status == "ok"
 
 
 @pytest.mark.parametrize("method", ["silenced", "comes-back-twice"])
-def test_harmless_oddities(example_plugins, tmp_path, method):
+def test_harmless_oddities_are_accepted(example_plugins, tmp_path, method):
     assert run(example_plugins, tmp_path, method, repeats=0)[1].status == "ok"
 
 
-def test_a_method_may_change_its_working_directory(example_plugins, tmp_path, monkeypatch):
+def test_method_may_change_its_working_directory(example_plugins, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(example_plugins, tmp_path, "wanders", runs=Path("runs"))[1].status == "ok"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_run_leaves_its_images_and_no_process(started, tmp_path, number):
+def test_interrupted_run_keeps_images_and_leaves_no_process(started, tmp_path, number):
     process = started(*RUN_SLOW)
     wait_for((tmp_path / "asleep").exists)
     process.send_signal(number)
@@ -219,7 +220,7 @@ def test_an_interrupted_run_leaves_its_images_and_no_process(started, tmp_path, 
     assert "status error: interrupted" in err
 
 
-def test_a_killed_harness_ends_its_method(started, tmp_path):
+def test_killed_harness_stops_its_method(started, tmp_path):
     process = started(*RUN_SLOW)
     wait_for((tmp_path / "asleep").exists)
     process.kill()

@@ -1,4 +1,4 @@
-"""The cost model: coefficients from times, and the plan that follows from them."""
+"""The cost model: its coefficients, and the plan that follows from them."""
 
 import json
 
@@ -14,24 +14,24 @@ COST = Cost(
 )
 
 
-def test_seconds_by_hand():
-    # 3 sampled images of each of 10 classes: 30 images in 2 batches; 20 prompts
+def test_seconds_match_calculation_by_hand():
+    # 3 sampled images for each of 10 classes are 30 images in 2 batches. There are 20 prompts.
     assert COST.seconds(ipc=5, classes=10) == pytest.approx(5 + 20 * 0.01 + 2 * 0.1 + 30 * 0.02)
     assert COST.seconds(ipc=5, classes=10, batch=4) == pytest.approx(5 + 0.2 + 8 * 0.1 + 0.6)
 
 
 @pytest.mark.parametrize("limit", [5.5, 7.0, 60.0, 600.0])
-def test_the_most_that_a_limit_allows(limit):
+def test_max_ipc_is_the_largest_that_fits(limit):
     most = COST.max_ipc(limit, classes=10)
     assert COST.seconds(most, 10) <= limit if most else True
     assert COST.seconds(most + 1, 10) > limit
 
 
-def test_no_time_no_images():
+def test_max_ipc_is_zero_without_time():
     assert COST.max_ipc(1.0, 10) == 0
 
 
-def test_coefficients_are_found_again():
+def test_fit_recovers_coefficients():
     traces = []
     for batch in (16, 4):
         sampled = [batch] * 50
@@ -47,7 +47,7 @@ def test_coefficients_are_found_again():
     assert cost.per_prompt == pytest.approx(0.01)
 
 
-def test_a_plan_shows_what_fits_and_leaves_no_run(ddbench, methods_here, tmp_path, monkeypatch):
+def test_plan_shows_what_fits_and_leaves_no_run(ddbench, methods_here, tmp_path, monkeypatch):
     monkeypatch.setattr(estimate, "MIN_SECONDS", 0.5)
     done = ddbench(
         "run", "--method", "generative-turbo", "--plan", "--json", "--option", "pda=none"
@@ -66,21 +66,21 @@ def test_a_plan_shows_what_fits_and_leaves_no_run(ddbench, methods_here, tmp_pat
     assert not list((tmp_path / "runs").glob("*/*/*/*/record.json"))
 
 
-def test_a_plan_is_of_one_process(ddbench):
+def test_plan_refuses_several_processes(ddbench):
     done = ddbench("run", "--method", "generative-turbo", "--plan", "--processes", "2")
     assert (done.returncode, done.stderr) == (
         2,
-        "error: --plan tries a single process; give it without --processes and --shard\n",
+        "error: --plan measures a single process; leave out --processes and --shard\n",
     )
 
 
-def test_a_gpus_search_for_a_batch_is_no_part_of_the_trial():
+def test_steady_batches_exclude_the_search_for_a_batch_size():
     pairs = [(5.0, 4), (5.1, 4), (5.2, 8), (5.5, 16), (6.0, 16), (6.5, 16)]
     batches = [Batch(*pair) for pair in pairs]
     assert _steady(Outcome(batches=batches)) == batches[3:]
 
 
-def test_a_method_that_fails_has_no_plan(ddbench, example_folder):
+def test_plan_reports_failure_of_the_method(ddbench, example_folder):
     done = ddbench("run", "--method", "raises", "--track", "few", "--plan", path=[example_folder])
     assert done.returncode == 2
     assert (

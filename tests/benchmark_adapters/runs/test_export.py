@@ -1,9 +1,9 @@
-"""Runs written in other formats."""
+"""Exports of runs to other formats."""
 
 from small_runs import only
 
 
-def test_export_overwrites_nothing_and_leaves_nothing_half_done(
+def test_export_overwrites_nothing_and_leaves_no_partial_output(
     ddbench, example_folder, real_runs, submission, tmp_path
 ):
     run = only(real_runs, "few")
@@ -12,9 +12,9 @@ def test_export_overwrites_nothing_and_leaves_nothing_half_done(
     truth = ddbench(
         "export", run, "--format", "mtt", "--output", "out", "--truth", path=[example_folder]
     )
-    assert "format mtt has no files of real test images" in truth.stderr
+    assert "format mtt does not support real test images" in truth.stderr
     twice = ddbench("export", run, run, "--format", "mtt", "--output", "out", path=[example_folder])
-    assert "another run of few is given already" in twice.stderr
+    assert "a run on few was already given" in twice.stderr
     assert sorted(file.name for file in tmp_path.iterdir()) == ["team"]
     whole = ddbench(
         "export", run, "--format", "eccv2024", "--truth", "--output", "out", path=[example_folder]

@@ -1,4 +1,4 @@
-"""Several processes and shards make the set of one process, even if some of them are lost."""
+"""Several processes or shards generate the set of one process, even if some of them fail."""
 
 import json
 from dataclasses import replace
@@ -18,13 +18,13 @@ from leaderboard.records.record import Reason
 
 @pytest.fixture
 def run(example_plugins, tmp_path):
-    """Return a function that runs ``divided`` and returns folder and record."""
+    """Return a function that runs the method ``divided`` and returns the folder and the record."""
     return partial(small_runs.run, example_plugins, tmp_path, "divided")
 
 
 @pytest.fixture
 def merge(example_plugins, tmp_path):
-    """Return a function that joins shards and returns folder and record."""
+    """Return a function that merges shards and returns the folder and the record."""
 
     def merge(*folders, **values):
         request = Request(runs=tmp_path / "runs", device="cpu", **values)
@@ -43,10 +43,10 @@ def values(folder):
 
 
 @pytest.mark.parametrize("ipc", [2, 5, 10])
-def test_processes_make_the_set_of_one(run, ipc):
+def test_several_processes_generate_the_set_of_one(run, ipc):
     _, alone = run(ipc=ipc)
     folder, together = run(ipc=ipc, processes=3)
-    # Images come in the order of their indices, copies behind them.
+    # Images are ordered by index, and copies come after the image that they copy.
     assert values(folder) == [list(range(ipc))] * 10
     assert together.images_sha256 == alone.images_sha256
     assert together.accuracies == alone.accuracies
@@ -56,7 +56,7 @@ def test_processes_make_the_set_of_one(run, ipc):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_shards_join_to_the_set_of_one(run, merge, processes):
+def test_shards_merge_into_the_set_of_one_process(run, merge, processes):
     _, alone = run(ipc=9)
     shards = [run(ipc=9, shard=f"{number}/3", processes=processes) for number in range(3)]
     for number, (_, record) in enumerate(shards):
@@ -76,7 +76,7 @@ def test_shards_join_to_the_set_of_one(run, merge, processes):
     assert (folder / "grid.png").exists()
 
 
-def test_shards_that_have_nothing_to_make(run, merge):
+def test_shards_may_have_no_images_to_generate(run, merge):
     _, alone = run(ipc=3)
     shards = [run(ipc=3, shard=f"{number}/3") for number in range(3)]
     assert [(record.status, record.ipc) for _, record in shards] == [
@@ -88,50 +88,53 @@ def test_shards_that_have_nothing_to_make(run, merge):
     assert (joined.status, joined.images_sha256) == ("ok", alone.images_sha256)
 
 
-def test_shards_that_were_decoded_otherwise(run, merge):
+def test_merge_refuses_shards_with_different_decoders(run, merge):
     shards = [run(ipc=4, shard=f"{number}/2") for number in range(2)]
     folder, record = shards[1]
     (folder / "record.json").write_text(
         replace(record, metadata={**record.metadata, "decoder": "tiny"}).to_json()
     )
-    with pytest.raises(UserError, match="decoder differ"):
+    with pytest.raises(UserError, match="they differ in: decoder"):
         merge(*(folder for folder, _ in shards))
 
 
 def left_alone(dead):
-    """Return a condition: the process ``dead`` has ended, and the other has gone on for a while."""
+    """Return a condition: the process ``dead`` has died, and the other has run on for a while."""
     return lambda workers: (
         workers[dead].process.poll() is not None and len(workers[1 - dead].outcome.batches) >= 12
     )
 
 
-def test_metadata_come_from_a_process_that_lives(run, clock):
+def test_metadata_comes_from_a_surviving_process(run, clock):
     clock.jump_when(left_alone(0))
     _, record = run(ipc="max", time_limit=3600, processes=2, options=["dies=0"], repeats=0)
     assert (record.status, record.model, record.batch) == ("ok", "indices", 10)
     assert record.processes == 2
 
 
-def test_a_killed_process_loses_only_its_unfinished_batch(run, clock):
+def test_killed_process_loses_only_its_unfinished_batch(run, clock):
     clock.jump_when(left_alone(1))
     folder, record = run(ipc="max", time_limit=3600, processes=2, options=["dies=1"], repeats=0)
     assert record.status == "ok"
-    assert record.message == "process 2 of 2: the method's process was ended by SIGKILL"
+    assert record.message == "process 2 of 2: the method's process was killed by SIGKILL"
     (row, *_) = values(folder)
-    assert row[:8] == [0, 1, 2, 3, 4, 5, 6, 7]  # two batches of each
-    assert row[8:12] == [8, 9, 12, 13]  # from then on, those of the one that is left
+    # There are two batches of each process.
+    assert row[:8] == [0, 1, 2, 3, 4, 5, 6, 7]
+    # All others come from the surviving process.
+    assert row[8:12] == [8, 9, 12, 13]
     assert record.ipc > 20
 
 
-def test_a_killed_process_leaves_a_fixed_set_too_small(run):
+def test_killed_process_fails_a_run_of_fixed_ipc(run):
     folder, record = run(ipc=20, processes=2, options=["dies=0"])
     assert record.status == "error"
-    assert record.message == "process 1 of 2: the method's process was ended by SIGKILL"
+    assert record.message == "process 1 of 2: the method's process was killed by SIGKILL"
     assert record.accuracies == []
-    assert len(values(folder)[0]) == record.ipc == 14  # its two batches, and all five of the other
+    # There are two batches of the killed process and all five of the other one.
+    assert len(values(folder)[0]) == record.ipc == 14
 
 
-def test_a_lost_shard_leaves_a_smaller_set_of_what_fits(run, merge, clock):
+def test_missing_shard_leaves_a_smaller_set_with_max_ipc(run, merge, clock):
     clock.jump_after(4)
     shards = [run(ipc="max", shard=f"{number}/3")[0] for number in range(2)]
     folder, joined = merge(*shards, repeats=1)
@@ -140,7 +143,7 @@ def test_a_lost_shard_leaves_a_smaller_set_of_what_fits(run, merge, clock):
     assert joined.n == 1
 
 
-def test_a_lost_shard_leaves_a_fixed_set_too_small(run, merge):
+def test_missing_shard_fails_a_set_of_fixed_ipc(run, merge):
     _, joined = merge(run(ipc=8, shard="0/2")[0])
     assert (joined.status, joined.message, joined.ipc, joined.accuracies) == (
         "error",
@@ -150,30 +153,30 @@ def test_a_lost_shard_leaves_a_fixed_set_too_small(run, merge):
     )
 
 
-def test_what_can_not_be_merged(run, merge, tmp_path):
+def test_merge_refuses_folders_that_are_not_shards_of_one_set(run, merge, tmp_path):
     first, _ = run(ipc=4, shard="0/2")
     other_seed, _ = run(ipc=4, shard="1/2", seed=1)
     whole, _ = run()
-    with pytest.raises(UserError, match=r"is no shard of the same set as .*: seed differ"):
+    with pytest.raises(UserError, match=r"are not shards of the same set; they differ in: seed$"):
         merge(first, other_seed)
-    with pytest.raises(UserError, match="is no shard; shards are made by"):
+    with pytest.raises(UserError, match="is not a shard; generate shards with"):
         merge(first, whole)
     with pytest.raises(UserError, match="are both shard 0/2"):
         merge(first, first)
     with pytest.raises(UserError, match=r"record\.json"):
         merge(first, tmp_path)
     other_limit, _ = run(ipc=4, shard="1/2", time_limit=20)
-    with pytest.raises(UserError, match="time limit differ"):
+    with pytest.raises(UserError, match="they differ in: time limit"):
         merge(first, other_limit)
 
 
-def test_damaged_shards_leave_a_record(run, merge):
+def test_damaged_shards_leave_a_record_of_the_error(run, merge):
     shards = [run(ipc=4, shard=f"{number}/2")[0] for number in range(2)]
     images = shards[1] / "images.safetensors"
     images.write_bytes(images.read_bytes()[:100])
     _, joined = merge(*shards)
     assert joined.status == "error"
-    assert joined.message.startswith("the batches on disk are not as they were written")
+    assert joined.message.startswith("the batch files are missing or damaged")
 
 
 @pytest.mark.parametrize(
@@ -186,13 +189,13 @@ def test_damaged_shards_leave_a_record(run, merge):
         ({"method": "good", "shard": "0/2"}, "good can't be divided"),
     ],
 )
-def test_wrong_usage(example_plugins, settings, problem):
+def test_plan_runs_refuses_wrong_processes_and_shards(example_plugins, settings, problem):
     with pytest.raises(UserError, match=problem):
         plan_runs(Request(**{"method": "divided", "track": "few", **settings}), example_plugins)
 
 
-def test_a_gpu_for_each_process(monkeypatch):
-    """A fake of two GPUs: there is none here."""
+def test_each_process_gets_its_own_gpu(monkeypatch):
+    """Two GPUs are faked, so that the test runs without any."""
     from benchmark_adapters.execution import devices
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
@@ -203,7 +206,7 @@ def test_a_gpu_for_each_process(monkeypatch):
         {"CUDA_VISIBLE_DEVICES": "1"},
     ]
     with pytest.raises(
-        UserError, match="--processes 3: each needs a GPU of its own, and there are 2"
+        UserError, match="--processes 3: each process needs its own GPU; available: 2"
     ):
         devices.environments("auto", 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
@@ -213,8 +216,8 @@ def test_a_gpu_for_each_process(monkeypatch):
     ]
 
 
-def test_generative_turbo_in_two_processes_and_shards(ddbench, methods_here, tmp_path):
-    """Images made whole, by two processes and in two shards differ by one level at most."""
+def test_generative_turbo_is_equal_in_processes_and_shards(ddbench, methods_here, tmp_path):
+    """Images from one process, two processes and two shards differ by at most one level."""
     common = ["run", "--method", "generative-turbo", "--ipc", "6", "--json"]
     both = json.loads(ddbench(*common, "--repeats", "0", "--processes", "2").stdout)
     alone = json.loads(ddbench(*common, "--repeats", "0").stdout)
@@ -232,10 +235,10 @@ def test_generative_turbo_in_two_processes_and_shards(ddbench, methods_here, tmp
     assert np.abs(images["joined"] - images["alone"]).max() <= 1
 
 
-def test_a_plan_is_frozen_for_a_merge(run, merge, example_plugins):
-    """Shards are scored by the recipe that they were made for."""
+def test_merge_refuses_shards_of_a_changed_recipe(run, merge, example_plugins):
+    """Shards are scored with the recipe that they were generated for."""
     first, record = run(ipc=4, shard="0/2")
     changed = replace(record, recipe_sha256="0" * 64)
     (first / "record.json").write_text(changed.to_json())
-    with pytest.raises(UserError, match="another version of recipe few/1"):
+    with pytest.raises(UserError, match="a different version of recipe few/1"):
         merge(first)

@@ -1,4 +1,4 @@
-"""No message is a protocol: whatever the texts of a record say, programs do the same."""
+"""No program depends on messages: whatever the texts of a record say, behaviour is the same."""
 
 import json
 import shutil
@@ -12,13 +12,13 @@ from leaderboard.records import store
 from leaderboard.records.record import Finding, OfficialScore, Reason
 
 pytestmark = pytest.mark.usefixtures("untrained_probe")
-# What differs between two runs of the same settings.
+# Fields that differ between two runs with the same settings.
 OF_THE_MOMENT = ("run_id", "created", "seconds", "images_per_second", "message", "checks")
 
 
 @pytest.fixture
 def runs(example_plugins, tmp_path, monkeypatch, clock):
-    """Return a folder with runs that ended in every way, and these runs by their ends."""
+    """Return a folder with runs that ended in every way, and these runs by how they ended."""
     folder = tmp_path / "runs"
 
     def make(method="good", **values):
@@ -36,7 +36,8 @@ def runs(example_plugins, tmp_path, monkeypatch, clock):
         "invalid": make("too-few"),
         "broken": make("raises"),
     }
-    clock.jump_after(batches=3)  # the other methods yield fewer
+    # The other methods yield fewer batches.
+    clock.jump_after(batches=3)
     by_end["late"] = make("slow", ipc=5)
     with monkeypatch.context() as patch:
         patch.setattr("benchmark_adapters.scoring.training.train", interrupt)
@@ -45,7 +46,7 @@ def runs(example_plugins, tmp_path, monkeypatch, clock):
 
 
 def reworded(record):
-    """Return the record with other words in all its texts."""
+    """Return the record with all its texts replaced."""
     reasons = [replace(reason, text="Lorem") for reason in record.not_comparable_because]
     official = record.official and replace(record.official, error="Lorem")
     scoring = record.scoring and replace(record.scoring, fallback="Lorem")
@@ -65,7 +66,7 @@ def reword_all(folder):
 
 
 def without_texts(document):
-    """Return a record's document without texts and what differs from run to run."""
+    """Return a record's document without its texts and without fields that differ in every run."""
     document = {key: value for key, value in document.items() if key not in OF_THE_MOMENT}
     reasons = [reason["code"] for reason in document["not_comparable_because"]]
     scoring = document["scoring"] and {**document["scoring"], "fallback": None}
@@ -73,7 +74,7 @@ def without_texts(document):
 
 
 def behaviour(ddbench, example_folder, folder, by_end):
-    """Return what every command does with each of the runs, apart from texts."""
+    """Return what every command does with each run, apart from texts."""
 
     def call(*words):
         return ddbench(*words, "--runs", folder, path=[example_folder])
@@ -93,7 +94,7 @@ def behaviour(ddbench, example_folder, folder, by_end):
     return results
 
 
-def test_other_words_in_records_change_nothing(runs, ddbench, example_folder, tmp_path):
+def test_rewording_records_changes_no_behaviour(runs, ddbench, example_folder, tmp_path):
     folder, by_end = runs
     copy = tmp_path / "reworded"
     shutil.copytree(folder, copy)
@@ -109,8 +110,8 @@ def test_other_words_in_records_change_nothing(runs, ddbench, example_folder, tm
     assert reasons == ["time-limit", "repeats"]
 
 
-def test_every_text_of_a_record_is_reworded(runs):
-    """A new text in the record must be a part of this test."""
+def test_reworded_covers_every_text_of_a_record(runs):
+    """A new text in the record must be added to this test."""
     _, by_end = runs
     record = replace(
         store.read(by_end["other limit"]),

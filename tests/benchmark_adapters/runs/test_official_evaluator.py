@@ -1,4 +1,4 @@
-"""The score by the challenge's own evaluator stands in the record next to ours."""
+"""Records contain the score from the challenge's own evaluator next to that from ddbench."""
 
 import json
 
@@ -33,7 +33,7 @@ SETTINGS = ("--device", "cpu", "--json")
 
 @pytest.fixture
 def checkout(ddbench, example_folder, real_runs, tmp_path):
-    """Return a checkout with an evaluator, next to the folder ``team`` with both sets."""
+    """Return a checkout with an evaluator, next to a folder ``team`` with both sets."""
     pair = [folder for folder in store.runs_in([real_runs]) if folder.parts[-4] == "pair"]
     export = ("export", *pair, "--format", "eccv2024", "--output", "team")
     assert ddbench(*export, path=[example_folder]).returncode == 0
@@ -45,12 +45,14 @@ def checkout(ddbench, example_folder, real_runs, tmp_path):
 
 @pytest.fixture
 def expected(checkout):
-    """Return the score that the evaluator gives."""
+    """Return the score that the evaluator computes."""
     files = [checkout.parent / "team" / f"{name}.pt" for name in ("few", "fewtoo")]
     return sum(torch.load(file)[0].mean().item() / 2 for file in files)
 
 
-def test_the_official_score_stands_next_to_ours(ddbench, example_folder, checkout, expected):
+def test_official_score_is_recorded_with_ddbench_scores(
+    ddbench, example_folder, checkout, expected
+):
     done = ddbench(*COMMAND, *SETTINGS, "--official", "checkout", path=[example_folder])
     assert done.returncode == 0, done.stderr
     for record in json.loads(done.stdout):
@@ -59,7 +61,7 @@ def test_the_official_score_stands_next_to_ours(ddbench, example_folder, checkou
         assert len(record["accuracies"]) == 1
 
 
-def test_the_old_spelling_works_and_is_hidden(ddbench, example_folder, checkout, expected):
+def test_old_option_name_works_and_is_hidden(ddbench, example_folder, checkout, expected):
     settings = (*SETTINGS, "--repeats", "0", "--native", "checkout")
     done = ddbench(*COMMAND, *settings, path=[example_folder])
     assert done.returncode == 0, done.stderr
@@ -70,14 +72,14 @@ def test_the_old_spelling_works_and_is_hidden(ddbench, example_folder, checkout,
     assert "--native" not in help_text
 
 
-def test_an_evaluator_that_fails_leaves_a_reason(ddbench, example_folder, checkout):
+def test_failing_evaluator_leaves_a_reason(ddbench, example_folder, checkout):
     (checkout / "evaluate.py").write_text("raise SystemExit('no GPU')")
     settings = (*SETTINGS, "--dataset", "few", "--repeats", "0", "--official", "checkout")
     record = json.loads(ddbench(*COMMAND, *settings, path=[example_folder]).stdout)
     assert record["official"]["error"] == "evaluate.py failed with exit code 1: no GPU"
 
 
-def test_a_checkout_without_evaluator_is_wrong_usage(ddbench, example_folder, checkout):
+def test_checkout_without_evaluator_is_wrong_usage(ddbench, example_folder, checkout):
     done = ddbench(*COMMAND, "--official", "nowhere", path=[example_folder])
-    message = "error: --official nowhere: no evaluate.py there\n"
+    message = "error: --official nowhere: no evaluate.py found there\n"
     assert (done.returncode, done.stderr) == (2, message)

@@ -1,4 +1,4 @@
-"""Runs from request to record."""
+"""Runs, from the request to the record."""
 
 import json
 import os
@@ -24,7 +24,7 @@ PROMISED = """
 """
 
 
-def test_a_good_run_leaves_everything_that_its_record_says(example_plugins, tmp_path):
+def test_good_run_writes_files_and_record(example_plugins, tmp_path):
     folder, record = run(example_plugins, tmp_path, "good", seed=7)
     assert folder.relative_to(tmp_path).parts == ("runs", "few", "few", "good", record.run_id)
     assert {path.name for path in folder.iterdir()} == {
@@ -57,7 +57,7 @@ def test_a_good_run_leaves_everything_that_its_record_says(example_plugins, tmp_
     assert record.data_sha256 == datasets.digest(*test)
 
 
-def test_the_record_holds_every_promised_field(example_plugins, tmp_path):
+def test_record_has_every_promised_field(example_plugins, tmp_path):
     folder, _ = run(example_plugins, tmp_path, "good")
     text = (folder / "record.json").read_text()
     assert set(PROMISED.split()) <= set(json.loads(text))
@@ -74,13 +74,13 @@ def test_equal_seeds_give_equal_images_and_accuracies(example_plugins, tmp_path)
     assert first.accuracies == second.accuracies
 
 
-def test_records_name_no_folders_that_methods_tell(example_plugins, tmp_path):
+def test_records_omit_folders_reported_by_methods(example_plugins, tmp_path):
     folder, record = run(example_plugins, tmp_path, "talks-of-folders", ipc=3)
     assert "alice" not in (folder / "record.json").read_text()
     assert (record.model, record.metadata["weights"]) == ("mine", "w.bin")
 
 
-def test_a_signal_after_sampling_keeps_the_images(example_plugins, tmp_path, monkeypatch):
+def test_signal_after_sampling_keeps_images(example_plugins, tmp_path, monkeypatch):
     save = pipeline._save
 
     def interrupted(*arguments):
@@ -94,12 +94,12 @@ def test_a_signal_after_sampling_keeps_the_images(example_plugins, tmp_path, mon
     assert len(load_file(folder / "images.safetensors")["labels"]) == 20
 
 
-def test_copies_are_counted_apart(example_plugins, tmp_path):
+def test_copies_are_not_counted_as_generated(example_plugins, tmp_path):
     _, record = run(example_plugins, tmp_path, "marks", ipc=4, repeats=0)
     assert (record.ipc, record.generated_per_class) == (4, 2)
 
 
-def test_options_arrive_with_their_types(example_plugins, tmp_path):
+def test_options_reach_the_method_with_their_types(example_plugins, tmp_path):
     _, record = run(
         example_plugins,
         tmp_path,
@@ -115,7 +115,7 @@ def test_options_arrive_with_their_types(example_plugins, tmp_path):
     }
 
 
-def test_random_real_takes_real_training_images(example_plugins, tmp_path):
+def test_random_real_uses_real_training_images(example_plugins, tmp_path):
     folder, record = run(example_plugins, tmp_path, "random-real", repeats=0)
     real = datasets.load(example_plugins.datasets["few"], "train", bundled=True)[0]
     chosen = load_file(folder / "images.safetensors")["images"]
@@ -127,23 +127,21 @@ def test_random_real_takes_real_training_images(example_plugins, tmp_path):
     )
 
 
-def test_real_images_only_where_the_track_gives_them(example_plugins, tmp_path):
+def test_track_can_disallow_real_images(example_plugins, tmp_path):
     _, record = run(example_plugins, tmp_path, "random-real", track="few-sizes")
     assert (record.status, record.message) == (
         "error",
-        "track few-sizes gives methods no real training images",
+        "track few-sizes does not allow real training images",
     )
 
 
-def test_more_real_images_than_there_are_is_one_clear_line(example_plugins, tmp_path):
+def test_too_many_real_images_is_a_clear_error(example_plugins, tmp_path):
     _, record = run(example_plugins, tmp_path, "random-real", ipc=1000)
     assert record.status == "error"
     assert "ask for fewer with --ipc" in record.message
 
 
-def test_runs_of_different_ipc_are_ranked_apart_where_the_track_has_several(
-    example_plugins, tmp_path
-):
+def test_ipc_is_a_category_on_tracks_with_several(example_plugins, tmp_path):
     one, two = (
         run(example_plugins, tmp_path, "good", track="few-sizes", ipc=ipc)[1] for ipc in (1, 2)
     )
@@ -159,23 +157,23 @@ def test_runs_of_different_ipc_are_ranked_apart_where_the_track_has_several(
     ("settings", "reason"),
     [
         ({"ipc": 3}, Reason("ipc", "IPC 3 instead of 2")),
-        ({"time_limit": 20}, Reason("time-limit", "limit 20 s instead of 30 s")),
+        ({"time_limit": 20}, Reason("time-limit", "time limit 20 s instead of 30 s")),
         ({"repeats": 1}, Reason("repeats", "1 repeat instead of 2")),
     ],
 )
-def test_a_run_that_differs_from_its_track_says_so(example_plugins, tmp_path, settings, reason):
+def test_deviations_from_the_track_are_recorded(example_plugins, tmp_path, settings, reason):
     _, record = run(example_plugins, tmp_path, "good", **settings)
     assert record.status == "ok"
     assert (record.comparable, record.not_comparable_because) == (False, [reason])
 
 
-def test_runs_folder_that_cannot_be_made(example_plugins, tmp_path):
+def test_runs_folder_that_cannot_be_created_is_an_error(example_plugins, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="can't be written"):
+    with pytest.raises(UserError, match="could not write to the runs folder"):
         run(example_plugins, tmp_path, "good", runs=tmp_path / "file" / "runs")
 
 
-def test_a_failing_score_keeps_the_images(example_plugins, tmp_path, monkeypatch):
+def test_failed_scoring_keeps_images(example_plugins, tmp_path, monkeypatch):
     def fail(*arguments, **named):
         raise MemoryError("no memory left")
 
@@ -184,13 +182,13 @@ def test_a_failing_score_keeps_the_images(example_plugins, tmp_path, monkeypatch
     assert (record.status, record.accuracies, record.comparable) == ("error", [], False)
     assert (
         record.message
-        == "scoring failed, the images are kept: its process broke down with MemoryError"
+        == "scoring failed: its process failed with MemoryError (the images are saved)"
     )
     assert len(load_file(folder / "images.safetensors")["labels"]) == 20
 
 
-def test_a_killed_score_goes_on_at_the_next_seed(example_plugins, tmp_path, monkeypatch):
-    """It is killed while it trains the third of four students; the next run trains the rest."""
+def test_interrupted_scoring_resumes_at_the_next_seed(example_plugins, tmp_path, monkeypatch):
+    """It is interrupted while training the third of four students; the next run trains the rest."""
     from benchmark_adapters.scoring import training
 
     trained, train = [], training.train
@@ -206,7 +204,7 @@ def test_a_killed_score_goes_on_at_the_next_seed(example_plugins, tmp_path, monk
     _, first = run(example_plugins, tmp_path, "good", **settings)
     assert (first.status, first.message) == (
         "error",
-        "scoring failed after 2 seeds, the images are kept: interrupted",
+        "scoring failed: interrupted (the images are saved; finished seeds: 2)",
     )
     assert (first.seeds, len(first.accuracies), first.other_students, first.comparable) == (
         [4, 5],
@@ -222,7 +220,7 @@ def test_a_killed_score_goes_on_at_the_next_seed(example_plugins, tmp_path, monk
         2,
     )
     assert not list((tmp_path / "runs" / ".unfinished").iterdir())
-    # Nothing is taken over from a finished run.
+    # Nothing is reused from a finished run.
     _, third = run(example_plugins, tmp_path, "good", **settings)
     assert trained[5:] == [4, 5, 4, 5]
     assert third.accuracies == second.accuracies

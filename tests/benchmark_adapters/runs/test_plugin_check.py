@@ -1,4 +1,4 @@
-"""check-plugin: good methods pass, and each bad one fails with what its author needs to know."""
+"""check-plugin: good methods pass, and each bad one fails with the advice that its author needs."""
 
 import json
 
@@ -25,9 +25,9 @@ def ddbench_methods():
 
 @pytest.fixture
 def checks(example_plugins, clock):
-    """Return a function that gives all checks of a method, by name.
+    """Return a function that returns all checks of a method, by name.
 
-    A trial is cut after ``cut`` batches.
+    Each trial reaches its time limit after ``cut`` batches.
     """
 
     def run(method, limit=600, cut=40):
@@ -45,22 +45,23 @@ def statuses(results, status):
     return {name for name, check in results.items() if check.status == status}
 
 
-def test_a_good_method(checks):
+def test_good_method_passes(checks):
     results = checks("good")
     assert list(results) == list(plugin_check.CHECKS)
     assert statuses(results, "failed") == set()
     assert {name: results[name].text for name in statuses(results, "skipped")} == {
         "parts": "the method is not divisible"
     }
-    assert results["count"].text.startswith("3 images per class, as asked for")
-    assert results["real images"].text == "not asked for"
+    assert results["count"].text.startswith("3 images per class, as requested")
+    assert results["real images"].text == "not used"
 
 
-def test_a_method_that_is_cut_at_the_limit(checks):
+def test_method_killed_at_the_limit_passes(checks):
     results = checks("slow", cut=4)
     assert results["cut"].status == results["limit"].status == "ok"
-    assert results["cut"].text.startswith("with task.ipc None 4 images per class by the limit of ")
-    assert results["limit"].text.startswith("ended by the harness at ")
+    expected = "with task.ipc=None, 4 images per class by the time limit of "
+    assert results["cut"].text.startswith(expected)
+    assert results["limit"].text.startswith("killed by the harness at ")
 
 
 @pytest.mark.parametrize(
@@ -72,46 +73,46 @@ def test_a_method_that_is_cut_at_the_limit(checks):
         ("label-range", "yielded labels from 1 to 10, expected 0 to 9"),
         ("no-generator", "distill returned NoneType, expected a generator of batches"),
         ("raises", "the method raised RuntimeError: the model exploded"),
-        ("dies", "the method's process was ended by SIGKILL"),
-        ("meddles", "the method wrote into the harness's own channel"),
+        ("dies", "the method's process was killed by SIGKILL"),
+        ("meddles", "the method wrote to the pipe reserved for the harness"),
         (
             "deletes",
-            "the batches on disk are not as they were written: "
+            "the batch files are missing or damaged: "
             "No such file or directory: 0-0000000.safetensors",
         ),
-        ("nothing", "no batch when it ended: go on until there are 3 of each class"),
+        ("nothing", "no batch when it stopped: continue until there are 3 images of each class"),
     ],
 )
-def test_a_method_that_breaks_down_is_tried_once(checks, method, message):
+def test_failing_method_is_tried_once(checks, method, message):
     results = checks(method)
     assert statuses(results, "failed") == {"batches"}
     assert results["batches"].text == message
     assert statuses(results, "ok") == {"plugin"}
     assert {results[name].text for name in statuses(results, "skipped")} == {
-        "it needs: batches",
-        "it needs: count",
-        "it needs: cut",
+        "depends on a check that did not pass: batches",
+        "depends on a check that did not pass: count",
+        "depends on a check that did not pass: cut",
     }
 
 
-def test_a_method_that_is_never_ready_is_waited_for_once(checks):
+def test_method_that_hangs_is_tried_once(checks):
     results = checks("hangs", limit=0.5)
     assert statuses(results, "failed") == {"batches"}
     assert (
         results["batches"].text
-        == "no batch by the limit of 0.5 s: yield earlier, or give it more by --time-limit"
+        == "no batch by the time limit of 0.5 s: yield earlier, or raise --time-limit"
     )
 
 
 @pytest.mark.parametrize(
     ("method", "cut", "messages"),
     [
-        ("too-few", 40, {"count": "1 of 3 images per class when it ended: go on until"}),
+        ("too-few", 40, {"count": "1 of 3 images per class when it stopped: continue until"}),
         (
             "unseeded",
             40,
             {
-                "same seed": "seed 0 gives other images the second time: "
+                "same seed": "seed 0 produces different images the second time: "
                 "take all randomness from task.seed"
             },
         ),
@@ -119,17 +120,17 @@ def test_a_method_that_is_never_ready_is_waited_for_once(checks):
             "class-by-class",
             1000,
             {
-                "balance": "after batch 3 class 0 has 3 images and class 1 0, "
-                "of which a cut keeps the fewer: yield the classes in turns"
+                "balance": "after batch 3, class 0 has 3 images and class 1 has 0, and a run "
+                "stopped there would keep only the smaller number of each class: alternate"
             },
         ),
         (
             "unbalanced",
             9,
             {
-                "other seed": "seeds 0 and 1 give the same images: draw from task.seed",
-                "balance": "after batch 4 class 0 has 4 images and class 1 2, "
-                "of which a cut keeps the fewer",
+                "other seed": "seeds 0 and 1 produce the same images: use task.seed",
+                "balance": "after batch 4, class 0 has 4 images and class 1 has 2, and a run "
+                "stopped there would keep only the smaller number",
             },
         ),
         (
@@ -137,7 +138,7 @@ def test_a_method_that_is_never_ready_is_waited_for_once(checks):
             40,
             {
                 "other seed": "the same images",
-                "cut": "with task.ipc None the method raised TypeError: "
+                "cut": "with task.ipc=None, the method raised TypeError: "
                 "'NoneType' object cannot be interpreted as an integer",
             },
         ),
@@ -146,56 +147,57 @@ def test_a_method_that_is_never_ready_is_waited_for_once(checks):
             "undivided",
             40,
             {
-                "parts": "two parts make other images than one process: "
-                "make those whose index in their class is task.part"
+                "parts": "two parts generate different images from one process: "
+                "generate the images whose index within their class is task.part"
             },
         ),
     ],
 )
-def test_a_method_that_works_and_breaks_a_rule(checks, method, cut, messages):
+def test_each_broken_rule_fails_its_check(checks, method, cut, messages):
     results = checks(method, cut=cut)
     assert statuses(results, "failed") == set(messages)
     for name, message in messages.items():
         assert message in results[name].text
 
 
-def test_parts_that_do_not_end(checks):
+def test_parts_that_do_not_stop_fail(checks):
     results = checks("endless-part")
     assert statuses(results, "failed") == {"parts"}
     assert (
         results["parts"].text
-        == "a part of two did not end by itself: return once its share of task.ipc is whole"
+        == "one of two parts did not stop by itself: return once its share of task.ipc is complete"
     )
 
 
-def test_parts_may_round_otherwise(checks):
+def test_parts_may_differ_by_rounding(checks):
     results = checks("nearly-divided")
     assert statuses(results, "ok") == set(plugin_check.CHECKS)
-    assert results["parts"].text == "two parts make the same images as one process but for rounding"
+    expected = "two parts generate the same images as one process except for rounding"
+    assert results["parts"].text == expected
 
 
-def test_torch_at_the_top_of_a_module(ddbench, tmp_path):
+def test_torch_imported_at_module_level_fails(ddbench, tmp_path):
     site = tmp_path / "site"
     site.mkdir()
     install(site, "heavy", TORCH_AT_ITS_TOP)
     done = ddbench("check-plugin", "heavy", "--device", "cpu", path=[site])
     assert done.returncode == 1
-    assert done.stdout.startswith("failed   plugin       heavy imports torch at its top, ")
+    assert done.stdout.startswith("failed   plugin       heavy imports torch at module level, ")
     assert done.stdout.endswith("heavy fails: plugin, batches\n")
 
 
-def test_the_command_prints_a_line_for_each_check_and_leaves_nothing(ddbench, tmp_path, clock):
+def test_command_prints_a_line_per_check_and_writes_no_file(ddbench, tmp_path, clock):
     clock.jump_after(40)
     done = ddbench("check-plugin", "random-real", "--device", "cpu")
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = done.stdout.splitlines()
     assert [line[:9].strip() for line in lines].count("ok") == len(plugin_check.CHECKS) - 1
-    assert lines[-1] == "ok       real images  used, by task.training_images()"
+    assert lines[-1] == "ok       real images  used, through task.training_images()"
     assert last == "random-real passes"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_tells_why_a_method_fails(ddbench, example_folder):
+def test_command_explains_why_a_method_fails(ddbench, example_folder):
     arguments = ("check-plugin", "raises", "--track", "few", "--device", "cpu")
     done = ddbench(*arguments, path=[example_folder])
     assert (done.returncode, done.stderr) == (1, "")
@@ -218,8 +220,8 @@ def test_the_command_tells_why_a_method_fails(ddbench, example_folder):
 def test_options_reach_the_method(ddbench, example_folder):
     arguments = ("--option", "dies=0", "--track", "few", "--device", "cpu")
     done = ddbench("check-plugin", "divided", *arguments, path=[example_folder])
-    # It lives long enough for 3 images per class.
-    failure = "with task.ipc None the method's process was ended by SIGKILL"
+    # The process lives long enough for 3 images per class.
+    failure = "with task.ipc=None, the method's process was killed by SIGKILL"
     assert f"failed   cut          {failure}\n" in done.stdout
 
 
@@ -238,7 +240,7 @@ def test_options_reach_the_method(ddbench, example_folder):
         ([], "Missing argument 'METHOD'"),
     ],
 )
-def test_wrong_usage(ddbench, arguments, message):
+def test_wrong_usage_is_one_line(ddbench, arguments, message):
     done = ddbench("check-plugin", *arguments)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith("error: ")
@@ -246,7 +248,7 @@ def test_wrong_usage(ddbench, arguments, message):
 
 
 @pytest.mark.slow
-def test_generative_turbo(ddbench):
+def test_generative_turbo_passes(ddbench):
     done = ddbench("check-plugin", "generative-turbo", "--time-limit", "60", "--json")
     assert done.returncode == 0, done.stdout
     assert {check["status"] for check in json.loads(done.stdout)["checks"]} == {"ok"}

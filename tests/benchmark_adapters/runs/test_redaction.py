@@ -1,11 +1,11 @@
-"""Records tell nothing of a machine's folders."""
+"""Records reveal nothing about a machine's folders."""
 
 import pytest
 
 from benchmark_adapters.runs import redaction
 
 
-def test_options_that_only_look_like_paths_are_kept():
+def test_option_value_shortens_only_paths():
     values = [
         "a photo w/o a {name} /x/",
         "stabilityai/sdxl-turbo",
@@ -38,5 +38,5 @@ def test_options_that_only_look_like_paths_are_kept():
         ("either/or and 1/2", "either/or and 1/2"),
     ],
 )
-def test_messages_in_records_name_no_folders(text, expected):
+def test_redact_paths_removes_folders(text, expected):
     assert redaction.redact_paths(text) == expected

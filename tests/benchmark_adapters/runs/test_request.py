@@ -1,4 +1,4 @@
-"""Requests that make no sense are refused before anything begins."""
+"""Invalid requests are refused before anything runs."""
 
 import re
 import shutil
@@ -41,7 +41,7 @@ from benchmark_adapters.types import UserError
         ({"method": "options", "options": ["text=c"]}, "text=c: expected one of a, b"),
     ],
 )
-def test_requests_that_make_no_sense_are_refused_before_anything_begins(
+def test_invalid_requests_are_refused_before_anything_runs(
     example_plugins, tmp_path, settings, message
 ):
     with pytest.raises(UserError, match=re.escape(message)):

@@ -1,4 +1,4 @@
-"""Runs made again from their records give the same, or the command says what differs."""
+"""Runs rerun from their records give the same results, or the command says what differs."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ def edited(good, tmp_path):
 
 
 def again(plugins, tmp_path, folder, *options):
-    """Make a run again; return the old and the new record."""
+    """Rerun a run; return the old and the new record."""
     record = store.read(folder)
     request = Request("", options=options, device="cpu", runs=tmp_path / "again")
     new = rerun.prepare(folder, record, request, plugins).make()
@@ -62,7 +62,7 @@ def run(plugins, tmp_path, method, **values):
     return folder
 
 
-def test_a_run_made_again_agrees(ddbench, example_folder, good, tmp_path):
+def test_rerun_agrees_with_its_run(ddbench, example_folder, good, tmp_path):
     done = ddbench("rerun", good, path=[example_folder])
     record, new = store.read(good), store.read(next(store.runs_in([tmp_path / "runs"])))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -84,7 +84,7 @@ def test_a_run_made_again_agrees(ddbench, example_folder, good, tmp_path):
     )
 
 
-def test_real_images_agree(example_plugins, tmp_path):
+def test_rerun_with_real_images_agrees(example_plugins, tmp_path):
     record, new = again(
         example_plugins, tmp_path, run(example_plugins, tmp_path, "random-real", repeats=2)
     )
@@ -92,9 +92,7 @@ def test_real_images_agree(example_plugins, tmp_path):
     assert (new.uses_real_data, new.n) == (True, 2)
 
 
-def test_another_environment_is_named_before_and_other_results_after(
-    ddbench, example_folder, good, edited
-):
+def test_rerun_shows_changes_of_environment_and_results(ddbench, example_folder, good, edited):
     record = store.read(good)
     accuracies = [record.accuracies[0], 0.5]
     mean, spread, interval = stats.summary(accuracies)
@@ -138,7 +136,7 @@ def test_another_environment_is_named_before_and_other_results_after(
     assert status == "status: the same (ok)"
     assert images == (
         f"images: differ: sha256 {12 * '0'} then, {record.images_sha256[:12]} now; "
-        "0 of 20 images, by at most 0 of 255"
+        "0 of 20 images differ, by at most 0 of 255 levels"
     )
     assert table[0] == "accuracies: differ"
     first, second = (100 * accuracy for accuracy in record.accuracies)
@@ -147,17 +145,17 @@ def test_another_environment_is_named_before_and_other_results_after(
     assert [line.split()[0] for line in table[6:]] == ["mlp", "mlp"]
 
 
-def test_a_scored_run_is_scored_again_by_the_beginning_of_its_id(ddbench, example_folder, good):
+def test_scored_run_is_scored_again_by_start_of_its_id(ddbench, example_folder, good):
     arguments = ("--seed", "5", "--students", "mlp", "--device", "cpu", "--json")
     record = json.loads(ddbench("score", good, *arguments, path=[example_folder]).stdout)
     done = ddbench("rerun", record["run_id"][:-2], "--json", path=[example_folder])
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["agrees"] is document["images_agree"] is document["accuracies_agree"] is True
-    # The checkout may have changes.
+    # The checkout may have uncommitted changes.
     assert all(line.startswith("commit: ") for line in document["differences"])
     assert (
-        "note: the images are read from the run's folder and scored again, not made again\n"
+        "note: the images are read from the run's folder and scored again, not regenerated\n"
         in done.stderr
     )
     new = document["record"]
@@ -170,14 +168,14 @@ def test_a_scored_run_is_scored_again_by_the_beginning_of_its_id(ddbench, exampl
     assert (refused.returncode, "leave out --option" in refused.stderr) == (2, True)
 
 
-def test_a_scored_file_needs_no_method(example_plugins, edited):
+def test_rerun_of_scored_file_needs_no_method(example_plugins, edited):
     folder = edited(
         method="The Team",
         limit_enforced=False,
         origin={"kind": "file", "file": "team", "format": "eccv2024"},
     )
     assert (
-        "not made again"
+        "not regenerated"
         in rerun.prepare(folder, store.read(folder), Request(""), example_plugins).note
     )
 
@@ -187,17 +185,17 @@ def test_a_scored_file_needs_no_method(example_plugins, edited):
     [
         (
             {"origin": {"kind": "shards", "shards": [{"run_id": "one"}, {"run_id": "two"}]}},
-            "make each again by `ddbench rerun` and join those by `ddbench merge`: one two",
+            "rerun each with `ddbench rerun` and join the new ones with `ddbench merge`: one two",
         ),
         ({"method": "absent"}, "unknown method 'absent'"),
         ({"track": "absent"}, "unknown track 'absent'"),
         ({"recipe": "few/2"}, "unknown recipe 'few/2'"),
-        ({"recipe_sha256": "abc"}, "the record's abc"),
+        ({"recipe_sha256": "abc"}, "the record has abc"),
         ({"explicit_options": ["size=3"]}, "good has no option 'size'"),
         ({"seeds": []}, "2 accuracies"),
     ],
 )
-def test_what_can_not_be_made_again_is_one_line(
+def test_run_that_cannot_be_rerun_is_a_one_line_error(
     ddbench, example_folder, edited, tmp_path, changes, message
 ):
     done = ddbench("rerun", edited(**changes), path=[example_folder])
@@ -206,13 +204,13 @@ def test_what_can_not_be_made_again_is_one_line(
     assert not (tmp_path / "runs").exists()
 
 
-def test_as_many_as_fitted_are_asked_for_by_their_number(example_plugins, tmp_path):
+def test_rerun_requests_the_number_of_images_that_fitted(example_plugins, tmp_path):
     folder = run(example_plugins, tmp_path, "random-real", ipc="max")
     record, new = again(example_plugins, tmp_path, folder)
     assert (record.ipc_asked, new.ipc_asked) == (None, record.ipc)
     assert rerun.compare(record, new) == rerun.Agreement(True, True, None)
     assert (
-        f"asking for {record.ipc} images"
+        f"requesting {record.ipc} images"
         in rerun.prepare(folder, record, Request(""), example_plugins).note
     )
 
@@ -225,7 +223,7 @@ def test_as_many_as_fitted_are_asked_for_by_their_number(example_plugins, tmp_pa
         {"ipc": 6, "processes": 2},
     ],
 )
-def test_parts_are_made_again_as_parts(example_plugins, tmp_path, clock, settings):
+def test_parts_are_rerun_as_parts(example_plugins, tmp_path, clock, settings):
     clock.jump_after(10)
     folder = run(example_plugins, tmp_path, "divided", **settings)
     clock.go()
@@ -239,14 +237,14 @@ def test_parts_are_made_again_as_parts(example_plugins, tmp_path, clock, setting
     assert record.ipc > 0
 
 
-def test_what_failed_fails_again(example_plugins, tmp_path):
+def test_failed_run_fails_again(example_plugins, tmp_path):
     record, new = again(example_plugins, tmp_path, run(example_plugins, tmp_path, "raises"))
     assert (new.status, new.message) == ("error", record.message)
     assert rerun.compare(record, new).is_whole
 
 
-def test_a_path_is_given_again(ddbench, example_folder, example_plugins, tmp_path):
-    """A record keeps only the last name of a path."""
+def test_rerun_takes_a_path_given_again(ddbench, example_folder, example_plugins, tmp_path):
+    """A record has only the last component of a path."""
     (tmp_path / "a").mkdir()
     folder = run(example_plugins, tmp_path, "forks", options=[f"pids={tmp_path}/a/pids"], ipc=1)
     assert store.read(folder).explicit_options == ["pids=pids"]
@@ -261,7 +259,7 @@ def test_a_path_is_given_again(ddbench, example_folder, example_plugins, tmp_pat
     assert "pass it again with --option KEY=PATH" in failed.stderr
 
 
-def test_the_devices_of_records(good):
+def test_device_of_records(good):
     record = store.read(good)
     names = {"cpu": "cpu", "cuda:1": "cuda", "mps": "mps", "abacus": "auto", None: "auto"}
     assert [rerun.device_of(replace(record, device=name)) for name in names] == list(names.values())
@@ -271,14 +269,15 @@ def test_the_devices_of_records(good):
         origin=Origin("run", run_id="x"),
         scoring=ScoringRuntime("cpu", threads=2),
     )
-    assert rerun.device_of(scored) == "cpu"  # its images may come from elsewhere
+    # The images may have been generated on another device.
+    assert rerun.device_of(scored) == "cpu"
 
 
-def test_generative_turbo_makes_its_batches_again(ddbench, methods_here, tmp_path):
+def test_generative_turbo_is_rerun_with_its_batch_size(ddbench, methods_here, tmp_path):
     common = ("--method", "generative-turbo", "--ipc", "6", "--repeats", "0", "--device", "cpu")
     record = json.loads(ddbench("run", *common, "--option", "batch=7", "--json").stdout)
     path = next(store.runs_in([tmp_path / "runs"])) / "record.json"
-    # As if it had chosen that by trying.
+    # Edit the record as if the method had chosen the batch size itself.
     chosen = {"explicit_options": [], "options": record["options"] | {"batch": None}}
     path.write_text(json.dumps(record | chosen))
     done = ddbench("rerun", record["run_id"], "--json")

@@ -1,4 +1,4 @@
-"""Files that others sent, and the images of runs, scored through the command.
+"""Untrusted files, and the images of runs, scored through the command.
 
 execution/test_sandbox.py tests the process in which files are decoded.
 """
@@ -26,7 +26,7 @@ def records(runs):
     )
 
 
-def test_an_exported_set_scores_what_its_run_scored(
+def test_exported_set_scores_the_same_as_its_run(
     ddbench, example_folder, real_runs, submission, tmp_path
 ):
     done = ddbench(*SCORE, "--name", "The Team", "--json", path=[example_folder])
@@ -49,7 +49,7 @@ def test_an_exported_set_scores_what_its_run_scored(
     assert str(tmp_path) not in (folder / "record.json").read_text()
 
 
-def test_float_sets_are_scored_and_kept_as_floats(ddbench, example_folder, submission, tmp_path):
+def test_float_sets_are_scored_and_saved_as_floats(ddbench, example_folder, submission, tmp_path):
     images = torch.load(submission / "few.pt")
     torch.save(
         images + 0.3 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0)),
@@ -65,8 +65,8 @@ def test_float_sets_are_scored_and_kept_as_floats(ddbench, example_folder, submi
     assert torch.equal(torch.load(tmp_path / "again" / "few.pt"), torch.load(submission / "few.pt"))
 
 
-def test_a_folder_of_teams_scores_them_all(ddbench, example_folder, submission, tmp_path):
-    """Broken, hostile and incomplete submissions get records, and the good one is scored."""
+def test_every_team_in_a_folder_is_scored(ddbench, example_folder, submission, tmp_path):
+    """Broken, hostile and incomplete submissions get records. The good one is scored."""
     teams = tmp_path / "teams"
     for name in ("a broken", "b <b>hostile", "c empty", "d good"):
         (teams / name).mkdir(parents=True)
@@ -86,7 +86,7 @@ def test_a_folder_of_teams_scores_them_all(ddbench, example_folder, submission, 
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_set_that_fails_its_check_is_not_scored(ddbench, example_folder, submission, tmp_path):
+def test_set_that_fails_a_check_is_not_scored(ddbench, example_folder, submission, tmp_path):
     images = torch.load(submission / "few.pt")
     torch.save((images * FASHION_MNIST.std[0] + FASHION_MNIST.mean[0]), submission / "few.pt")
     done = ddbench(*SCORE, "--name", "T", path=[example_folder])
@@ -96,7 +96,7 @@ def test_a_set_that_fails_its_check_is_not_scored(ddbench, example_folder, submi
     assert (record.status, record.accuracies, record.ipc) == ("invalid", [], 2)
 
 
-def test_a_run_is_scored_again_with_other_students(ddbench, example_folder, real_runs, tmp_path):
+def test_run_can_be_scored_again_with_other_students(ddbench, example_folder, real_runs, tmp_path):
     run = only(real_runs, "few")
     original = store.read(run)
     settings = ("--students", "convnet3,mlp", "--repeats", "3", "--device", "cpu", "--json")
@@ -115,8 +115,8 @@ def test_a_run_is_scored_again_with_other_students(ddbench, example_folder, real
     assert reasons[0]["text"] == "0 repeats instead of 2"
 
 
-def test_scoring_again_makes_no_run_better_than_it_was(ddbench, example_folder, clock):
-    """A longer limit than the track's, a set that was cut at the limit, and a shard stay so."""
+def test_scoring_again_keeps_deviations_of_the_run(ddbench, example_folder, clock):
+    """The deviations are a longer time limit, a timeout, and a set that is only a shard."""
     base = ("--track", "few", "--device", "cpu", "--repeats", "0", "--json")
 
     def make(*settings):
@@ -132,27 +132,25 @@ def test_scoring_again_makes_no_run_better_than_it_was(ddbench, example_folder, 
     part = make("divided", "--shard", "0/2")
     record = json.loads(score(long).stdout)
     assert (record["comparable"], record["seconds"]["limit"]) == (False, 60)
-    reason = {"code": "time-limit", "text": "limit 60 s instead of 30 s"}
+    reason = {"code": "time-limit", "text": "time limit 60 s instead of 30 s"}
     assert record["not_comparable_because"] == [reason]
     record = json.loads(score(late).stdout)
     assert (record["status"], record["ipc_asked"], record["ipc"]) == ("timeout", 5, 3)
-    assert record["message"] == "3 of 5 images per class by the limit"
+    assert record["message"] == "3 of 5 images per class by the time limit"
     refused = score(part)
     assert (refused.returncode, "is shard 0/2 of a set" in refused.stderr) == (2, True)
 
 
-def test_a_set_that_was_refused_can_not_be_scored_through_its_run(
-    ddbench, example_folder, submission, tmp_path
-):
+def test_run_of_a_refused_set_cannot_be_scored(ddbench, example_folder, submission, tmp_path):
     torch.save(torch.load(submission / "few.pt") * float("nan"), submission / "few.pt")
     ddbench(*SCORE, "--name", "T", path=[example_folder])
     run = only(tmp_path / "runs", "few")
     done = ddbench("score", run, "--device", "cpu", path=[example_folder])
     assert done.returncode == 2
-    assert "is not fit for use, its status is invalid" in done.stderr
+    assert "can't be used: its status is invalid" in done.stderr
 
 
-def test_the_seed_of_an_evaluation_is_not_that_of_the_sampling(ddbench, example_folder, tmp_path):
+def test_evaluation_seed_is_independent_of_sampling_seed(ddbench, example_folder, tmp_path):
 
     def call(*command):
         done = ddbench(*command, "--device", "cpu", "--json", path=[example_folder])
@@ -165,7 +163,9 @@ def test_the_seed_of_an_evaluation_is_not_that_of_the_sampling(ddbench, example_
     assert (same["seed"], other["seed"], same["accuracies"][:2]) == (3, 3, run["accuracies"])
 
 
-def test_submissions_can_not_write_on_the_terminal(ddbench, example_folder, real_runs, tmp_path):
+def test_submissions_cannot_write_control_characters_to_the_terminal(
+    ddbench, example_folder, real_runs, tmp_path
+):
     team = "teams/a\x1b[31m"
     export = ("export", only(real_runs, "few"), "--format", "native", "--output", team)
     assert ddbench(*export, path=[example_folder]).returncode == 0
@@ -179,8 +179,8 @@ def test_submissions_can_not_write_on_the_terminal(ddbench, example_folder, real
     assert len((only(tmp_path / "runs", "few") / "record.json").read_text()) < 10_000
 
 
-def test_records_of_scores_name_no_folders(ddbench, example_folder, submission, tmp_path):
-    """A note on real images that can't be read names the file and not where it lies."""
+def test_records_of_scores_omit_folders(ddbench, example_folder, submission, tmp_path):
+    """A note on real images that can't be read names the file but not its folder."""
     (tmp_path / "secret").mkdir()
     for file in Path(FASHION_MNIST.bundled).glob("t10k*"):
         shutil.copy(file, tmp_path / "secret")

@@ -1,9 +1,9 @@
-"""Training backends against the evaluator's plain float32 loop, on the same machine.
+"""Compare training backends with the evaluator's plain float32 loop, on the same machine.
 
-Both sides round, each in its own order, and now and then a ReLU falls on the other side of zero:
-after 21 epochs their weights were 3e-4 of the distance apart that training had moved them, their
-losses 6e-6. The bounds leave a factor of 30 for other processors. Another formula is far beyond
-them: two epochs of 21 left out are a distance of 0.12.
+Each side rounds in its own order, so now and then a ReLU falls on the other side of zero. After 21
+epochs, the weights differed by 3e-4 of the distance that training had moved them, and the losses
+differed by 6e-6. The bounds leave a factor of 30 for other processors. A wrong formula exceeds them
+by far: leaving out two of the 21 epochs makes a difference of 0.12.
 """
 
 import copy
@@ -30,7 +30,7 @@ def small(name, channels=1):
 def compare(
     student, clothes, backend, augment=True, images=100, batch=43, epochs=20, is_equal=False
 ):
-    """Train by the backend and by the plain loop, with a short last batch, in shuffled order."""
+    """Compare the backend with the plain loop, in shuffled order and with a short last batch."""
     images, labels = (part[:: 1000 // images] for part in clothes)
     if isinstance(first := next(iter(student.features)), nn.Conv2d):
         images = images.repeat(1, first.in_channels, 1, 1)
@@ -40,7 +40,8 @@ def compare(
     losses = training.train(ours, images, labels, recipe, backend=backend, **settings)
     expected = reference.train(plain, images, labels, recipe, **settings)
     if is_equal:
-        assert losses == pytest.approx(expected, abs=1e-6)  # another order of summing batches
+        # The two sides sum the losses of the batches in different orders.
+        assert losses == pytest.approx(expected, abs=1e-6)
         assert torch.equal(weights(ours), weights(plain))
         return
     assert losses == pytest.approx(expected, abs=MAX_LOSS_DISTANCE)
@@ -55,7 +56,7 @@ def weights(net):
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("augment", [False, True])
 @pytest.mark.parametrize("name", ["convnet3", "convnet3-bn", "alexnet", "mlp"])
-def test_reference_is_the_plain_loop_bit_for_bit(clothes, name, augment):
+def test_reference_matches_plain_loop_bit_for_bit(clothes, name, augment):
     compare(
         small(name), clothes, "reference", augment, images=40, batch=17, epochs=2, is_equal=True
     )
@@ -63,24 +64,24 @@ def test_reference_is_the_plain_loop_bit_for_bit(clothes, name, augment):
 
 @pytest.mark.parametrize("augment", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_fused(clothes, channels, augment):
+def test_fused_matches_plain_loop(clothes, channels, augment):
     compare(small("convnet3", channels), clothes, "auto", augment)
 
 
 @pytest.mark.parametrize("name", ["convnet3-bn", "alexnet", "mlp"])
-def test_other_students(clothes, name):
+def test_other_students_match_plain_loop(clothes, name):
     compare(small(name), clothes, "auto", images=40, batch=17, epochs=1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_winograd_without_the_compiler(clothes, channels, monkeypatch):
+def test_winograd_matches_plain_loop_without_compiler(clothes, channels, monkeypatch):
     monkeypatch.setattr(backends, "_compiled", lambda loss: loss)
     compare(small("convnet3", channels), clothes, "fast")
 
 
 @pytest.mark.filterwarnings("error:training without torch.compile")
-def test_winograd(clothes):
-    """Two blocks, one for each kind of convolution, since every layer takes time to compile."""
+def test_compiled_winograd_matches_plain_loop(clothes):
+    """Use two blocks, one per kind of convolution, because every layer takes time to compile."""
     torch.manual_seed(0)
     blocks = [
         [nn.Conv2d(inputs, 8, 3, padding=border), nn.GroupNorm(8, 8), nn.ReLU(), nn.AvgPool2d(2)]
@@ -107,22 +108,24 @@ def test_winograd(clothes):
         ("convnet3", "mps", "fast", 500, "plain"),
     ],
 )
-def test_the_rule(name, device, requested, epochs, planned):
-    """100 images: 500 epochs are 50,000 passes."""
+def test_plan_depends_on_student_device_request_and_length(
+    name, device, requested, epochs, planned
+):
+    """With 100 images, 500 epochs are 50,000 passes."""
     recipe = replace(ECCV2024, epochs=epochs, lr_drop_after=None)
     backend = training.plan_backend(students.build(name, 10, 28, 1), 100, recipe, device, requested)
     assert (backend.planned, backend.used) == (planned, planned)
     assert bool(backend.fallback) == ((device, requested) == ("mps", "fast"))
 
 
-def test_one_cycle_recipes_count_steps():
+def test_plan_counts_steps_of_one_cycle_recipes():
     net = students.build("convnet3", 10, 28, 1)
     recipe = replace(QUICKSTART, batch_size=100, steps=500)
     assert training.plan_backend(net, 10, recipe).planned == "winograd"
     assert training.plan_backend(net, 10, replace(recipe, steps=499)).planned == "fused"
 
 
-def test_training_goes_on_where_nothing_can_be_compiled(clothes, monkeypatch):
+def test_training_continues_without_compiler(clothes, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("no compiler")
 
@@ -137,7 +140,7 @@ def test_training_goes_on_where_nothing_can_be_compiled(clothes, monkeypatch):
     assert backend.fallback == "torch.compile failed: RuntimeError"
 
 
-def test_reference_tests_whole_batches():
+def test_reference_predicts_in_whole_batches():
     sizes = []
     net = students.build("convnet3", 10, 28, 1, width=8)
     net.register_forward_hook(lambda net, inputs, outputs: sizes.append(len(outputs)))
@@ -164,8 +167,8 @@ print(losses, [float(weights.double().sum()) for weights in net.parameters()])
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["fast", "auto", "reference"])
-def test_separate_processes_train_alike(backend):
-    """test_sandbox.py shows it in small: a file scores what its run scored in another process."""
+def test_training_is_equal_in_separate_processes(backend):
+    """test_sandbox.py covers a small case: a file scores the same as its run in another process."""
     command = [sys.executable, "-c", TRAINS, backend]
     first, second = (
         subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)

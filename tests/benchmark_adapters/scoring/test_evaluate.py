@@ -44,7 +44,7 @@ def scores(test_images, tmp_path):
     return compute
 
 
-def test_each_seed_has_a_result_and_a_key(scores):
+def test_score_yields_result_and_key_per_seed(scores):
     progress = []
     first, second = scores([0, 1], report=lambda *step: progress.append(step))
     assert progress == [(seed, step, 4) for seed in range(2) for step in range(1, 5)]
@@ -54,7 +54,7 @@ def test_each_seed_has_a_result_and_a_key(scores):
     assert sum(row[label] for label, row in enumerate(first.confusion)) == 50 * first.accuracy
 
 
-def test_finished_seeds_are_not_trained_again(scores, monkeypatch):
+def test_score_does_not_retrain_finished_seeds(scores, monkeypatch):
     (first,) = scores([0])
     trained = []
     train = training.train
@@ -67,7 +67,7 @@ def test_finished_seeds_are_not_trained_again(scores, monkeypatch):
     assert trained == [1]
 
 
-def test_backends_have_results_of_their_own(scores, monkeypatch):
+def test_score_caches_backends_separately(scores, monkeypatch):
     monkeypatch.setattr(backends, "_compiled", lambda loss: loss)
     results = {name: scores([0], backend=name)[0] for name in ("auto", "reference", "fast")}
     assert {name: result.backend for name, result in results.items()} == {
@@ -78,14 +78,14 @@ def test_backends_have_results_of_their_own(scores, monkeypatch):
     assert len({result.cache_key for result in results.values()}) == 3
 
 
-def test_a_plain_backend_that_was_not_asked_for_is_another(scores):
-    """Weights lie in memory in another order there, which rounds differently."""
+def test_score_caches_plain_and_reference_separately(scores):
+    """The reference backend uses another memory format, which changes the rounding."""
     auto, reference = (scores([0], "mlp", name)[0] for name in ("auto", "reference"))
     assert (auto.backend, reference.backend) == ("plain", "plain")
     assert auto.cache_key != reference.cache_key
 
 
-def test_a_fallback_is_in_the_result(scores, monkeypatch):
+def test_score_reports_fallback(scores, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("no compiler")
 

@@ -11,7 +11,7 @@ from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST
 from benchmark_adapters.scoring.images import Normalised, images_of, normalise
 
 
-def test_normalised_images_are_those_of_normalise():
+def test_normalised_matches_normalise():
     pixels, _ = datasets.load(FASHION_MNIST, "test", bundled=True)
     lazy = Normalised.of(pixels[:50], FASHION_MNIST.mean, FASHION_MNIST.std)
     index = torch.tensor([3, 0, 49])
@@ -19,12 +19,12 @@ def test_normalised_images_are_those_of_normalise():
     assert torch.equal(lazy[index], normalise(pixels[:50], FASHION_MNIST)[index])
 
 
-def test_normalise_gives_the_training_split_mean_0_and_deviation_1(clothes):
+def test_normalise_gives_training_split_mean_0_and_deviation_1(clothes):
     assert clothes[0].mean().abs() < 0.05
     assert (clothes[0].std() - 1).abs() < 0.05
 
 
-def test_a_set_is_normalised_as_asked():
+def test_images_of_applies_requested_normalisation():
     distilled = real_set(1)
     pixels = images_of(distilled, ((0.5,), (0.25,)))[:]
     torch.testing.assert_close(pixels, (torch.from_numpy(distilled.images) / 255 - 0.5) / 0.25)

@@ -1,8 +1,8 @@
-"""Network, DSA and training against numbers of the official ECCV 2024 evaluator.
+"""Compare network, DSA and training with numbers from the official ECCV 2024 evaluator.
 
-The numbers are in tests/golden/eccv2024. In float64 both agree to about 1e-12 on every processor,
-so 1e-9 leaves no room for another formula or another order of random draws. In float32 processors
-differ, so there the bounds only tell a wrong draw from rounding.
+The numbers are in tests/golden/eccv2024. In float64, both agree to about 1e-12 on every processor,
+so 1e-9 leaves no room for another formula or another order of random draws. In float32, processors
+differ, so the bounds there only distinguish a wrong draw from rounding.
 """
 
 import json
@@ -53,19 +53,19 @@ def logits(file, classes, size, dtype):
 
 @pytest.mark.usefixtures("_float64")
 @pytest.mark.parametrize(("file", "classes", "size"), NETWORKS)
-def test_logits(file, classes, size):
+def test_logits_match_official_numbers(file, classes, size):
     agree(logits(file, classes, size, torch.float64)[0], FLOAT64[f"{file}.logits"], within=1e-9)
 
 
 @pytest.mark.parametrize(("file", "classes", "size"), NETWORKS)
-def test_logits_in_float32(file, classes, size):
+def test_float32_logits_match_official_numbers(file, classes, size):
     agree(*logits(file, classes, size, torch.float32), within=1e-3)
 
 
 @pytest.mark.parametrize(
     ("name", "classes", "size"), [("cifar100_32px", 100, 32), ("tinyimagenet_64px", 200, 64)]
 )
-def test_number_of_parameters(name, classes, size):
+def test_parameter_counts_match_official_numbers(name, classes, size):
     net = students.build("convnet3", classes, size, 3)
     assert sum(p.numel() for p in net.parameters()) == NUMBERS["parameter_counts_width128"][name]
 
@@ -79,7 +79,7 @@ def augmented(case, augment, families, dtype):
 
 @pytest.mark.usefixtures("_float64")
 @pytest.mark.parametrize("case", CASES)
-def test_dsa(case):
+def test_dsa_matches_official_numbers(case):
     agree(
         augmented(case, dsa.augment, dsa.FAMILIES, torch.float64),
         FLOAT64[f"dsa.{case}"],
@@ -91,8 +91,8 @@ def test_dsa(case):
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case.split(".")[0] in ("scale", "rotate", "strategy")]
 )
-def test_dsa_of_the_plain_loop(case):
-    """The other families are ours."""
+def test_plain_loop_dsa_matches_official_numbers(case):
+    """The plain loop uses ddbench's code for the other families."""
     families = {"scale": reference.scale, "rotate": reference.rotate}
     agree(
         augmented(case, reference.draw, families, torch.float64),
@@ -102,19 +102,20 @@ def test_dsa_of_the_plain_loop(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_dsa_draws_the_same_in_float32(case):
+def test_float32_dsa_makes_the_same_draws(case):
     agree(augmented(case, dsa.augment, dsa.FAMILIES, torch.float32), DSA[case], within=1e-3)
 
 
 def trajectory(train, augment, dtype, monkeypatch):
-    """Losses and last weights of the golden run.
+    """Return the losses and final weights of the golden run.
 
-    It seeds before every epoch of one full batch and takes the images in order.
+    The run sets the seed before every epoch of one full batch, and takes the images in order.
     """
     net = students.build("convnet3", 10, 32, 3, width=8).to(dtype)
     net.load_state_dict(weights(TRAJECTORY))
     calls = iter(range(100))
-    per_epoch = 2 if train is reference.train else 1  # calls of randperm: a DataLoader makes two
+    # Calls of randperm per epoch: a DataLoader makes two.
+    per_epoch = 2 if train is reference.train else 1
 
     def seeded(count, generator=None):
         torch.manual_seed(1000 + next(calls) // per_epoch)
@@ -142,7 +143,7 @@ AUGMENTS = pytest.mark.parametrize(
 @pytest.mark.usefixtures("_float64")
 @AUGMENTS
 @TRAINS
-def test_trajectory(train, augment, name, monkeypatch):
+def test_training_matches_official_trajectory(train, augment, name, monkeypatch):
     losses, last = trajectory(train, augment, torch.float64, monkeypatch)
     assert losses == pytest.approx(LOSSES[torch.float64][f"trajectory_{name}"], abs=1e-9)
     for key, value in weights(FLOAT64, f"final_{name}.").items():
@@ -151,7 +152,7 @@ def test_trajectory(train, augment, name, monkeypatch):
 
 @AUGMENTS
 @TRAINS
-def test_trajectory_in_float32(train, augment, name, monkeypatch):
-    """Other draws than in float64: those of real runs."""
+def test_float32_training_matches_official_trajectory(train, augment, name, monkeypatch):
+    """float32 draws other random numbers than float64. Real runs use these."""
     losses, _ = trajectory(train, augment, torch.float32, monkeypatch)
     assert losses == pytest.approx(LOSSES[torch.float32][f"trajectory_{name}"], abs=0.01)

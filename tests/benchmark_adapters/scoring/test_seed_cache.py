@@ -1,4 +1,4 @@
-"""Stored results of seeds."""
+"""The cache of seed results."""
 
 import json
 
@@ -9,14 +9,14 @@ from benchmark_adapters.scoring.seed_cache import Score, SeedCache, SeedResult
 RESULT = SeedResult(0.75, [[3, 1], [1, 3]], 1.5, "fused", None, "a" * 64)
 
 
-def test_a_result_comes_back_in_another_process(tmp_path):
+def test_cache_returns_stored_result(tmp_path):
     SeedCache(tmp_path / "cache").put(RESULT)
     assert SeedCache(tmp_path / "cache").get("a" * 64) == RESULT
     assert SeedCache(tmp_path / "cache").get("b" * 64) is None
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
-def test_damaged_and_foreign_results_are_none(tmp_path):
+def test_cache_ignores_damaged_and_foreign_results(tmp_path):
     cache = SeedCache(tmp_path)
     cache.put(RESULT)
     (path,) = tmp_path.iterdir()
@@ -33,6 +33,6 @@ def test_damaged_and_foreign_results_are_none(tmp_path):
         assert cache.get("a" * 64) is None
 
 
-def test_a_score_sums_confusion_counts():
+def test_score_sums_confusion_counts():
     other = msgspec.structs.replace(RESULT, accuracy=0.5, confusion=[[2, 2], [2, 2]])
     assert Score.of([RESULT, other]) == Score([0.75, 0.5], [[5, 3], [3, 5]])

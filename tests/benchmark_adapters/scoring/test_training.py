@@ -1,6 +1,6 @@
 """The training loop.
 
-Numbers of the official evaluator are in test_official_numbers.py.
+It is compared with numbers from the official evaluator in test_official_numbers.py.
 """
 
 from dataclasses import replace
@@ -17,9 +17,7 @@ from benchmark_adapters.scoring.recipes import DDRANKING_HARD, ECCV2024, QUICKST
     ("resets_optimizer", "rates"),
     [(True, [1, 1, 1, 1, 1, 0.1, 0.1]), (False, [1, 1, 1, 0.1, 0.1, 0.1])],
 )
-def test_the_epoch_argument_is_the_official_evaluators(
-    resets_optimizer, rates, clothes, monkeypatch
-):
+def test_epochs_argument_matches_official_evaluator(resets_optimizer, rates, clothes, monkeypatch):
     recipe = replace(ECCV2024, reset_optimizer=resets_optimizer, lr=1.0)
     seen, had_momentum = watch_sgd(monkeypatch)
     net = students.build("convnet3", 10, 28, 1, width=8)
@@ -31,7 +29,7 @@ def test_the_epoch_argument_is_the_official_evaluators(
     ]
 
 
-def test_a_step_recipe_does_what_its_fields_say(clothes, monkeypatch):
+def test_step_recipe_follows_its_fields(clothes, monkeypatch):
     recipe = replace(DDRANKING_HARD, epochs=4, lr_drop_after=0, lr=1.0)
     seen, had_momentum = watch_sgd(monkeypatch)
     net = students.build("convnet3", 10, 28, 1, width=8)
@@ -42,7 +40,7 @@ def test_a_step_recipe_does_what_its_fields_say(clothes, monkeypatch):
 
 
 def watch_sgd(monkeypatch):
-    """The rate at each step from now on, and whether the optimizer had momentum before it."""
+    """Record the learning rate of each step, and whether the optimizer had momentum before it."""
     rates, had_momentum = [], []
     step = torch.optim.SGD.step
 
@@ -55,7 +53,7 @@ def watch_sgd(monkeypatch):
     return rates, had_momentum
 
 
-def test_ddranking_has_its_own_draws_and_numbers():
+def test_ddranking_has_its_own_normalisation_and_augmentation():
     recipe = RECIPES["ddranking-hard/1"]
     assert (
         recipe.normalises(datasets.CIFAR100)
@@ -68,7 +66,8 @@ def test_ddranking_has_its_own_draws_and_numbers():
     )
     draws, images = [], torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for name in ("dsa", "dsa-aligned"):
-        torch.manual_seed(3)  # draws a family that resamples
+        # This seed draws a family that resamples the images.
+        torch.manual_seed(3)
         draws.append(training.AUGMENTATIONS[name](images))
     assert not torch.allclose(*draws)
     torch.manual_seed(3)
@@ -81,7 +80,7 @@ def small_run(clothes, seed):
     return training.train(net, *clothes, replace(QUICKSTART, steps=10), seed), net
 
 
-def test_quickstart_learns_real_images(clothes):
+def test_quickstart_learns_from_real_images(clothes):
     reports = []
     torch.manual_seed(0)
     net = students.build("convnet3", 10, 28, 1, width=8)
@@ -94,7 +93,7 @@ def test_quickstart_learns_real_images(clothes):
     assert training.accuracy(net, *clothes) > 0.7
 
 
-def test_a_seed_decides_a_training(clothes):
+def test_seed_determines_training(clothes):
     before = torch.get_rng_state()
     (first, net), (second, same), (third, _) = (small_run(clothes, seed) for seed in (1, 1, 2))
     assert first == second != third
@@ -104,7 +103,7 @@ def test_a_seed_decides_a_training(clothes):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_epochs_override_steps_by_passes_over_the_images(clothes):
+def test_one_cycle_epochs_are_passes_over_the_images(clothes):
     net = students.build("convnet3", 10, 28, 1, width=8)
     reports = []
     assert (
@@ -120,12 +119,13 @@ def test_epochs_override_steps_by_passes_over_the_images(clothes):
         )
         == 2
     )
-    assert reports == [32] * 32  # 1,000 images in 16 batches, twice
+    # 1,000 images make 16 batches, and there are two passes.
+    assert reports == [32] * 32
     with pytest.raises(ValueError, match="unknown recipe 'quickstart/9'"):
         training.train(net, *clothes, "quickstart/9", 0)
 
 
-def test_accuracy_is_the_fraction_of_right_classes():
+def test_accuracy_is_fraction_of_correct_classes():
     class Fixed(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -138,7 +138,7 @@ def test_accuracy_is_the_fraction_of_right_classes():
     assert training.accuracy(Fixed(), images, torch.tensor([0, 1, 2, 2])) == 0.75
 
 
-def test_shift_moves_each_image_and_repeats_its_edge():
+def test_shift_moves_each_image_and_repeats_its_edge_pixels():
     torch.manual_seed(0)
     images = torch.arange(40 * 36, dtype=torch.float32).view(40, 1, 6, 6)
     moved = training.shift(images)

@@ -1,4 +1,4 @@
-"""Each source gives a set and says where it comes from; the rest is the same for all of them."""
+"""Each source provides a set and its origin. Everything else is the same for all sources."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ KINDS = ("method", "file", "run", "shards")
 
 
 class Sources:
-    """One source of each kind: shards of ``divided``, all others of random-real."""
+    """One source of each kind: shards use the method ``divided``, all others random-real."""
 
     def __init__(self, plugins, tmp_path):
         self.plugins, self.tmp_path = plugins, tmp_path
@@ -32,7 +32,7 @@ class Sources:
         return getattr(self, kind)()
 
     def complete(self, source):
-        """Score the source's set; return folder and record."""
+        """Score the source's set; return the folder and the record."""
         folder = pipeline.complete(self.plan.scoring, source)
         return folder, store.read(folder)
 
@@ -64,7 +64,7 @@ def sources(example_plugins, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_source_ends_in_a_scored_record(sources, tmp_path, kind):
+def test_every_source_yields_a_scored_record(sources, tmp_path, kind):
     source = sources.make(kind)
     folder, record = sources.complete(source)
     assert (record.status, record.origin.kind, record.n) == ("ok", kind, 1)
@@ -77,13 +77,13 @@ def test_every_source_ends_in_a_scored_record(sources, tmp_path, kind):
     assert record.scoring.backends == {"mlp": "plain"}
 
 
-def test_equal_images_get_equal_scores_from_every_source(sources):
+def test_equal_images_score_the_same_from_every_source(sources):
     records = [sources.complete(sources.make(kind))[1] for kind in ("method", "file", "run")]
     assert len({record.images_sha256 for record in records}) == 1
     assert records[0].accuracies == records[1].accuracies == records[2].accuracies
 
 
-def test_records_name_what_their_images_came_from(sources):
+def test_records_name_the_origin_of_their_images(sources):
     run_source, shards_source = sources.run(), sources.shards()
     _, scored_again = sources.complete(run_source)
     assert scored_again.origin.run_id == run_source.record.run_id
@@ -95,13 +95,13 @@ def test_records_name_what_their_images_came_from(sources):
     assert (read.origin.file, read.origin.format) == (file_source.path.name, "native")
 
 
-def test_images_of_others_stay_untrusted(sources):
+def test_images_from_files_stay_untrusted(sources):
     assert [sources.make(kind).is_untrusted for kind in KINDS] == [False, True, False, False]
     folder, record = sources.complete(sources.file())
     assert RunSource(folder, record, sources.dataset, Limits()).is_untrusted
 
 
-def test_a_file_that_can_not_be_read_leaves_a_record_without_images(sources, tmp_path):
+def test_unreadable_file_leaves_a_record_without_images(sources, tmp_path):
     (tmp_path / "set").mkdir()
     source = FileSource("team", tmp_path / "set", "native", sources.dataset, 0, 30.0, Limits())
     folder, record = sources.complete(source)

@@ -8,13 +8,13 @@ from benchmark_adapters.scoring.cpu import fused
 from benchmark_adapters.scoring.student_registry import STUDENTS
 
 
-def test_batches_are_independent_only_where_that_is_known():
+def test_is_batch_independent_only_for_known_layers():
     networks = {name: students.build(name, 10, 32, 3) for name in STUDENTS}
     dependent = {name for name, net in networks.items() if not fused.is_batch_independent(net)}
     assert dependent == {"convnet3-bn", "resnet18", "vgg11"}
 
 
-def test_networks_without_convolutions_take_whole_batches():
+def test_is_faster_only_with_convolutions():
     assert not fused.is_faster(students.build("mlp", 10, 32, 3))
     assert fused.is_faster(students.build("convnet3", 10, 32, 3))
 
@@ -22,11 +22,11 @@ def test_networks_without_convolutions_take_whole_batches():
 @pytest.mark.parametrize(
     ("batch_size", "size"), [(10, 10), (16, 16), (43, 15), (64, 16), (100, 17), (256, 16)]
 )
-def test_a_batch_fills_its_microbatches(batch_size, size):
+def test_compiled_microbatch_size_divides_batch_evenly(batch_size, size):
     assert fused.compiled_microbatch_size(batch_size) == size
 
 
-def test_the_last_microbatch_is_filled_up_with_ignored_images():
+def test_last_microbatch_is_padded_with_ignored_images():
     images, labels = torch.randn(10, 1, 4, 4), torch.arange(10)
     parts = list(fused.microbatches(images, labels, 4))
     assert [tuple(part.shape) for part, _ in parts] == [(4, 1, 4, 4)] * 3

@@ -1,4 +1,4 @@
-"""Winograd convolutions against direct ones in float64."""
+"""Compare Winograd convolutions with direct ones in float64."""
 
 import pytest
 import torch
@@ -14,8 +14,8 @@ from benchmark_adapters.scoring.student_registry import STUDENTS
 PAD = {"padding": 1}
 
 
-def agrees(layer, images):
-    """Result, and gradients of images and weights, within 1e-5 of the largest of each."""
+def assert_agrees(layer, images):
+    """Assert that results and gradients differ by at most 1e-5 of their largest value."""
     exact = nn.Conv2d(
         layer.in_channels,
         layer.out_channels,
@@ -46,19 +46,19 @@ def with_gradients(layer, images, convolve):
 @pytest.mark.parametrize(
     ("inputs", "outputs", "height", "width"), [(8, 16, 4, 4), (24, 8, 16, 16), (32, 32, 8, 20)]
 )
-def test_tiles_of_four(inputs, outputs, height, width):
+def test_convolve_matches_direct_convolution_of_whole_tiles(inputs, outputs, height, width):
     torch.manual_seed(0)
-    agrees(nn.Conv2d(inputs, outputs, 3, padding=1), torch.randn(3, inputs, height, width))
+    assert_agrees(nn.Conv2d(inputs, outputs, 3, padding=1), torch.randn(3, inputs, height, width))
 
 
 @pytest.mark.parametrize("padding", [0, 1, 3, (1, 2)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures(channels, padding):
-    """Real clothes, in grey and in false colours."""
+def test_convolve_matches_direct_convolution_of_real_images(channels, padding):
+    """Use real images of clothes, in grey and in false colours."""
     images, _ = datasets.load(FASHION_MNIST, "test", bundled=True)
     torch.manual_seed(0)
     pictures = normalise(images[:12], FASHION_MNIST).reshape(-1, channels, 28, 28)
-    agrees(nn.Conv2d(channels, 16, 3, padding=padding), pictures)
+    assert_agrees(nn.Conv2d(channels, 16, 3, padding=padding), pictures)
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_pictures(channels, padding):
     ],
 )
 @pytest.mark.parametrize("size", [8, 9])
-def test_any_other_layer(how, size):
+def test_convolve_matches_direct_convolution_for_other_settings(how, size):
     torch.manual_seed(0)
-    agrees(nn.Conv2d(8, 8, 3, **how), torch.randn(2, 8, size, size))
+    assert_agrees(nn.Conv2d(8, 8, 3, **how), torch.randn(2, 8, size, size))
 
 
-def test_other_borders_are_the_layers_own():
+def test_convolve_calls_unsupported_layers_directly():
     torch.manual_seed(0)
     layer, images = nn.Conv2d(8, 8, 3, padding=1, padding_mode="circular"), torch.randn(2, 8, 8, 8)
     assert torch.equal(winograd.convolve(layer, images), layer(images))
@@ -86,7 +86,7 @@ def test_other_borders_are_the_layers_own():
     assert torch.equal(winograd.convolve(wide, images), wide(images))
 
 
-def test_logits_are_those_of_the_student(monkeypatch):
+def test_logits_match_student(monkeypatch):
     layers = []
 
     def convolve(layer, images):
@@ -100,7 +100,7 @@ def test_logits_are_those_of_the_student(monkeypatch):
     assert layers == [student.features[0], student.features[4], student.features[8]]
 
 
-def test_it_is_faster_for_stacks_with_convolutions():
+def test_is_faster_only_for_stacks_with_convolutions():
     networks = {name: students.build(name, 10, 32, 3) for name in STUDENTS}
     assert {name for name, net in networks.items() if not winograd.is_faster(net)} == {
         "resnet18",

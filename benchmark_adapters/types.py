@@ -50,7 +50,8 @@ class Dataset:
     Attributes:
         class_names: in label order: label i is ``class_names[i]``.
         image_size: height and width in pixels.
-        mean, std: the normalisation for students, per channel, for pixels in [0, 1].
+        mean: mean per channel of pixels in [0, 1], for normalising the students' input.
+        std: standard deviation per channel of pixels in [0, 1].
         read: ``(folder, split) -> (images uint8 [N, C, H, W], labels int64 [N])``. Raises
             `UserError` if a file is missing, damaged or contradicts ``class_names``.
         markers: glob patterns. A folder holds the dataset if one of them matches inside it.
@@ -225,9 +226,9 @@ class Task:
             ``model_sha256``, ``model_trained_on``, ``batch`` and anything else that describes how
             the images are generated.
         report: adds metadata to the record at any time.
-        part, parts: if several processes generate one set, the index of this process, from 0, and
-            the number of processes. This process generates the images whose index within their
-            class is ``part``, ``part + parts``, ...
+        part: index of this process, from 0, if several processes generate one set. It generates
+            the images whose index within their class is ``part``, ``part + parts``, ...
+        parts: number of processes that generate the set.
     """
 
     track: str

@@ -19,7 +19,8 @@ class Policy:
 
     Attributes:
         copies: default number of copies of each image.
-        flip, flip_vertical: probability of mirroring left-right and top-bottom.
+        flip: probability of mirroring left-right.
+        flip_vertical: probability of mirroring top-bottom.
         tone: probability of changing contrast and brightness.
         tone_range: contrast is scaled by a factor of 1 +- ``tone_range``. Brightness is shifted by
             +- ``tone_range`` times the maximum pixel value.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import Dataset, UserError
 from leaderboard.text import plural
@@ -19,6 +20,7 @@ from leaderboard.text import plural
     is_flag=True,
     help="Download DATASET with torchvision into --data or, by default, the user's data folder.",
 )
+@console.DEBUG
 def data_command(name: str | None, data: Path | None, download: bool) -> None:
     """Show which real datasets are available, or download one.
 

@@ -17,6 +17,26 @@ if TYPE_CHECKING:
     from leaderboard.records.record import Record
 
 
+def _column_names(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> list[str]:
+    """Return the names in a comma-separated list of columns.
+
+    Raises:
+        click.BadParameter: there is no such column.
+    """
+    if value is None:
+        return []
+    from leaderboard.render import columns
+
+    known = columns.names()
+    names = [name.strip().lower() for name in value.split(",")]
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(f"unknown column {name!r}; known columns: {', '.join(known)}")
+    return names
+
+
 @click.command("leaderboard")
 @click.option("--track", metavar="TRACK", help="Show only this track.  [default: all]")
 @options.SEVERAL_RUNS
@@ -29,6 +49,14 @@ if TYPE_CHECKING:
     help="Output format.",
 )
 @click.option(
+    "--columns",
+    "names",
+    metavar="A,B",
+    callback=_column_names,
+    help="Columns to show, in this order: "
+    "rank, method, ipc, accuracy, interval, n, ... (the headings without units).  [default: all]",
+)
+@click.option(
     "--output",
     "path",
     type=click.Path(path_type=Path),
@@ -36,7 +64,11 @@ if TYPE_CHECKING:
 )
 @console.DEBUG
 def leaderboard_command(
-    track: str | None, roots: tuple[Path, ...], style: str, path: Path | None
+    track: str | None,
+    roots: tuple[Path, ...],
+    style: str,
+    names: list[str],
+    path: Path | None,
 ) -> None:
     """Show all runs as a table or as HTML pages, best first.
 
@@ -46,6 +78,8 @@ def leaderboard_command(
     from leaderboard.analysis import sections
     from leaderboard.render import tables
 
+    if names and style in ("json", "html"):
+        raise UserError(f"--columns selects columns of tables; --format {style} has them all")
     plugins = output.installed_plugins()
     if track:
         plugins.tracks.require(track)
@@ -55,7 +89,7 @@ def leaderboard_command(
         _write_pages(entries, track, datasets, path)
         return
     records = [record for _, record in entries]
-    text = tables.render(sections.build(records, track, datasets), style)
+    text = tables.render(sections.build(records, track, datasets), style, names)
     if path is None:
         click.echo(text)
         return

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.plugins import KINDS, Plugins
 from benchmark_adapters.types import Option, UserError
@@ -15,6 +16,7 @@ from benchmark_adapters.types import Option, UserError
 @click.argument("kind", required=False, type=click.Choice([*KINDS, "options"]))
 @click.argument("method", required=False)
 @options.JSON
+@console.DEBUG
 def list_command(kind: str | None, method: str | None, as_json: bool) -> None:
     """List what is installed, or the options of a method.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from benchmark_adapters import console
 from benchmark_adapters.cli import options
 
 
@@ -13,6 +14,7 @@ from benchmark_adapters.cli import options
 @click.argument("run")
 @options.SEVERAL_RUNS
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
+@console.DEBUG
 def show_command(run: str, roots: tuple[Path, ...], as_json: bool) -> None:
     """Show the settings, scores and checks of a run.
 

@@ -43,6 +43,11 @@ class Column(Generic[T_contra]):
     on_page: bool = True
     on_phone: bool = True
 
+    @property
+    def name(self) -> str:
+        """Return the heading in lower case without unit, by which users select the column."""
+        return self.heading.lower().removeprefix("95 % ").removesuffix(" %").removesuffix(" s")
+
     def cell(self, row: T_contra) -> str:
         """Return the text of ``row`` on one line."""
         return one_line(self.text(row))
@@ -55,6 +60,17 @@ class Table(Generic[T]):
     title: str
     columns: Sequence[Column[T]]
     rows: Sequence[T]
+
+
+def select(columns: Sequence[Column[T]], names: Sequence[str]) -> list[Column[T]]:
+    """Return the columns called ``names``, in that order, without names that no column has.
+
+    No names select all columns.
+    """
+    if not names:
+        return list(columns)
+    by_name = {column.name: column for column in columns}
+    return [by_name[name] for name in names if name in by_name]
 
 
 def number(value: float | None, digits: int) -> str:
@@ -302,3 +318,9 @@ def _confusion(row: ClassAccuracy) -> str:
 def _published_percent(fraction: float) -> str:
     """Return an accuracy with as many decimal places as were published."""
     return percent(fraction, 1 if round(fraction * 1000, 6).is_integer() else 2)
+
+
+def names() -> list[str]:
+    """Return the names of all columns of runs, means and published results."""
+    tables = (*CSV, *mean_columns(()), *PUBLISHED)
+    return list(dict.fromkeys(column.name for column in tables))

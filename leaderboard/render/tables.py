@@ -12,7 +12,7 @@ from leaderboard.analysis.ranking import MeanRow, Row
 from leaderboard.analysis.sections import Section
 from leaderboard.render import FORMATS as FORMATS
 from leaderboard.render import columns
-from leaderboard.render.columns import Table
+from leaderboard.render.columns import Column, Table
 from leaderboard.text import one_line
 
 # The prefix of a title, and tabulate's name for the format.
@@ -20,19 +20,25 @@ STYLES = {"github": ("### ", "github"), "plain": ("", "simple"), "latex": ("% ",
 EMPTY = "no runs yet: create one with `ddbench run --method generative-turbo`"
 
 
-def render(sections: Sequence[Section], style: str = "github") -> str:
+def render(sections: Sequence[Section], style: str = "github", names: Sequence[str] = ()) -> str:
     """Return the sections from `sections.build` as text in one of `FORMATS`.
 
     CSV and JSON contain only the runs; JSON has all fields of their records. The other formats also
     have separate tables of means over datasets and of published results.
+
+    Args:
+        sections: the sections to show.
+        style: one of `FORMATS`.
+        names: names of the columns to show, in this order, where a table has them. JSON ignores
+            them. None given: all columns.
     """
     rows = [row for section in sections for row in section.rows]
     if style == "json":
         return json.dumps([_fields(row) for row in rows], indent=1)
     if style == "csv":
-        return _csv(rows)
+        return _csv(rows, columns.select(columns.CSV, names))
     texts = [
-        _titled(f"{section.track}, {table.title}", table, style)
+        _titled(f"{section.track}, {table.title}", table, style, names)
         for section in sections
         for table in _all(section)
     ]
@@ -83,8 +89,10 @@ def _fields(row: Row) -> dict[str, Any]:
     return {**row.record.to_dict(), "rank": row.rank, "n": row.n}
 
 
-def _titled(title: str, table: Table[Any], style: str) -> str:
-    shown = [column for column in table.columns if column.in_terminal or style != "plain"]
+def _titled(title: str, table: Table[Any], style: str, names: Sequence[str]) -> str:
+    shown = columns.select(table.columns, names)
+    if not names:
+        shown = [column for column in shown if column.in_terminal or style != "plain"]
     headings = [_escape(column.heading, style) for column in shown]
     cells = [[_escape(column.cell(row), style) for column in shown] for row in table.rows]
     return f"{STYLES[style][0]}{_escape(title, style)}\n\n{grid(headings, cells, style)}"
@@ -105,15 +113,15 @@ def text(table: Table[Any]) -> str:
     return grid([one_line(column.heading) for column in table.columns], cells)
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _csv(rows: Sequence[Row], shown: Sequence[Column[Row]]) -> str:
     if not rows:
         return ""
     import csv
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.heading for column in columns.CSV])
-    writer.writerows([_no_formula(column.cell(row)) for column in columns.CSV] for row in rows)
+    writer.writerow([column.heading for column in shown])
+    writer.writerows([_no_formula(column.cell(row)) for column in shown] for row in rows)
     return out.getvalue().rstrip("\n")
 
 

@@ -20,6 +20,8 @@ SETTINGS = ("--format", "eccv2024", "--track", "few", "--name", "T")
         (["score", "team", *SETTINGS, "--max-memory", "-1"], "--max-memory -1: expected GiB"),
         (["score", "team", *SETTINGS, "--recipe", "few/9"], "unknown recipe"),
         (["export", "nothing", "--format", "mtt", "--output", "out"], "no run 'nothing'"),
+        (["leaderboard", "--columns", "rank,colour"], "unknown column 'colour'"),
+        (["leaderboard", "--columns", "rank", "--format", "json"], "--columns selects"),
     ],
 )
 def test_usage_errors_print_one_line(ddbench, example_folder, submission, arguments, message):

@@ -41,6 +41,16 @@ def test_tables_equal_their_golden_files(style):
     assert rendered_golden(style) == (GOLDEN / FILES[style]).read_text()
 
 
+@pytest.mark.parametrize("style", ["github", "csv"])
+def test_selected_columns_are_shown_in_the_given_order(style):
+    built = sections.build(TWO_DATASETS, datasets=PAIR, published=[PUBLISHED])
+    lines = tables.render(built, style, ["ipc", "method", "mean"]).splitlines()
+    headings = [line.strip("| ").replace("|", ",").split(",") for line in lines if "method" in line]
+    shown = {tuple(heading.strip() for heading in row) for row in headings}
+    means = set() if style == "csv" else {("IPC", "method", "mean %")}
+    assert shown == {("IPC", "method"), *means}
+
+
 def test_every_format_has_a_golden_file():
     assert set(FILES) == set(tables.FORMATS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from leaderboard.analysis.classes import ClassAccuracy
 from leaderboard.analysis.published import PublishedResult
@@ -322,5 +322,5 @@ def _published_percent(fraction: float) -> str:
 
 def names() -> list[str]:
     """Return the names of all columns of runs, means and published results."""
-    tables = (*CSV, *mean_columns(()), *PUBLISHED)
-    return list(dict.fromkeys(column.name for column in tables))
+    tables: tuple[Sequence[Column[Any]], ...] = (CSV, mean_columns(()), PUBLISHED)
+    return list(dict.fromkeys(column.name for columns in tables for column in columns))

@@ -47,8 +47,8 @@ def replaced(output: Path, layout: Layout) -> Iterator[Path]:
     """
     if output.exists() and not _is_replaceable(output, layout):
         raise ValueError(
-            f"{output} is not overwritten, since it is more than a folder of pages from "
-            f"`{layout.generator}`: choose a new folder"
+            f"{output} is not overwritten because `{layout.generator}` did not write everything in "
+            "it: choose a new folder"
         )
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:

@@ -138,7 +138,7 @@ def test_track_can_disallow_real_images(example_plugins, tmp_path):
 def test_too_many_real_images_is_a_clear_error(example_plugins, tmp_path):
     _, record = run(example_plugins, tmp_path, "random-real", ipc=1000)
     assert record.status == "error"
-    assert "ask for fewer with --ipc" in record.message
+    assert "request fewer with --ipc" in record.message
 
 
 def test_ipc_is_a_category_on_tracks_with_several(example_plugins, tmp_path):

@@ -26,7 +26,14 @@ from benchmark_adapters.execution.messages import (
     Report,
     Reported,
 )
-from benchmark_adapters.types import Dataset, Method, Task, UserError, resolve
+from benchmark_adapters.types import (
+    Dataset,
+    Method,
+    Replacement,
+    Task,
+    UserError,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -87,7 +94,7 @@ def _task(job: MethodJob, dataset: Dataset, send: Send) -> Task:
 
 
 def _write_batches(method: Method, task: Task, budget: Budget, folder: Path, send: Send) -> None:
-    """Write each batch to its own file until every class has its images.
+    """Write each batch to its own file until every class has its images or the method ends.
 
     Args:
         method: the method to run.
@@ -115,10 +122,15 @@ def _write_batches(method: Method, task: Task, budget: Budget, folder: Path, sen
         images, labels, generated = check_batch(batch, task.dataset)
         path = folder / f"{task.part}-{number:07}.safetensors"
         write_batch(path, images, labels, generated)
+        replaces = isinstance(batch, Replacement)
+        if replaces:
+            counts[:] = 0
         counts += np.bincount(labels, minlength=len(counts))
         sampled, ipc = int(generated.sum()), int(counts.min())
-        send(BatchWritten(path.name, len(images), sampled, ipc))
-        if task.ipc is not None and ipc >= task.ipc and task.parts == 1:
+        send(BatchWritten(path.name, len(images), sampled, ipc, replaces))
+        # A method that replaces its set ends by itself: it may still improve a complete one.
+        is_complete = task.ipc is not None and ipc >= task.ipc and task.parts == 1
+        if is_complete and not replaces:
             break
 
 

@@ -101,7 +101,7 @@ FASHION_MNIST = Dataset(
     "dataset-fashion-mnist, or point --data or $DDBENCH_DATA to its folder",
     test_size=10_000,
     download=_download,
-    summary="10 classes of 28x28 greyscale images of clothes "
+    summary="10 classes of 28x28 greyscale images of clothing "
     "(test split and 100 training images per class bundled)",
     system_folders=("/usr/share/datasets/fashion-mnist",),
     bundled=BUNDLED,

@@ -19,6 +19,12 @@ def test_read_does_not_follow_links(tmp_path):
     (tmp_path / "team" / "images.safetensors").symlink_to(tmp_path / "images.safetensors")
     with pytest.raises(UserError, match="is a symbolic link, which is not followed"):
         native.read(tmp_path / "team", FASHION_MNIST)
+    with_linked_manifest = tmp_path / "other"
+    native.write({"fashion-mnist": (FASHION_MNIST, real_set(2))}, with_linked_manifest)
+    (with_linked_manifest / "manifest.json").unlink()
+    (with_linked_manifest / "manifest.json").symlink_to(tmp_path / "manifest.json")
+    with pytest.raises(UserError, match="is a symbolic link, which is not followed"):
+        native.read(with_linked_manifest, FASHION_MNIST)
     (tmp_path / "pictures").mkdir()
     Image.new("L", (28, 28)).save(tmp_path / "pictures" / "private.png")
     (tmp_path / "team" / "00000").symlink_to(tmp_path / "pictures")

@@ -106,13 +106,14 @@ def test_only_comparable_runs_are_ranked(change):
     assert [(row.record.run_id, row.rank) for row in rows] == [("a", ""), ("b", "1")]
 
 
-def test_categories_and_tracks_are_ranked_separately():
+def test_categories_tracks_and_recipes_are_ranked_separately():
     runs = [
         record(run_id="a"),
         record(run_id="b", category="IPC 1", ipc=1),
         record(run_id="c", track="other"),
+        record(run_id="d", recipe_sha256="of another recipe with the same name"),
     ]
-    assert [row.rank for row in ranking.rows(runs)] == ["1", "1", "1"]
+    assert [row.rank for row in ranking.rows(runs)] == ["1", "1", "1", "1"]
     assert [row.record.run_id for row in ranking.rows(runs, "other")] == ["c"]
 
 

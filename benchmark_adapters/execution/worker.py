@@ -29,6 +29,7 @@ from benchmark_adapters.execution.messages import (
 from benchmark_adapters.types import (
     Dataset,
     Method,
+    Recipe,
     Replacement,
     Task,
     UserError,
@@ -47,7 +48,8 @@ def execute(job: MethodJob, send: Send) -> None:
         installed = plugins.build()
         dataset = installed.datasets.require(job.dataset)
         method = installed.methods.require(job.method)
-        task, budget = _task(job, dataset, send), Budget(job.limit, job.deadline)
+        recipe = installed.recipes.require(installed.tracks.require(job.track).recipe)
+        task, budget = _task(job, dataset, recipe, send), Budget(job.limit, job.deadline)
         _write_batches(method, task, budget, Path(job.batches), send)
     except InvalidImages as error:
         send(BrokeContract(str(error)))
@@ -63,7 +65,7 @@ def execute(job: MethodJob, send: Send) -> None:
         sys.stdout.flush()
 
 
-def _task(job: MethodJob, dataset: Dataset, send: Send) -> Task:
+def _task(job: MethodJob, dataset: Dataset, recipe: Recipe, send: Send) -> Task:
     def training_images() -> tuple[Array, Array]:
         from benchmark_adapters import datasets
 
@@ -90,6 +92,7 @@ def _task(job: MethodJob, dataset: Dataset, send: Send) -> Task:
         report=report,
         part=job.part,
         parts=job.parts,
+        recipe=recipe,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.types.data import Dataset
+from benchmark_adapters.types.tracks import Recipe
 
 if TYPE_CHECKING:
     from benchmark_adapters.types.data import Array, ArrayLike, Batch
@@ -47,6 +48,7 @@ class Task:
         part: index of this process, from 0, if several processes generate one set. It generates
             the images whose index within their class is ``part``, ``part + parts``, ...
         parts: number of processes that generate the set.
+        recipe: the recipe that students will be trained with; the harness always provides it.
     """
 
     track: str
@@ -60,6 +62,7 @@ class Task:
     report: Callable[..., None] = lambda **values: None
     part: int = 0
     parts: int = 1
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from gdd_plugin.improvement.pyramid import Pyramid
 from gdd_plugin.improvement.real_images import RealImages
 
 FIRST_SEED = 20_000
+# Visits at the full learning rate, in which the speed is measured that decides how many follow.
+TRIAL_VISITS = 6
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,16 @@ class Refinement:
     def _member(self, life: int) -> Member:
         return Member(self.nets, int(self.rng.integers(2**31)), self.settings.network_lr, life)
 
-    def visit(self, total: int) -> None:
-        """Train some networks, then make steps of the images; ``total`` visits are planned."""
+    @property
+    def visits(self) -> int:
+        """Return the number of visits so far."""
+        return self.steps // self.settings.image_steps
+
+    def visit(self, total: int | None) -> None:
+        """Train some networks, then make steps of the images.
+
+        ``total`` visits are planned; None: not known yet, in the first `TRIAL_VISITS`.
+        """
         chosen = self._choose()
         images = self.pyramid.images().detach()
         batches = [
@@ -130,7 +140,7 @@ class Refinement:
         drawn = [self.real.draw(self.settings.real, self.rng) for _ in chosen]
         prepared = self.nets.map(self._prepare, chosen, batches, [images for images, _ in drawn])
         for _ in range(self.settings.image_steps):
-            self._set_rate(total * self.settings.image_steps)
+            self._set_rate(total)
             self._step(prepared, [labels for _, labels in drawn])
 
     def _choose(self) -> list[Member]:
@@ -152,10 +162,13 @@ class Refinement:
         net = networks.frozen(member.net)
         return net, self.nets.constant_features(net, real)
 
-    def _set_rate(self, total: int) -> None:
-        """Set the learning rate of the next step: a short warm-up, then a cosine."""
+    def _set_rate(self, total: int | None) -> None:
+        """Set the learning rate of the next step: a warm-up, and a cosine after the trials."""
         settings = self.settings
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.steps / total)))
+        trials = TRIAL_VISITS * settings.image_steps
+        decaying = max(1, (total or 0) * settings.image_steps - trials)
+        progress = min(1.0, max(0, self.steps - trials) / decaying)
+        cosine = 0.5 * (1 + math.cos(math.pi * progress))
         rate = settings.lr * (settings.final_lr + (1 - settings.final_lr) * cosine)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.steps + 1) / settings.warm_up)

@@ -80,6 +80,11 @@ def _kernel_networks(nets: Networks, real: RealImages, rng: np.random.Generator)
     return members
 
 
+def trained_network(nets: Networks, real: RealImages, seed: int) -> ConvNet:
+    """Return the last network of the kernel, trained on real images."""
+    return _kernel_networks(nets, real, np.random.default_rng([seed, FIRST_SEED]))[-1]
+
+
 def exchange(
     kernels: Kernels, selected: Sequence[int], seed: int, is_over: Callable[[], bool]
 ) -> Iterator[list[int]]:

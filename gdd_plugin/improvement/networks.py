@@ -52,6 +52,8 @@ class Networks:
             initializer=torch.set_num_threads,
             initargs=(torch.get_num_threads() // workers,),
         )
+        if compiled:
+            self._pool.submit(self._compile).result()
 
     def map(self, function: Callable[..., R], *arguments: Iterable[T]) -> list[R]:
         """Return the results of ``function`` for each network, computed concurrently.
@@ -81,7 +83,22 @@ class Networks:
     @torch.no_grad()
     def constant_features(self, net: ConvNet, images: Tensor) -> Tensor:
         """Return the features [n, d] of normalised images, without gradients."""
-        return self.features(net, images)
+        # Frozen, because a function is compiled again for weights that need gradients.
+        return self.features(frozen(net), images)
+
+    def _compile(self) -> None:
+        """Compile all functions in one of the threads that will call them.
+
+        Two threads that meet an uncompiled function compile it twice, and a function is compiled
+        for the number of threads of its caller.
+        """
+        net = self.build(0)
+        size, channels = self._dataset.image_size, self._dataset.channels
+        images = torch.zeros(self.batch, channels, size, size, device=self._device)
+        labels = torch.zeros(self.batch, dtype=torch.long, device=self._device)
+        self.constant_features(net, images)
+        self.features(frozen(net), images.clone().requires_grad_()).sum().backward()
+        self.train(net, sgd(net, 0.0), [images], labels)
 
     def train(
         self,
@@ -112,7 +129,8 @@ class Networks:
         if missing:
             repeats = -(-missing // len(images))
             images = torch.cat([images, images.repeat(repeats, 1, 1, 1)[:missing]])
-        return iter(part.contiguous() for part in images.split(size))
+        # Compiled functions also depend on strides, which are ambiguous for a single channel.
+        return iter(part.flatten().view(part.shape) for part in images.split(size))
 
 
 def sgd(net: ConvNet, lr: float) -> torch.optim.Optimizer:

@@ -16,6 +16,7 @@ def run(ddbench, *arguments):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_selected_images_are_samples(ddbench, tmp_path):
     record = run(ddbench, "--ipc", "2", *SELECT)
     assert (record["status"], record["ipc"], record["generated_per_class"]) == ("ok", 2, 2)
@@ -34,11 +35,13 @@ def test_refined_images_are_no_samples_and_the_work_is_recorded(ddbench, tmp_pat
     assert metadata["state"] in ("1 of 2", "2 of 2")
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_improved_images_again(ddbench):
     first, second = (run(ddbench, "--ipc", "1", *SELECT, *REFINE) for _ in range(2))
     assert first["images_sha256"] == second["images_sha256"]
 
 
+@pytest.mark.slow
 def test_kmeans_selects_images_of_the_pool(ddbench, tmp_path):
     record = run(ddbench, "--ipc", "2", "--option", "select=kmeans", "--option", "pool=12")
     (file,) = (tmp_path / "runs").glob("*/*/*/*/images.safetensors")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark_adapters.errors import UserError
-from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
+from benchmark_adapters.types import Dataset, DistilledSet, Normalisation, Replacement
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -58,19 +58,30 @@ def validate(
 
 
 def check_batch(value: Any, dataset: Dataset) -> tuple[Array, Array, Array]:
-    """Validate a batch that a method yielded and return it as numpy arrays.
+    """Validate a batch or a replacement that a method yielded and return it as numpy arrays.
 
     Returns:
         Images uint8 [n, C, H, W], labels int64 [n], and generated bool [n], which is all True if
-        the batch has no third element.
+        the method did not say which images are freshly sampled.
 
     Raises:
-        InvalidImages: the value is not a batch of ``dataset``; the message says why.
+        InvalidImages: the value is not a batch of ``dataset``, or it is a replacement with more
+            images of some classes than of others; the message says why.
     """
+    if isinstance(value, Replacement):
+        parts = (value.images, value.labels, value.generated)
+        batch = check_batch(parts[: 2 if value.generated is None else 3], dataset)
+        counts = np.bincount(batch[1], minlength=dataset.num_classes)
+        if counts.min() != counts.max():
+            raise InvalidImages(
+                f"yielded a Replacement with {counts.min()} to {counts.max()} images per class, "
+                "expected the same number for every class"
+            )
+        return batch
     if not isinstance(value, tuple | list) or len(value) not in (2, 3):
         raise InvalidImages(
             f"yielded {type(value).__name__}, "
-            "expected a tuple (images, labels) or (images, labels, generated)"
+            "expected a tuple (images, labels) or (images, labels, generated), or a Replacement"
         )
     try:
         images, labels, *rest = (as_array(part, "yielded") for part in value)

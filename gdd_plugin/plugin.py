@@ -11,7 +11,7 @@ from gdd_plugin.settings import OPTIONS
 
 if TYPE_CHECKING:
     from benchmark_adapters.budget import Budget
-    from benchmark_adapters.types import Batch, Task
+    from benchmark_adapters.types import Batch, Replacement, Task
 
 
 @hookimpl
@@ -29,7 +29,7 @@ def ddbench_methods() -> list[Method]:
     ]
 
 
-def distill(task: Task, budget: Budget) -> Iterator[Batch]:
+def distill(task: Task, budget: Budget) -> Iterator[Batch | Replacement]:
     """Generate a distilled set in batches.
 
     Raises:

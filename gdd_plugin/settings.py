@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark_adapters.types import Option
+from gdd_plugin.improvement.work import AUTO, Work, parse_count, parse_visits
 from gdd_plugin.models.registry import BUNDLED, KNOWN
 from gdd_plugin.prompts import check_style
 
@@ -37,6 +38,7 @@ class Settings:
         batch: images per forward pass; None: the method chooses.
         size: height and width of the model's images in pixels; None: the model's own size.
         tiny: folder or Hub ID of the tiny decoder; None: the backbone's default.
+        work: the phases after sampling.
         dtype: data type of the UNet; None: depends on the device.
     """
 
@@ -51,6 +53,7 @@ class Settings:
     tiny: str | None
     dtype: str | None
     compile: str
+    work: Work
 
 
 def parse_settings(options: Mapping[str, Any], dataset: str) -> Settings:
@@ -73,7 +76,15 @@ def parse_settings(options: Mapping[str, Any], dataset: str) -> Settings:
         tiny=options["tiny"],
         dtype=options["dtype"],
         compile=options["compile"],
+        work=parse_work(options),
     )
+
+
+def parse_work(options: Mapping[str, Any]) -> Work:
+    """Return the amounts of work for the phases after sampling."""
+    visits, last = parse_visits(options["visits"])
+    pool, sweeps = parse_count(options["pool"]), parse_count(options["sweeps"])
+    return Work(options["select"], options["refine"], pool, sweeps, visits, last)
 
 
 def _between(low: int, high: int) -> Callable[[int], None]:
@@ -131,6 +142,44 @@ IMAGE_OPTIONS = (
         check=_between(0, 100),
     ),
 )
+IMPROVING_OPTIONS = (
+    Option(
+        "select",
+        str,
+        "none",
+        "how to choose the images from a larger pool: at random, by k-means, or by the loss of a "
+        "kernel regression on real training images",
+        ("none", "kmeans", "regression"),
+    ),
+    Option(
+        "refine",
+        str,
+        "none",
+        "pixels: optimise the images on real training images within the time limit",
+        ("none", "pixels"),
+    ),
+    Option(
+        "pool",
+        str,
+        AUTO,
+        "images per class to choose from (auto: by the number of images per class)",
+        check=parse_count,
+    ),
+    Option(
+        "sweeps",
+        str,
+        AUTO,
+        "sweeps of select=regression through the set (auto: as many as the time allows)",
+        check=parse_count,
+    ),
+    Option(
+        "visits",
+        str,
+        AUTO,
+        "rounds of refine=pixels, or LAST/N to stop early (auto: as many as the time allows)",
+        check=parse_visits,
+    ),
+)
 COMPUTING_OPTIONS = (
     Option(
         "batch",
@@ -178,4 +227,4 @@ COMPUTING_OPTIONS = (
         ("auto", "yes", "no"),
     ),
 )
-OPTIONS = MODEL_OPTIONS + IMAGE_OPTIONS + COMPUTING_OPTIONS
+OPTIONS = MODEL_OPTIONS + IMAGE_OPTIONS + IMPROVING_OPTIONS + COMPUTING_OPTIONS

@@ -83,6 +83,10 @@ class Report(msgspec.Struct, frozen=True):
     """Values that a method reports with ``task.ready`` and ``task.report``.
 
     The named values have their own fields in the record. ``metadata`` holds all others.
+
+    Attributes:
+        sampled: number of images that the method sampled, if it does not yield them all.
+        sampling_seconds: time that it took to sample them.
     """
 
     device: str | None = None
@@ -96,6 +100,8 @@ class Report(msgspec.Struct, frozen=True):
     threads: int | None = None
     prompts_encoded: int | None = None
     prompts_seconds: float | None = None
+    sampled: int | None = None
+    sampling_seconds: float | None = None
     metadata: dict[str, Any] = {}
 
     @classmethod
@@ -154,12 +160,14 @@ class BatchWritten(Event, frozen=True, tag="batch"):
         images: number of images.
         generated: number of freshly sampled images among them.
         ipc: images per class so far.
+        replaces: whether the batch is a complete set that supersedes all earlier batches.
     """
 
     file: str
     images: int
     generated: int
     ipc: int
+    replaces: bool = False
 
 
 class BrokeContract(Event, frozen=True, tag="invalid"):

@@ -253,8 +253,10 @@ def record_event(outcome: Outcome, event: MethodEvent, elapsed: float, batches: 
             outcome.report = outcome.report.merged(report)
         case RealDataUsed():
             outcome.used_real_data = True
-        case BatchWritten(file, images, generated, ipc):
-            outcome.files[0].append(batches / file)
+        case BatchWritten(file, images, generated, ipc, replaces):
+            if replaces:
+                _discard(outcome)
+            outcome.files[0].append(batches / Path(file).name)
             outcome.batches.append(Batch(elapsed, generated))
             outcome.sampled += generated
             outcome.images += images
@@ -265,6 +267,14 @@ def record_event(outcome: Outcome, event: MethodEvent, elapsed: float, batches: 
             outcome.end, outcome.message = "error", one_line(text) or "no reason given"
         case Ended():
             outcome.end = outcome.end or "done"
+
+
+def _discard(outcome: Outcome) -> None:
+    """Delete the batches that a complete set supersedes."""
+    for file in outcome.files[0]:
+        file.unlink(missing_ok=True)
+    outcome.files[0].clear()
+    outcome.sampled = outcome.images = 0
 
 
 def _conclude(worker: Worker, limit: float) -> None:

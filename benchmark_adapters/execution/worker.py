@@ -26,7 +26,15 @@ from benchmark_adapters.execution.messages import (
     Report,
     Reported,
 )
-from benchmark_adapters.types import Dataset, Method, Task, UserError, resolve
+from benchmark_adapters.types import (
+    Dataset,
+    Method,
+    Recipe,
+    Replacement,
+    Task,
+    UserError,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -40,7 +48,8 @@ def execute(job: MethodJob, send: Send) -> None:
         installed = plugins.build()
         dataset = installed.datasets.require(job.dataset)
         method = installed.methods.require(job.method)
-        task, budget = _task(job, dataset, send), Budget(job.limit, job.deadline)
+        recipe = installed.recipes.require(installed.tracks.require(job.track).recipe)
+        task, budget = _task(job, dataset, recipe, send), Budget(job.limit, job.deadline)
         _write_batches(method, task, budget, Path(job.batches), send)
     except InvalidImages as error:
         send(BrokeContract(str(error)))
@@ -56,7 +65,7 @@ def execute(job: MethodJob, send: Send) -> None:
         sys.stdout.flush()
 
 
-def _task(job: MethodJob, dataset: Dataset, send: Send) -> Task:
+def _task(job: MethodJob, dataset: Dataset, recipe: Recipe, send: Send) -> Task:
     def training_images() -> tuple[Array, Array]:
         from benchmark_adapters import datasets
 
@@ -83,11 +92,12 @@ def _task(job: MethodJob, dataset: Dataset, send: Send) -> Task:
         report=report,
         part=job.part,
         parts=job.parts,
+        recipe=recipe,
     )
 
 
 def _write_batches(method: Method, task: Task, budget: Budget, folder: Path, send: Send) -> None:
-    """Write each batch to its own file until every class has its images.
+    """Write each batch to its own file until every class has its images or the method ends.
 
     Args:
         method: the method to run.
@@ -115,10 +125,15 @@ def _write_batches(method: Method, task: Task, budget: Budget, folder: Path, sen
         images, labels, generated = check_batch(batch, task.dataset)
         path = folder / f"{task.part}-{number:07}.safetensors"
         write_batch(path, images, labels, generated)
+        replaces = isinstance(batch, Replacement)
+        if replaces:
+            counts[:] = 0
         counts += np.bincount(labels, minlength=len(counts))
         sampled, ipc = int(generated.sum()), int(counts.min())
-        send(BatchWritten(path.name, len(images), sampled, ipc))
-        if task.ipc is not None and ipc >= task.ipc and task.parts == 1:
+        send(BatchWritten(path.name, len(images), sampled, ipc, replaces))
+        # A method that replaces its set ends by itself: it may still improve a complete one.
+        is_complete = task.ipc is not None and ipc >= task.ipc and task.parts == 1
+        if is_complete and not replaces:
             break
 
 

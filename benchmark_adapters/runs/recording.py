@@ -61,7 +61,7 @@ def draft(
         shard=f"{shard}/{shards}" if shards > 1 else None,
         category=f"IPC {ipc}" if len(plan.track.ipc) > 1 else "",
         generated_per_class=distilled.generated_per_class if distilled else 0.0,
-        sampled=making.sampled,
+        sampled=making.report.sampled or making.sampled,
         images_per_second=_rate(making),
         seconds=Seconds(making.load, making.generate, None, making.time_limit),
         images_sha256=distilled.sha256 if distilled else None,
@@ -111,7 +111,10 @@ def _explicit(text: str) -> str:
 
 
 def _rate(making: Making) -> float | None:
-    return making.sampled / making.generate if making.sampled and making.generate else None
+    """Return the number of images sampled per second, as the method reported or as it yielded."""
+    seconds = making.report.sampling_seconds or making.generate
+    sampled = making.report.sampled or making.sampled
+    return sampled / seconds if sampled and seconds else None
 
 
 def _verdict(production: Production, ipc: int) -> tuple[Status, str]:

@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ MIN_COMPILED_PASSES = 50_000
 TEST_BATCH_SIZE = 1000
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 
 class TrainingBackend:
@@ -113,6 +115,25 @@ def _plan(student: nn.Module, device: torch.device, passes: int, requested: Back
     return "fused" if on_cpu and fused.is_faster(student) else "plain"
 
 
+def feature_function(compiled: bool) -> Callable[[ConvNet, Tensor], Tensor]:
+    """Return a function (student, images) -> features, the inputs of the student's last layer.
+
+    It maps float32 [n, C, H, W] to float32 [n, d], and is differentiable with respect to the images
+    and the weights. The ``compiled`` function is compiled again for each shape, and on a CPU it
+    uses Winograd's convolutions.
+    """
+    return _compiled(_features) if compiled else _eager_features
+
+
+def _eager_features(student: ConvNet, images: Tensor) -> Tensor:
+    return student.features(images).flatten(1)
+
+
+def _features(student: ConvNet, images: Tensor) -> Tensor:
+    on_cpu = images.device.type == "cpu"
+    return winograd.features(student, images) if on_cpu else _eager_features(student, images)
+
+
 def inference_batch_size(student: nn.Module, device: torch.device, backend: Backend) -> int:
     """Return how many images to pass through the student at once when testing it."""
     uses_microbatches = backend != "reference" and device.type == "cpu" and fused.is_faster(student)
@@ -146,9 +167,9 @@ def _summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @functools.cache
-def _compiled(loss: Loss) -> Loss:
-    """Return the compiled loss. All seeds and students share it, so each shape compiles once."""
+def _compiled(function: Function) -> Function:
+    """Return a compiled function. All seeds and students share it, so each shape compiles once."""
     # This logger warns about missing CUDA on every machine without a GPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     torch._dynamo.config.recompile_limit = 64
-    return torch.compile(loss, dynamic=False)
+    return cast(Function, torch.compile(function, dynamic=False))

@@ -24,6 +24,8 @@ def make_task(
     part=0,
     parts=1,
     device="cpu",
+    training_images=lambda: pytest.fail("real images were asked for"),
+    recipe=None,
     **options,
 ):
     """Return a task.
@@ -36,6 +38,8 @@ def make_task(
         part: index of the part to generate.
         parts: number of parts of the set.
         device: the torch device.
+        training_images: returns the real training images.
+        recipe: the recipe of the track.
         options: options that differ from their defaults.
     """
 
@@ -49,11 +53,12 @@ def make_task(
         device,
         ipc,
         {**DEFAULTS, **options},
-        lambda: pytest.fail("real images were asked for"),
+        training_images,
         update,
         update,
         part,
         parts,
+        recipe,
     )
 
 

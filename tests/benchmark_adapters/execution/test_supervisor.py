@@ -74,6 +74,30 @@ def test_max_ipc_at_the_limit_is_ok_and_balanced(example_plugins, tmp_path, cloc
     assert Reason("ipc", "IPC 4 instead of 2") in record.not_comparable_because
 
 
+def test_last_replacement_in_time_is_the_set(example_plugins, tmp_path, clock):
+    clock.jump_after(batches=2)
+    folder, record = run(example_plugins, tmp_path, "improves")
+    tensors = load_file(folder / "images.safetensors")
+    assert set(tensors["images"].ravel()) == {2}
+    assert (record.status, record.ipc, record.generated_per_class) == ("ok", 2, 2)
+    assert record.comparable
+
+
+def test_method_decides_when_its_last_replacement_is_done(example_plugins, tmp_path):
+    folder, record = run(example_plugins, tmp_path, "improves", repeats=0)
+    tensors = load_file(folder / "images.safetensors")
+    assert set(tensors["images"].ravel()) == {3}
+    assert (record.status, record.ipc, record.generated_per_class) == ("ok", 2, 0)
+    assert (record.sampled, record.images_per_second) == (500, 2000)
+
+
+def test_invalid_replacement_keeps_the_one_before(example_plugins, tmp_path):
+    folder, record = run(example_plugins, tmp_path, "uneven")
+    assert record.status == "invalid"
+    assert "a Replacement with 1 to 2 images per class" in record.message
+    assert len(load_file(folder / "images.safetensors")["labels"]) == 20
+
+
 def test_no_batch_in_time_is_timeout_without_score(example_plugins, tmp_path):
     folder, record = run(example_plugins, tmp_path, "hangs", time_limit=1)
     assert (record.status, record.accuracies, record.ipc) == ("timeout", [], 0)

@@ -11,12 +11,12 @@ from ddbench_example import bad_methods, formats, methods
 
 GOOD = (
     "good marks reads_stdin wanders slow megabyte hangs ignores_sigterm silenced comes_back_twice "
-    "talks_of_folders"
+    "talks_of_folders improves"
 )
 BAD = (
     "unbalanced raises wrong_shape wrong_size wrong_dtype nan label_range label_dtype label_count "
     "no_pair nothing too_few dies leaves exits silenced_raises meddles deletes no_generator "
-    "empty_batches many_lines nan_report typed_report unseeded class_by_class"
+    "empty_batches many_lines nan_report typed_report unseeded class_by_class uneven"
 )
 DIVISIBLE = "undivided nearly_divided endless_part"
 

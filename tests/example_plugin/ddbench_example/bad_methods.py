@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark_adapters.types import UserError
+from benchmark_adapters.types import Replacement, UserError
 from ddbench_example.images import CLASSES, fall_asleep, images, images_of, noise
 
 
@@ -40,6 +40,12 @@ def wrong_dtype(task, budget):
 
 def nan(task, budget):
     yield np.full((10, 1, 28, 28), np.nan, np.float32), np.arange(10)
+
+
+def uneven(task, budget):
+    """Yield a replacement that lacks an image of class 9."""
+    yield Replacement(*images(2))
+    yield Replacement(images(2)[0][:-1], images(2)[1][:-1])
 
 
 def label_range(task, budget):

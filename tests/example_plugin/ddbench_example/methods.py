@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+from benchmark_adapters.types import Replacement
 from ddbench_example.images import CLASSES, fall_asleep, images, images_of
 
 
@@ -18,6 +19,15 @@ def good(task, budget):
     for _ in range(task.ipc or 10_000):
         labels = np.arange(CLASSES)
         yield source.integers(0, 256, (CLASSES, 1, 28, 28), dtype=np.uint8), labels
+
+
+def improves(task, budget):
+    """Yield a set, then two better ones. Images of the last are optimised, not sampled."""
+    task.ready(model="improving")
+    for value in (1, 2):
+        yield Replacement(*images(task.ipc, value))
+    task.report(sampled=500, sampling_seconds=0.25)
+    yield Replacement(*images(task.ipc, 3), np.zeros(CLASSES * task.ipc, bool))
 
 
 def divided(task, budget):

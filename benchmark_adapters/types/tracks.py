@@ -1,0 +1,139 @@
+"""Tracks, recipes and students: the rules of a challenge."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+from benchmark_adapters.types import recipe_hashes
+from benchmark_adapters.types.data import Dataset, Normalisation
+from leaderboard.text import plural
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a student is trained before it is tested.
+
+    Recipes are frozen: a changed recipe needs a new version in its name.
+
+    Attributes:
+        student: name of the network that the recipe trains by default.
+        batch_size: images per optimizer step.
+        lr: the maximum learning rate.
+        schedule: ``one-cycle`` raises the learning rate to ``lr`` and lowers it to 0 over ``steps``
+            steps (Smith & Topin, arXiv 1708.07120). ``step`` trains for ``epochs`` epochs and
+            divides the learning rate by 10 once, after the epoch ``lr_drop_after``.
+        augment: augmentation of every batch: ``dsa`` (`benchmark_adapters.dsa.augment`),
+            ``dsa-aligned`` (the same with ``align_corners``), ``shift`` (by up to 2 pixels) or
+            ``none``.
+        width: channels of the student's layers; None: the student's default.
+        steps: optimizer steps of a one-cycle recipe, independent of the number of images.
+        epochs: epochs of a step recipe.
+        lr_drop_after: zero-based index of the last epoch of a step recipe at the full learning
+            rate; None: no drop.
+        reset_optimizer: whether the drop of a step recipe creates a new optimizer, which loses the
+            momentum.
+        momentum: SGD momentum.
+        weight_decay: SGD weight decay.
+        normalisation: (dataset, mean, std) for each dataset that the recipe does not normalise
+            with the dataset's own mean and standard deviation.
+        summary: one line for ``ddbench list``.
+    """
+
+    name: str
+    student: str
+    batch_size: int
+    lr: float
+    schedule: Literal["one-cycle", "step"]
+    augment: Literal["dsa", "dsa-aligned", "shift", "none"]
+    width: int | None = None
+    steps: int | None = None
+    epochs: int | None = None
+    lr_drop_after: int | None = None
+    reset_optimizer: bool = False
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    normalisation: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...] = ()
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` if fields are missing or contradict each other."""
+        if self.schedule not in ("one-cycle", "step"):
+            raise ValueError(f"schedule {self.schedule!r}: expected one-cycle or step")
+        if self.schedule == "one-cycle":
+            if self.steps is None:
+                raise ValueError(f"recipe {self.name}: one-cycle needs steps")
+            return
+        if self.epochs is None:
+            raise ValueError(f"recipe {self.name}: step needs epochs")
+        if self.lr_drop_after is not None and not 0 <= self.lr_drop_after < self.epochs:
+            raise ValueError(
+                f"recipe {self.name}: lr_drop_after {self.lr_drop_after} is not one of its "
+                f"{self.epochs} {plural(self.epochs, 'epoch')}"
+            )
+
+    def normalises(self, dataset: Dataset) -> Normalisation:
+        """Return the mean and standard deviation per channel that normalise a dataset's images."""
+        overrides = {name: (mean, std) for name, mean, std in self.normalisation}
+        return overrides.get(dataset.name, (dataset.mean, dataset.std))
+
+    @property
+    def sha256(self) -> str:
+        """Return the hash of all fields that affect a score."""
+        settings = {key: value for key, value in asdict(self).items() if key != "summary"}
+        # Adding a field must not change the hashes of recipes that don't use it.
+        for name, unset in (
+            ("normalisation", ()),
+            ("lr_drop_after", None),
+            ("reset_optimizer", False),
+        ):
+            if settings[name] == unset:
+                del settings[name]
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        return recipe_hashes.PUBLISHED.get(digest, digest)
+
+
+@dataclass(frozen=True)
+class Track:
+    """A challenge: datasets, rules and a recipe. Tracks are frozen, as recipes are.
+
+    Attributes:
+        time_limit: seconds to generate the distilled set of one dataset, from the start of the
+            method's process.
+        ipc: the IPC values (images per class) that count for the track; empty: any.
+        default_ipc: the IPC of a run by default; None: as many images as the limit allows.
+        recipe: name of the recipe.
+        repeats: number of evaluation seeds.
+        bundled_data: whether the real images come from this package, the same for everybody.
+        real_data: whether methods may use real training images.
+    """
+
+    name: str
+    datasets: tuple[str, ...]
+    time_limit: float
+    ipc: tuple[int, ...]
+    default_ipc: int | None
+    recipe: str
+    repeats: int
+    bundled_data: bool = False
+    real_data: bool = True
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Student:
+    """A fixed network architecture.
+
+    ``build(num_classes, image_size, channels, width)`` returns an initialised ``torch.nn.Module``.
+    A ``width`` of None stands for the student's default.
+    """
+
+    name: str
+    build: Callable[[int, int, int, int | None], torch.nn.Module] | str
+    summary: str = ""

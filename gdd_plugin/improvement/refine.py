@@ -1,0 +1,220 @@
+"""Refine the pixels of a set by gradient descent on the regression's loss.
+
+In each visit some networks, which are trained on the current set for a short life and then replaced
+by new ones, are trained for a few steps more. Their features then guide some steps of the images.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmark_adapters.students import ConvNet
+from gdd_plugin.improvement import networks, regression
+from gdd_plugin.improvement.networks import Networks
+from gdd_plugin.improvement.pyramid import Pyramid
+from gdd_plugin.improvement.real_images import RealImages
+
+FIRST_SEED = 20_000
+# Visits at the full learning rate, in which the speed is measured that decides how many follow.
+TRIAL_VISITS = 6
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """How a set is refined. Choices were made on held-out training images (docs/experiments.md).
+
+    Attributes:
+        lr: learning rate of the images, of Adam, after a warm-up and before the cosine.
+        ridge: regularisation of the regression.
+        pool: networks that live at the same time.
+        together: networks whose gradients are averaged in each step of the images.
+        life: steps after which a network is replaced.
+        network_steps: steps of each network in a visit.
+        network_lr: their learning rate.
+        image_steps: steps of the images in a visit.
+        real: real images in the loss of a step.
+        averaging: decay of the moving average of the images, per step.
+    """
+
+    lr: float = 0.015
+    ridge: float = 0.1
+    pool: int = 12
+    together: int = 2
+    life: int = 90
+    network_steps: int = 5
+    network_lr: float = 0.05
+    image_steps: int = 5
+    real: int = 1000
+    averaging: float = 0.98
+    final_lr: float = 0.05
+    betas: tuple[float, float] = (0.5, 0.97)
+    warm_up: int = 20
+    scale_lr: float = 0.02
+    first_scale: float = 11.0
+
+
+class Member:
+    """A network of the pool and its optimizer.
+
+    Attributes:
+        age: steps that it was trained for.
+        life: age at which it is replaced.
+    """
+
+    def __init__(self, nets: Networks, seed: int, lr: float, life: int) -> None:
+        self.net = nets.build(seed)
+        self.optimizer = networks.sgd(self.net, lr)
+        self.age, self.life = 0, life
+
+
+class Refinement:
+    """A set that is being refined.
+
+    Attributes:
+        steps: steps of the images so far.
+        lives: networks that were replaced so far.
+    """
+
+    def __init__(
+        self,
+        nets: Networks,
+        real: RealImages,
+        images: Tensor,
+        labels: Tensor,
+        seed: int,
+        settings: RefineSettings | None = None,
+    ) -> None:
+        """Start from a set.
+
+        Args:
+            nets: builds networks for the dataset.
+            real: the real images.
+            images: uint8 [n, C, S, S].
+            labels: int64 [n].
+            seed: determines the networks and the draws of real images. Augmentation draws from
+                torch's global generator.
+            settings: how to refine; None: the defaults.
+        """
+        self.nets, self.real, self.settings = nets, real, settings or RefineSettings()
+        self.labels = labels.to(real.device)
+        self.num_classes = int(labels.max()) + 1
+        self.rng = np.random.default_rng([seed, FIRST_SEED])
+        self.pyramid = Pyramid(real.normalise(images))
+        chosen = self.settings
+        self.optimizer = torch.optim.Adam(self.pyramid.levels, chosen.lr, betas=chosen.betas)
+        self.scale = torch.tensor(math.log(chosen.first_scale), device=real.device)
+        self.scale.requires_grad_()
+        self.scale_optimizer = torch.optim.Adam([self.scale], chosen.scale_lr)
+        self.average = self.pyramid.images().detach()
+        self.steps = self.lives = 0
+        # First lives end one after another, so that networks of all ages live together.
+        self.members = [
+            self._member(max(chosen.network_steps, chosen.life * (number + 1) // chosen.pool))
+            for number in range(chosen.pool)
+        ]
+
+    def _member(self, life: int) -> Member:
+        return Member(self.nets, int(self.rng.integers(2**31)), self.settings.network_lr, life)
+
+    @property
+    def visits(self) -> int:
+        """Return the number of visits so far."""
+        return self.steps // self.settings.image_steps
+
+    def visit(self, total: int | None) -> None:
+        """Train some networks, then make steps of the images.
+
+        ``total`` visits are planned; None: not known yet, in the first `TRIAL_VISITS`.
+        """
+        chosen = self._choose()
+        images = self.pyramid.images().detach()
+        batches = [
+            [self.nets.augment(images) for _ in range(self.settings.network_steps)] for _ in chosen
+        ]
+        drawn = [self.real.draw(self.settings.real, self.rng) for _ in chosen]
+        prepared = self.nets.map(self._prepare, chosen, batches, [images for images, _ in drawn])
+        for _ in range(self.settings.image_steps):
+            self._set_rate(total)
+            self._step(prepared, [labels for _, labels in drawn])
+
+    def _choose(self) -> list[Member]:
+        """Return the networks of the next visit; replace those whose life is over."""
+        chosen = []
+        for index in self.rng.choice(len(self.members), self.settings.together, replace=False):
+            if self.members[index].age >= self.members[index].life:
+                self.members[index] = self._member(self.settings.life)
+                self.lives += 1
+            chosen.append(self.members[index])
+        return chosen
+
+    def _prepare(
+        self, member: Member, batches: list[Tensor], real: Tensor
+    ) -> tuple[ConvNet, Tensor]:
+        """Train a network; return a copy for the images' gradients, and features of real images."""
+        self.nets.train(member.net, member.optimizer, batches, self.labels)
+        member.age += len(batches)
+        net = networks.frozen(member.net)
+        return net, self.nets.constant_features(net, real)
+
+    def _set_rate(self, total: int | None) -> None:
+        """Set the learning rate of the next step: a warm-up, and a cosine after the trials."""
+        settings = self.settings
+        trials = TRIAL_VISITS * settings.image_steps
+        decaying = max(1, (total or 0) * settings.image_steps - trials)
+        progress = min(1.0, max(0, self.steps - trials) / decaying)
+        cosine = 0.5 * (1 + math.cos(math.pi * progress))
+        rate = settings.lr * (settings.final_lr + (1 - settings.final_lr) * cosine)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (self.steps + 1) / settings.warm_up)
+
+    def _step(self, prepared: list[tuple[ConvNet, Tensor]], labels: list[Tensor]) -> None:
+        """Make one step of the images along the mean gradient of the networks' losses."""
+        images = self.pyramid.images()
+        inputs = [torch.cat([images, self.nets.augment(images)]) for _ in prepared]
+        leaves = [images.detach().requires_grad_() for images in inputs]
+        scales = [self.scale.detach().clone().requires_grad_() for _ in prepared]
+        self.nets.map(
+            self._add_gradient,
+            [net for net, _ in prepared],
+            [real for _, real in prepared],
+            labels,
+            leaves,
+            scales,
+        )
+        self.optimizer.zero_grad()
+        share = 1 / len(prepared)
+        gradients = [share * leaf.grad for leaf in leaves if leaf.grad is not None]
+        torch.autograd.backward(inputs, gradients)
+        self.optimizer.step()
+        self.scale.grad = share * torch.stack([s.grad for s in scales if s.grad is not None]).sum()
+        self.scale_optimizer.step()
+        self.pyramid.project(self.real.clamp)
+        decay = min(self.settings.averaging, (1 + self.steps) / (10 + self.steps))
+        self.average.lerp_(self.pyramid.images().detach(), 1 - decay)
+        self.steps += 1
+
+    def _add_gradient(
+        self,
+        net: ConvNet,
+        real: Tensor,
+        real_labels: Tensor,
+        images: Tensor,
+        scale: Tensor,
+    ) -> None:
+        """Add the gradients of one network's loss to those of ``images`` and ``scale``."""
+        with torch.enable_grad():
+            copies = len(images) // len(self.labels)
+            targets = regression.targets(self.labels, self.num_classes).repeat(copies, 1)
+            features = self.nets.features(net, images)
+            predicted = regression.predict(features, targets, real, self.settings.ridge)
+            F.cross_entropy(predicted * scale.exp(), real_labels).backward()
+
+    def pixels(self) -> Tensor:
+        """Return the moving average of the set, uint8 [n, C, S, S] on the CPU."""
+        return self.real.to_pixels(self.average)

@@ -96,6 +96,7 @@ def _pools(task: Task, budget: Budget, settings: Settings) -> Iterator[Pool]:
         start = start if batches else time.monotonic()
         batches.append(batch)
         count += len(batch[1])
+        task.progress("sampling a pool", count // task.dataset.num_classes, size)
         is_set = count >= task.ipc * task.dataset.num_classes
         if is_set and pool is None:
             pool = Pool.of(batches, task.dataset.num_classes)

@@ -152,6 +152,14 @@ class RealDataUsed(Event, frozen=True, tag="real-data"):
     """The method requested real training images."""
 
 
+class PhaseProgressed(Event, frozen=True, tag="phase"):
+    """The method reported its progress: ``done`` of ``total`` steps of the phase ``name``."""
+
+    name: str
+    done: int
+    total: int | None
+
+
 class BatchWritten(Event, frozen=True, tag="batch"):
     """A batch is on disk.
 
@@ -222,5 +230,14 @@ class SeedScored(Event, frozen=True, tag="seed"):
     cache_key: str
 
 
-MethodEvent = Ready | Reported | RealDataUsed | BatchWritten | BrokeContract | Failed | Ended
+MethodEvent = (
+    Ready
+    | Reported
+    | RealDataUsed
+    | PhaseProgressed
+    | BatchWritten
+    | BrokeContract
+    | Failed
+    | Ended
+)
 SandboxEvent = ScoringStarted | Checked | SeedScored | Failed | Ended

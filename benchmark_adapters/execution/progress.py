@@ -3,14 +3,39 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from benchmark_adapters.types import Recipe
 from leaderboard.text import plural
 
 
+class SamplingProgress:
+    """The progress of a method: images per class, or the phase that it reports."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar, self._phase = bar, ""
+
+    def show_images(self, count: int) -> None:
+        """Show the number of images per class so far, unless the method reports phases."""
+        if not self._phase:
+            self._bar.update(count - self._bar.n)
+
+    def show_phase(self, name: str, done: int, total: int | None) -> None:
+        """Show that ``done`` of ``total`` steps of a phase are finished; None: it has no end."""
+        if name != self._phase:
+            self._phase = name
+            self._bar.unit = " steps"
+            self._bar.set_description(name, refresh=False)
+            if self._bar.disable:
+                print(f"phase: {name}", file=sys.stderr, flush=True)
+        self._bar.total = total
+        self._bar.n = done
+        self._bar.refresh()
+
+
 @contextlib.contextmanager
-def sampling(title: str, ipc: int | None, limit: float) -> Iterator[Callable[[int], None]]:
-    """Yield a function to call with the number of images per class so far."""
+def sampling(title: str, ipc: int | None, limit: float) -> Iterator[SamplingProgress]:
+    """Yield the progress of a method, to be updated while it runs."""
     from tqdm import tqdm
 
     wanted = "as many images per class as possible"
@@ -18,11 +43,7 @@ def sampling(title: str, ipc: int | None, limit: float) -> Iterator[Callable[[in
         wanted = f"{ipc} {plural(ipc, 'image')} per class"
     print(f"{title}: sampling {wanted} in at most {limit:g} s", file=sys.stderr, flush=True)
     with tqdm(total=ipc, desc="sampling", unit=" per class", leave=False, disable=None) as bar:
-
-        def on_batch(count: int) -> None:
-            bar.update(count - bar.n)
-
-        yield on_batch
+        yield SamplingProgress(bar)
 
 
 @contextlib.contextmanager

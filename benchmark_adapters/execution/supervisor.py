@@ -14,6 +14,7 @@ import msgspec
 
 from benchmark_adapters.execution import channel
 from benchmark_adapters.execution.channel import Child, UnknownEvent
+from benchmark_adapters.execution.log import Log
 from benchmark_adapters.execution.messages import (
     BatchWritten,
     BrokeContract,
@@ -21,6 +22,7 @@ from benchmark_adapters.execution.messages import (
     Failed,
     MethodEvent,
     MethodJob,
+    PhaseProgressed,
     Ready,
     RealDataUsed,
     Report,
@@ -28,11 +30,8 @@ from benchmark_adapters.execution.messages import (
 )
 from benchmark_adapters.execution.process_tree import ProcessTree, new_tree, signals_blocked
 from benchmark_adapters.types import UserError, one_line
-from leaderboard.text import plural
 
 WORKER = "benchmark_adapters.execution.worker"
-# Largest size of a method's log in bytes.
-MAX_LOG = 128 * 1024
 
 End = Literal["done", "limit", "invalid", "error"]
 _DECODER = msgspec.json.Decoder(MethodEvent)
@@ -100,26 +99,6 @@ class StopSampling(Exception):
     """Raised to stop sampling once enough images exist."""
 
 
-class Log:
-    """The first and last halves of a method's output, up to `MAX_LOG` bytes."""
-
-    def __init__(self) -> None:
-        self.head, self.tail, self.left_out = b"", b"", 0
-
-    def write(self, data: bytes) -> None:
-        half = MAX_LOG // 2
-        space = max(half - len(self.head), 0)
-        self.head += data[:space]
-        self.tail += data[space:]
-        self.left_out += max(len(self.tail) - half, 0)
-        self.tail = self.tail[-half:]
-
-    def text(self) -> str:
-        cut = f"\n[... {self.left_out} {plural(self.left_out, 'byte')} omitted ...]\n"
-        gap = cut.encode() if self.left_out else b""
-        return (self.head + gap + self.tail).decode(errors="replace")
-
-
 @dataclass(frozen=True)
 class ProcessJob:
     """A job, and the environment variables of its process."""
@@ -133,6 +112,7 @@ def supervise(
     limit: float,
     folder: Path,
     on_batch: Callable[[Outcome], None] = lambda outcome: None,
+    on_phase: Callable[[PhaseProgressed], None] = lambda event: None,
 ) -> Outcome:
     """Run each of ``jobs`` in its own process for at most ``limit`` seconds, start-up included.
 
@@ -145,6 +125,7 @@ def supervise(
         folder: receives the batch files in ``batches`` and the method's output in ``log.txt``.
         on_batch: called with a process's outcome after each of its batches; may raise
             `StopSampling` to end the run.
+        on_phase: called when a method reports its progress.
 
     Returns:
         The combined outcome of all processes.
@@ -153,7 +134,7 @@ def supervise(
         UserError: a process can't be started.
     """
     # The path is absolute because a method may change its working directory.
-    run = _Run(folder.absolute(), limit, on_batch)
+    run = _Run(folder.absolute(), limit, on_batch, on_phase)
     try:
         run.start(jobs)
         run.listen()
@@ -170,8 +151,15 @@ def supervise(
 class _Run:
     """The processes of one run, and the results received from them."""
 
-    def __init__(self, folder: Path, limit: float, on_batch: Callable[[Outcome], None]) -> None:
-        self.folder, self.limit, self.on_batch = folder, limit, on_batch
+    def __init__(
+        self,
+        folder: Path,
+        limit: float,
+        on_batch: Callable[[Outcome], None],
+        on_phase: Callable[[PhaseProgressed], None],
+    ) -> None:
+        self.folder, self.limit = folder, limit
+        self.on_batch, self.on_phase = on_batch, on_phase
         self.batches = folder / "batches"
         self.batches.mkdir()
         self.log, self.tree = Log(), new_tree()
@@ -209,6 +197,8 @@ class _Run:
         worker.is_done = isinstance(event, Ended)
         if isinstance(event, BatchWritten) and not self.interrupted:
             self.on_batch(worker.outcome)
+        if isinstance(event, PhaseProgressed):
+            self.on_phase(event)
 
     def stop(self) -> None:
         """Kill all processes, then read their output and, after an interruption, their events."""

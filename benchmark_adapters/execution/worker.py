@@ -21,6 +21,7 @@ from benchmark_adapters.execution.messages import (
     BrokeContract,
     Failed,
     MethodJob,
+    PhaseProgressed,
     Ready,
     RealDataUsed,
     Report,
@@ -33,11 +34,16 @@ from benchmark_adapters.types import (
     Replacement,
     Task,
     UserError,
+    one_line,
     resolve,
 )
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
+
+
+# Length of the name of a phase in characters.
+MAX_PHASE = 60
 
 
 def execute(job: MethodJob, send: Send) -> None:
@@ -80,6 +86,9 @@ def _task(job: MethodJob, dataset: Dataset, recipe: Recipe, send: Send) -> Task:
     def report(**values: Any) -> None:
         send(Reported(Report.of(values)))
 
+    def progress(name: str, done: int, total: int | None = None) -> None:
+        send(PhaseProgressed(one_line(name, MAX_PHASE), done, total))
+
     return Task(
         track=job.track,
         dataset=dataset,
@@ -93,6 +102,7 @@ def _task(job: MethodJob, dataset: Dataset, recipe: Recipe, send: Send) -> Task:
         part=job.part,
         parts=job.parts,
         recipe=recipe,
+        progress=progress,
     )
 
 

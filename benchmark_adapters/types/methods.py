@@ -49,6 +49,8 @@ class Task:
             the images whose index within their class is ``part``, ``part + parts``, ...
         parts: number of processes that generate the set.
         recipe: the recipe that students will be trained with; the harness always provides it.
+        progress: ``(phase, done, total)``: shows how far a phase of the method is, for methods that
+            do more than yield batches. ``total`` may be None.
     """
 
     track: str
@@ -63,6 +65,7 @@ class Task:
     part: int = 0
     parts: int = 1
     recipe: Recipe | None = None
+    progress: Callable[[str, int, int | None], None] = lambda phase, done, total: None
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,7 @@ class Improver:
             return
         share = SELECT_SHARE if self.work.refine != "none" else 1.0
         end = time.monotonic() + share * (self.budget.remaining() - RESERVE)
+        self.task.progress("selecting", 0, self.work.sweeps)
         kernels = select.kernels(self.nets, self.real, pool.pixels, pool.labels, self.task.seed)
         fixed = self.work.sweeps
 
@@ -117,6 +118,7 @@ class Improver:
         for better in select.exchange(kernels, selected, self.task.seed, is_over):
             yield better
             sweeps += 1
+            self.task.progress("selecting", sweeps, fixed)
             if sweeps == fixed:
                 break
         self.task.report(sweeps=str(sweeps))
@@ -139,6 +141,7 @@ class Improver:
         is_sampled = torch.zeros(len(labels), dtype=torch.bool)
         states: list[Tensor] = []
         for total in self._visits():
+            self.task.progress("refining", refinement.visits, total)
             refinement.visit(total)
             done = refinement.visits
             if total and done in {max(1, round(share * total)) for share in STATES}:
@@ -170,6 +173,7 @@ class Improver:
 
     def _best(self, states: list[Tensor], labels: Tensor) -> Tensor:
         """Return the state that teaches fresh networks most about held-out real images."""
+        self.task.progress("choosing", 0, None)
         scores = choose.accuracies(self.nets, self.real, states, labels)
         best = scores.index(max(scores))
         self.task.report(

@@ -45,7 +45,7 @@ class Stopped(BaseException):
     """
 
 
-def supervise(jobs, limit, folder, on_batch=lambda outcome: None):
+def supervise(jobs, limit, folder, on_batch=lambda outcome: None, on_phase=lambda event: None):
     """Replace `supervisor.supervise`: run one job after another, without a limit."""
     (folder / "batches").mkdir()
     outcomes, began = [], time.monotonic()

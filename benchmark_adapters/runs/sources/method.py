@@ -42,12 +42,13 @@ class MethodSource:
     def produce(self, folder: Path) -> Callable[[], Production]:
         plan = replace(self.plan, options={**self.plan.options, **self.decided_options})
         title = f"{plan.track.name} / {plan.dataset.name} / {plan.method.name}"
-        with progress.sampling(title, plan.ipc, plan.time_limit) as report:
+        with progress.sampling(title, plan.ipc, plan.time_limit) as shown:
             outcome = supervisor.supervise(
                 jobs(plan),
                 plan.time_limit,
                 folder,
-                lambda outcome: report(outcome.ipc * plan.processes),
+                lambda outcome: shown.show_images(outcome.ipc * plan.processes),
+                lambda event: shown.show_phase(event.name, event.done, event.total),
             )
         return partial(self._collect, outcome, folder)
 

@@ -90,7 +90,7 @@ def convolve(layer: nn.Conv2d, images: Tensor) -> Tensor:
     height, width = images.shape[2:]
     if not _is_supported(layer):
         return layer(images)
-    if layer.in_channels < MIN_CHANNELS and not images.requires_grad:
+    if layer.in_channels < MIN_CHANNELS:
         result = _matrix_product(images, layer)
     elif layer.padding == (1, 1) and height % OUTPUT_SIDE == 0 and width % OUTPUT_SIDE == 0:
         result = _Winograd.apply(images.permute(0, 2, 3, 1), layer.weight)
@@ -116,11 +116,7 @@ def _matrix_product(images: Tensor, layer: nn.Conv2d) -> Tensor:
     With few channels, a direct convolution leaves the CPU's vector units idle.
     """
     down, right = (int(border) for border in layer.padding)
-    windows = (
-        F.pad(images, (right, right, down, down))
-        .unfold(2, FILTER_SIDE, 1)
-        .unfold(3, FILTER_SIDE, 1)
-    )
+    windows = _windows(F.pad(images, (right, right, down, down)))
     count, channels, height, width = windows.shape[:4]
     columns = windows.permute(0, 2, 3, 1, 4, 5).reshape(
         count, height * width, channels * FILTER_SIDE**2
@@ -129,6 +125,21 @@ def _matrix_product(images: Tensor, layer: nn.Conv2d) -> Tensor:
     # Each image has its own product. With a single product, the gradient of the weights would be
     # one long sum, which is not divided among the cores.
     return torch.bmm(columns, filters.expand(count, *filters.shape)).view(count, height, width, -1)
+
+
+def _windows(images: Tensor) -> Tensor:
+    """Return the 3x3 window around each inner pixel of [n, C, H, W]: [n, C, H - 2, W - 2, 3, 3]."""
+    if not images.requires_grad:
+        return images.unfold(2, FILTER_SIDE, 1).unfold(3, FILTER_SIDE, 1)
+    # The gradient of overlapping views is slow. That of slices is a sum, which a compiler fuses.
+    height, width = (side - FILTER_SIDE + 1 for side in images.shape[2:])
+    shifts = range(FILTER_SIDE)
+    slices = [
+        images[:, :, down : down + height, right : right + width]
+        for down in shifts
+        for right in shifts
+    ]
+    return torch.stack(slices, -1).unflatten(-1, (FILTER_SIDE, FILTER_SIDE))
 
 
 class _Winograd(torch.autograd.Function):

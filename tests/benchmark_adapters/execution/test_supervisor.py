@@ -14,8 +14,8 @@ from project import wait_for
 from safetensors.numpy import load_file
 from small_runs import run
 
+from benchmark_adapters.execution.log import Log
 from benchmark_adapters.execution.process_tree import RUN_TAG_ENV
-from benchmark_adapters.execution.supervisor import Log
 from leaderboard.records import store
 from leaderboard.records.record import Reason
 

@@ -27,8 +27,14 @@ def test_selected_images_are_samples(ddbench, tmp_path):
 
 
 def test_refined_images_are_no_samples_and_the_work_is_recorded(ddbench, tmp_path):
-    record = run(ddbench, "--ipc", "1", *SELECT, *REFINE)
+    done = ddbench(*RUN, "--ipc", "1", *SELECT, *REFINE)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
     assert (record["status"], record["ipc"], record["generated_per_class"]) == ("ok", 1, 0)
+    phases = ("sampling a pool", "selecting", "refining", "choosing")
+    assert [line for line in done.stderr.splitlines() if line.startswith("phase: ")] == [
+        f"phase: {phase}" for phase in phases
+    ]
     metadata = record["metadata"]
     assert (metadata["visits"], metadata["refinement_steps"]) == ("3", 15)
     assert len(metadata["held_out_accuracies"]) == 2

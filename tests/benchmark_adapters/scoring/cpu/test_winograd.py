@@ -14,8 +14,11 @@ from benchmark_adapters.scoring.student_registry import STUDENTS
 PAD = {"padding": 1}
 
 
-def assert_agrees(layer, images):
-    """Assert that results and gradients differ by at most 1e-5 of their largest value."""
+def assert_agrees(layer, images, of_images=True):
+    """Assert that results and gradients differ by at most 1e-5 of their largest value.
+
+    The gradients are those of the weights and, if ``of_images``, those of the images.
+    """
     exact = nn.Conv2d(
         layer.in_channels,
         layer.out_channels,
@@ -28,15 +31,15 @@ def assert_agrees(layer, images):
     exact = exact.double()
     exact.load_state_dict({"bias": torch.zeros(layer.out_channels), **layer.state_dict()})
     for value, expected in zip(
-        with_gradients(layer, images, winograd.convolve),
-        with_gradients(exact, images.double(), type(exact).__call__),
-        strict=False,
+        with_gradients(layer, images, winograd.convolve, of_images),
+        with_gradients(exact, images.double(), type(exact).__call__, of_images),
+        strict=True,
     ):
         assert (value - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def with_gradients(layer, images, convolve):
-    images = images.clone().requires_grad_(images.shape[1] >= winograd.MIN_CHANNELS)
+def with_gradients(layer, images, convolve, of_images):
+    images = images.clone().requires_grad_(of_images)
     result = convolve(layer, images)
     sources = [layer.weight, *([images] if images.requires_grad else [])]
     direction = torch.randn(result.shape, generator=torch.Generator().manual_seed(0)).to(result)
@@ -53,12 +56,13 @@ def test_convolve_matches_direct_convolution_of_whole_tiles(inputs, outputs, hei
 
 @pytest.mark.parametrize("padding", [0, 1, 3, (1, 2)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_convolve_matches_direct_convolution_of_real_images(channels, padding):
+@pytest.mark.parametrize("of_images", [False, True])
+def test_convolve_matches_direct_convolution_of_real_images(channels, padding, of_images):
     """Use real images of clothes, in grey and in false colours."""
     images, _ = datasets.load(FASHION_MNIST, "test", bundled=True)
     torch.manual_seed(0)
     pictures = normalise(images[:12], FASHION_MNIST).reshape(-1, channels, 28, 28)
-    assert_agrees(nn.Conv2d(channels, 16, 3, padding=padding), pictures)
+    assert_agrees(nn.Conv2d(channels, 16, 3, padding=padding), pictures, of_images)
 
 
 @pytest.mark.parametrize(

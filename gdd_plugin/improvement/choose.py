@@ -13,21 +13,30 @@ from gdd_plugin.improvement.real_images import RealImages
 
 # A short version of the recipes that take 1001 epochs: a higher rate, divided by 10 halfway.
 STEPS, LR = 100, 0.05
-# Networks that test each state. All states meet the same ones.
 SEEDS = (30_000, 30_001)
 MAX_HELD_OUT = 2000
 
 
 def accuracies(
-    nets: Networks, real: RealImages, states: Sequence[Tensor], labels: Tensor
-) -> list[float]:
-    """Return the held-out accuracy of networks trained on each state, averaged over seeds.
+    nets: Networks,
+    real: RealImages,
+    states: Sequence[Tensor],
+    labels: Tensor,
+    steps: int = STEPS,
+    seeds: Sequence[int] = SEEDS,
+) -> list[list[float]]:
+    """Train fresh networks on each state and return their held-out accuracies.
 
     Args:
         nets: builds the networks.
         real: provides the held-out images.
         states: sets with the same labels, each uint8 [n, C, S, S].
         labels: int64 [n].
+        steps: steps for which each network is trained.
+        seeds: seeds of the networks. All states meet the same ones.
+
+    Returns:
+        For each state, the accuracy of each network as a fraction.
     """
     pixels, classes = real.held_out
     kept = torch.arange(len(classes))[:: max(1, len(classes) // MAX_HELD_OUT)]
@@ -46,6 +55,6 @@ def accuracies(
     result = []
     for state in states:
         normalised = real.normalise(state)
-        batches = [[nets.augment(normalised) for _ in range(STEPS)] for _ in SEEDS]
-        result.append(sum(nets.map(test, batches, SEEDS)) / len(SEEDS))
+        batches = [[nets.augment(normalised) for _ in range(steps)] for _ in seeds]
+        result.append(nets.map(test, batches, seeds))
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -174,7 +175,8 @@ class Improver:
     def _best(self, states: list[Tensor], labels: Tensor) -> Tensor:
         """Return the state that teaches fresh networks most about held-out real images."""
         self.task.progress("choosing", 0, None)
-        scores = choose.accuracies(self.nets, self.real, states, labels)
+        accuracies = choose.accuracies(self.nets, self.real, states, labels)
+        scores = [fmean(values) for values in accuracies]
         best = scores.index(max(scores))
         self.task.report(
             held_out_accuracies=[round(score, 4) for score in scores],

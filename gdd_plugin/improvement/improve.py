@@ -37,6 +37,8 @@ CANDIDATES = 2
 UNPLANNED = 10**6
 # Visits that take about as long as the choice.
 CHOICE_VISITS = 13
+# Share of the time that is planned, because machines slow down.
+SAFE_SHARE = 0.95
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ class Improver:
             start = time.monotonic() if done == 1 else start
             if total is None and done == TRIAL_VISITS:
                 seconds = (time.monotonic() - start) / (done - 1)
-                affordable = int((self.budget.remaining() - RESERVE) / seconds) - CHOICE_VISITS
+                time_left = SAFE_SHARE * (self.budget.remaining() - RESERVE)
+                affordable = int(time_left / seconds) - CHOICE_VISITS
                 total = done + max(1, affordable)
             yield total
             done += 1

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -90,10 +90,17 @@ def _pools(task: Task, budget: Budget, settings: Settings) -> Iterator[Pool]:
     size = settings.work.pool or max(MIN_POOL, POOL_PER_IMAGE * task.ipc)
     fresh = replace(settings, copies=0)
     batches: list[Batch] = []
-    start, enough = time.monotonic(), (1 - MAX_POOL_SHARE) * budget.remaining()
+    enough = (1 - MAX_POOL_SHARE) * budget.remaining()
+    start = time.monotonic()
+
+    def ready(**values: Any) -> None:
+        nonlocal start
+        task.ready(**values)
+        # Loading the model is not sampling.
+        start = time.monotonic()
+
     pool, count = None, 0
-    for batch in _sample(replace(task, ipc=size), budget, fresh):
-        start = start if batches else time.monotonic()
+    for batch in _sample(replace(task, ipc=size, ready=ready), budget, fresh):
         batches.append(batch)
         count += len(batch[1])
         task.progress("sampling a pool", count // task.dataset.num_classes, size)

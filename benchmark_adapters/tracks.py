@@ -3,7 +3,7 @@
 Tracks are frozen: to change a rule, add a new track.
 """
 
-from benchmark_adapters.scoring.recipes import DDRANKING_HARD, DSA, ECCV2024, QUICKSTART
+from benchmark_adapters.scoring.recipes import DDRANKING_HARD, DSA, DSA_STEPS, ECCV2024, QUICKSTART
 from benchmark_adapters.types import Track
 
 TRACKS = (
@@ -26,8 +26,20 @@ TRACKS = (
         default_ipc=10,
         recipe=DSA.name,
         repeats=5,
+        ipc_repeats=((50, 3),),
         summary="Fashion-MNIST scored as in the condensation papers: "
         "ten minutes, 1, 10 or 50 images per class",
+    ),
+    Track(
+        name="fashion-mnist-large",
+        datasets=("fashion-mnist",),
+        time_limit=600,
+        ipc=(500,),
+        default_ipc=500,
+        recipe=DSA_STEPS.name,
+        repeats=3,
+        summary="Fashion-MNIST with 500 images per class: ten minutes, "
+        "and as many training steps as 50 images per class get",
     ),
     Track(
         name="eccv2024-fixed",

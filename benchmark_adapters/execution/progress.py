@@ -58,7 +58,7 @@ def scoring(student: str, recipe: Recipe, seeds: int) -> Iterator[Callable[[int,
     )
     with tqdm(
         desc="training",
-        unit=" steps" if recipe.steps else " epochs",
+        unit=" steps" if recipe.schedule == "one-cycle" else " epochs",
         leave=False,
         disable=None,
         mininterval=0.2,

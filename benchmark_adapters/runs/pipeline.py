@@ -100,6 +100,8 @@ def _finished(
     try:
         with signals_blocked():
             production = collect()
+            if production.distilled is not None:
+                plan = plan.for_ipc(production.distilled.ipc)
             draft = recording.draft(plan, folder, production, test)
             record = replace(draft, official=official)
             is_scorable = _is_scorable(record, production, plan, source)

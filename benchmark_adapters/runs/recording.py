@@ -162,6 +162,7 @@ def _deviations(
     if shards > 1:
         return [Reason("shard", f"shard {shard} of {shards}")]
     repeats, student = len(plan.seeds), plan.students[0].name
+    wanted = track.repeats_at(ipc)
     ipc_rule = " or ".join(map(str, track.ipc))
     checks = [
         (status != "ok", "status", f"status {status}"),
@@ -178,9 +179,9 @@ def _deviations(
             f"IPC {ipc} instead of {ipc_rule}",
         ),
         (
-            repeats < track.repeats,
+            repeats < wanted,
             "repeats",
-            f"{repeats} {plural(repeats, 'repeat')} instead of {track.repeats}",
+            f"{repeats} {plural(repeats, 'repeat')} instead of {wanted}",
         ),
         (
             plan.recipe.name != track.recipe,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -63,6 +63,7 @@ class ScoringPlan:
 
     Attributes:
         seeds: one seed per repeat; empty: the set is not scored.
+        follows_track: whether the track decides how many seeds there are. It may depend on the IPC.
     """
 
     track: Track
@@ -75,6 +76,14 @@ class ScoringPlan:
     data: Path | None
     runs: Path
     limits: Limits = field(default_factory=Limits)
+    follows_track: bool = False
+
+    def for_ipc(self, ipc: int) -> ScoringPlan:
+        """Return the plan for a set with ``ipc`` images per class."""
+        if not self.follows_track or not self.seeds:
+            return self
+        first = self.seeds[0]
+        return replace(self, seeds=tuple(range(first, first + self.track.repeats_at(ipc))))
 
 
 @dataclass(frozen=True)
@@ -173,6 +182,7 @@ def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> 
             data=request.data,
             runs=request.runs,
             limits=request.limits,
+            follows_track=request.repeats is None,
         )
         for dataset in _datasets(request, track, plugins)
     ]

@@ -31,6 +31,15 @@ ECCV2024 = Recipe(
     summary="the ECCV 2024 challenge's evaluator: 1001 epochs with DSA",
 )
 DSA = replace(ECCV2024, name="dsa/1", summary="DC-BENCH with DSA: 1001 epochs")
+DSA_STEPS = replace(
+    DSA,
+    name="dsa-steps/1",
+    # As many as dsa/1 has for 500 images: 2 in each of 1001 epochs.
+    steps=2002,
+    epochs=None,
+    lr_drop_after=None,
+    summary="dsa/1 with 2002 steps at any IPC, for sets of many images",
+)
 DCBENCH = replace(
     DSA,
     name="dcbench/1",
@@ -60,5 +69,5 @@ DDRANKING_PLAIN = replace(
 )
 RECIPES = {
     recipe.name: recipe
-    for recipe in (QUICKSTART, ECCV2024, DSA, DCBENCH, DDRANKING_HARD, DDRANKING_PLAIN)
+    for recipe in (QUICKSTART, ECCV2024, DSA, DSA_STEPS, DCBENCH, DDRANKING_HARD, DDRANKING_PLAIN)
 }

@@ -101,6 +101,7 @@ def plan_backend(
     Returns:
         The backend, to be passed to `train`, which records in it the backend that was used.
     """
+    recipe = _with_length(recipe, None, num_images)
     steps_or_epochs = recipe.steps if recipe.schedule == "one-cycle" else recipe.epochs
     images_per_unit = recipe.batch_size if recipe.schedule == "one-cycle" else num_images
     return TrainingBackend(
@@ -216,7 +217,13 @@ def _find_recipe(recipe: Recipe | str) -> Recipe:
 
 
 def _with_length(recipe: Recipe, epochs: int | None, num_images: int) -> Recipe:
-    """Return the recipe with its length changed by ``epochs``, as described in `train`."""
+    """Return the recipe with its length changed by ``epochs``, as described in `train`.
+
+    A step recipe with a number of steps gets the epochs that have them.
+    """
+    if epochs is None and recipe.schedule == "step" and recipe.steps is not None:
+        epochs = math.ceil(recipe.steps / math.ceil(num_images / recipe.batch_size))
+        epochs -= recipe.reset_optimizer
     if epochs is None:
         return recipe
     if recipe.schedule == "one-cycle":
@@ -224,7 +231,8 @@ def _with_length(recipe: Recipe, epochs: int | None, num_images: int) -> Recipe:
     count, drop = epochs, epochs // 2 - 1
     if recipe.reset_optimizer:
         count, drop = epochs + 1, epochs // 2 + 1
-    return replace(recipe, epochs=count, lr_drop_after=drop if 0 <= drop < count else None)
+    drop_after = drop if 0 <= drop < count else None
+    return replace(recipe, steps=None, epochs=count, lr_drop_after=drop_after)
 
 
 def _shuffled(count: int) -> Tensor:

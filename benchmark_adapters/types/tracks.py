@@ -28,15 +28,17 @@ class Recipe:
         lr: the maximum learning rate.
         schedule: ``one-cycle`` raises the learning rate to ``lr`` and lowers it to 0 over ``steps``
             steps (Smith & Topin, arXiv 1708.07120). ``step`` trains for ``epochs`` epochs and
-            divides the learning rate by 10 once, after the epoch ``lr_drop_after``.
+            divides the learning rate by 10 once, after the epoch ``lr_drop_after``. If it has
+            ``steps`` instead, it trains for the fewest whole epochs with that many steps.
         augment: augmentation of every batch: ``dsa`` (`benchmark_adapters.dsa.augment`),
             ``dsa-aligned`` (the same with ``align_corners``), ``shift`` (by up to 2 pixels) or
             ``none``.
         width: channels of the student's layers; None: the student's default.
-        steps: optimizer steps of a one-cycle recipe, independent of the number of images.
-        epochs: epochs of a step recipe.
+        steps: optimizer steps, independent of the number of images.
+        epochs: epochs of a step recipe without ``steps``.
         lr_drop_after: zero-based index of the last epoch of a step recipe at the full learning
-            rate; None: no drop.
+            rate; None: no drop. A recipe with ``steps`` drops it as the argument ``epochs`` of
+            `benchmark_adapters.training.train` does.
         reset_optimizer: whether the drop of a step recipe creates a new optimizer, which loses the
             momentum.
         momentum: SGD momentum.
@@ -70,8 +72,12 @@ class Recipe:
             if self.steps is None:
                 raise ValueError(f"recipe {self.name}: one-cycle needs steps")
             return
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(f"recipe {self.name}: step needs either epochs or steps")
         if self.epochs is None:
-            raise ValueError(f"recipe {self.name}: step needs epochs")
+            if self.lr_drop_after is not None:
+                raise ValueError(f"recipe {self.name}: lr_drop_after needs epochs")
+            return
         if self.lr_drop_after is not None and not 0 <= self.lr_drop_after < self.epochs:
             raise ValueError(
                 f"recipe {self.name}: lr_drop_after {self.lr_drop_after} is not one of its "
@@ -110,6 +116,7 @@ class Track:
         default_ipc: the IPC of a run by default; None: as many images as the limit allows.
         recipe: name of the recipe.
         repeats: number of evaluation seeds.
+        ipc_repeats: (IPC, number of evaluation seeds) for each IPC with another number of them.
         bundled_data: whether the real images come from this package, the same for everybody.
         real_data: whether methods may use real training images.
     """
@@ -124,6 +131,11 @@ class Track:
     bundled_data: bool = False
     real_data: bool = True
     summary: str = ""
+    ipc_repeats: tuple[tuple[int, int], ...] = ()
+
+    def repeats_at(self, ipc: int | None) -> int:
+        """Return the number of evaluation seeds of a set with ``ipc`` images per class."""
+        return dict(self.ipc_repeats).get(ipc or 0, self.repeats)
 
 
 @dataclass(frozen=True)

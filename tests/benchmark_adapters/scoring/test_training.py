@@ -39,6 +39,20 @@ def test_step_recipe_follows_its_fields(clothes, monkeypatch):
     assert (ECCV2024.epochs, ECCV2024.lr_drop_after, ECCV2024.reset_optimizer) == (1001, 501, True)
 
 
+@pytest.mark.parametrize(("images", "steps", "at_full_rate"), [(500, 2002, 1004), (50, 2002, 1002)])
+def test_dsa_steps_has_as_many_steps_as_dsa_for_500_images(
+    monkeypatch, images, steps, at_full_rate
+):
+    """With other numbers of images, the steps are as many and the rate falls halfway."""
+    rates, _ = watch_sgd(monkeypatch)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+    data = torch.randn(images, 1, 2, 2), torch.arange(images) % 2
+    for recipe in ("dsa-steps/1", "dsa/1") if images == 500 else ("dsa-steps/1",):
+        rates.clear()
+        training.train(net, *data, recipe, 0, augment=False, backend="reference")
+        assert (len(rates), rates.index(pytest.approx(0.001))) == (steps, at_full_rate)
+
+
 def watch_sgd(monkeypatch):
     """Record the learning rate of each step, and whether the optimizer had momentum before it."""
     rates, had_momentum = [], []

@@ -12,6 +12,8 @@ from importlib import resources
 # The prompt style of the published method.
 BARE = "bare"
 VOWELS = "aeiou"
+# The part of a template about the kind of a class.
+KIND = ", a kind of {kind}"
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,12 @@ class ClassPrompts:
         templates: prompt templates by style.
         senses: by dataset and class name, replacements for class names that mean something else to
             a text-to-image model.
+        kinds: by dataset and class name, the kind of thing that the name means.
     """
 
     templates: Mapping[str, tuple[str, ...]]
     senses: Mapping[str, Mapping[str, str]]
+    kinds: Mapping[str, Mapping[str, str]]
 
 
 @functools.cache
@@ -34,7 +38,11 @@ def class_prompts_data() -> ClassPrompts:
     text = resources.files("gdd_plugin").joinpath("class_prompts.toml").read_text("utf-8")
     data = tomllib.loads(text)
     templates = {style: tuple(texts) for style, texts in data["templates"].items()}
-    return ClassPrompts(templates, data["senses"])
+    kinds = {
+        dataset: {name: kind for kind, names in by_kind.items() for name in names}
+        for dataset, by_kind in data["kinds"].items()
+    }
+    return ClassPrompts(templates, data["senses"], kinds)
 
 
 def styles() -> list[str]:
@@ -67,8 +75,9 @@ def class_prompts(
     Args:
         names: class names, as defined by the dataset.
         dataset: name of the dataset, which determines the senses of the class names.
-        style: one of `styles`, a template that contains ``{name}``, or ``bare``. ``bare`` is the
-            published method's prompt: the class name and its synonyms, separated by commas.
+        style: one of `styles`, a template that contains ``{name}`` and perhaps ``{kind}``, or
+            ``bare``. ``bare`` is the published method's prompt: the class name and its synonyms,
+            separated by commas.
         synonyms: names of each class, starting with the class name; empty: there are no synonyms.
 
     Raises:
@@ -79,8 +88,13 @@ def class_prompts(
         return [[", ".join(map(clean, words))] for words in synonyms]
     templates = check_style(style)
     senses = class_prompts_data().senses.get(dataset, {})
+    kinds = class_prompts_data().kinds.get(dataset, {})
     return [
-        [_fill(template, senses.get(name, clean(name))) for template in templates] for name in names
+        [
+            _fill(template, senses.get(name, clean(name)), kinds.get(name, ""))
+            for template in templates
+        ]
+        for name in names
     ]
 
 
@@ -89,8 +103,12 @@ def clean(name: str) -> str:
     return " ".join(name.replace("_", " ").replace('"', " ").split())
 
 
-def _fill(template: str, name: str) -> str:
-    """Insert ``name`` into ``template``, and change "a" before it to "an" where necessary."""
+def _fill(template: str, name: str, kind: str) -> str:
+    """Insert ``name`` into ``template``, and change "a" before it to "an" where necessary.
+
+    Without a kind, the part of the template about it is left out.
+    """
+    template = (template if kind else template.replace(KIND, "")).replace("{kind}", kind or "thing")
     if name[:1].lower() in VOWELS:
         template = re.sub(r"\b([Aa]) \{name\}", r"\1n {name}", template)
     return template.replace("{name}", name)

@@ -44,6 +44,19 @@ def test_prompts_have_the_right_order_and_sense():
     assert len(prompts_of(CIFAR10, "diverse")[0]) == len(prompts.check_style("diverse")) > 4
 
 
+@pytest.mark.parametrize("dataset", [CIFAR100, TINY_IMAGENET], ids=lambda dataset: dataset.name)
+def test_every_class_of_a_dataset_with_kinds_has_one(dataset):
+    assert set(prompts.class_prompts_data().kinds[dataset.name]) == set(dataset.class_names)
+
+
+def test_kinds_are_named_where_they_are_known():
+    ray = CIFAR100.class_names.index("ray")
+    assert prompts_of(CIFAR100, "kind")[ray] == ["a photo of a ray fish, a kind of fish"]
+    assert prompts_of(CIFAR10, "kind")[0] == ["a photo of an airplane"]
+    assert prompts_of(CIFAR10, "{name}: {kind}")[0] == ["airplane: thing"]
+    assert len(prompts_of(TINY_IMAGENET, "kinds")[0]) > 1
+
+
 def test_class_prompts_accepts_templates_and_refuses_unknown_styles():
     sketches = prompts_of(CIFAR10, "a sketch of {name}, {name}")
     assert sketches[0] == ["a sketch of airplane, airplane"]

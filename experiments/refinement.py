@@ -1,18 +1,20 @@
-"""Compare settings of the refinement, for the table in experiments.md.
+"""Try settings of the selection and the refinement, for the tables in experiments.md.
 
-    python experiments/refinement.py POOL [NAME ...]
+    python experiments/refinement.py POOL --ipc 10 --visits 40 --set lr=0.02
 
-POOL is the folder of a run with 600 sampled images per class of Fashion-MNIST, from `ddbench run
---method generative-turbo --track fashion-mnist --ipc 600 --repeats 0 --option pda=none`. A set of
-10 images per class is selected from it, and then refined once with each group of settings. Each
-takes about four minutes on two cores. The whole of Fashion-MNIST must be installed.
+POOL is the folder of a run with sampled images of Fashion-MNIST, 20 times as many per class as the
+IPC and at least 600, from `ddbench run --method generative-turbo --track fashion-mnist --ipc 1000
+--repeats 0 --option preset=sampled`. A set is selected from it, and refined with the given
+settings. The row that is printed has the mean held-out accuracy of networks trained on the set,
+and its standard error. The whole of Fashion-MNIST must be installed.
 """
 
-import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
+import click
 import numpy as np
 import torch
 from safetensors.torch import load_file
@@ -23,38 +25,25 @@ from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.scoring.recipes import DSA
 from benchmark_adapters.types import Task
 from gdd_plugin.improvement import choose, select
-from gdd_plugin.improvement.improve import Pool
+from gdd_plugin.improvement.exchange import exchange
 from gdd_plugin.improvement.networks import Networks
+from gdd_plugin.improvement.pool import Pool
+from gdd_plugin.improvement.pyramid import Pyramid
 from gdd_plugin.improvement.real_images import RealImages
 from gdd_plugin.improvement.refine import Refinement, RefineSettings
+from gdd_plugin.method import MIN_POOL, POOL_PER_IMAGE
 
-IPC, VISITS, SWEEPS = 10, 40, 4
-STEPS, SEEDS = 200, (40_000, 40_001, 40_002, 40_003)
-DEFAULT = RefineSettings()
-VARIANTS = {
-    "default": DEFAULT,
-    "learning rate 0.01": replace(DEFAULT, lr=0.01),
-    "learning rate 0.02": replace(DEFAULT, lr=0.02),
-    "learning rate 0.03": replace(DEFAULT, lr=0.03),
-    "ridge 0.03": replace(DEFAULT, ridge=0.03),
-    "ridge 0.3": replace(DEFAULT, ridge=0.3),
-    "lives of 40 steps": replace(DEFAULT, life=40),
-    "lives of 200 steps": replace(DEFAULT, life=200),
-    "500 real images": replace(DEFAULT, real=500),
-    "2000 real images": replace(DEFAULT, real=2000),
-    "learning rate 0.03 of the networks": replace(DEFAULT, network_lr=0.03),
-    "3 steps of the images in a visit": replace(DEFAULT, image_steps=3),
-}
+SWEEPS, STEPS, FIRST_SEED = 4, 200, 40_000
 
 
-def make_task() -> Task:
+def make_task(ipc: int) -> Task:
     """Return a task of the track fashion-mnist."""
     return Task(
         "fashion-mnist",
         FASHION_MNIST,
         seed=0,
         device="cpu",
-        ipc=IPC,
+        ipc=ipc,
         options={},
         training_images=lambda: datasets.load(FASHION_MNIST, "train"),
         ready=lambda **values: None,
@@ -62,39 +51,60 @@ def make_task() -> Task:
     )
 
 
-def select_set(nets: Networks, real: RealImages, pool: Pool) -> tuple[Tensor, Tensor]:
+def read_pool(folder: Path, per_class: int) -> Pool:
+    """Return the first images of each class of a run."""
+    sampled = load_file(folder / "images.safetensors")
+    images, labels = sampled["images"], sampled["labels"]
+    rows = torch.cat([torch.where(labels == label)[0][:per_class] for label in range(10)])
+    return Pool.of([(images[rows], labels[rows])], FASHION_MNIST.num_classes)
+
+
+def select_set(nets: Networks, real: RealImages, pool: Pool, ipc: int) -> tuple[Tensor, Tensor]:
     """Return images and labels of a set that regression selects from the pool."""
-    kernels = select.kernels(nets, real, pool.pixels, pool.labels, seed=0)
-    selected = pool.first(IPC, FASHION_MNIST.num_classes)
-    sweeps = select.exchange(kernels, selected, 0, lambda: False)
+    features = select.pool_features(nets, real, pool.pixels, pool.labels, seed=0)
+    selected = pool.first(ipc)
+    sweeps = exchange(features, selected, 0, lambda: False)
     for _, better in zip(range(SWEEPS), sweeps, strict=False):
         selected = better
     return pool.pixels[selected], pool.labels[selected]
 
 
-def show(name: str, nets: Networks, real: RealImages, pixels: Tensor, labels: Tensor) -> None:
-    """Print the held-out accuracy in per cent of networks trained on a set."""
-    (values,) = choose.accuracies(nets, real, [pixels], labels, STEPS, SEEDS)
-    error = np.std(values, ddof=1) / len(values) ** 0.5
-    print(f"| {name} | {100 * fmean(values):.1f} ± {100 * error:.1f} |", flush=True)
+def parse_settings(texts: tuple[str, ...]) -> RefineSettings:
+    """Return the default settings, changed by NAME=VALUE texts."""
+    settings = RefineSettings()
+    for text in texts:
+        name, _, value = text.partition("=")
+        kind = type(getattr(settings, name))
+        settings = replace(settings, **{name: kind(float(value))})
+    return settings
 
 
-def main(folder: Path, names: list[str]) -> None:
-    """Print a row for each of the settings called ``names``, or for all."""
+@click.command(help=__doc__)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--ipc", default=10)
+@click.option("--visits", default=40, help="0 shows the selected set.")
+@click.option("--networks", default=4, help="Networks that test the set.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE")
+def main(folder: Path, ipc: int, visits: int, networks: int, changes: tuple[str, ...]) -> None:
+    """Print a row for one group of settings."""
     torch.manual_seed(0)
-    task = make_task()
-    nets, real = Networks(task, compiled=True), RealImages.of(task)
-    sampled = load_file(folder / "images.safetensors")
-    pool = Pool(sampled["images"], sampled["labels"])
-    pixels, labels = select_set(nets, real, pool)
-    show("selected", nets, real, pixels, labels)
-    for name in names or VARIANTS:
-        torch.manual_seed(0)
-        refinement = Refinement(nets, real, pixels, labels, 0, VARIANTS[name])
-        for _ in range(VISITS):
-            refinement.visit(VISITS)
-        show(name, nets, real, refinement.pixels(), labels)
+    nets, real = Networks(task := make_task(ipc), compiled=True), RealImages.of(task)
+    pool = read_pool(folder, max(MIN_POOL, POOL_PER_IMAGE * ipc))
+    pixels, labels = select_set(nets, real, pool, ipc)
+    torch.manual_seed(0)
+    pyramid = Pyramid(real.normalise(pixels), real.clamp)
+    refinement = Refinement(nets, real, pyramid, labels, 0, parse_settings(changes))
+    start = time.process_time()
+    for _ in range(visits):
+        refinement.visit(visits)
+    seconds = time.process_time() - start
+    seeds = range(FIRST_SEED, FIRST_SEED + networks)
+    (values,) = choose.accuracies(nets, real, [refinement.pixels()], labels, STEPS, seeds)
+    error = np.std(values, ddof=1) / len(values) ** 0.5
+    name = " ".join(changes) or "defaults"
+    accuracy = f"{100 * fmean(values):.1f} ± {100 * error:.1f}"
+    print(f"| {ipc} | {name} | {refinement.steps} | {seconds:.0f} | {accuracy} |")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Task, UserError
 from gdd_plugin import batching, pda, prompts
 from gdd_plugin.decoders import choose
-from gdd_plugin.decoders.exact import CHUNK, exact_decoder
+from gdd_plugin.decoders.exact import CHUNK, differentiable_decoder, exact_decoder
 from gdd_plugin.decoders.images import Decoder, OutputSpec, to_uint8
 from gdd_plugin.metadata import CompileMetadata, DecoderMetadata, SamplingMetadata, record_entries
 from gdd_plugin.models.one_step import TurboSampler, seeded_generator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 # that is left.
 COMPILE_SECONDS = 90.0
 MAX_COMPILE_SHARE = 0.05
+# Images that are sampled to see how long others take.
+TIMED_IMAGES = 16
 # Label of a sampled image, and its index within the class.
 ImageKey = tuple[int, int]
 
@@ -36,6 +39,7 @@ class ImageGenerator:
 
     Attributes:
         sizer: chooses the batch sizes.
+        copies: augmented copies of each sampled image.
         num_workers: number of batches to generate concurrently.
         compilation: whether the UNet was compiled, for the record.
     """
@@ -52,6 +56,7 @@ class ImageGenerator:
             UserError: the model or the adapter cannot be found or loaded.
         """
         self.task, self.settings, self.images = task, settings, images
+        self.copies = settings.copies
         self.turbo = TurboSampler(
             settings.model,
             task.device,
@@ -98,7 +103,7 @@ class ImageGenerator:
             prompts_encoded=len({prompt for prompts in self.prompts for prompt in prompts}),
             prompts_seconds=round(self.prompts_seconds, 3),
             pda=self.settings.pda,
-            copies=self.settings.copies,
+            copies=self.copies,
         )
         decoder = [self.decoder_metadata] if self.decoder_metadata else []
         return record_entries(self.turbo.metadata, sampling, *decoder)
@@ -190,11 +195,64 @@ class ImageGenerator:
     @torch.inference_mode()
     def _generate(self, keys: Sequence[ImageKey]) -> Batch:
         generators = [seeded_generator(self.task.seed, label, index) for label, index in keys]
-        # The images of a class cycle through its prompts.
-        chosen = [self.prompts[label][index % len(self.prompts[label])] for label, index in keys]
-        images = to_uint8(self.decode(self.turbo.latents(chosen, generators)))
+        images = to_uint8(self.decode(self.turbo.latents(self._prompts_of(keys), generators)))
         labels = torch.tensor([label for label, _ in keys])
-        return _add_copies(images, labels, self.settings, generators)
+        return _add_copies(images, labels, self.copies, self.settings.pda, generators)
+
+    def _prompts_of(self, keys: Sequence[ImageKey]) -> list[str]:
+        """Return the prompts of images. The images of a class cycle through its prompts."""
+        return [self.prompts[label][index % len(self.prompts[label])] for label, index in keys]
+
+    @property
+    def wordings(self) -> list[str]:
+        """Return the templates of the prompt style; empty: prompts are bare class names."""
+        return list(prompts.check_style(self.settings.prompts))
+
+    def wording(self, key: ImageKey) -> int:
+        """Return the index of an image's template among `wordings`."""
+        label, index = key
+        return index % len(self.prompts[label])
+
+    def seconds_per_image(self) -> float:
+        """Return how long sampling an image takes, measured on images outside the set."""
+        self.decode(self._draw_latents(1))
+        count = 1 if self.sizer.size == 1 else TIMED_IMAGES
+        start = time.monotonic()
+        self.decode(self._draw_latents(count)).cpu()
+        return (time.monotonic() - start) / count
+
+    def renderer(self, keys: Sequence[ImageKey]) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Return the noise that images start from, and the generator as a function of it.
+
+        Gradients flow through the function. It computes each part of the images a second time when
+        they do, so that its memory does not grow with the number of images.
+
+        Returns:
+            The noise, float32 [n, c, h, w]; and a function from noise to images, float32
+            [n, C, S, S] in [0, 255]. Its decoder is the model's own.
+
+        Raises:
+            UserError: the model's step is not differentiable.
+        """
+        generators = [seeded_generator(self.task.seed, label, index) for label, index in keys]
+        noise, step = self.turbo.differentiable(self._prompts_of(keys), generators)
+        self.turbo.pipe.vae.requires_grad_(False)
+        decode = differentiable_decoder(self.turbo.pipe.vae, self.output)
+
+        def render(noise: Tensor) -> Tensor:
+            return torch.cat(
+                [
+                    checkpoint(
+                        lambda part, start: decode(step(part, start, start + len(part))),
+                        part,
+                        number * CHUNK,
+                        use_reentrant=False,
+                    )
+                    for number, part in enumerate(noise.split(CHUNK))
+                ]
+            )
+
+        return noise, render
 
     def compile(self, budget: Budget) -> None:
         """Compile the UNet for the current batch size if that was requested or pays off."""
@@ -223,15 +281,19 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _add_copies(
-    images: Tensor, labels: Tensor, settings: Settings, generators: Sequence[torch.Generator]
+    images: Tensor,
+    labels: Tensor,
+    num_copies: int,
+    policy: str,
+    generators: Sequence[torch.Generator],
 ) -> Batch:
     """Return each image followed by its copies, with labels and the mask of sampled images.
 
     The images are moved to the CPU.
     """
-    count, per_image = len(images), 1 + settings.copies
-    copies = pda.augment(images, settings.copies, settings.pda, generators)
-    copies = copies.unflatten(0, (count, settings.copies))
+    count, per_image = len(images), 1 + num_copies
+    copies = pda.augment(images, num_copies, policy, generators)
+    copies = copies.unflatten(0, (count, num_copies))
     together = torch.cat([images[:, None], copies], 1).flatten(0, 1).cpu()
     is_sampled = torch.zeros(count, per_image, dtype=torch.bool)
     is_sampled[:, 0] = True

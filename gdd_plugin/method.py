@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,108 +15,134 @@ from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Replacement, Task, UserError
 from gdd_plugin import batching
 from gdd_plugin.generator import ImageGenerator, ImageKey
+from gdd_plugin.improvement.improve import Improver
+from gdd_plugin.improvement.pool import Pool
+from gdd_plugin.improvement.real_images import RealImages
 from gdd_plugin.metadata import record_entries
 from gdd_plugin.settings import Settings, parse_settings
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Batch
-    from gdd_plugin.improvement.improve import Pool
 
 # Images per class in the pool to select from: at least so many, or so many for each of the set.
 MIN_POOL, POOL_PER_IMAGE = 600, 20
 # Share of the remaining time that sampling the pool may take.
 MAX_POOL_SHARE = 0.25
+# Share of the remaining time that sampling every image may take. Otherwise copies complete the set.
+MAX_FRESH_SHARE = 0.5
 
 
 def distill(task: Task, budget: Budget) -> Iterator[Batch | Replacement]:
     """Yield batches of sampled images and their copies, endlessly if ``task.ipc`` is None.
 
+    If the images are selected or refined, yield better and better sets instead.
+
     Raises:
-        UserError: the model, the adapter or the tiny decoder cannot be found or loaded, or there is
-            not enough memory for a single image.
+        UserError: the model, the adapter or the tiny decoder cannot be found or loaded, there is
+            not enough memory for a single image, or the requested phases can't run.
     """
     settings = parse_settings(task.options, task.dataset.name)
-    if settings.work.is_sampling_alone:
-        yield from _sample(task, budget, settings)
-    else:
-        yield from _improve(task, budget, settings)
+    real, obstacle = None, ""
+    if not settings.work.is_sampling_alone:
+        real, obstacle = _real_images(task, settings)
+    images = (task.ipc or 0) * task.dataset.num_classes
+    work = settings.work.decide(task.track, images, obstacle)
+    task.report(select=work.select, refine=work.refine)
+    if real is not None and not work.is_sampling_alone:
+        yield from _improve(task, budget, replace(settings, work=work), real)
+        return
+    if obstacle:
+        task.report(sampled_alone_because=f"improving a set {obstacle}")
+    generator = _generator(task, settings, budget)
+    yield from _sample(generator, _per_class(task, generator), budget)
 
 
-def _sample(task: Task, budget: Budget, settings: Settings) -> Iterator[Batch]:
-    """Yield batches of sampled images and their copies."""
-    per_class = None if task.ipc is None else math.ceil(task.ipc / (1 + settings.copies))
+def _real_images(task: Task, settings: Settings) -> tuple[RealImages | None, str]:
+    """Return the real images to improve the set with; or None, and why it can't be improved."""
+    if task.ipc is None:
+        return None, "needs a fixed number of images per class: --ipc N"
+    if settings.asks_for_copies:
+        return None, "makes no augmented copies: leave out the options pda and copies"
+    if task.parts > 1:
+        return None, "needs a single process: leave out --processes and --shard"
+    try:
+        return RealImages.of(task), ""
+    except UserError as error:
+        return None, f"needs real training images: {error}"
+
+
+def _generator(task: Task, settings: Settings, budget: Budget) -> ImageGenerator:
+    """Load the model and decide whether images get copies."""
     images = None
-    if per_class is not None:
-        images = math.ceil(per_class * task.dataset.num_classes / task.parts)
+    if task.ipc is not None:
+        images = math.ceil(task.ipc * task.dataset.num_classes / (1 + settings.copies) / task.parts)
     generator = ImageGenerator(task, settings, images)
     generator.choose_decoder()
+    if settings.prefers_fresh and settings.copies and task.ipc is not None:
+        every = math.ceil(task.ipc / task.parts) * task.dataset.num_classes
+        seconds = every * generator.seconds_per_image()
+        if seconds < MAX_FRESH_SHARE * budget.remaining():
+            generator.copies = 0
     task.ready(**generator.metadata())
-    keys = image_keys(task, per_class)
+    return generator
+
+
+def _per_class(task: Task, generator: ImageGenerator) -> int | None:
+    """Return the number of images to sample per class; None: as many as the time allows."""
+    return None if task.ipc is None else math.ceil(task.ipc / (1 + generator.copies))
+
+
+def _sample(generator: ImageGenerator, per_class: int | None, budget: Budget) -> Iterator[Batch]:
+    """Yield batches of sampled images and their copies."""
+    keys = image_keys(generator.task, per_class)
     if per_class is None:
         # The first image shows how long the others take.
         yield generator.generate(list(itertools.islice(keys, 1)))
     yield from _grow_batches(generator, keys, budget)
     generator.compile(budget)
-    yield from _generate_all(task, generator, keys, budget)
+    yield from _generate_all(generator, keys, budget)
 
 
-def _improve(task: Task, budget: Budget, settings: Settings) -> Iterator[Replacement]:
-    """Yield better and better sets, made from a pool of sampled images.
-
-    Raises:
-        UserError: the number of images per class is not fixed, or several processes share the set.
-    """
-    if task.ipc is None:
-        raise UserError("select and refine need a fixed number of images per class: --ipc N")
-    if task.parts > 1:
-        raise UserError(
-            "select and refine need one process: leave out --processes and --shard, "
-            "or sample alone with --option select=none --option refine=none"
-        )
-    from gdd_plugin.improvement.improve import Improver
-
-    pool: Pool | None = None
-    for pool in _pools(task, budget, settings):
-        yield pool.replacement(pool.first(task.ipc, task.dataset.num_classes))
-    if pool is not None:
-        yield from Improver(task, budget, settings.work).improve(pool)
-
-
-def _pools(task: Task, budget: Budget, settings: Settings) -> Iterator[Pool]:
-    """Sample a pool; yield it when it suffices for a set, and again when it is complete."""
-    from gdd_plugin.improvement.improve import Pool
-
+def _improve(
+    task: Task, budget: Budget, settings: Settings, real: RealImages
+) -> Iterator[Batch | Replacement]:
+    """Yield better and better sets, made from a pool of sampled images."""
     assert task.ipc
     size = settings.work.pool or max(MIN_POOL, POOL_PER_IMAGE * task.ipc)
-    fresh = replace(settings, copies=0)
+    generator = ImageGenerator(task, replace(settings, copies=0), size * task.dataset.num_classes)
+    generator.choose_decoder()
+    task.ready(**generator.metadata())
     batches: list[Batch] = []
-    enough = (1 - MAX_POOL_SHARE) * budget.remaining()
-    start = time.monotonic()
-
-    def ready(**values: Any) -> None:
-        nonlocal start
-        task.ready(**values)
-        # Loading the model is not sampling.
-        start = time.monotonic()
-
-    pool, count = None, 0
-    for batch in _sample(replace(task, ipc=size, ready=ready), budget, fresh):
+    for batch in _pool_batches(generator, size, budget):
         batches.append(batch)
-        count += len(batch[1])
-        task.progress("sampling a pool", count // task.dataset.num_classes, size)
-        is_set = count >= task.ipc * task.dataset.num_classes
-        if is_set and pool is None:
-            pool = Pool.of(batches, task.dataset.num_classes)
-            yield pool
-        if is_set and settings.work.pool is None and budget.remaining() < enough:
-            break
+        if not _is_set(batches, task):
+            # Should the time end before there is a set, these images are not lost.
+            yield batch
     pool = Pool.of(batches, task.dataset.num_classes)
-    task.report(
-        pool=str(pool.per_class(task.dataset.num_classes)),
-        sampled=count,
-        sampling_seconds=round(time.monotonic() - start, 3),
-    )
-    yield pool
+    if pool.per_class >= task.ipc:
+        yield pool.replacement(pool.first(task.ipc))
+        yield from Improver(task, budget, settings.work, real, generator).improve(pool)
+
+
+def _is_set(batches: Sequence[Batch], task: Task) -> bool:
+    count = sum(len(batch[1]) for batch in batches)
+    return count >= (task.ipc or 0) * task.dataset.num_classes
+
+
+def _pool_batches(generator: ImageGenerator, size: int, budget: Budget) -> Iterator[Batch]:
+    """Sample a pool of ``size`` images per class, or fewer if the time does not suffice."""
+    task, fixed = generator.task, generator.settings.work.pool
+    classes, ipc = task.dataset.num_classes, task.ipc or 0
+    enough = (1 - MAX_POOL_SHARE) * budget.remaining()
+    start, count = time.monotonic(), 0
+    for batch in _sample(generator, size, budget):
+        yield batch
+        count += len(batch[1])
+        task.progress("sampling a pool", count // classes, size)
+        if fixed is None and count >= ipc * classes and budget.remaining() < enough:
+            break
+    seconds = round(time.monotonic() - start, 3)
+    task.report(pool=str(count // classes), sampled=count, sampling_seconds=seconds)
 
 
 def _grow_batches(
@@ -130,9 +156,10 @@ def _grow_batches(
 
 
 def _generate_all(
-    task: Task, generator: ImageGenerator, keys: Iterator[ImageKey], budget: Budget
+    generator: ImageGenerator, keys: Iterator[ImageKey], budget: Budget
 ) -> Iterator[Batch]:
     """Yield the remaining batches, several at a time, and report the batch size if it changes."""
+    task = generator.task
     workers, reported = generator.num_workers, generator.sizer.size
     task.report(batch=reported, lanes=workers, **record_entries(generator.compilation))
     # On a GPU each worker uses as many torch threads as the main thread. With another number, torch

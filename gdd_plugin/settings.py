@@ -21,11 +21,15 @@ class Preset:
 
     prompts: str
     pda: str
+    select: str
+    refine: str
+    prefers_fresh: bool
 
 
 PRESETS = {
-    "default": Preset(prompts="name", pda="default"),
-    "published": Preset(prompts="bare", pda="published"),
+    "default": Preset("name", "default", AUTO, AUTO, prefers_fresh=True),
+    "sampled": Preset("name", "default", "none", "none", prefers_fresh=True),
+    "published": Preset("bare", "published", "none", "none", prefers_fresh=False),
 }
 
 
@@ -35,6 +39,8 @@ class Settings:
 
     Attributes:
         copies: augmented copies of each sampled image.
+        prefers_fresh: whether to make no copies if the time suffices to sample every image.
+        asks_for_copies: whether the user asked for copies.
         batch: images per forward pass; None: the method chooses.
         size: height and width of the model's images in pixels; None: the model's own size.
         tiny: folder or Hub ID of the tiny decoder; None: the backbone's default.
@@ -47,6 +53,8 @@ class Settings:
     prompts: str
     pda: str
     copies: int
+    prefers_fresh: bool
+    asks_for_copies: bool
     batch: int | None
     size: int | None
     decoder: str
@@ -64,27 +72,37 @@ def parse_settings(options: Mapping[str, Any], dataset: str) -> Settings:
     preset = PRESETS[options["preset"]]
     policy = options["pda"] or preset.pda
     copies = POLICIES[policy].copies if options["copies"] is None else options["copies"]
+    copies = copies if policy != "none" else 0
+    is_default = options["pda"] is None and options["copies"] is None
     return Settings(
         model=options["model"] or MODEL_OF_DATASET.get(dataset, DEFAULT_MODEL),
         lora=options["lora"],
         prompts=options["prompts"] or preset.prompts,
         pda=policy,
-        copies=copies if policy != "none" else 0,
+        copies=copies,
+        prefers_fresh=preset.prefers_fresh and is_default,
+        asks_for_copies=copies > 0 and not is_default,
         batch=options["batch"],
         size=options["size"],
         decoder=options["decoder"],
         tiny=options["tiny"],
         dtype=options["dtype"],
         compile=options["compile"],
-        work=parse_work(options),
+        work=parse_work(options, preset),
     )
 
 
-def parse_work(options: Mapping[str, Any]) -> Work:
-    """Return the amounts of work for the phases after sampling."""
+def parse_work(options: Mapping[str, Any], preset: Preset) -> Work:
+    """Return the phases after sampling and their amounts of work."""
     visits, last = parse_visits(options["visits"])
-    pool, sweeps = parse_count(options["pool"]), parse_count(options["sweeps"])
-    return Work(options["select"], options["refine"], pool, sweeps, visits, last)
+    return Work(
+        options["select"] or preset.select,
+        options["refine"] or preset.refine,
+        parse_count(options["pool"]),
+        parse_count(options["sweeps"]),
+        visits,
+        last,
+    )
 
 
 def _between(low: int, high: int) -> Callable[[int], None]:
@@ -115,14 +133,16 @@ IMAGE_OPTIONS = (
         "preset",
         str,
         "default",
-        "defaults for prompts and pda; published: those of the paper",
+        "default: sets that teach most within the time limit; sampled: images as they are "
+        "sampled; published: the paper's prompts and copies",
         tuple(PRESETS),
     ),
     Option(
         "prompts",
         str,
         None,
-        "name, photo, centered, diverse, bare, or a template that contains {name} "
+        "name, photo, centered, diverse, kind, kinds, bare, or a template that contains {name} and "
+        "perhaps {kind}; several wordings take turns "
         "(default: name; bare with preset=published)",
         check=check_style,
     ),
@@ -137,8 +157,8 @@ IMAGE_OPTIONS = (
         "copies",
         int,
         None,
-        "augmented copies of each sampled image "
-        "(default: 1; 4 with pda=published; 0 with pda=none)",
+        "augmented copies of each sampled image (default: as few as the time allows, at most 1; "
+        "1 with pda=default; 4 with pda=published)",
         check=_between(0, 100),
     ),
 )
@@ -146,17 +166,20 @@ IMPROVING_OPTIONS = (
     Option(
         "select",
         str,
-        "none",
+        None,
         "how to choose the images from a larger pool: at random, by k-means, or by the loss of a "
-        "kernel regression on real training images",
+        "kernel regression on real training images (default: regression where possible; none with "
+        "preset=sampled or published)",
         ("none", "kmeans", "regression"),
     ),
     Option(
         "refine",
         str,
-        "none",
-        "pixels: optimise the images on real training images within the time limit",
-        ("none", "pixels"),
+        None,
+        "optimise the selected images on real training images: their pixels, or the latents from "
+        "which the model makes them (default: pixels where possible; none with preset=sampled or "
+        "published)",
+        ("none", "pixels", "latents"),
     ),
     Option(
         "pool",
@@ -176,7 +199,7 @@ IMPROVING_OPTIONS = (
         "visits",
         str,
         AUTO,
-        "rounds of refine=pixels, or LAST/N to stop early (auto: as many as the time allows)",
+        "rounds of the refinement, or LAST/N to stop early (auto: as many as the time allows)",
         check=parse_visits,
     ),
 )

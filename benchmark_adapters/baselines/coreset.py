@@ -23,7 +23,7 @@ def random_real(task: Task, budget: Budget) -> Iterator[Batch]:
 
     images, labels = task.training_images()
     count = _images_per_class(task, labels)
-    task.ready()
+    task.ready(images="real")
     shuffled = np.random.default_rng(task.seed).permutation(len(labels))
     indices = [
         shuffled[labels[shuffled] == label][:count] for label in range(task.dataset.num_classes)
@@ -97,7 +97,7 @@ def _select_by_features(task: Task, select: Select) -> Batch:
     images, labels = task.training_images()
     count = _images_per_class(task, labels)
     net = features.train_network(images, labels, task.dataset, task.seed, task.device)
-    task.ready(features=features.NAME)
+    task.ready(images="real", features=features.NAME)
     indices = []
     for label in range(task.dataset.num_classes):
         members = np.flatnonzero(labels == label)

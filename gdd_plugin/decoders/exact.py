@@ -21,10 +21,14 @@ def exact_decoder(pipe: Any, output: OutputSpec) -> Decoder:
 
 def decoder_of(autoencoder: Any, output: OutputSpec) -> Decoder:
     """Return a decoder that decodes the pipeline's scaled latents with ``autoencoder``."""
+    return torch.inference_mode()(differentiable_decoder(autoencoder, output))
+
+
+def differentiable_decoder(autoencoder: Any, output: OutputSpec) -> Decoder:
+    """Return the decoder of `decoder_of`, through which gradients flow to the latents."""
     config = autoencoder.config
     mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
 
-    @torch.inference_mode()
     def decode(latents: Tensor) -> Tensor:
         images = []
         for chunk in latents.split(_chunk_size(latents)):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,11 +44,11 @@ def accuracies(
     images, targets = real.normalise(pixels[kept]), classes[kept].to(real.device)
     labels = labels.to(real.device)
 
-    def test(batches: Sequence[Tensor], seed: int) -> float:
+    def test(batches: Sequence[tuple[Tensor, Tensor]], seed: int) -> float:
         net = nets.build(seed)
         half = len(batches) // 2
-        nets.train(net, networks.sgd(net, LR), batches[:half], labels)
-        nets.train(net, networks.sgd(net, LR / 10), batches[half:], labels)
+        nets.train(net, networks.sgd(net, LR), batches[:half])
+        nets.train(net, networks.sgd(net, LR / 10), batches[half:])
         with torch.no_grad():
             predicted = net.classifier(nets.constant_features(net, images)).argmax(1)
         return float((predicted == targets).float().mean())
@@ -55,6 +56,16 @@ def accuracies(
     result = []
     for state in states:
         normalised = real.normalise(state)
-        batches = [[nets.augment(normalised) for _ in range(steps)] for _ in seeds]
+        batches = [list(_batches(nets, normalised, labels, steps, seed)) for seed in seeds]
         result.append(nets.map(test, batches, seeds))
     return result
+
+
+def _batches(
+    nets: Networks, images: Tensor, labels: Tensor, steps: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield augmented images and their labels for each step, as many as the recipe's batches."""
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        rows = torch.from_numpy(rng.permutation(len(images))[: nets.recipe.batch_size])
+        yield nets.augment(images[rows]), labels[rows]

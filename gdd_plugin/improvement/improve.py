@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,14 +13,16 @@ from torch import Tensor
 from benchmark_adapters.baselines.coreset import nearest_to_centres
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Replacement, Task
+from gdd_plugin.generator import ImageGenerator, ImageKey
 from gdd_plugin.improvement import choose, select
+from gdd_plugin.improvement.exchange import exchange
 from gdd_plugin.improvement.networks import Networks
+from gdd_plugin.improvement.noise import Noise
+from gdd_plugin.improvement.pool import Pool
+from gdd_plugin.improvement.pyramid import Pyramid
 from gdd_plugin.improvement.real_images import RealImages
-from gdd_plugin.improvement.refine import TRIAL_VISITS, Refinement
-from gdd_plugin.improvement.work import Work
-
-if TYPE_CHECKING:
-    from benchmark_adapters.types import Batch
+from gdd_plugin.improvement.refine import TRIAL_VISITS, Parameters, Refinement, settings_for
+from gdd_plugin.improvement.work import NONE, Work
 
 # Seconds that are left over at the end, for writing the set.
 RESERVE = 5.0
@@ -41,51 +41,24 @@ CHOICE_VISITS = 13
 SAFE_SHARE = 0.95
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Sampled images to select from: pixels uint8 [n, C, S, S] and labels int64 [n]."""
-
-    pixels: Tensor
-    labels: Tensor
-
-    @classmethod
-    def of(cls, batches: Sequence[Batch], num_classes: int) -> Pool:
-        """Return the images of batches, as many of each class as the smallest class has."""
-        pixels = torch.cat([torch.as_tensor(batch[0]) for batch in batches])
-        labels = torch.cat([torch.as_tensor(batch[1]) for batch in batches])
-        smallest = int(torch.bincount(labels, minlength=num_classes).min())
-        all_images = cls(pixels, labels)
-        kept = all_images.first(smallest, num_classes)
-        return cls(pixels[kept], labels[kept])
-
-    def per_class(self, num_classes: int) -> int:
-        """Return the number of images of each class."""
-        return len(self.labels) // num_classes
-
-    def first(self, ipc: int, num_classes: int) -> list[int]:
-        """Return the indices of the first ``ipc`` images of each class."""
-        return [
-            int(index)
-            for label in range(num_classes)
-            for index in torch.where(self.labels == label)[0][:ipc]
-        ]
-
-    def replacement(self, indices: list[int]) -> Replacement:
-        """Return the set of these images."""
-        return Replacement(self.pixels[indices], self.labels[indices])
-
-
 class Improver:
     """The phases after sampling: selection and refinement."""
 
-    def __init__(self, task: Task, budget: Budget, work: Work) -> None:
-        """Read the real images.
+    def __init__(
+        self, task: Task, budget: Budget, work: Work, real: RealImages, generator: ImageGenerator
+    ) -> None:
+        """Prepare the networks.
 
-        Raises:
-            UserError: the track does not allow real training images, or they are missing.
+        Args:
+            task: the task, with a number of images per class.
+            budget: the time that is left.
+            work: the phases and their amounts of work, decided.
+            real: the real images.
+            generator: the generator of the pool, to refine latents.
         """
+        assert task.ipc
         self.task, self.budget, self.work = task, budget, work
-        self.real = RealImages.of(task)
+        self.ipc, self.real, self.generator = task.ipc, real, generator
         # By the limit and not by the time that is left, so that every run of a track does the same.
         compiles = task.device != "mps" and budget.limit >= MIN_COMPILED_LIMIT
         self.nets = Networks(task, compiles)
@@ -94,13 +67,22 @@ class Improver:
 
     def improve(self, pool: Pool) -> Iterator[Replacement]:
         """Yield better and better sets."""
-        assert self.task.ipc
-        selected = pool.first(self.task.ipc, self.task.dataset.num_classes)
-        for better in self._select(pool, selected):
-            yield pool.replacement(better)
-            selected = better
-        if self.work.refine == "pixels":
-            yield from self._refine(pool.pixels[selected], pool.labels[selected])
+        selected = pool.first(self.ipc)
+        if pool.per_class > self.ipc:
+            for better in self._select(pool, selected):
+                self.task.report(images=f"selected by {self.work.select}")
+                yield pool.replacement(better)
+                selected = better
+        self._report_wordings([pool.key(index) for index in selected])
+        if self.work.refine != NONE:
+            yield from self._refine(pool, selected)
+
+    def _report_wordings(self, keys: list[ImageKey]) -> None:
+        """Report which template of the prompt style each image of the set was sampled with."""
+        templates = self.generator.wordings
+        if len(templates) > 1:
+            wordings = [self.generator.wording(key) for key in keys]
+            self.task.report(wordings=templates, wording_of_image=wordings)
 
     def _select(self, pool: Pool, selected: list[int]) -> Iterator[list[int]]:
         """Yield the indices of better and better sets."""
@@ -108,17 +90,19 @@ class Improver:
             yield self._cluster(pool)
         if self.work.select != "regression":
             return
-        share = SELECT_SHARE if self.work.refine != "none" else 1.0
+        share = SELECT_SHARE if self.work.refine != NONE else 1.0
         end = time.monotonic() + share * (self.budget.remaining() - RESERVE)
         self.task.progress("selecting", 0, self.work.sweeps)
-        kernels = select.kernels(self.nets, self.real, pool.pixels, pool.labels, self.task.seed)
+        features = select.pool_features(
+            self.nets, self.real, pool.pixels, pool.labels, self.task.seed
+        )
         fixed = self.work.sweeps
 
         def is_over() -> bool:
             return fixed is None and time.monotonic() > end
 
         sweeps = 0
-        for better in select.exchange(kernels, selected, self.task.seed, is_over):
+        for better in exchange(features, selected, self.task.seed, is_over):
             yield better
             sweeps += 1
             self.task.progress("selecting", sweeps, fixed)
@@ -128,19 +112,27 @@ class Improver:
 
     def _cluster(self, pool: Pool) -> list[int]:
         """Return the images nearest to the k-means centres of each class, in feature space."""
-        assert self.task.ipc
         net = select.trained_network(self.nets, self.real, self.task.seed)
         features = self.nets.constant_features(net, self.real.normalise(pool.pixels)).cpu().numpy()
         selected: list[int] = []
         for label in range(self.task.dataset.num_classes):
             members = np.flatnonzero(pool.labels.numpy() == label)
-            chosen = nearest_to_centres(features[members], self.task.ipc, self.task.seed)
+            chosen = nearest_to_centres(features[members], self.ipc, self.task.seed)
             selected += members[chosen].tolist()
         return selected
 
-    def _refine(self, pixels: Tensor, labels: Tensor) -> Iterator[Replacement]:
-        """Yield states of the set while its pixels are refined, and at the end the best of them."""
-        refinement = Refinement(self.nets, self.real, pixels, labels, self.task.seed)
+    def _parameters(self, pool: Pool, selected: list[int]) -> Parameters:
+        """Return what the images are computed from."""
+        if self.work.refine == "pixels":
+            return Pyramid(self.real.normalise(pool.pixels[selected]), self.real.clamp)
+        noise, render = self.generator.renderer([pool.key(index) for index in selected])
+        return Noise(noise, lambda noise: self.real.normalise(render(noise)))
+
+    def _refine(self, pool: Pool, selected: list[int]) -> Iterator[Replacement]:
+        """Yield states of the set while it is refined, and at the end the best of the last."""
+        labels, parameters = pool.labels[selected], self._parameters(pool, selected)
+        settings = settings_for(self.work.refine, self.nets.compiled)
+        refinement = Refinement(self.nets, self.real, parameters, labels, self.task.seed, settings)
         is_sampled = torch.zeros(len(labels), dtype=torch.bool)
         states: list[Tensor] = []
         for total in self._visits():
@@ -149,11 +141,13 @@ class Improver:
             done = refinement.visits
             if total and done in {max(1, round(share * total)) for share in STATES}:
                 states.append(refinement.pixels())
+                self.task.report(images=f"refined in {self.work.refine}")
                 yield Replacement(states[-1], labels, is_sampled)
         self.task.report(
             refinement_steps=refinement.steps, networks=refinement.lives + len(refinement.members)
         )
-        if len(states) > 1:
+        # Uncompiled networks would take as long for the choice as for the refinement.
+        if len(states) > 1 and self.nets.compiled:
             yield Replacement(self._best(states[-CANDIDATES:], labels), labels, is_sampled)
 
     def _visits(self) -> Iterator[int | None]:

@@ -34,6 +34,7 @@ class Networks:
         recipe: the recipe that the set is improved for.
         augment: its augmentation of normalised images, float32 [n, C, S, S].
         batch: images that pass through a network at once.
+        compiled: whether the networks are compiled.
     """
 
     def __init__(self, task: Task, compiled: bool) -> None:
@@ -41,7 +42,7 @@ class Networks:
         assert task.recipe
         self._dataset, self._device, self.recipe = task.dataset, task.device, task.recipe
         self._features = training.feature_function(compiled)
-        self._compiled = compiled
+        self.compiled = compiled
         self.augment: Callable[[Tensor], Tensor] = training.AUGMENTATIONS[task.recipe.augment]
         on_cpu = task.device == "cpu"
         self.batch = CPU_BATCH if on_cpu else ACCELERATOR_BATCH
@@ -98,17 +99,16 @@ class Networks:
         labels = torch.zeros(self.batch, dtype=torch.long, device=self._device)
         self.constant_features(net, images)
         self.features(frozen(net), images.clone().requires_grad_()).sum().backward()
-        self.train(net, sgd(net, 0.0), [images], labels)
+        self.train(net, sgd(net, 0.0), [(images, labels)])
 
     def train(
         self,
         net: ConvNet,
         optimizer: torch.optim.Optimizer,
-        batches: Sequence[Tensor],
-        labels: Tensor,
+        batches: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
-        """Make one optimizer step for each batch of augmented images, all with these labels."""
-        for images in batches:
+        """Make one optimizer step for each batch of augmented images and labels."""
+        for images, labels in batches:
             optimizer.zero_grad(set_to_none=True)
             size = self._size(images)
             # Labels of the images that fill up the last part don't count.
@@ -120,7 +120,7 @@ class Networks:
             optimizer.step()
 
     def _size(self, images: Tensor) -> int:
-        return self.batch if self._compiled else min(self.batch, len(images))
+        return self.batch if self.compiled else min(self.batch, len(images))
 
     def _parts(self, images: Tensor) -> Iterator[Tensor]:
         """Split images into batches; compiled functions get batches of one size."""

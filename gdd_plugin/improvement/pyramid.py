@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,19 +15,23 @@ class Pyramid:
     """Images that are optimised at several resolutions at once.
 
     Attributes:
-        levels: the parameters, [n, C, S, S], [n, C, S / 2, S / 2], and so on.
+        tensors: the parameters, [n, C, S, S], [n, C, S / 2, S / 2], and so on.
     """
 
-    def __init__(self, images: Tensor) -> None:
-        """Start from ``images``, float32 [n, C, S, S]; all but the finest level are 0."""
+    def __init__(self, images: Tensor, clamp: Callable[[Tensor], Tensor]) -> None:
+        """Start from ``images``, float32 [n, C, S, S]; all but the finest level are 0.
+
+        ``clamp`` moves pixels into their range.
+        """
         count, channels, size = images.shape[:3]
         sizes = [size // 2**level for level in range(1, LEVELS) if size % 2**level == 0]
         coarse = [images.new_zeros(count, channels, side, side) for side in sizes]
-        self.levels = [level.requires_grad_() for level in (images.clone(), *coarse)]
+        self.tensors = [level.requires_grad_() for level in (images.clone(), *coarse)]
+        self._clamp = clamp
 
-    def images(self) -> Tensor:
+    def render(self, tensors: Sequence[Tensor]) -> Tensor:
         """Return the sum of all levels, [n, C, S, S]; differentiable."""
-        finest, *coarse = self.levels
+        finest, *coarse = tensors
         size = finest.shape[-2:]
         total = finest * 1
         for level in coarse:
@@ -35,7 +39,7 @@ class Pyramid:
         return total
 
     @torch.no_grad()
-    def project(self, clamp: Callable[[Tensor], Tensor]) -> None:
-        """Move the sum into the range of ``clamp`` by a change of the finest level."""
-        images = self.images()
-        self.levels[0] += clamp(images) - images
+    def project(self) -> None:
+        """Move the sum into the range of pixels by a change of the finest level."""
+        images = self.render(self.tensors)
+        self.tensors[0] += self._clamp(images) - images

@@ -1,4 +1,4 @@
-"""Refine the pixels of a set by gradient descent on the regression's loss.
+"""Refine the images of a set by gradient descent on the regression's loss.
 
 In each visit some networks, which are trained on the current set for a short life and then replaced
 by new ones, are trained for a few steps more. Their features then guide some steps of the images.
@@ -7,7 +7,9 @@ by new ones, are trained for a few steps more. Their features then guide some st
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +19,6 @@ from torch import Tensor
 from benchmark_adapters.students import ConvNet
 from gdd_plugin.improvement import networks, regression
 from gdd_plugin.improvement.networks import Networks
-from gdd_plugin.improvement.pyramid import Pyramid
 from gdd_plugin.improvement.real_images import RealImages
 
 FIRST_SEED = 20_000
@@ -39,6 +40,8 @@ class RefineSettings:
         network_lr: their learning rate.
         image_steps: steps of the images in a visit.
         real: real images in the loss of a step.
+        clean: whether the images also take part as they are.
+        draws: augmented versions of each image in a step.
         averaging: decay of the moving average of the images, per step.
     """
 
@@ -51,12 +54,37 @@ class RefineSettings:
     network_lr: float = 0.05
     image_steps: int = 5
     real: int = 1000
+    clean: bool = True
+    draws: int = 1
     averaging: float = 0.98
     final_lr: float = 0.05
     betas: tuple[float, float] = (0.5, 0.97)
     warm_up: int = 20
     scale_lr: float = 0.02
     first_scale: float = 11.0
+
+
+def settings_for(refine: str, compiled: bool) -> RefineSettings:
+    """Return the settings for the option ``refine`` and for networks that are compiled or not."""
+    settings = RefineSettings()
+    if refine == "latents":
+        settings = replace(settings, lr=0.05)
+    if not compiled:
+        # Larger steps, because the time suffices for few.
+        settings = replace(settings, lr=2 * settings.lr, warm_up=5, real=400)
+    return settings
+
+
+class Parameters(Protocol):
+    """What the images of a set are computed from: a `Pyramid` or `Noise`."""
+
+    tensors: list[Tensor]
+
+    def render(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return normalised images [n, C, S, S]; differentiable."""
+
+    def project(self) -> None:
+        """Move the parameters into their range."""
 
 
 class Member:
@@ -85,33 +113,33 @@ class Refinement:
         self,
         nets: Networks,
         real: RealImages,
-        images: Tensor,
+        parameters: Parameters,
         labels: Tensor,
         seed: int,
-        settings: RefineSettings | None = None,
+        settings: RefineSettings,
     ) -> None:
         """Start from a set.
 
         Args:
             nets: builds networks for the dataset.
             real: the real images.
-            images: uint8 [n, C, S, S].
+            parameters: the parameters of the set's images.
             labels: int64 [n].
             seed: determines the networks and the draws of real images. Augmentation draws from
                 torch's global generator.
-            settings: how to refine; None: the defaults.
+            settings: how to refine.
         """
-        self.nets, self.real, self.settings = nets, real, settings or RefineSettings()
+        self.nets, self.real, self.settings = nets, real, settings
         self.labels = labels.to(real.device)
         self.num_classes = int(labels.max()) + 1
         self.rng = np.random.default_rng([seed, FIRST_SEED])
-        self.pyramid = Pyramid(real.normalise(images))
+        self.parameters = parameters
         chosen = self.settings
-        self.optimizer = torch.optim.Adam(self.pyramid.levels, chosen.lr, betas=chosen.betas)
+        self.optimizer = torch.optim.Adam(parameters.tensors, chosen.lr, betas=chosen.betas)
         self.scale = torch.tensor(math.log(chosen.first_scale), device=real.device)
         self.scale.requires_grad_()
         self.scale_optimizer = torch.optim.Adam([self.scale], chosen.scale_lr)
-        self.average = self.pyramid.images().detach()
+        self.average = [tensor.detach().clone() for tensor in parameters.tensors]
         self.steps = self.lives = 0
         # First lives end one after another, so that networks of all ages live together.
         self.members = [
@@ -133,10 +161,7 @@ class Refinement:
         ``total`` visits are planned; None: not known yet, in the first `TRIAL_VISITS`.
         """
         chosen = self._choose()
-        images = self.pyramid.images().detach()
-        batches = [
-            [self.nets.augment(images) for _ in range(self.settings.network_steps)] for _ in chosen
-        ]
+        batches = [self._batches() for _ in chosen]
         drawn = [self.real.draw(self.settings.real, self.rng) for _ in chosen]
         prepared = self.nets.map(self._prepare, chosen, batches, [images for images, _ in drawn])
         for _ in range(self.settings.image_steps):
@@ -153,11 +178,25 @@ class Refinement:
             chosen.append(self.members[index])
         return chosen
 
+    def _batches(self) -> list[tuple[Tensor, Tensor]]:
+        """Return augmented images of the set, and their labels, for the steps of a network.
+
+        They are drawn at random, as many as the recipe's batches have.
+        """
+        images = self._render(self.parameters.tensors)
+        batches = []
+        for _ in range(self.settings.network_steps):
+            rows = torch.from_numpy(
+                self.rng.permutation(len(images))[: self.nets.recipe.batch_size]
+            )
+            batches.append((self.nets.augment(images[rows]), self.labels[rows]))
+        return batches
+
     def _prepare(
-        self, member: Member, batches: list[Tensor], real: Tensor
+        self, member: Member, batches: list[tuple[Tensor, Tensor]], real: Tensor
     ) -> tuple[ConvNet, Tensor]:
         """Train a network; return a copy for the images' gradients, and features of real images."""
-        self.nets.train(member.net, member.optimizer, batches, self.labels)
+        self.nets.train(member.net, member.optimizer, batches)
         member.age += len(batches)
         net = networks.frozen(member.net)
         return net, self.nets.constant_features(net, real)
@@ -175,8 +214,8 @@ class Refinement:
 
     def _step(self, prepared: list[tuple[ConvNet, Tensor]], labels: list[Tensor]) -> None:
         """Make one step of the images along the mean gradient of the networks' losses."""
-        images = self.pyramid.images()
-        inputs = [torch.cat([images, self.nets.augment(images)]) for _ in prepared]
+        images = self.parameters.render(self.parameters.tensors)
+        inputs = [self._versions(images) for _ in prepared]
         leaves = [images.detach().requires_grad_() for images in inputs]
         scales = [self.scale.detach().clone().requires_grad_() for _ in prepared]
         self.nets.map(
@@ -194,10 +233,18 @@ class Refinement:
         self.optimizer.step()
         self.scale.grad = share * torch.stack([s.grad for s in scales if s.grad is not None]).sum()
         self.scale_optimizer.step()
-        self.pyramid.project(self.real.clamp)
+        self.parameters.project()
         decay = min(self.settings.averaging, (1 + self.steps) / (10 + self.steps))
-        self.average.lerp_(self.pyramid.images().detach(), 1 - decay)
+        for average, tensor in zip(self.average, self.parameters.tensors, strict=True):
+            average.lerp_(tensor.detach(), 1 - decay)
         self.steps += 1
+
+    def _versions(self, images: Tensor) -> Tensor:
+        """Return the images as they are, and as a recipe's augmentation changes them."""
+        if self.nets.recipe.augment == "none":
+            return images
+        augmented = [self.nets.augment(images) for _ in range(self.settings.draws)]
+        return torch.cat([images, *augmented] if self.settings.clean else augmented)
 
     def _add_gradient(
         self,
@@ -217,4 +264,8 @@ class Refinement:
 
     def pixels(self) -> Tensor:
         """Return the moving average of the set, uint8 [n, C, S, S] on the CPU."""
-        return self.real.to_pixels(self.average)
+        return self.real.to_pixels(self._render(self.average))
+
+    @torch.no_grad()
+    def _render(self, tensors: Sequence[Tensor]) -> Tensor:
+        return self.parameters.render(tensors)

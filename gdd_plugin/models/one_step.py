@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -165,20 +165,56 @@ class TurboSampler:
             RuntimeError: a prompt was not encoded before the text encoders were freed.
         """
         self.encode(prompts)
-        count, side = len(prompts), self.size // self.pipe.vae_scale_factor
+        count = len(prompts)
         padded = [prompts[min(index, count - 1)] for index in range(max(count, self.pad_to))]
-        shape = (self.channels, side, side)
-        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        noise = self._noise(generators)
         noise = torch.cat([noise, noise[-1:].expand(len(padded) - count, -1, -1, -1)])
         if self.device.startswith("cuda"):
             noise = noise.pin_memory()
         noise = noise.to(self.device, non_blocking=True)
-        by_prompt = (self._embeddings[prompt] for prompt in padded)
-        embeddings = [torch.cat(kind) for kind in zip(*by_prompt, strict=True)]
+        embeddings = self._embeddings_of(padded)
         sigma = self._sigma()
         if sigma is None:
             return self._call_pipeline(noise, embeddings)[:count]
         return self._step(noise, embeddings, sigma)[:count]
+
+    def differentiable(
+        self, prompts: Sequence[str], generators: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Callable[[Tensor, int, int], Tensor]]:
+        """Return noise, and a function through which gradients flow from latents to the noise.
+
+        Returns:
+            The noise of `latents` for the same arguments, float32 [n, c, h, w] on the device; and a
+            function (noise, start, end) -> latents of the images from ``start`` to ``end`` - 1,
+            whose noise it gets.
+
+        Raises:
+            UserError: the pipeline computes the step, which is not differentiable.
+        """
+        sigma = self._sigma()
+        if sigma is None:
+            raise UserError(
+                f"model {self.metadata.model}: its images can't be refined in latents, because "
+                "its step is left to the pipeline; choose --option refine=pixels"
+            )
+        self.encode(prompts)
+        self.pipe.unet.requires_grad_(False)
+        # Tensors from inference mode can't take part in a backward pass.
+        embeddings = [kind.clone() for kind in self._embeddings_of(prompts)]
+
+        def step(noise: Tensor, start: int, end: int) -> Tensor:
+            return self._step(noise, [kind[start:end] for kind in embeddings], sigma)
+
+        return self._noise(generators).to(self.device), step
+
+    def _noise(self, generators: Sequence[torch.Generator]) -> Tensor:
+        side = self.size // self.pipe.vae_scale_factor
+        shape = (self.channels, side, side)
+        return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+
+    def _embeddings_of(self, prompts: Sequence[str]) -> list[Tensor]:
+        by_prompt = (self._embeddings[prompt] for prompt in prompts)
+        return [torch.cat(kind) for kind in zip(*by_prompt, strict=True)]
 
     @torch.inference_mode()
     def sample(

@@ -181,7 +181,7 @@ class Record:
         category: the value that runs of a track must share to be ranked together, for example
             ``IPC 10``.
         generated_per_class: how many of the ``ipc`` images were sampled. The others are augmented
-            copies.
+            copies, or were optimised.
         accuracies: test accuracy as a fraction, one per evaluation seed. Empty if not scored.
         accuracy_mean: mean of ``accuracies``.
         accuracy_std: their sample standard deviation (n - 1).
@@ -192,7 +192,8 @@ class Record:
         limit_enforced: whether the harness measured and limited the time. If False, the limit was
             only declared.
         device: device used for sampling; ``scoring`` holds the device used for evaluation.
-        metadata: what the method reported beyond the other fields.
+        metadata: what the method reported beyond the other fields. Tables show ``images``, a few
+            words on what the images are.
         confusion: counts over all seeds, [true class][predicted class].
     """
 

@@ -94,6 +94,16 @@ def method_name(record: Record) -> str:
     return one_line(" ".join([record.method, *record.explicit_options]))
 
 
+def images(record: Record) -> str:
+    """Return what the images are: as the method reported it, or else whether it sampled them."""
+    reported = record.metadata.get("images")
+    if isinstance(reported, str):
+        return one_line(reported)
+    if record.model is None:
+        return ""
+    return "sampled" if record.generated_per_class == record.ipc else "sampled and augmented"
+
+
 def _limit(record: Record) -> str:
     return number(record.seconds.limit, 0) + ("" if record.limit_enforced else " (declared)")
 
@@ -154,6 +164,14 @@ RUN: tuple[Column[Row], ...] = (
     RANK,
     METHOD,
     Column("IPC", "Images per class in the set.", lambda row: str(row.record.ipc), "number"),
+    Column(
+        "images",
+        "What the method says that its images are. Sampled: by a generative model. Augmented: some "
+        "are altered copies. Selected: those samples of a larger pool that teach most. Refined: "
+        "samples whose pixels or latents were optimised, which are no samples any more.",
+        lambda row: images(row.record),
+        on_phone=False,
+    ),
     Column(
         "accuracy %",
         "Mean accuracy on the real test images over the evaluation seeds, in per cent.",

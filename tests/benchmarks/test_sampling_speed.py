@@ -45,14 +45,17 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 
 def make_task(ipc):
-    options = {option.name: option.default for option in OPTIONS} | {"pda": "none"}
+    options = {option.name: option.default for option in OPTIONS} | {
+        "preset": "sampled",
+        "pda": "none",
+    }
     return Task(
         "quickstart", FASHION_MNIST, 0, "cpu", ipc, options, lambda: None, lambda **values: None
     )
 
 
 def make_plan(runs, **values):
-    settings = {"repeats": 0, "options": ["pda=none"], **values}
+    settings = {"repeats": 0, "options": ["preset=sampled", "pda=none"], **values}
     request = Request("generative-turbo", runs=runs, **settings)
     (plan,) = plan_runs(request, plugins.build())
     return plan
@@ -182,7 +185,17 @@ def test_peak_memory_does_not_grow_with_the_number_of_images(benchmark, show, tm
 
 def peak_memory(folder, ipc):
     """Return the peak of the total memory of a run's processes, in bytes."""
-    settings = ["--option", "pda=none", "--repeats", "0", "--ipc", str(ipc), "--json"]
+    settings = [
+        "--option",
+        "preset=sampled",
+        "--option",
+        "pda=none",
+        "--repeats",
+        "0",
+        "--ipc",
+        str(ipc),
+        "--json",
+    ]
     process = psutil.Popen(
         [COMMAND, "run", "--method", "generative-turbo", *settings],
         cwd=folder,

@@ -40,7 +40,7 @@ def make_task(
         device: the torch device.
         training_images: returns the real training images.
         recipe: the recipe of the track.
-        options: options that differ from their defaults.
+        options: options that differ from their defaults. Images are sampled alone by default.
     """
 
     def update(**entries):
@@ -52,7 +52,7 @@ def make_task(
         seed,
         device,
         ipc,
-        {**DEFAULTS, **options},
+        {**DEFAULTS, "preset": "sampled", **options},
         training_images,
         update,
         update,

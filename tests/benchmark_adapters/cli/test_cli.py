@@ -193,15 +193,17 @@ def test_read_only_runs_folder_is_an_error(ddbench, example_folder):
 # End-to-end tests of generative-turbo
 
 
-def test_quickstart_scores_at_least_60_percent(shell):
-    """Run the demo's command with one seed and score it on all 10,000 real test images."""
+def test_quickstart_scores_at_least_70_percent(shell):
+    """Run the demo's command with one seed and score it on all 10,000 real test images.
+
+    On a slow machine the limit may cut the refinement short, which costs accuracy.
+    """
     done = shell("run", "--method", "generative-turbo", "--repeats", "1", "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
-    assert record["accuracies"][0] >= 0.6
+    assert record["accuracies"][0] >= 0.7
     assert sum(map(sum, record["confusion"])) == 10_000
-    assert (record["ipc"], record["generated_per_class"]) == (20, 10)
-    assert (record["model"], record["uses_real_data"]) == ("turbo-mini", False)
+    assert (record["ipc"], record["model"], record["uses_real_data"]) == (20, "turbo-mini", True)
 
 
 def test_ipc_max_uses_the_whole_time_limit(ddbench, tmp_path, clock):

@@ -218,7 +218,7 @@ def test_each_process_gets_its_own_gpu(monkeypatch):
 
 def test_generative_turbo_is_equal_in_processes_and_shards(ddbench, methods_here, tmp_path):
     """Images from one process, two processes and two shards differ by at most one level."""
-    common = ["run", "--method", "generative-turbo", "--ipc", "6", "--json"]
+    common = ["run", "--method", "generative-turbo", "--ipc", "6", "--option", "copies=1", "--json"]
     both = json.loads(ddbench(*common, "--repeats", "0", "--processes", "2").stdout)
     alone = json.loads(ddbench(*common, "--repeats", "0").stdout)
     shards = [json.loads(ddbench(*common, "--shard", f"{number}/2").stdout) for number in range(2)]

@@ -275,10 +275,14 @@ def test_device_of_records(good):
 
 def test_generative_turbo_is_rerun_with_its_batch_size(ddbench, methods_here, tmp_path):
     common = ("--method", "generative-turbo", "--ipc", "6", "--repeats", "0", "--device", "cpu")
+    common += ("--option", "preset=sampled")
     record = json.loads(ddbench("run", *common, "--option", "batch=7", "--json").stdout)
     path = next(store.runs_in([tmp_path / "runs"])) / "record.json"
     # Edit the record as if the method had chosen the batch size itself.
-    chosen = {"explicit_options": [], "options": record["options"] | {"batch": None}}
+    chosen = {
+        "explicit_options": ["preset=sampled"],
+        "options": record["options"] | {"batch": None},
+    }
     path.write_text(json.dumps(record | chosen))
     done = ddbench("rerun", record["run_id"], "--json")
     document = json.loads(done.stdout)
@@ -289,4 +293,4 @@ def test_generative_turbo_is_rerun_with_its_batch_size(ddbench, methods_here, tm
     )
     new = document["record"]
     assert (new["batch"], new["metadata"]["decoder"]) == (7, "vae")
-    assert (new["explicit_options"], new["options"]["batch"]) == ([], None)
+    assert (new["explicit_options"], new["options"]["batch"]) == (["preset=sampled"], None)

@@ -5,9 +5,12 @@ import json
 import pytest
 from safetensors.numpy import load_file
 
+from gdd_plugin.improvement.improve import MIN_COMPILED_LIMIT
+
 RUN = ("run", "--method", "generative-turbo", "--device", "cpu", "--repeats", "0", "--json")
 SELECT = ("--option", "select=regression", "--option", "pool=12", "--option", "sweeps=1")
 REFINE = ("--option", "refine=pixels", "--option", "visits=3")
+SELECT_ALONE = (*SELECT, "--option", "refine=none")
 
 
 def run(ddbench, *arguments):
@@ -18,8 +21,9 @@ def run(ddbench, *arguments):
 
 @pytest.mark.slow
 def test_selected_images_are_samples(ddbench, tmp_path):
-    record = run(ddbench, "--ipc", "2", *SELECT)
+    record = run(ddbench, "--ipc", "2", *SELECT_ALONE)
     assert (record["status"], record["ipc"], record["generated_per_class"]) == ("ok", 2, 2)
+    assert record["metadata"]["images"] == "selected by regression"
     assert record["uses_real_data"]
     assert (record["metadata"]["pool"], record["metadata"]["sweeps"]) == ("12", "1")
     assert record["sampled"] == 120
@@ -31,14 +35,13 @@ def test_refined_images_are_no_samples_and_the_work_is_recorded(ddbench, tmp_pat
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert (record["status"], record["ipc"], record["generated_per_class"]) == ("ok", 1, 0)
-    phases = ("sampling a pool", "selecting", "refining", "choosing")
+    phases = ("sampling a pool", "selecting", "refining")
     assert [line for line in done.stderr.splitlines() if line.startswith("phase: ")] == [
         f"phase: {phase}" for phase in phases
     ]
     metadata = record["metadata"]
     assert (metadata["visits"], metadata["refinement_steps"]) == ("3", 15)
-    assert len(metadata["held_out_accuracies"]) == 2
-    assert metadata["state"] in ("1 of 2", "2 of 2")
+    assert metadata["images"] == "refined in pixels"
 
 
 @pytest.mark.slow
@@ -48,8 +51,19 @@ def test_a_seed_gives_the_same_improved_images_again(ddbench):
 
 
 @pytest.mark.slow
+def test_latents_are_refined_and_each_image_has_its_wording(ddbench):
+    options = ("--option", "refine=latents", "--option", "visits=2", "--option", "prompts=diverse")
+    record = run(ddbench, "--ipc", "1", *SELECT, *options)
+    metadata = record["metadata"]
+    assert (record["generated_per_class"], metadata["images"]) == (0, "refined in latents")
+    assert (len(metadata["wordings"]), len(metadata["wording_of_image"])) == (8, 10)
+    assert set(metadata["wording_of_image"]) <= set(range(8))
+
+
+@pytest.mark.slow
 def test_kmeans_selects_images_of_the_pool(ddbench, tmp_path):
-    record = run(ddbench, "--ipc", "2", "--option", "select=kmeans", "--option", "pool=12")
+    options = ("--option", "select=kmeans", "--option", "refine=none", "--option", "pool=12")
+    record = run(ddbench, "--ipc", "2", *options)
     (file,) = (tmp_path / "runs").glob("*/*/*/*/images.safetensors")
     images = load_file(file)["images"]
     assert len({image.tobytes() for image in images}) == 20
@@ -59,21 +73,42 @@ def test_kmeans_selects_images_of_the_pool(ddbench, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--ipc", "max"), "need a fixed number of images per class"),
-        (("--ipc", "2", "--processes", "2"), "need one process"),
+        (("--ipc", "max"), "needs a fixed number of images per class"),
+        (("--ipc", "2", "--processes", "2"), "needs a single process"),
+        (("--ipc", "2", "--option", "copies=1"), "makes no augmented copies"),
     ],
 )
 def test_what_cannot_be_improved_is_refused_in_one_line(ddbench, arguments, message):
     done = ddbench(*RUN, *arguments, *SELECT)
     assert done.returncode == 1
-    assert message in json.loads(done.stdout)["message"]
+    assert f"--option select=regression {message}" in json.loads(done.stdout)["message"]
+
+
+def test_by_default_what_cannot_be_improved_is_sampled_and_the_record_says_why(ddbench):
+    record = run(ddbench, "--ipc", "2", "--option", "copies=1")
+    assert (record["ipc"], record["generated_per_class"]) == (2, 1)
+    assert (record["metadata"]["select"], record["metadata"]["refine"]) == ("none", "none")
+    assert "copies" in record["metadata"]["sampled_alone_because"]
+    assert not record["uses_real_data"]
+
+
+def test_samples_of_a_pool_that_was_cut_short_are_kept(ddbench, clock):
+    """Three batches of 25 are on disk when the limit expires, and 20 images per class were due."""
+    clock.jump_after(batches=3)
+    done = ddbench(*RUN, "--option", "batch=25", "--time-limit", "3600")
+    record = json.loads(done.stdout)
+    assert (done.returncode, record["status"], record["ipc"]) == (1, "timeout", 7)
+    assert record["generated_per_class"] == 7
 
 
 @pytest.mark.slow
 def test_a_timed_run_is_repeated_by_its_counts(ddbench, tmp_path):
     """The clock decides the counts of the first run, and its record those of the second."""
-    options = ("--option", "select=regression", "--option", "refine=pixels", "--option", "pool=12")
-    record = run(ddbench, "--ipc", "1", "--time-limit", "45", *options)
-    assert record["metadata"]["visits"] not in ("auto", "3")
+    options = ("--track", "fashion-mnist", "--ipc", "1", "--option", "pool=12")
+    # The shortest limit at which networks are compiled.
+    record = run(ddbench, *options, "--time-limit", str(int(MIN_COMPILED_LIMIT)))
+    assert record["metadata"]["visits"].isdecimal()
+    assert len(record["metadata"]["held_out_accuracies"]) == 2
+    assert record["metadata"]["state"] in ("1 of 2", "2 of 2")
     done = ddbench("rerun", record["run_id"], "--json")
     assert json.loads(done.stdout)["images"] is True, done.stdout

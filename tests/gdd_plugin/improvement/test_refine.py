@@ -1,5 +1,9 @@
+from dataclasses import replace
+
+import pytest
 import torch
 
+from gdd_plugin.improvement.pyramid import Pyramid
 from gdd_plugin.improvement.refine import Refinement, RefineSettings
 
 SMALL = RefineSettings(
@@ -7,13 +11,14 @@ SMALL = RefineSettings(
 )
 
 
-def refined(nets, real, pool, visits=4):
+def refined(nets, real, pool, visits=4, settings=SMALL):
     torch.manual_seed(0)
-    start = pool[0][::12], pool[1][::12]
-    refinement = Refinement(nets, real, *start, seed=0, settings=SMALL)
+    pixels, labels = pool[0][::12], pool[1][::12]
+    pyramid = Pyramid(real.normalise(pixels), real.clamp)
+    refinement = Refinement(nets, real, pyramid, labels, seed=0, settings=settings)
     for _ in range(visits):
         refinement.visit(visits)
-    return start[0], refinement
+    return pixels, refinement
 
 
 def test_pixels_change_and_stay_bytes(nets, real, pool):
@@ -33,3 +38,30 @@ def test_networks_are_replaced_when_their_life_is_over(nets, real, pool):
     assert (refinement.visits, refinement.steps) == (4, 8)
     assert refinement.lives > 0
     assert all(member.age <= SMALL.life for member in refinement.members)
+
+
+@pytest.mark.parametrize(
+    ("settings", "augment", "versions"),
+    [
+        (SMALL, "dsa", 2),
+        (replace(SMALL, draws=3), "dsa", 4),
+        (replace(SMALL, clean=False), "dsa", 1),
+        (SMALL, "none", 1),
+    ],
+)
+def test_versions_are_the_images_and_their_augmentations(
+    nets, real, pool, settings, augment, versions
+):
+    nets.recipe = replace(nets.recipe, augment=augment)
+    pixels, refinement = refined(nets, real, pool, 0, settings)
+    images = refinement._versions(real.normalise(pixels))
+    assert len(images) == versions * len(pixels)
+    is_clean = torch.equal(images[: len(pixels)], real.normalise(pixels))
+    assert is_clean == settings.clean
+
+
+def test_networks_are_trained_on_batches_of_the_recipe(nets, real, pool):
+    nets.recipe = replace(nets.recipe, batch_size=3)
+    _, refinement = refined(nets, real, pool, 0)
+    batches = refinement._batches()
+    assert [(len(images), len(labels)) for images, labels in batches] == [(3, 3), (3, 3)]

@@ -51,6 +51,8 @@ def test_run_finds_a_hub_id_in_the_hub_cache_without_network_access(
         "generative-turbo",
         "--option",
         "model=someone/random-turbo",
+        "--option",
+        "preset=sampled",
         "--repeats",
         "0",
         "--json",

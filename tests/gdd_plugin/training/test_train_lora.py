@@ -75,6 +75,8 @@ def test_run_accepts_an_adapter(adapter, trained_model, ddbench, methods_here):
         f"model={trained_model}",
         "--option",
         f"lora={adapter}",
+        "--option",
+        "preset=sampled",
         "--runs",
         "runs",
     )

@@ -131,7 +131,7 @@ class Improver:
     def _refine(self, pool: Pool, selected: list[int]) -> Iterator[Replacement]:
         """Yield states of the set while it is refined, and at the end the best of the last."""
         labels, parameters = pool.labels[selected], self._parameters(pool, selected)
-        settings = settings_for(self.work.refine, self.nets.compiled)
+        settings = settings_for(self.work.refine, len(labels), self.nets.compiled)
         refinement = Refinement(self.nets, self.real, parameters, labels, self.task.seed, settings)
         is_sampled = torch.zeros(len(labels), dtype=torch.bool)
         states: list[Tensor] = []

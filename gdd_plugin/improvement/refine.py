@@ -22,6 +22,8 @@ from gdd_plugin.improvement.networks import Networks
 from gdd_plugin.improvement.real_images import RealImages
 
 FIRST_SEED = 20_000
+# Learning rate of noise, whose variance is 1.
+LATENTS_LR = 0.05
 # Visits at the full learning rate, in which the speed is measured that decides how many follow.
 TRIAL_VISITS = 6
 
@@ -64,14 +66,29 @@ class RefineSettings:
     first_scale: float = 11.0
 
 
-def settings_for(refine: str, compiled: bool) -> RefineSettings:
-    """Return the settings for the option ``refine`` and for networks that are compiled or not."""
+# Sets of at least so many images are refined with fewer versions of each, those of at most so many
+# with more.
+LARGE, SMALL = 250, 20
+
+
+def settings_for(refine: str, images: int, compiled: bool) -> RefineSettings:
+    """Return the settings for the value of the option ``refine``.
+
+    Args:
+        refine: ``pixels`` or ``latents``.
+        images: number of images in the set.
+        compiled: whether the networks are compiled.
+    """
     settings = RefineSettings()
-    if refine == "latents":
-        settings = replace(settings, lr=0.05)
+    if images >= LARGE:
+        settings = replace(settings, clean=False, lr=0.02)
+    elif images <= SMALL:
+        settings = replace(settings, draws=5)
     if not compiled:
         # Larger steps, because the time suffices for few.
-        settings = replace(settings, lr=2 * settings.lr, warm_up=5, real=400)
+        settings = replace(settings, lr=0.03, warm_up=5, real=400)
+    if refine == "latents":
+        settings = replace(settings, lr=LATENTS_LR)
     return settings
 
 

@@ -15,7 +15,7 @@ from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Replacement, Task, UserError
 from gdd_plugin import batching
 from gdd_plugin.generator import ImageGenerator, ImageKey
-from gdd_plugin.improvement.improve import Improver
+from gdd_plugin.improvement.improve import Improver, compiles
 from gdd_plugin.improvement.pool import Pool
 from gdd_plugin.improvement.real_images import RealImages
 from gdd_plugin.metadata import record_entries
@@ -24,6 +24,8 @@ from gdd_plugin.settings import Settings, parse_settings
 if TYPE_CHECKING:
     from benchmark_adapters.types import Batch
 
+# Time limit in seconds from which images are selected and refined.
+MIN_LIMIT = 45.0
 # Images per class in the pool to select from: at least so many, or so many for each of the set.
 MIN_POOL, POOL_PER_IMAGE = 600, 20
 # Share of the remaining time that sampling the pool may take.
@@ -44,7 +46,7 @@ def distill(task: Task, budget: Budget) -> Iterator[Batch | Replacement]:
     settings = parse_settings(task.options, task.dataset.name)
     real, obstacle = None, ""
     if not settings.work.is_sampling_alone:
-        real, obstacle = _real_images(task, settings)
+        real, obstacle = _real_images(task, budget, settings)
     images = (task.ipc or 0) * task.dataset.num_classes
     work = settings.work.decide(task.track, images, obstacle)
     task.report(select=work.select, refine=work.refine)
@@ -57,16 +59,25 @@ def distill(task: Task, budget: Budget) -> Iterator[Batch | Replacement]:
     yield from _sample(generator, _per_class(task, generator), budget)
 
 
-def _real_images(task: Task, settings: Settings) -> tuple[RealImages | None, str]:
-    """Return the real images to improve the set with; or None, and why it can't be improved."""
+def _real_images(task: Task, budget: Budget, settings: Settings) -> tuple[RealImages | None, str]:
+    """Return the real images to improve the set with; or None, and why it can't be improved.
+
+    Raises:
+        UserError: several processes share the set. Each would improve its own images.
+    """
     if task.ipc is None:
         return None, "needs a fixed number of images per class: --ipc N"
+    if budget.limit < MIN_LIMIT:
+        return None, f"needs a time limit of at least {MIN_LIMIT:g} s"
     if settings.asks_for_copies:
         return None, "makes no augmented copies: leave out the options pda and copies"
     if task.parts > 1:
-        return None, "needs a single process: leave out --processes and --shard"
+        raise UserError(
+            "select and refine need a single process: leave out --processes and --shard, "
+            "or add --option preset=sampled"
+        )
     try:
-        return RealImages.of(task), ""
+        return RealImages.of(task, holds_out=compiles(task, budget)), ""
     except UserError as error:
         return None, f"needs real training images: {error}"
 
@@ -83,6 +94,8 @@ def _generator(task: Task, settings: Settings, budget: Budget) -> ImageGenerator
         seconds = every * generator.seconds_per_image()
         if seconds < MAX_FRESH_SHARE * budget.remaining():
             generator.copies = 0
+        # The clock decided, so a rerun must not ask it again.
+        task.report(decided={"copies": generator.copies})
     task.ready(**generator.metadata())
     return generator
 

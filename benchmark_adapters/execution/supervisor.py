@@ -54,6 +54,7 @@ class Outcome:
             contract; ``error``: it failed; None: it is still running.
         message: the reason, unless ``end`` is ``done``.
         interrupted: the user interrupted the run.
+        is_refusal: whether the method ended with an error that the user can fix.
         files: for each process, the batch files that were complete in time, in order.
         batches: the batches of a single process, in order.
         sampled: number of freshly sampled images.
@@ -67,6 +68,7 @@ class Outcome:
     end: End | None = None
     message: str = ""
     interrupted: bool = False
+    is_refusal: bool = False
     files: list[list[Path]] = field(default_factory=lambda: [[]])
     batches: list[Batch] = field(default_factory=list)
     sampled: int = 0
@@ -253,7 +255,8 @@ def record_event(outcome: Outcome, event: MethodEvent, elapsed: float, batches: 
             outcome.ipc, outcome.last = ipc, elapsed
         case BrokeContract(text):
             outcome.end, outcome.message = "invalid", one_line(text) or "no reason given"
-        case Failed(_, text):
+        case Failed(cause, text):
+            outcome.is_refusal = cause == "user"
             outcome.end, outcome.message = "error", one_line(text) or "no reason given"
         case Ended():
             outcome.end = outcome.end or "done"

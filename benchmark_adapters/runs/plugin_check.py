@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmark_adapters.runs.request import SamplingPlan
-from benchmark_adapters.runs.trials import Trial, TrialFailed, TrialRunner
+from benchmark_adapters.runs.trials import Trial, TrialFailed, TrialRefused, TrialRunner
 from benchmark_adapters.types import Dataset, one_line
 from leaderboard.text import plural
 
@@ -153,7 +153,10 @@ def _other_seed(trials: TrialRunner) -> str:
 def _parts(trials: TrialRunner) -> str:
     if not trials.plan.method.divisible:
         raise Skipped("the method is not divisible")
-    parts = trials.run(*(replace(trials.plan, shard=(number, 2)) for number in range(2)))
+    try:
+        parts = trials.run(*(replace(trials.plan, shard=(number, 2)) for number in range(2)))
+    except TrialRefused as error:
+        raise Skipped(f"the method refuses to make parts of this set: {error}") from None
     if parts.is_cut:
         raise TrialFailed(
             "one of two parts did not stop by itself: return once its share of task.ipc is complete"

@@ -215,15 +215,20 @@ def _sampling(record: Record, request: Request, plugins: Plugins) -> RerunPlan:
 def _decided(record: Record, plan: SamplingPlan) -> dict[str, Any]:
     """Return the options that the method chose during the run, with the values it chose.
 
-    These are the batch size, and the options whose default is ``auto``. They don't count as
-    explicit, so that the new run is labelled like the old one, and shards can still be merged.
+    These are the batch size, the options whose default is ``auto``, and those that the method
+    reported as ``decided``. They don't count as explicit, so that the new run is labelled like the
+    old one, and shards can still be merged.
     """
+    reported = record.metadata.get("decided")
+    reported = reported if isinstance(reported, dict) else {}
     given = {text.partition("=")[0] for text in plan.explicit_options}
     decided: dict[str, Any] = {}
     for option in plan.method.options:
         value: Any
         if option.name == "batch":
             value = record.batch
+        elif option.name in reported:
+            value = reported[option.name]
         elif option.default == "auto":
             value = record.metadata.get(option.name)
         else:

@@ -35,6 +35,10 @@ class TrialFailed(Exception):
         self.log = log
 
 
+class TrialRefused(TrialFailed):
+    """Raised if the method refuses the task, with a `UserError`."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """The result of a trial, which has one process in most cases.
@@ -143,5 +147,6 @@ def _outcome(plan: SamplingPlan, folder: Path) -> Outcome:
     if outcome.interrupted:
         raise KeyboardInterrupt
     if outcome.is_failed:
-        raise TrialFailed(outcome.message, (folder / "log.txt").read_text(encoding="utf-8"))
+        kind = TrialRefused if outcome.is_refusal else TrialFailed
+        raise kind(outcome.message, (folder / "log.txt").read_text(encoding="utf-8"))
     return outcome

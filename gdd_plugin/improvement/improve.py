@@ -41,6 +41,15 @@ CHOICE_VISITS = 13
 SAFE_SHARE = 0.95
 
 
+def compiles(task: Task, budget: Budget) -> bool:
+    """Return whether networks are compiled, and whether some choose between states of the set.
+
+    Both take a minute. It depends on the limit and not on the time that is left, so that every run
+    of a track does the same.
+    """
+    return task.device != "mps" and budget.limit >= MIN_COMPILED_LIMIT
+
+
 class Improver:
     """The phases after sampling: selection and refinement."""
 
@@ -59,9 +68,7 @@ class Improver:
         assert task.ipc
         self.task, self.budget, self.work = task, budget, work
         self.ipc, self.real, self.generator = task.ipc, real, generator
-        # By the limit and not by the time that is left, so that every run of a track does the same.
-        compiles = task.device != "mps" and budget.limit >= MIN_COMPILED_LIMIT
-        self.nets = Networks(task, compiles)
+        self.nets = Networks(task, compiles(task, budget))
         # Augmentation draws from the global generator. This process has no other use for it.
         torch.manual_seed(task.seed)
 

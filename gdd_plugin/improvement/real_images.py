@@ -40,14 +40,16 @@ class RealImages:
     device: str
 
     @classmethod
-    def of(cls, task: Task) -> RealImages:
-        """Read the task's training images; the last of each class are held out.
+    def of(cls, task: Task, holds_out: bool = True) -> RealImages:
+        """Read the task's training images; ``holds_out`` leaves out the last of each class.
 
         Raises:
             UserError: the track does not allow real training images, or they are missing.
         """
         images, labels = task.training_images()
-        is_held_out = _last_of_each_class(np.asarray(labels), task.dataset.num_classes)
+        is_held_out = np.zeros(len(labels), bool)
+        if holds_out:
+            is_held_out = _last_of_each_class(np.asarray(labels), task.dataset.num_classes)
         pixels, classes = torch.from_numpy(images), torch.from_numpy(np.asarray(labels))
         mask = torch.from_numpy(is_held_out)
         assert task.recipe

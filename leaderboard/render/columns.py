@@ -99,7 +99,7 @@ def images(record: Record) -> str:
     reported = record.metadata.get("images")
     if isinstance(reported, str):
         return one_line(reported)
-    if record.model is None:
+    if record.model is None or not record.generated_per_class:
         return ""
     return "sampled" if record.generated_per_class == record.ipc else "sampled and augmented"
 

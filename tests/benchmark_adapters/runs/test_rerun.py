@@ -292,5 +292,7 @@ def test_generative_turbo_is_rerun_with_its_batch_size(ddbench, methods_here, tm
         None,
     )
     new = document["record"]
+    assert record["metadata"]["decided"] == {"copies": 0}
+    assert new["options"]["copies"] == 0
     assert (new["batch"], new["metadata"]["decoder"]) == (7, "vae")
     assert (new["explicit_options"], new["options"]["batch"]) == (["preset=sampled"], None)

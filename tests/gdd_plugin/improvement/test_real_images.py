@@ -19,6 +19,11 @@ def test_the_last_images_of_each_class_are_held_out(real):
     assert np.array_equal(held[classes == 3], last)
 
 
+def test_without_a_choice_at_the_end_no_image_is_held_out(task):
+    real = RealImages.of(task, holds_out=False)
+    assert (len(real.labels), len(real.held_out[1])) == (1000, 0)
+
+
 def test_normalised_images_become_the_same_pixels_again(real):
     assert torch.equal(real.to_pixels(real.normalise(real.pixels)), real.pixels)
 

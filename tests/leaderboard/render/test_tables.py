@@ -92,16 +92,34 @@ def test_github_table_has_headings_and_escaped_cells():
         "rank",
         "method",
         "IPC",
+        "images",
         "accuracy %",
         "95 % interval",
         "n",
         "images/s",
-        "time s",
     ]
     assert "| one\\|&lt;b> " in lines[4]
     assert "| 72.00 " in lines[4]
     assert "| 67.03 to 76.97 " in lines[4]
     assert "ok, not comparable: IPC 3 instead of 20" in lines[5]
+
+
+def test_a_table_says_what_the_images_are():
+    sampled = {"model": "sdxl-turbo", "generated_per_class": 20}
+    rows = [
+        record(run_id="a", **sampled),
+        record(run_id="b", **sampled | {"generated_per_class": 10}),
+        record(run_id="c", metadata={"images": "refined in pixels"}),
+        record(run_id="d", metadata={"images": ["no", "text"]}),
+    ]
+    csv = {line.split(",")[-1]: line.split(",")[5] for line in rendered(rows, "csv").splitlines()}
+    assert csv == {
+        "run": "images",
+        "a": "sampled",
+        "b": "sampled and augmented",
+        "c": "refined in pixels",
+        "d": "",
+    }
 
 
 def test_other_formats_contain_the_same_runs():
@@ -111,7 +129,7 @@ def test_other_formats_contain_the_same_runs():
     ]
     csv = rendered(RUNS, "csv").splitlines()
     assert csv[0].startswith("track,dataset,rank,method,IPC")
-    assert csv[1].startswith("quickstart,fashion-mnist,1,one|<b>,20,72.00,67.03 to 76.97,3,300.0")
+    assert csv[1].startswith("quickstart,fashion-mnist,1,one|<b>,20,,72.00,67.03 to 76.97,3,300.0")
     assert r"\toprule" in rendered(RUNS, "latex")
     assert "quickstart, fashion-mnist" in rendered(RUNS, "plain")
 

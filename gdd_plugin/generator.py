@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # that is left.
 COMPILE_SECONDS = 90.0
 MAX_COMPILE_SHARE = 0.05
+# Height in pixels up to which several images are rendered with gradients at once.
+SMALL_IMAGE = 64
 # Images that are sampled to see how long others take.
 TIMED_IMAGES = 16
 # Label of a sampled image, and its index within the class.
@@ -216,7 +218,7 @@ class ImageGenerator:
     def seconds_per_image(self) -> float:
         """Return how long sampling an image takes, measured on images outside the set."""
         self.decode(self._draw_latents(1))
-        count = 1 if self.sizer.size == 1 else TIMED_IMAGES
+        count = min(TIMED_IMAGES, self.sizer.size)
         start = time.monotonic()
         self.decode(self._draw_latents(count)).cpu()
         return (time.monotonic() - start) / count
@@ -238,6 +240,8 @@ class ImageGenerator:
         noise, step = self.turbo.differentiable(self._prompts_of(keys), generators)
         self.turbo.pipe.vae.requires_grad_(False)
         decode = differentiable_decoder(self.turbo.pipe.vae, self.output)
+        # A large model needs gigabytes for the gradients of one image.
+        size = CHUNK if self.turbo.size <= SMALL_IMAGE else 1
 
         def render(noise: Tensor) -> Tensor:
             return torch.cat(
@@ -245,10 +249,10 @@ class ImageGenerator:
                     checkpoint(
                         lambda part, start: decode(step(part, start, start + len(part))),
                         part,
-                        number * CHUNK,
+                        number * size,
                         use_reentrant=False,
                     )
-                    for number, part in enumerate(noise.split(CHUNK))
+                    for number, part in enumerate(noise.split(size))
                 ]
             )
 

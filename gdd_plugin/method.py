@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,11 @@ import torch
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Replacement, Task, UserError
 from gdd_plugin import batching
-from gdd_plugin.generator import ImageGenerator, ImageKey
-from gdd_plugin.improvement.improve import Improver, compiles
+from gdd_plugin.generator import ImageGenerator, ImageKey, is_out_of_memory
+from gdd_plugin.improvement.improve import Improver, has_time_to_compile
 from gdd_plugin.improvement.pool import Pool
 from gdd_plugin.improvement.real_images import RealImages
+from gdd_plugin.improvement.work import NONE, Work
 from gdd_plugin.metadata import record_entries
 from gdd_plugin.settings import Settings, parse_settings
 
@@ -44,42 +45,56 @@ def distill(task: Task, budget: Budget) -> Iterator[Batch | Replacement]:
             not enough memory for a single image, or the requested phases can't run.
     """
     settings = parse_settings(task.options, task.dataset.name)
-    real, obstacle = None, ""
-    if not settings.work.is_sampling_alone:
-        real, obstacle = _real_images(task, budget, settings)
-    images = (task.ipc or 0) * task.dataset.num_classes
-    work = settings.work.decide(task.track, images, obstacle)
+    work, real = _decide(task, budget, settings)
     task.report(select=work.select, refine=work.refine)
-    if real is not None and not work.is_sampling_alone:
+    if real is not None:
         yield from _improve(task, budget, replace(settings, work=work), real)
-        return
-    if obstacle:
+    else:
+        generator = _generator(task, settings, budget)
+        yield from _sample(generator, _per_class(task, generator), budget)
+
+
+def _decide(task: Task, budget: Budget, settings: Settings) -> tuple[Work, RealImages | None]:
+    """Return the work to do after sampling, and the real images for it if there is any.
+
+    Raises:
+        UserError: an option asks for something that is not possible.
+    """
+    images = (task.ipc or 0) * task.dataset.num_classes
+    obstacle = _obstacle(task, budget, settings)
+    work, real = settings.work.decide(task.track, images, obstacle), None
+    if not work.is_sampling_alone:
+        compares = has_time_to_compile(task, budget) and work.refine != NONE
+        try:
+            real = RealImages.of(task, holds_out=compares)
+        except UserError as error:
+            obstacle = f"needs real training images: {error}"
+            work = settings.work.decide(task.track, images, obstacle)
+    if obstacle and not settings.work.is_sampling_alone:
         task.report(sampled_alone_because=f"improving a set {obstacle}")
-    generator = _generator(task, settings, budget)
-    yield from _sample(generator, _per_class(task, generator), budget)
+    return work, real
 
 
-def _real_images(task: Task, budget: Budget, settings: Settings) -> tuple[RealImages | None, str]:
-    """Return the real images to improve the set with; or None, and why it can't be improved.
+def _obstacle(task: Task, budget: Budget, settings: Settings) -> str:
+    """Return why the set can't be improved; empty: it can.
 
     Raises:
         UserError: several processes share the set. Each would improve its own images.
     """
+    if settings.work.is_sampling_alone:
+        return ""
     if task.ipc is None:
-        return None, "needs a fixed number of images per class: --ipc N"
+        return "needs a fixed number of images per class: --ipc N"
     if budget.limit < MIN_LIMIT:
-        return None, f"needs a time limit of at least {MIN_LIMIT:g} s"
+        return f"needs a time limit of at least {MIN_LIMIT:g} s"
     if settings.asks_for_copies:
-        return None, "makes no augmented copies: leave out the options pda and copies"
+        return "makes no augmented copies: leave out the options pda and copies"
     if task.parts > 1:
         raise UserError(
             "select and refine need a single process: leave out --processes and --shard, "
             "or add --option preset=sampled"
         )
-    try:
-        return RealImages.of(task, holds_out=compiles(task, budget)), ""
-    except UserError as error:
-        return None, f"needs real training images: {error}"
+    return ""
 
 
 def _generator(task: Task, settings: Settings, budget: Budget) -> ImageGenerator:
@@ -89,15 +104,22 @@ def _generator(task: Task, settings: Settings, budget: Budget) -> ImageGenerator
         images = math.ceil(task.ipc * task.dataset.num_classes / (1 + settings.copies) / task.parts)
     generator = ImageGenerator(task, settings, images)
     generator.choose_decoder()
-    if settings.prefers_fresh and settings.copies and task.ipc is not None:
-        every = math.ceil(task.ipc / task.parts) * task.dataset.num_classes
-        seconds = every * generator.seconds_per_image()
-        if seconds < MAX_FRESH_SHARE * budget.remaining():
+    if task.ipc is not None:
+        if settings.prefers_fresh and _has_time_for_fresh(task, generator, budget):
             generator.copies = 0
-        # The clock decided, so a rerun must not ask it again.
+        # The clock may have decided, so a rerun must not ask it again.
         task.report(decided={"copies": generator.copies})
     task.ready(**generator.metadata())
     return generator
+
+
+def _has_time_for_fresh(task: Task, generator: ImageGenerator, budget: Budget) -> bool:
+    """Return whether every image of the set can be sampled, so that no copies are needed."""
+    if task.parts > 1:
+        # All processes must decide alike, and their speeds differ.
+        return True
+    seconds = (task.ipc or 0) * task.dataset.num_classes * generator.seconds_per_image()
+    return seconds < MAX_FRESH_SHARE * budget.remaining()
 
 
 def _per_class(task: Task, generator: ImageGenerator) -> int | None:
@@ -121,25 +143,35 @@ def _improve(
 ) -> Iterator[Batch | Replacement]:
     """Yield better and better sets, made from a pool of sampled images."""
     assert task.ipc
-    size = settings.work.pool or max(MIN_POOL, POOL_PER_IMAGE * task.ipc)
-    generator = ImageGenerator(task, replace(settings, copies=0), size * task.dataset.num_classes)
+    classes, work = task.dataset.num_classes, settings.work
+    size = work.pool or max(MIN_POOL, POOL_PER_IMAGE * task.ipc)
+    size = task.ipc if work.select == NONE else max(task.ipc, size)
+    generator = ImageGenerator(task, replace(settings, pda="none", copies=0), size * classes)
+    if work.refine == "latents":
+        generator.turbo.require_direct()
     generator.choose_decoder()
     task.ready(**generator.metadata())
     batches: list[Batch] = []
+    pool: Pool | None = None
     for batch in _pool_batches(generator, size, budget):
         batches.append(batch)
-        if not _is_set(batches, task):
+        if pool is None and sum(len(labels) for _, labels, *_ in batches) >= task.ipc * classes:
+            pool = Pool.of(batches, classes)
+            yield pool.replacement(pool.first(task.ipc))
+        elif pool is None:
             # Should the time end before there is a set, these images are not lost.
             yield batch
-    pool = Pool.of(batches, task.dataset.num_classes)
-    if pool.per_class >= task.ipc:
-        yield pool.replacement(pool.first(task.ipc))
-        yield from Improver(task, budget, settings.work, real, generator).improve(pool)
-
-
-def _is_set(batches: Sequence[Batch], task: Task) -> bool:
-    count = sum(len(batch[1]) for batch in batches)
-    return count >= (task.ipc or 0) * task.dataset.num_classes
+    if pool is None:
+        return
+    pool = Pool.of(batches, classes)
+    # A large pool takes much memory.
+    batches.clear()
+    try:
+        yield from Improver(task, budget, work, real, generator).improve(pool)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        task.report(improvement_stopped_because="not enough memory")
 
 
 def _pool_batches(generator: ImageGenerator, size: int, budget: Budget) -> Iterator[Batch]:

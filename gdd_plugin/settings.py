@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark_adapters.types import Option
-from gdd_plugin.improvement.work import AUTO, Work, parse_count, parse_visits
+from gdd_plugin.improvement.work import AUTO, Work, parse_count, parse_sweeps, parse_visits
 from gdd_plugin.models.registry import BUNDLED, KNOWN
 from gdd_plugin.prompts import check_style
 
@@ -99,7 +99,7 @@ def parse_work(options: Mapping[str, Any], preset: Preset) -> Work:
         options["select"] or preset.select,
         options["refine"] or preset.refine,
         parse_count(options["pool"]),
-        parse_count(options["sweeps"]),
+        parse_sweeps(options["sweeps"]),
         visits,
         last,
     )
@@ -192,14 +192,16 @@ IMPROVING_OPTIONS = (
         "sweeps",
         str,
         AUTO,
-        "sweeps of select=regression through the set (auto: as many as the time allows)",
-        check=parse_count,
+        "sweeps of select=regression through the set (auto: as many as the time allows, or a fixed "
+        "number on the track quickstart)",
+        check=parse_sweeps,
     ),
     Option(
         "visits",
         str,
         AUTO,
-        "rounds of the refinement, or LAST/N to stop early (auto: as many as the time allows)",
+        "rounds of the refinement, or LAST/N to stop early (auto: as many as the time allows, or a "
+        "fixed number on the track quickstart)",
         check=parse_visits,
     ),
 )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark_adapters.students import ConvNet
 from gdd_plugin.improvement import networks
 from gdd_plugin.improvement.networks import Networks
 from gdd_plugin.improvement.real_images import RealImages
@@ -40,12 +41,11 @@ def accuracies(
         For each state, the accuracy of each network as a fraction.
     """
     pixels, classes = real.held_out
-    kept = torch.arange(len(classes))[:: max(1, len(classes) // MAX_HELD_OUT)]
+    kept = torch.arange(len(classes))[:: max(1, -(-len(classes) // MAX_HELD_OUT))]
     images, targets = real.normalise(pixels[kept]), classes[kept].to(real.device)
     labels = labels.to(real.device)
 
-    def test(batches: Sequence[tuple[Tensor, Tensor]], seed: int) -> float:
-        net = nets.build(seed)
+    def test(net: ConvNet, batches: Sequence[tuple[Tensor, Tensor]]) -> float:
         half = len(batches) // 2
         nets.train(net, networks.sgd(net, LR), batches[:half])
         nets.train(net, networks.sgd(net, LR / 10), batches[half:])
@@ -57,7 +57,7 @@ def accuracies(
     for state in states:
         normalised = real.normalise(state)
         batches = [list(_batches(nets, normalised, labels, steps, seed)) for seed in seeds]
-        result.append(nets.map(test, batches, seeds))
+        result.append(nets.map(test, [nets.build(seed) for seed in seeds], batches))
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from statistics import fmean
@@ -26,26 +27,28 @@ from gdd_plugin.improvement.work import NONE, Work
 
 # Seconds that are left over at the end, for writing the set.
 RESERVE = 5.0
-# Time limit from which networks are compiled: that takes up to a minute, and halves their time.
+# Time limit from which there is time to compile networks, which takes up to a minute and halves
+# their time, and to choose between states of the set.
 MIN_COMPILED_LIMIT = 300.0
 # Share of the remaining time that selection may take if refinement follows.
 SELECT_SHARE = 0.2
-# Shares of the visits after which a state of the set is kept. The choice at the end is between the
-# last ones.
+# Shares of the visits after which a state of the set is kept.
 STATES = (0.1, 0.25, 0.5, 0.75, 1.0)
+# The choice is between as many of the last states, because it takes time for each.
 CANDIDATES = 2
-UNPLANNED = 10**6
 # Visits that take about as long as the choice.
 CHOICE_VISITS = 13
 # Share of the time that is planned, because machines slow down.
 SAFE_SHARE = 0.95
+# Visits that are planned, in effect, while the speed is not known yet.
+UNPLANNED = 10**6
 
 
-def compiles(task: Task, budget: Budget) -> bool:
-    """Return whether networks are compiled, and whether some choose between states of the set.
+def has_time_to_compile(task: Task, budget: Budget) -> bool:
+    """Return whether networks are compiled, and states of the set compared, on this track.
 
-    Both take a minute. It depends on the limit and not on the time that is left, so that every run
-    of a track does the same.
+    It depends on the limit and not on the time that is left, so that every run of a track does the
+    same.
     """
     return task.device != "mps" and budget.limit >= MIN_COMPILED_LIMIT
 
@@ -68,7 +71,9 @@ class Improver:
         assert task.ipc
         self.task, self.budget, self.work = task, budget, work
         self.ipc, self.real, self.generator = task.ipc, real, generator
-        self.nets = Networks(task, compiles(task, budget))
+        self.refining_since = 0.0
+        self.nets = Networks(task, has_time_to_compile(task, budget))
+        task.report(networks_compiled=self.nets.compiled)
         # Augmentation draws from the global generator. This process has no other use for it.
         torch.manual_seed(task.seed)
 
@@ -108,19 +113,22 @@ class Improver:
         def is_over() -> bool:
             return fixed is None and time.monotonic() > end
 
-        sweeps = 0
-        for better in exchange(features, selected, self.task.seed, is_over):
+        self.task.report(sweeps="0")
+        sweeps = exchange(features, selected, self.task.seed, is_over)
+        for done, better in enumerate(itertools.islice(sweeps, fixed), 1):
+            self.task.report(sweeps=str(done))
+            self.task.progress("selecting", done, fixed)
             yield better
-            sweeps += 1
-            self.task.progress("selecting", sweeps, fixed)
-            if sweeps == fixed:
-                break
-        self.task.report(sweeps=str(sweeps))
 
     def _cluster(self, pool: Pool) -> list[int]:
         """Return the images nearest to the k-means centres of each class, in feature space."""
         net = select.trained_network(self.nets, self.real, self.task.seed)
-        features = self.nets.constant_features(net, self.real.normalise(pool.pixels)).cpu().numpy()
+        features = np.concatenate(
+            [
+                self.nets.constant_features(net, self.real.normalise(pixels)).cpu().numpy()
+                for pixels in pool.pixels.split(select.CHUNK)
+            ]
+        )
         selected: list[int] = []
         for label in range(self.task.dataset.num_classes):
             members = np.flatnonzero(pool.labels.numpy() == label)
@@ -140,22 +148,38 @@ class Improver:
         labels, parameters = pool.labels[selected], self._parameters(pool, selected)
         settings = settings_for(self.work.refine, len(labels), self.nets.compiled)
         refinement = Refinement(self.nets, self.real, parameters, labels, self.task.seed, settings)
-        is_sampled = torch.zeros(len(labels), dtype=torch.bool)
+        self.refining_since = time.monotonic()
         states: list[Tensor] = []
+        kept = done = 0
+        total: int | None = None
+        self.task.report(visits=f"0/{self.work.visits or UNPLANNED}")
         for total in self._visits():
-            self.task.progress("refining", refinement.visits, total)
+            self.task.progress("refining", done, total)
             refinement.visit(total)
             done = refinement.visits
-            if total and done in {max(1, round(share * total)) for share in STATES}:
+            if total and _is_state(done, total):
                 states.append(refinement.pixels())
-                self.task.report(images=f"refined in {self.work.refine}")
-                yield Replacement(states[-1], labels, is_sampled)
+                kept = done
+                yield self._refined(refinement, states[-1], labels, total)
+        if done > kept:
+            # The time was over before the next state.
+            yield self._refined(refinement, refinement.pixels(), labels, total or UNPLANNED)
+        elif len(states) > 1 and self._has_time_to_choose(done):
+            best = self._best(states[-CANDIDATES:], labels)
+            self.task.report(visits=str(done))
+            yield Replacement(best, labels, torch.zeros(len(labels), dtype=torch.bool))
+
+    def _refined(
+        self, refinement: Refinement, pixels: Tensor, labels: Tensor, total: int
+    ) -> Replacement:
+        """Return a state of the set, after reporting how to reach it again."""
         self.task.report(
-            refinement_steps=refinement.steps, networks=refinement.lives + len(refinement.members)
+            images=f"refined in {self.work.refine}",
+            visits=f"{refinement.visits}/{total}",
+            refinement_steps=refinement.steps,
+            networks=refinement.lives + len(refinement.members),
         )
-        # Uncompiled networks would take as long for the choice as for the refinement.
-        if len(states) > 1 and self.nets.compiled:
-            yield Replacement(self._best(states[-CANDIDATES:], labels), labels, is_sampled)
+        return Replacement(pixels, labels, torch.zeros(len(labels), dtype=torch.bool))
 
     def _visits(self) -> Iterator[int | None]:
         """Yield the number of planned visits, None while it is unknown, before each visit."""
@@ -169,12 +193,20 @@ class Improver:
             if total is None and done == TRIAL_VISITS:
                 seconds = (time.monotonic() - start) / (done - 1)
                 time_left = SAFE_SHARE * (self.budget.remaining() - RESERVE)
-                affordable = int(time_left / seconds) - CHOICE_VISITS
+                affordable = int(time_left / seconds) - CHOICE_VISITS * self.nets.compiled
                 total = done + max(1, affordable)
             yield total
             done += 1
-        # Without a plan the learning rate did not fall, as if very many visits were planned.
-        self.task.report(visits=str(total) if done == total else f"{done}/{total or UNPLANNED}")
+
+    def _has_time_to_choose(self, visits: int) -> bool:
+        """Return whether to choose between states after all visits.
+
+        Uncompiled networks would take as long for the choice as for the refinement.
+        """
+        if not self.nets.compiled or self.work.last_visit is not None:
+            return False
+        spent = time.monotonic() - self.refining_since
+        return self.budget.remaining() - RESERVE > spent / visits * CHOICE_VISITS
 
     def _best(self, states: list[Tensor], labels: Tensor) -> Tensor:
         """Return the state that teaches fresh networks most about held-out real images."""
@@ -187,3 +219,12 @@ class Improver:
             state=f"{best + 1} of {len(states)}",
         )
         return states[best]
+
+
+def _is_state(visits: int, total: int) -> bool:
+    """Return whether the set is kept as a state after ``visits`` of ``total`` visits.
+
+    Not after the trials, in which a timed run does not know the total yet.
+    """
+    is_share = visits in {round(share * total) for share in STATES}
+    return visits == total or (is_share and visits > TRIAL_VISITS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -21,7 +22,7 @@ WIDTH = 64
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
 # Images that pass through a network at once. On a CPU their activations stay in the caches.
 CPU_BATCH = 20
-ACCELERATOR_BATCH = 1024
+ACCELERATOR_BATCH = 256
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,7 +55,7 @@ class Networks:
             initargs=(torch.get_num_threads() // workers,),
         )
         if compiled:
-            self._pool.submit(self._compile).result()
+            self._try_to_compile()
 
     def map(self, function: Callable[..., R], *arguments: Iterable[T]) -> list[R]:
         """Return the results of ``function`` for each network, computed concurrently.
@@ -86,6 +87,18 @@ class Networks:
         """Return the features [n, d] of normalised images, without gradients."""
         # Frozen, because a function is compiled again for weights that need gradients.
         return self.features(frozen(net), images)
+
+    def _try_to_compile(self) -> None:
+        """Compile, or use eager functions where that fails."""
+        try:
+            self._pool.submit(self._compile).result()
+        # Compilers can fail in many ways, for example because there is none.
+        except Exception as error:
+            warnings.warn(
+                f"improving without torch.compile, which failed: {type(error).__name__}",
+                stacklevel=2,
+            )
+            self._features, self.compiled = training.feature_function(False), False
 
     def _compile(self) -> None:
         """Compile all functions in one of the threads that will call them.

@@ -26,11 +26,11 @@ class Noise:
         return self._render(tensors[0])
 
     @torch.no_grad()
-    def project(self) -> None:
+    def project(self, tensors: Sequence[Tensor]) -> None:
         """Scale the noise of each image to the norm that it had at first.
 
         Gaussian noise of many dimensions always has about the same norm, so the generator was
         trained on no other.
         """
-        (noise,) = self.tensors
+        (noise,) = tensors
         noise *= (self._norm / noise.flatten(1).norm(dim=1))[:, None, None, None]

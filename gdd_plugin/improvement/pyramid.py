@@ -39,7 +39,8 @@ class Pyramid:
         return total
 
     @torch.no_grad()
-    def project(self) -> None:
+    def project(self, tensors: Sequence[Tensor]) -> None:
         """Move the sum into the range of pixels by a change of the finest level."""
-        images = self.render(self.tensors)
-        self.tensors[0] += self._clamp(images) - images
+        images = self.render(tensors)
+        finest = tensors[0]
+        finest += self._clamp(images) - images

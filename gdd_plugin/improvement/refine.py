@@ -66,8 +66,7 @@ class RefineSettings:
     first_scale: float = 11.0
 
 
-# Sets of at least so many images are refined with fewer versions of each, those of at most so many
-# with more.
+# Image counts from which, and up to which, a step uses fewer or more versions of each image.
 LARGE, SMALL = 250, 20
 
 
@@ -100,8 +99,8 @@ class Parameters(Protocol):
     def render(self, tensors: Sequence[Tensor]) -> Tensor:
         """Return normalised images [n, C, S, S]; differentiable."""
 
-    def project(self) -> None:
-        """Move the parameters into their range."""
+    def project(self, tensors: Sequence[Tensor]) -> None:
+        """Move parameters into their range, in place."""
 
 
 class Member:
@@ -178,7 +177,8 @@ class Refinement:
         ``total`` visits are planned; None: not known yet, in the first `TRIAL_VISITS`.
         """
         chosen = self._choose()
-        batches = [self._batches() for _ in chosen]
+        images = self._render(self.parameters.tensors)
+        batches = [self._batches(images) for _ in chosen]
         drawn = [self.real.draw(self.settings.real, self.rng) for _ in chosen]
         prepared = self.nets.map(self._prepare, chosen, batches, [images for images, _ in drawn])
         for _ in range(self.settings.image_steps):
@@ -195,12 +195,11 @@ class Refinement:
             chosen.append(self.members[index])
         return chosen
 
-    def _batches(self) -> list[tuple[Tensor, Tensor]]:
+    def _batches(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return augmented images of the set, and their labels, for the steps of a network.
 
         They are drawn at random, as many as the recipe's batches have.
         """
-        images = self._render(self.parameters.tensors)
         batches = []
         for _ in range(self.settings.network_steps):
             rows = torch.from_numpy(
@@ -250,7 +249,7 @@ class Refinement:
         self.optimizer.step()
         self.scale.grad = share * torch.stack([s.grad for s in scales if s.grad is not None]).sum()
         self.scale_optimizer.step()
-        self.parameters.project()
+        self.parameters.project(self.parameters.tensors)
         decay = min(self.settings.averaging, (1 + self.steps) / (10 + self.steps))
         for average, tensor in zip(self.average, self.parameters.tensors, strict=True):
             average.lerp_(tensor.detach(), 1 - decay)
@@ -281,7 +280,10 @@ class Refinement:
 
     def pixels(self) -> Tensor:
         """Return the moving average of the set, uint8 [n, C, S, S] on the CPU."""
-        return self.real.to_pixels(self._render(self.average))
+        average = [tensor.clone() for tensor in self.average]
+        # An average of noise has a smaller norm than noise.
+        self.parameters.project(average)
+        return self.real.to_pixels(self._render(average))
 
     @torch.no_grad()
     def _render(self, tensors: Sequence[Tensor]) -> Tensor:

@@ -47,7 +47,9 @@ class JointFeatures:
         self.of_real = self._join(each)
         if self.of_real.shape[1] > MAX_COMPONENTS:
             components = min(MAX_COMPONENTS, len(self.of_real))
-            self.basis = torch.svd_lowrank(self.of_real, components)[2]
+            # Not all devices can decompose matrices.
+            basis = torch.svd_lowrank(self.of_real.cpu(), components)[2]
+            self.basis = basis.to(self.of_real.device)
             self.of_real = self.of_real @ self.basis
 
     def _join(self, each: list[Tensor]) -> Tensor:

@@ -22,7 +22,8 @@ class Work:
         sweeps: sweeps of the selection; None: as many as the time allows.
         visits: visits of the refinement that are planned; None: as many as the time allows. The
             learning rate depends on this number.
-        last_visit: visits after which the refinement ends, if that is earlier.
+        last_visit: visits after which the refinement ends, without a choice between states; None:
+            after all of them, with a choice.
     """
 
     select: str
@@ -43,46 +44,69 @@ class Work:
         Args:
             track: name of the track.
             images: number of images in the set.
-            obstacle: why nothing but sampling is possible; empty: it is.
+            obstacle: why the set can't be improved; empty: it can.
 
         Raises:
-            UserError: a phase was requested in spite of the obstacle.
+            UserError: an option asks for a phase that can't run, or for work in a phase that does
+                not run.
         """
-        phases = {"select": self.select, "refine": self.refine}
-        requested = [
-            f"{name}={value}" for name, value in phases.items() if value not in (AUTO, NONE)
-        ]
-        if obstacle and requested:
-            raise UserError(f"--option {requested[0]} {obstacle}")
         if obstacle:
-            return replace(self, select=NONE, refine=NONE)
-        refine = "pixels" if images <= MAX_REFINED else NONE
+            for name, value in (("select", self.select), ("refine", self.refine)):
+                if value not in (AUTO, NONE):
+                    raise UserError(f"--option {name}={value} {obstacle}")
+            work = replace(self, select=NONE, refine=NONE)
+        else:
+            pixels = "pixels" if images <= MAX_REFINED else NONE
+            work = replace(
+                self,
+                select="regression" if self.select == AUTO else self.select,
+                refine=pixels if self.refine == AUTO else self.refine,
+            )
+        work._check_counts()
         fixed = FIXED.get(track, self)
         return replace(
-            self,
-            select="regression" if self.select == AUTO else self.select,
-            refine=refine if self.refine == AUTO else self.refine,
-            pool=self.pool or fixed.pool,
-            sweeps=self.sweeps or fixed.sweeps,
-            visits=self.visits or fixed.visits,
+            work,
+            pool=fixed.pool if self.pool is None else self.pool,
+            sweeps=fixed.sweeps if self.sweeps is None else self.sweeps,
+            visits=fixed.visits if self.visits is None else self.visits,
         )
+
+    def _check_counts(self) -> None:
+        """Raise `UserError` if the work of a phase is given that does not run."""
+        checks = (
+            ("pool", self.pool, self.select != NONE, "select"),
+            ("sweeps", self.sweeps, self.select == "regression", "select=regression"),
+            ("visits", self.visits, self.refine != NONE, "refine"),
+        )
+        for name, count, runs, phase in checks:
+            if count is not None and not runs:
+                raise UserError(f"--option {name}={count} has no effect without {phase}")
 
 
 # Where the counts are fixed, a seed gives the same images on every machine that is fast enough.
-FIXED = {"quickstart": Work(AUTO, AUTO, pool=200, sweeps=3, visits=8)}
+FIXED = {"quickstart": Work(AUTO, AUTO, pool=200, sweeps=3, visits=6)}
 
 
-def parse_count(text: str) -> int | None:
-    """Return the number that an option holds, or None for ``auto``.
+def parse_count(text: str, low: int = 1) -> int | None:
+    """Return the number that an option holds, at least ``low``, or None for ``auto``.
 
     Raises:
         ValueError: it is neither.
     """
     if text == AUTO:
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError("expected auto, or a number from 1")
+    if not text.isdecimal() or int(text) < low:
+        raise ValueError(f"expected auto, or a number from {low}")
     return int(text)
+
+
+def parse_sweeps(text: str) -> int | None:
+    """Return the number of sweeps, or None for ``auto``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return parse_count(text, low=0)
 
 
 def parse_visits(text: str) -> tuple[int | None, int | None]:
@@ -94,4 +118,4 @@ def parse_visits(text: str) -> tuple[int | None, int | None]:
     last, separator, planned = text.partition("/")
     if not separator:
         return parse_count(text), None
-    return parse_count(planned), parse_count(last)
+    return parse_count(planned), parse_count(last, low=0)

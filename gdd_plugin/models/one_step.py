@@ -191,12 +191,9 @@ class TurboSampler:
         Raises:
             UserError: the pipeline computes the step, which is not differentiable.
         """
-        sigma = self._sigma()
-        if sigma is None:
-            raise UserError(
-                f"model {self.metadata.model}: its images can't be refined in latents, because "
-                "its step is left to the pipeline; choose --option refine=pixels"
-            )
+        self.require_direct()
+        sigma = self._sigma() or 0.0
+        self.uncompile()
         self.encode(prompts)
         self.pipe.unet.requires_grad_(False)
         # Tensors from inference mode can't take part in a backward pass.
@@ -206,6 +203,14 @@ class TurboSampler:
             return self._step(noise, [kind[start:end] for kind in embeddings], sigma)
 
         return self._noise(generators).to(self.device), step
+
+    def require_direct(self) -> None:
+        """Raise `UserError` if the pipeline computes the step, which is not differentiable."""
+        if not self.is_direct:
+            raise UserError(
+                f"model {self.metadata.model}: its images can't be refined in latents, because "
+                "its step is left to the pipeline; choose --option refine=pixels"
+            )
 
     def _noise(self, generators: Sequence[torch.Generator]) -> Tensor:
         side = self.size // self.pipe.vae_scale_factor

@@ -168,7 +168,7 @@ RUN: tuple[Column[Row], ...] = (
         "images",
         "What the method says that its images are. Sampled: by a generative model. Augmented: some "
         "are altered copies. Selected: those samples of a larger pool that teach most. Refined: "
-        "samples whose pixels or latents were optimised, which are no samples any more.",
+        "samples whose pixels or latents were optimised, and which are no longer samples.",
         lambda row: images(row.record),
         on_phone=False,
     ),

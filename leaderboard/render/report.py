@@ -65,8 +65,8 @@ def _result(record: Record) -> dict[str, str]:
 def _settings(record: Record) -> dict[str, str]:
     times = vars(record.seconds).items()
     track = f"{record.track} on {record.dataset}"
-    kind = columns.images(record)
-    sampled = f"{record.generated_per_class:g} of them sampled" + (f" ({kind})" if kind else "")
+    kind = record.metadata.get("images")
+    sampled = f"{record.generated_per_class:g} of them sampled" + (f"; {kind}" if kind else "")
     speed = record.images_per_second
     return {
         "track": f"{track}, recipe {record.recipe}, student {record.student}",

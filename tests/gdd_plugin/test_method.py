@@ -18,6 +18,7 @@ from gdd_plugin import generator as generator_module
 from gdd_plugin import method
 from gdd_plugin.generator import ImageGenerator
 from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.settings import parse_settings
 
 
 def test_distill_goes_round_robin_and_marks_the_copies():
@@ -41,6 +42,25 @@ def test_published_preset_samples_a_fifth_and_trims_the_rest():
     # There are ceil(7 / 5) samples with 4 copies each. The last copies are left out.
     assert (distilled.ipc, distilled.generated_per_class) == (7, 2)
     assert (metadata["prompts"], metadata["pda"], metadata["copies"]) == ("bare", "published", 4)
+
+
+@pytest.mark.parametrize(("seconds", "copies"), [(1e-3, 0), (1e3, 1)])
+def test_copies_replace_samples_only_where_time_is_short(monkeypatch, seconds, copies):
+    monkeypatch.setattr(ImageGenerator, "seconds_per_image", lambda self: seconds)
+    metadata = {}
+    distilled = collect(make_task(ipc=4, metadata=metadata))
+    assert (distilled.ipc, distilled.generated_per_class) == (4, 4 // (1 + copies))
+    assert metadata["copies"] == metadata["decided"]["copies"] == copies
+
+
+def test_sampling_is_timed_on_images_outside_the_set():
+    task = make_task(pda="none")
+    timed, other = (
+        ImageGenerator(task, parse_settings(task.options, "fashion-mnist"), 20) for _ in range(2)
+    )
+    assert 0 < timed.seconds_per_image() < 1
+    images = [generator.generate([(0, 0)])[0] for generator in (timed, other)]
+    assert np.array_equal(*images)
 
 
 def test_distill_reports_metadata_for_the_record():

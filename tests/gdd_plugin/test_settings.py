@@ -20,6 +20,38 @@ def test_defaults_depend_on_the_dataset():
     assert (mixed.prompts, mixed.pda, mixed.copies) == ("bare", "none", 0)
 
 
+def test_presets_decide_what_follows_sampling():
+    works = [
+        parse_settings({**DEFAULTS, "preset": name}, "cifar100").work
+        for name in ("default", "sampled", "published")
+    ]
+    assert [(work.select, work.refine) for work in works] == [
+        ("auto", "auto"),
+        ("none", "none"),
+        ("none", "none"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "copies", "prefers_fresh", "asks_for_copies"),
+    [
+        ({}, 1, True, False),
+        ({"copies": 3}, 3, False, True),
+        ({"copies": 0}, 0, False, False),
+        ({"pda": "published"}, 4, False, True),
+        ({"pda": "none"}, 0, False, False),
+        ({"preset": "published"}, 4, False, False),
+    ],
+)
+def test_copies_that_were_asked_for_are_told_from_defaults(
+    options, copies, prefers_fresh, asks_for_copies
+):
+    settings = parse_settings({**DEFAULTS, **options}, "cifar100")
+    assert settings.copies == copies
+    assert settings.prefers_fresh == prefers_fresh
+    assert settings.asks_for_copies == asks_for_copies
+
+
 @pytest.mark.parametrize(
     "text", ["copies=-1", "copies=101", "batch=0", "batch=5000", "prompts=poem", "prompts={nmae}"]
 )

@@ -2,12 +2,13 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from small_runs import run
 
 from benchmark_adapters import datasets
-from benchmark_adapters.runs.request import Request, plan_runs
+from benchmark_adapters.runs.request import Request, plan_runs, plan_scoring
 from benchmark_adapters.types import UserError
 
 
@@ -64,3 +65,13 @@ def test_missing_data_is_reported_before_anything_begins(example_plugins, tmp_pa
     with pytest.raises(UserError, match="dataset absent was not found in"):
         plan_runs(Request("good", track="half", data=tmp_path), example_plugins)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("repeats", "counts"), [(None, {10: 5, 50: 3}), (2, {10: 2, 50: 2})])
+def test_a_track_has_fewer_repeats_where_scoring_takes_long(example_plugins, repeats, counts):
+    """The IPC of a file is known only after it was read."""
+    (plan,) = plan_scoring(Request("good", seed=4, repeats=repeats), example_plugins)
+    plan = replace(plan, track=example_plugins.tracks["fashion-mnist"])
+    assert {ipc: plan.for_ipc(ipc).seeds for ipc in counts} == {
+        ipc: tuple(range(4, 4 + count)) for ipc, count in counts.items()
+    }

@@ -293,6 +293,6 @@ def test_generative_turbo_is_rerun_with_its_batch_size(ddbench, methods_here, tm
     )
     new = document["record"]
     assert record["metadata"]["decided"] == {"copies": 0}
-    assert new["options"]["copies"] == 0
+    assert new["metadata"]["decided"] == {"copies": 0}
     assert (new["batch"], new["metadata"]["decoder"]) == (7, "vae")
     assert (new["explicit_options"], new["options"]["batch"]) == (["preset=sampled"], None)

@@ -34,5 +34,5 @@ def test_projected_noise_has_the_norm_that_it_had_at_first():
     parameters = Noise(noise, lambda noise: noise)
     with torch.no_grad():
         parameters.tensors[0] *= torch.tensor([1.0, 2.0, 0.5])[:, None, None, None]
-    parameters.project()
+    parameters.project(parameters.tensors)
     torch.testing.assert_close(parameters.tensors[0].detach(), noise)

@@ -28,5 +28,5 @@ def test_project_moves_the_sum_into_the_range():
     pyramid = make_pyramid(torch.randn(2, 1, 8, 8))
     with torch.no_grad():
         pyramid.tensors[1] += 3
-    pyramid.project()
+    pyramid.project(pyramid.tensors)
     assert pyramid.render(pyramid.tensors).abs().max() <= 1 + 1e-6

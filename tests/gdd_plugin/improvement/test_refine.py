@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gdd_plugin.improvement.pyramid import Pyramid
-from gdd_plugin.improvement.refine import Refinement, RefineSettings
+from gdd_plugin.improvement.refine import Refinement, RefineSettings, settings_for
 
 SMALL = RefineSettings(
     pool=2, life=4, network_steps=2, image_steps=2, real=100, averaging=0.5, warm_up=1
@@ -63,5 +63,16 @@ def test_versions_are_the_images_and_their_augmentations(
 def test_networks_are_trained_on_batches_of_the_recipe(nets, real, pool):
     nets.recipe = replace(nets.recipe, batch_size=3)
     _, refinement = refined(nets, real, pool, 0)
-    batches = refinement._batches()
+    batches = refinement._batches(real.normalise(pool[0][::12]))
     assert [(len(images), len(labels)) for images, labels in batches] == [(3, 3), (3, 3)]
+
+
+def test_settings_depend_on_the_size_of_the_set_and_on_compiling():
+    medium = settings_for("pixels", 100, compiled=True)
+    assert (medium.clean, medium.draws) == (True, 1)
+    assert not settings_for("pixels", 500, compiled=True).clean
+    assert settings_for("pixels", 10, compiled=True).draws > 1
+    quick = settings_for("pixels", 200, compiled=False)
+    assert quick.lr > medium.lr
+    assert quick.real < medium.real
+    assert settings_for("latents", 100, compiled=True).lr > quick.lr

@@ -9,6 +9,7 @@ cores.
 
 import resource
 import time
+from collections.abc import Callable
 from multiprocessing import get_context
 
 import numpy as np
@@ -22,7 +23,7 @@ from gdd_plugin.improvement import exchange, regression, select
 from gdd_plugin.improvement.networks import Networks
 from gdd_plugin.improvement.pyramid import Pyramid
 from gdd_plugin.improvement.real_images import RealImages
-from gdd_plugin.improvement.refine import Refinement, RefineSettings
+from gdd_plugin.improvement.refine import Refinement, settings_for
 
 SHAPES = [(dataset, ipc) for dataset in (CIFAR100, TINY_IMAGENET) for ipc in (10, 50)]
 POOL_PER_IMAGE, REAL_PER_CLASS = 20, 50
@@ -72,16 +73,20 @@ def visit(dataset: Dataset, ipc: int) -> float:
     labels = torch.arange(dataset.num_classes).repeat_interleave(ipc)
     images = torch.randn(len(labels), dataset.channels, dataset.image_size, dataset.image_size)
     pyramid = Pyramid(images, real.clamp)
-    refinement = Refinement(nets, real, pyramid, labels, 0, RefineSettings())
+    refinement = Refinement(
+        nets, real, pyramid, labels, 0, settings_for("pixels", len(labels), True)
+    )
     refinement.visit(None)
     start = time.perf_counter()
     refinement.visit(None)
     return time.perf_counter() - start
 
 
-def measured(function: str, dataset: Dataset, ipc: int) -> tuple[float, float]:
+def measured(
+    function: Callable[[Dataset, int], float], dataset: Dataset, ipc: int
+) -> tuple[float, float]:
     """Return the seconds that a function measures, and the peak memory of the process in GiB."""
-    seconds = globals()[function](dataset, ipc)
+    seconds = function(dataset, ipc)
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
@@ -90,7 +95,7 @@ def main() -> None:
     rows = []
     for dataset, ipc in SHAPES:
         numbers: list[float] = []
-        for function in ("sweep", "visit"):
+        for function in (sweep, visit):
             with get_context("spawn").Pool(1) as pool:
                 numbers += pool.apply(measured, (function, dataset, ipc))
         pool_size = POOL_PER_IMAGE * ipc * dataset.num_classes

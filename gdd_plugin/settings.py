@@ -157,8 +157,9 @@ IMAGE_OPTIONS = (
         "copies",
         int,
         None,
-        "augmented copies of each sampled image (default: as few as the time allows, at most 1; "
-        "1 with pda=default; 4 with pda=published)",
+        "augmented copies of each sampled image (default: 4 with preset=published or "
+        "pda=published, 0 with pda=none, otherwise 1; without the option pda, 0 if images are "
+        "selected or refined, or if there is time to sample every image of a fixed IPC)",
         check=_between(0, 100),
     ),
 )
@@ -167,8 +168,9 @@ IMPROVING_OPTIONS = (
         "select",
         str,
         None,
-        "how to choose the images from a larger pool: at random, by k-means, or by the loss of a "
-        "kernel regression on real training images (default: regression where possible; none with "
+        "choose the set from a larger pool of samples. none: no pool; kmeans: the samples nearest "
+        "to the k-means centres of each class; regression: samples that lower the loss of a kernel "
+        "ridge regression on real training images (default: regression where possible; none with "
         "preset=sampled or published)",
         ("none", "kmeans", "regression"),
     ),
@@ -192,16 +194,16 @@ IMPROVING_OPTIONS = (
         "sweeps",
         str,
         AUTO,
-        "sweeps of select=regression through the set (auto: as many as the time allows, or a fixed "
-        "number on the track quickstart)",
+        "times that select=regression goes through all images of the set (auto: until nothing "
+        "changes or its time is over; at most 3 on the track quickstart)",
         check=parse_sweeps,
     ),
     Option(
         "visits",
         str,
         AUTO,
-        "rounds of the refinement, or LAST/N to stop early (auto: as many as the time allows, or a "
-        "fixed number on the track quickstart)",
+        "rounds of refinement, or LAST/N: plan N rounds and stop after LAST (auto: as many as the "
+        "time allows; 6 on the track quickstart)",
         check=parse_visits,
     ),
 )

@@ -1,9 +1,9 @@
 """Exchange images of a set for those of a pool from which a regression learns more.
 
-Every image is a candidate for its class. The loss with a candidate follows from the solution
-without it by the inverse of a matrix plus one outer product (Sherman & Morrison, Ann. Math. Stat.
-21, 1950). All candidates of a class are updated together in this way, so that no exchange solves
-the regression again.
+To add or remove an image changes the regression's matrix by one outer product, so its inverse can
+be updated instead of computed again (Sherman & Morrison, Ann. Math. Stat. 21, 1950). One update
+serves all candidates of a class. The regression is solved again only for each class, and after
+`MAX_EXCHANGES`.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ def exchange(
 ) -> Iterator[list[int]]:
     """Exchange images of the set for better ones of the same class; yield the set after each sweep.
 
-    A sweep visits every image of the set once, class by class. Among all images of its class in the
-    pool, the one with the lowest regression loss on the real images takes its place. The iterator
-    ends when a sweep changes nothing or when ``is_over``.
+    A sweep goes through every image of the set once, class by class. Among all images of its class
+    in the pool, the one with the lowest regression loss on the real images takes its place. The
+    iterator ends when a sweep changes nothing or when ``is_over``.
 
     Args:
         features: the features of the pool.
         selected: indices of the images in the set.
-        seed: determines the order of the visits.
-        is_over: returns whether the time is over; asked before each visit.
+        seed: determines the order within a sweep.
+        is_over: returns whether the time is over; asked before each exchange.
     """
     rng = np.random.default_rng([seed, 1])
     classes = features.targets.argmax(1).cpu()

@@ -34,13 +34,13 @@ MIN_COMPILED_LIMIT = 300.0
 SELECT_SHARE = 0.2
 # Shares of the visits after which a state of the set is kept.
 STATES = (0.1, 0.25, 0.5, 0.75, 1.0)
-# The choice is between as many of the last states, because it takes time for each.
+# How many of the last states are compared at the end. Each takes time.
 CANDIDATES = 2
 # Visits that take about as long as the choice.
 CHOICE_VISITS = 13
-# Share of the time that is planned, because machines slow down.
+# Plan for this share of the time, because machines may slow down.
 SAFE_SHARE = 0.95
-# Visits that are planned, in effect, while the speed is not known yet.
+# Stands for the number of planned visits until the speed is known.
 UNPLANNED = 10**6
 
 

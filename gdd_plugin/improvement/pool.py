@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pool:
-    """Sampled images, class by class, as many of each class.
+    """Sampled images, class by class, equally many of each class.
 
     Attributes:
         pixels: uint8 [n, C, S, S].

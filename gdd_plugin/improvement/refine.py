@@ -1,7 +1,8 @@
 """Refine the images of a set by gradient descent on the regression's loss.
 
-In each visit some networks, which are trained on the current set for a short life and then replaced
-by new ones, are trained for a few steps more. Their features then guide some steps of the images.
+Refinement is a series of visits. A visit picks a few of the networks and trains each for some steps
+on the current set. Their features then guide some steps of the images. A network that has had
+enough steps is replaced by a new one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from gdd_plugin.improvement.real_images import RealImages
 FIRST_SEED = 20_000
 # Learning rate of noise, whose variance is 1.
 LATENTS_LR = 0.05
-# Visits at the full learning rate, in which the speed is measured that decides how many follow.
+# Visits before the learning rate decays. Their speed decides how many follow.
 TRIAL_VISITS = 6
 
 
@@ -104,7 +105,7 @@ class Parameters(Protocol):
 
 
 class Member:
-    """A network of the pool and its optimizer.
+    """One of the networks that are in use, and its optimizer.
 
     Attributes:
         age: steps that it was trained for.

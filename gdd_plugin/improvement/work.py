@@ -83,7 +83,7 @@ class Work:
                 raise UserError(f"--option {name}={count} has no effect without {phase}")
 
 
-# Where the counts are fixed, a seed gives the same images on every machine that is fast enough.
+# With fixed counts, every machine that is fast enough does the same work.
 FIXED = {"quickstart": Work(AUTO, AUTO, pool=200, sweeps=3, visits=6)}
 
 

@@ -166,8 +166,8 @@ RUN: tuple[Column[Row], ...] = (
     Column("IPC", "Images per class in the set.", lambda row: str(row.record.ipc), "number"),
     Column(
         "images",
-        "What the method says that its images are. Sampled: by a generative model. Augmented: some "
-        "are altered copies. Selected: those samples of a larger pool that teach most. Refined: "
+        "How the images were made. Sampled: by a generative model. Augmented: some are altered "
+        "copies. Selected: chosen from a larger pool of samples. Refined: "
         "samples whose pixels or latents were optimised, and which are no longer samples.",
         lambda row: images(row.record),
         on_phone=False,

@@ -192,8 +192,7 @@ class Record:
         limit_enforced: whether the harness measured and limited the time. If False, the limit was
             only declared.
         device: device used for sampling; ``scoring`` holds the device used for evaluation.
-        metadata: what the method reported beyond the other fields. Tables show ``images``, a few
-            words on what the images are.
+        metadata: what the method reported beyond the other fields. Tables show its ``images``.
         confusion: counts over all seeds, [true class][predicted class].
     """
 

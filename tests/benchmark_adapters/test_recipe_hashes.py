@@ -11,6 +11,7 @@ PUBLISHED = {
     "quickstart/1": "d55d5b352a19190f58cde6afc0e1515ef6a7bd9e4febf0adb0312cdd059fc0b2",
     "eccv2024/1": "6ffd612d245c99edf3ce6fce6dad4f047b70ac20cacba548d87fd4c84af1a272",
     "dsa/1": "f4389f16cc68eec5f04ca9c2a0ba6f8a858c96abb0234274b9ed2ff7bb30fa76",
+    "dsa-steps/1": "c60ba94f446fd676d4c82dfc9f35288a410a7e1cb8b3c55baaa4cbd6849fa11b",
     "dcbench/1": "cac55fe2c7535de04e9004985ca8491628101a913d1993f7d5f5324dfacf2066",
     "ddranking-hard/1": "89352636b0f6566e1130d5985b78b339d6b854e91a99b1dc85bcf302507d825a",
     "ddranking-plain/1": "d3f348ce4d545bbdcd6c4ab77f1a07e539db9c049ceb9dfbca0861ed180f3ebb",
@@ -25,9 +26,17 @@ def test_hashes_of_shipped_recipes_do_not_change():
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 @pytest.mark.parametrize(
     "change",
-    [{"lr": 0.02}, {"lr_drop_after": 7}, {"name": "mine/1"}, {"epochs": 2000}, {"steps": 5}],
+    [
+        {"lr": 0.02},
+        {"name": "mine/1"},
+        {"epochs": 2000, "steps": None},
+        {"epochs": 2000, "steps": None, "lr_drop_after": 7},
+        {"epochs": None, "steps": 5, "lr_drop_after": None},
+    ],
 )
 def test_changed_recipe_has_a_different_hash(recipe, change):
+    if recipe.schedule == "one-cycle" and "steps" in change:
+        change = {"steps": 5}
     assert replace(recipe, **change).sha256 not in PUBLISHED.values()
 
 
@@ -55,7 +64,9 @@ def test_one_cycle_recipes_of_plugins_keep_the_hash_of_older_versions():
     [
         ({"schedule": "rebuild-halfway"}, "expected one-cycle or step"),
         ({"schedule": "one-cycle"}, "one-cycle needs steps"),
-        ({"epochs": None}, "step needs epochs"),
+        ({"epochs": None}, "step needs either epochs or steps"),
+        ({"steps": 5}, "step needs either epochs or steps"),
+        ({"epochs": None, "steps": 5}, "lr_drop_after needs epochs"),
         ({"epochs": 300}, "lr_drop_after 501 is not one of its 300 epochs"),
         ({"lr_drop_after": -1}, "lr_drop_after -1 is not one of"),
     ],

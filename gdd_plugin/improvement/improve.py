@@ -39,7 +39,7 @@ CANDIDATES = 2
 # Visits that take about as long as the choice.
 CHOICE_VISITS = 13
 # Plan for this share of the time, because machines may slow down.
-SAFE_SHARE = 0.95
+SAFE_SHARE = 0.92
 # Stands for the number of planned visits until the speed is known.
 UNPLANNED = 10**6
 

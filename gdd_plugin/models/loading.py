@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ import transformers
 from safetensors.torch import load_file
 
 from benchmark_adapters.types import UserError, one_line
-from gdd_plugin.models import registry
+from gdd_plugin.models import hub, registry
 from gdd_plugin.models.backbones import find_backbone
-from gdd_plugin.models.registry import BUNDLED, HubFile, ModelSpec
+from gdd_plugin.models.registry import BUNDLED, ModelSpec
 from gdd_plugin.models.training_metadata import TrainingMetadata, read_training_metadata
 
 HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
@@ -84,9 +83,9 @@ def locate(name: str) -> LocatedModel:
                 f"no model folder {name}; use a folder, a Hugging Face Hub ID such as "
                 f"stabilityai/sdxl-turbo, or one of {', '.join([*BUNDLED, *registry.KNOWN])}"
             )
-        without = {"unet": None} if spec and spec.unet else {}
-        folder = _download_pipeline(spec.pipeline if spec else name, without)
-        unet = download_file(spec.unet) if spec and spec.unet else None
+        replaced = ["unet"] if spec and spec.unet else []
+        folder = hub.find_pipeline(spec.pipeline if spec else name, replaced)
+        unet = hub.find_file(spec.unet) if spec and spec.unet else None
     if not (folder / "model_index.json").is_file():
         raise UserError(f"{folder} is not a model folder: it has no model_index.json")
     find_backbone(_pipeline_class(folder), name)
@@ -165,44 +164,6 @@ def _pipeline_class(folder: Path) -> str:
             f"{folder / 'model_index.json'} does not name a pipeline class; "
             "download the model again"
         ) from None
-
-
-def download_file(file: HubFile) -> Path:
-    """Return the path of ``file`` in the Hub cache, and download it first if necessary.
-
-    Raises:
-        UserError: the file cannot be downloaded.
-    """
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(file.repository, file.name))
-    except Exception as error:
-        wanted = f"{file.repository} {file.name}"
-        raise _download_error(file.repository, wanted, error) from None
-
-
-def _download_pipeline(repository: str, without: Mapping[str, None]) -> Path:
-    """Return the folder of a pipeline in the Hub cache, without the networks in ``without``."""
-    download = diffusers.DiffusionPipeline.download
-    try:
-        try:
-            return Path(download(repository, variant="fp16", use_safetensors=True, **without))
-        except ValueError:
-            # The repository has no fp16 variant.
-            return Path(download(repository, use_safetensors=True, **without))
-    except Exception as error:
-        raise _download_error(repository, repository, error) from None
-
-
-def _download_error(repository: str, wanted: str, error: Exception) -> UserError:
-    """Return the error for a failed download, whatever the library raised."""
-    return UserError(
-        f"could not download {repository} from the Hugging Face Hub ({type(error).__name__}), "
-        "and it is neither a folder nor in the Hub cache; "
-        f"run `hf download {wanted}` with internet access, "
-        "or use a folder with --option model=DIR"
-    )
 
 
 def file_sha256(path: Path) -> str:

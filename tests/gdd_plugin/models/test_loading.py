@@ -85,7 +85,8 @@ def test_locate_explains_how_to_download_if_the_hub_is_unreachable(tmp_path, mon
     with pytest.raises(
         UserError,
         match=r"could not download stabilityai/sdxl-turbo from the Hugging Face Hub .*; "
-        r"run `hf download stabilityai/sdxl-turbo` with internet access, or use a folder",
+        r"run `hf download stabilityai/sdxl-turbo --include .* --include \"\*.fp16.safetensors\"` "
+        "with internet access, or use a folder",
     ) as caught:
         TurboSampler("stabilityai/sdxl-turbo")
     assert "\n" not in str(caught.value)

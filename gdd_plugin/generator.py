@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,12 @@ from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Task, UserError
 from gdd_plugin import batching, pda, prompts
 from gdd_plugin.decoders import choose
-from gdd_plugin.decoders.exact import CHUNK, differentiable_decoder, exact_decoder
+from gdd_plugin.decoders.exact import (
+    CHUNK,
+    decoder_of,
+    differentiable_decoder,
+    exact_decoder,
+)
 from gdd_plugin.decoders.images import Decoder, OutputSpec, to_uint8
 from gdd_plugin.metadata import CompileMetadata, DecoderMetadata, SamplingMetadata, record_entries
 from gdd_plugin.models.one_step import TurboSampler, seeded_generator
@@ -44,6 +50,7 @@ class ImageGenerator:
         copies: augmented copies of each sampled image.
         num_workers: number of batches to generate concurrently.
         compilation: whether the UNet was compiled, for the record.
+        in_float32: parts of the model that overflowed and were computed again in float32.
     """
 
     def __init__(self, task: Task, settings: Settings, images: int | None) -> None:
@@ -71,6 +78,7 @@ class ImageGenerator:
         self.decode: Decoder = exact_decoder(self.turbo.pipe, self.output)
         self.decoder_metadata: DecoderMetadata | None = None
         self.compilation = CompileMetadata()
+        self.in_float32: set[str] = set()
         self.prompts = prompts.class_prompts(
             dataset.class_names, dataset.name, settings.prompts, dataset.synonyms
         )
@@ -197,9 +205,43 @@ class ImageGenerator:
     @torch.inference_mode()
     def _generate(self, keys: Sequence[ImageKey]) -> Batch:
         generators = [seeded_generator(self.task.seed, label, index) for label, index in keys]
-        images = to_uint8(self.decode(self.turbo.latents(self._prompts_of(keys), generators)))
+        images = to_uint8(self._finite_images(keys, generators))
         labels = torch.tensor([label for label, _ in keys])
         return _add_copies(images, labels, self.copies, self.settings.pda, generators)
+
+    def _finite_images(
+        self, keys: Sequence[ImageKey], generators: Sequence[torch.Generator]
+    ) -> Tensor:
+        """Return float images in [0, 255], computed in float32 where half precision overflows.
+
+        Raises:
+            UserError: values are not finite in float32 either.
+        """
+        prompts = self._prompts_of(keys)
+        latents = self.turbo.latents(prompts, generators)
+        images = self.decode(latents)
+        # One check for both, because it waits for a GPU.
+        if images.isfinite().all():
+            return images
+        if not latents.isfinite().all():
+            again = [seeded_generator(self.task.seed, *key) for key in keys]
+            latents = self.turbo.latents(prompts, again, in_float32=True)
+            self._require_finite("UNet", latents)
+            images = self.decode(latents)
+        if not images.isfinite().all():
+            vae = copy.deepcopy(self.turbo.pipe.vae).float()
+            images = decoder_of(vae, self.output)(latents)
+            self._require_finite("decoder", images)
+        return images
+
+    def _require_finite(self, part: str, values: Tensor) -> None:
+        """Raise `UserError` unless all values are finite; remember that ``part`` needs float32."""
+        if not values.isfinite().all():
+            raise UserError(
+                f"the {part} of model {self.turbo.metadata.model} computes values that are not "
+                "finite, in float32 too; its weights may be damaged"
+            )
+        self.in_float32.add(part)
 
     def _prompts_of(self, keys: Sequence[ImageKey]) -> list[str]:
         """Return the prompts of images. The images of a class cycle through its prompts."""

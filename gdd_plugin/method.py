@@ -128,6 +128,16 @@ def _per_class(task: Task, generator: ImageGenerator) -> int | None:
 
 
 def _sample(generator: ImageGenerator, per_class: int | None, budget: Budget) -> Iterator[Batch]:
+    """Yield batches of sampled images and their copies; report what half precision can't hold."""
+    reported: set[str] = set()
+    for batch in _batches(generator, per_class, budget):
+        if generator.in_float32 != reported:
+            reported = set(generator.in_float32)
+            generator.task.report(overflowed=sorted(reported))
+        yield batch
+
+
+def _batches(generator: ImageGenerator, per_class: int | None, budget: Budget) -> Iterator[Batch]:
     """Yield batches of sampled images and their copies."""
     keys = image_keys(generator.task, per_class)
     if per_class is None:

@@ -36,6 +36,8 @@ def differentiable_decoder(autoencoder: Any, output: OutputSpec) -> Decoder:
             if mean and std:
                 z = z * z.new_tensor(std).view(1, -1, 1, 1) + z.new_tensor(mean).view(1, -1, 1, 1)
             pixels = crop(autoencoder.decode(z.to(autoencoder.dtype)).sample, output.border).float()
+            # Clamping would hide infinite values.
+            pixels = torch.where(pixels.isfinite(), pixels, torch.nan)
             images.append(
                 to_size((pixels * 127.5 + 127.5).clamp(0, 255), output.size, output.channels)
             )

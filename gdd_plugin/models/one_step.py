@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,6 +71,8 @@ class TurboSampler:
         optimize.optimize(self.pipe)
         self._timesteps = list(located.spec.timesteps) if located.spec else []
         self._embeddings: dict[str, Sequence[Tensor]] = {}
+        self._wide: Any = None
+        self._lock = threading.Lock()
 
     def _add_adapter(self, located: loading.LocatedModel, folder: str | None) -> ModelMetadata:
         adapter = lora.add_lora(self.pipe, folder) if folder else None
@@ -152,11 +156,17 @@ class TurboSampler:
             torch.cuda.empty_cache()
 
     @torch.inference_mode()
-    def latents(self, prompts: Sequence[str], generators: Sequence[torch.Generator]) -> Tensor:
+    def latents(
+        self,
+        prompts: Sequence[str],
+        generators: Sequence[torch.Generator],
+        in_float32: bool = False,
+    ) -> Tensor:
         """Sample one batch of latents.
 
         The noise of each image comes from its own CPU generator. Equal prompts and generators
-        therefore produce equal latents in any batch, up to rounding.
+        therefore produce equal latents in any batch, up to rounding. ``in_float32`` computes with a
+        float32 copy of the UNet, which takes twice as much memory as one in half precision.
 
         Returns:
             float32 [n, c, h, w] on the device, as from the pipeline with ``output_type="latent"``.
@@ -174,9 +184,18 @@ class TurboSampler:
         noise = noise.to(self.device, non_blocking=True)
         embeddings = self._embeddings_of(padded)
         sigma = self._sigma()
+        unet = self._float32_unet() if in_float32 else self.pipe.unet
         if sigma is None:
-            return self._call_pipeline(noise, embeddings)[:count]
-        return self._step(noise, embeddings, sigma)[:count]
+            return self._call_pipeline(noise, embeddings, unet)[:count]
+        return self._step(noise, embeddings, sigma, unet)[:count]
+
+    def _float32_unet(self) -> Any:
+        """Return a copy of the UNet in float32, which is made once."""
+        with self._lock:
+            if self._wide is None:
+                self._wide = copy.deepcopy(self.pipe.unet).float()
+                self._wide._compiled_call_impl = None
+        return self._wide
 
     def differentiable(
         self, prompts: Sequence[str], generators: Sequence[torch.Generator]
@@ -200,7 +219,8 @@ class TurboSampler:
         embeddings = [kind.clone() for kind in self._embeddings_of(prompts)]
 
         def step(noise: Tensor, start: int, end: int) -> Tensor:
-            return self._step(noise, [kind[start:end] for kind in embeddings], sigma)
+            part = [kind[start:end] for kind in embeddings]
+            return self._step(noise, part, sigma, self.pipe.unet)
 
         return self._noise(generators).to(self.device), step
 
@@ -252,12 +272,13 @@ class TurboSampler:
         sigmas = scheduler.sigmas
         return float(sigmas[0]) if len(sigmas) == 2 and sigmas[1] == 0 else None
 
-    def _step(self, noise: Tensor, embeddings: Sequence[Tensor], sigma: float) -> Tensor:
+    def _step(self, noise: Tensor, embeddings: Sequence[Tensor], sigma: float, unet: Any) -> Tensor:
         """Compute the Euler step from ``sigma`` to 0 (Karras et al. 2022, algorithm 1).
 
         The result is the model's estimate of the clean latents.
         """
-        unet, scheduler = self.pipe.unet, self.pipe.scheduler
+        scheduler = self.pipe.scheduler
+        embeddings = [kind.to(unet.dtype) for kind in embeddings]
         noisy = noise * float(scheduler.init_noise_sigma)
         scaled = (noisy / (sigma**2 + 1) ** 0.5).to(unet.dtype, memory_format=torch.channels_last)
         output = unet(
@@ -274,7 +295,15 @@ class TurboSampler:
             case _:
                 return output
 
-    def _call_pipeline(self, noise: Tensor, embeddings: Sequence[Tensor]) -> Tensor:
+    def _call_pipeline(self, noise: Tensor, embeddings: Sequence[Tensor], unet: Any) -> Tensor:
+        # Only one thread at a time calls the pipeline.
+        self.pipe.unet, usual = unet, self.pipe.unet
+        try:
+            return self._called(noise, [kind.to(unet.dtype) for kind in embeddings])
+        finally:
+            self.pipe.unet = usual
+
+    def _called(self, noise: Tensor, embeddings: Sequence[Tensor]) -> Tensor:
         steps: dict[str, Any] = (
             {"timesteps": self._timesteps} if self._timesteps else {"num_inference_steps": 1}
         )

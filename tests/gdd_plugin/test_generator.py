@@ -5,8 +5,11 @@ import pytest
 import torch
 from sampling import make_task, run_method
 
+from benchmark_adapters.datasets import CIFAR10
 from benchmark_adapters.types import UserError
+from gdd_plugin.generator import ImageGenerator
 from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.settings import parse_settings
 
 
 @pytest.fixture
@@ -134,3 +137,43 @@ def test_auto_does_not_compile_on_a_cpu():
     metadata = {}
     run_method(make_task(pda="none", ipc=1, metadata=metadata), seconds=10_000)
     assert metadata["compile"] == "no"
+
+
+KEYS = [(label, 0) for label in range(4)]
+
+
+def make_half_generator(random_turbo):
+    """Return a generator that computes in float16, as on a GPU."""
+    task = make_task(CIFAR10, model=str(random_turbo), pda="none", dtype="float16")
+    made = ImageGenerator(task, parse_settings(task.options, "cifar10"), 20)
+    made.turbo.pipe.vae.half()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("part", "layer"), [("UNet", "unet.conv_out"), ("decoder", "vae.decoder.conv_out")]
+)
+def test_what_overflows_in_half_precision_is_computed_in_float32(random_turbo, part, layer):
+    made = make_half_generator(random_turbo)
+    usual = made.generate(KEYS)[0]
+    assert not made.in_float32
+    # The largest value of float16 is 65,504.
+    _layer(made, layer).weight.data.fill_(6e4)
+    images = made.generate(KEYS)[0]
+    assert part in made.in_float32
+    assert images.shape == usual.shape
+
+
+@pytest.mark.parametrize(
+    ("part", "layer"), [("UNet", "unet.conv_out"), ("decoder", "vae.decoder.conv_out")]
+)
+def test_values_that_are_not_finite_are_an_error_that_names_the_part(random_turbo, part, layer):
+    made = make_half_generator(random_turbo)
+    _layer(made, layer).weight.data.fill_(torch.nan)
+    with pytest.raises(UserError, match=f"^the {part} of model random-turbo computes values"):
+        made.generate(KEYS)
+
+
+def _layer(made, name):
+    part, _, layer = name.partition(".")
+    return getattr(made.turbo.pipe, part).get_submodule(layer)

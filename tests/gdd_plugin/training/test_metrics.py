@@ -7,6 +7,7 @@ import torch
 from benchmark_adapters import datasets
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.scoring import students
+from gdd_plugin.models.one_step import TurboSampler
 from gdd_plugin.training import metrics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -30,3 +31,10 @@ def test_variety_and_nearest_distance_of_known_sets():
     )
     assert metrics.nearest_distance(images[:100], images[:1000]) < 0.1
     assert metrics.nearest_distance(images[1000:1100], images[:1000]) > 5
+
+
+def test_speed_is_measured_with_a_unet_and_a_decoder_of_different_types(random_turbo):
+    """On a GPU, a decoder that overflows in float16 is loaded in bfloat16."""
+    turbo = TurboSampler(str(random_turbo))
+    turbo.pipe.vae.to(torch.bfloat16)
+    assert metrics.milliseconds_per_image(turbo, batch=2, repeats=1) > 0

@@ -15,6 +15,7 @@ from peft.utils import get_peft_model_state_dict
 from benchmark_adapters.types import Dataset, UserError
 from gdd_plugin.models import loading
 from gdd_plugin.models.loading import LocatedModel
+from gdd_plugin.models.one_step import DIRECT
 from gdd_plugin.training.data import RealImages
 from gdd_plugin.training.files import reporting_library_errors
 from gdd_plugin.training.metadata import training_metadata, write_training_metadata
@@ -51,7 +52,8 @@ def train_lora(
         gradient_checkpointing: use less memory and more time.
 
     Raises:
-        UserError: the model or the teacher cannot be loaded or is not supported, the distillation
+        UserError: the model or the teacher cannot be loaded or is not supported, runs sample the
+            model with another step than the one that is trained, the distillation
             loss has no teacher, the teacher does not fit the model, the data cannot be read or is
             too small, ``output`` contains a different training run, a loss is not finite, or a file
             cannot be written.
@@ -66,6 +68,7 @@ def train_lora(
     )
     images.device = run.device
     pipe = _load(models[0], run.device)
+    _require_direct_step(models[0], pipe)
     teacher = _load_teacher(models[1], pipe, run.device) if models[1:] else None
     run.seed("features")
     features = train_features(images, settings.features, run)
@@ -115,6 +118,18 @@ def _load(model: LocatedModel, device: torch.device) -> Any:
             "v prediction"
         )
     return pipe
+
+
+def _require_direct_step(model: LocatedModel, pipe: Any) -> None:
+    """Raise `UserError` if a run would sample with another step than `Denoiser` trains."""
+    kind = type(pipe.scheduler).__name__
+    timesteps = model.spec.timesteps if model.spec else ()
+    if kind not in DIRECT or timesteps:
+        step = f" at timestep {timesteps[0]}" if timesteps else ""
+        raise UserError(
+            f"{model.name} is not supported: adapting trains the Euler step from the last "
+            f"timestep, but this model is sampled with {kind}{step}"
+        )
 
 
 def _load_teacher(model: LocatedModel, pipe: Any, device: torch.device) -> Denoiser:

@@ -11,6 +11,7 @@ import pytest
 import small_training
 import torch
 from diffusers import (
+    LCMScheduler,
     StableDiffusionXLPipeline,
 )
 from small_training import SHORT, lora_settings
@@ -100,6 +101,18 @@ def test_distillation_without_a_teacher_and_zero_weights_are_refused(trained_mod
         )
     with pytest.raises(UserError, match="all losses of the student have weight 0"):
         replace(SHORT, matching=0, adversarial=0, distillation=0)
+
+
+def test_a_model_that_is_sampled_with_another_step_is_refused(trained_model, few, tmp_path):
+    """Hyper-SD, for example, is sampled by LCM's scheduler at timestep 800."""
+    pipe = StableDiffusionXLPipeline.from_pretrained(trained_model)
+    pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
+    pipe.save_pretrained(tmp_path / "lcm")
+    settings = LoraSettings(
+        "fashion-mnist", str(tmp_path / "lcm"), str(trained_model), held_out=200, student=SHORT
+    )
+    with pytest.raises(UserError, match=r"lcm is not supported: .* is sampled with LCMScheduler"):
+        train_lora(tmp_path / "adapter", FASHION_MNIST, few, settings)
 
 
 def test_teacher_with_a_different_architecture_is_refused(

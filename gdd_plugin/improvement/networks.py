@@ -82,6 +82,13 @@ class Networks:
         """Return the features [n, d] of normalised images; differentiable."""
         return torch.cat([self._features(net, part) for part in self._parts(images)])[: len(images)]
 
+    def add_gradient(self, net: ConvNet, images: Tensor, gradient: Tensor) -> None:
+        """Add the gradient of images to theirs, from that of their features, part by part."""
+        for part, of_features in zip(
+            images.split(self.batch), gradient.split(self.batch), strict=True
+        ):
+            self.features(net, part).backward(of_features)
+
     @torch.no_grad()
     def constant_features(self, net: ConvNet, images: Tensor) -> Tensor:
         """Return the features [n, d] of normalised images, without gradients."""

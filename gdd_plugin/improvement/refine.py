@@ -67,6 +67,9 @@ class RefineSettings:
     first_scale: float = 11.0
 
 
+# Pixels of one channel up to which a step keeps the activations of all images. Beyond, it computes
+# them a second time, part by part, so that memory does not grow with the set.
+MAX_PIXELS = 10**6
 # Image counts from which, and up to which, a step uses fewer or more versions of each image.
 LARGE, SMALL = 250, 20
 
@@ -272,12 +275,19 @@ class Refinement:
         scale: Tensor,
     ) -> None:
         """Add the gradients of one network's loss to those of ``images`` and ``scale``."""
+        copies = len(images) // len(self.labels)
+        targets = regression.targets(self.labels, self.num_classes).repeat(copies, 1)
+        is_large = images.shape[0] * images.shape[2] * images.shape[3] > MAX_PIXELS
         with torch.enable_grad():
-            copies = len(images) // len(self.labels)
-            targets = regression.targets(self.labels, self.num_classes).repeat(copies, 1)
-            features = self.nets.features(net, images)
+            if is_large:
+                features = self.nets.constant_features(net, images.detach()).requires_grad_()
+            else:
+                features = self.nets.features(net, images)
             predicted = regression.predict(features, targets, real, self.settings.ridge)
             F.cross_entropy(predicted * scale.exp(), real_labels).backward()
+            if is_large:
+                assert features.grad is not None
+                self.nets.add_gradient(net, images, features.grad)
 
     def pixels(self) -> Tensor:
         """Return the moving average of the set, uint8 [n, C, S, S] on the CPU."""

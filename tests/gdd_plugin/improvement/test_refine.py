@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from gdd_plugin.improvement import refine
 from gdd_plugin.improvement.pyramid import Pyramid
 from gdd_plugin.improvement.refine import Refinement, RefineSettings, settings_for
 
@@ -65,6 +66,24 @@ def test_networks_are_trained_on_batches_of_the_recipe(nets, real, pool):
     _, refinement = refined(nets, real, pool, 0)
     batches = refinement._batches(real.normalise(pool[0][::12]))
     assert [(len(images), len(labels)) for images, labels in batches] == [(3, 3), (3, 3)]
+
+
+def test_large_sets_get_the_same_gradients_with_less_memory(nets, real, pool, monkeypatch):
+    """Parts of 20 images, of 24 in all, so that one part is not full."""
+    pixels, labels = pool[0][::5], pool[1][::5]
+    gradients = []
+    for max_pixels in (10**6, 1000):
+        monkeypatch.setattr(refine, "MAX_PIXELS", max_pixels)
+        pyramid = Pyramid(real.normalise(pixels), real.clamp)
+        refinement = Refinement(nets, real, pyramid, labels, 0, SMALL)
+        net = refinement.members[0].net.requires_grad_(False)
+        images = real.normalise(pixels).requires_grad_()
+        scale = torch.zeros((), requires_grad=True)
+        drawn, classes = real.normalise(real.pixels[:50]), real.labels[:50]
+        features = nets.constant_features(net, drawn)
+        refinement._add_gradient(net, features, classes, images, scale)
+        gradients.append((images.grad, scale.grad))
+    torch.testing.assert_close(*gradients)
 
 
 def test_settings_depend_on_the_size_of_the_set_and_on_compiling():

@@ -212,7 +212,7 @@ RUN: tuple[Column[Row], ...] = (
         "hardware",
         "GPU, or else CPU, that generated the set.",
         lambda row: _hardware(row.record),
-        "unbroken",
+        "text",
         in_terminal=False,
         on_phone=False,
     ),

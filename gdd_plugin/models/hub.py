@@ -88,7 +88,7 @@ def wanted_files(
     """
     wanted = [INDEX]
     for component in components:
-        inside = [name for name in files if PurePosixPath(name).parent.name == component]
+        inside = [name for name in files if str(PurePosixPath(name).parent) == component]
         wanted += [name for name in inside if name.endswith(TEXTS)]
         if component not in replaced:
             wanted += _preferred(inside)

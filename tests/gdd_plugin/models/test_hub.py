@@ -62,6 +62,7 @@ def test_a_download_has_half_precision_weights_and_nothing_else_of_a_repository(
         "vae_1_0/config.json",
         "vae_1_0/diffusion_pytorch_model.fp16.safetensors",
         "vae_decoder/config.json",
+        "older/vae/config.json",
     ]
     files = sorted(needed + others)
     assert sorted(hub.wanted_files(files, COMPONENTS)) == needed

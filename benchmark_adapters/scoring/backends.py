@@ -6,7 +6,6 @@ import functools
 import logging
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TypeVar, cast
 
 import torch
@@ -44,6 +43,7 @@ class TrainingBackend:
         batch_size: int,
         passes: int,
         requested: Backend = "auto",
+        tf32: bool = False,
     ) -> None:
         """Choose the backend.
 
@@ -53,24 +53,22 @@ class TrainingBackend:
             batch_size: the largest number of images in a batch.
             passes: number of images shown to the student during training, counting repeats.
             requested: ``auto`` compiles from `MIN_COMPILED_PASSES` passes on.
+            tf32: whether convolutions round their operands to TF32 on a GPU.
         """
         self.planned = _plan(student, device, passes, requested)
         self.used = self.planned
         self.fallback: str | None = None
         if requested == "fast" and device.type == "mps":
             self.fallback = "torch.compile is not used on MPS"
-        is_reference = requested == "reference"
-        self.memory_format = torch.contiguous_format if is_reference else torch.channels_last
+        self.memory_format = _memory_format(device, requested, tf32)
+        self._is_reference = requested == "reference"
         self._microbatch_size: int | None = None
-        if not is_reference and device.type == "cpu":
+        if not self._is_reference and device.type == "cpu":
             memory.keep_freed_memory()
-            if fused.is_faster(student):
-                self._microbatch_size = (
-                    fused.MICROBATCH_SIZE
-                    if self.planned == "fused"
-                    else fused.compiled_microbatch_size(batch_size)
-                )
-        self._loss = _loss_of(self.planned)
+        if not self._is_reference and fused.is_batch_independent(student):
+            self._microbatch_size = _microbatch_size(student, device, batch_size, self.planned)
+        self._eager: BackendName = _plan(student, device, 0, "auto")
+        self._loss = _loss_of(self.planned, device)
 
     def add_gradients(self, student: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Add the gradients of a batch's mean cross-entropy to the student's; return the mean.
@@ -81,28 +79,58 @@ class TrainingBackend:
             labels: int64 [n].
         """
         total = torch.zeros((), device=images.device)
+        if not self._is_reference:
+            # Augmentations return images in several formats. Each would be compiled.
+            images = torch.empty_like(images, memory_format=self.memory_format).copy_(images)
         size = self._microbatch_size or len(labels)
         for part, classes in fused.microbatches(images, labels, size):
-            loss = self._compute_loss(student, part, classes) / len(labels)
-            loss.backward()
-            total += loss.detach()
+            total += self._add_part(student, part, classes, len(labels))
         return total
 
-    def _compute_loss(self, student: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        if self._loss is _eager_loss:
-            return _eager_loss(student, images, labels)
+    def _add_part(self, student: nn.Module, images: Tensor, labels: Tensor, count: int) -> Tensor:
+        """Add the gradients of some of a batch's ``count`` images; return their share of the mean.
+
+        Compilers can fail in many ways. The eager loss works after any of them.
+        """
         try:
-            return self._loss(student, images, labels)
-        # Compilers can fail in many ways. The eager loss works after any of them.
+            return _backward(self._loss(student, images, labels) / count)
         except Exception as error:
-            self.used = "fused" if self._microbatch_size else "plain"
+            if self._loss is _eager_loss:
+                raise
+            self.used = self._eager
             self.fallback = f"torch.compile failed: {type(error).__name__}"
             warnings.warn(
                 f"training without torch.compile, which failed: {type(error).__name__}",
                 stacklevel=2,
             )
             self._loss = _eager_loss
-            return _eager_loss(student, images, labels)
+        return _backward(_eager_loss(student, images, labels) / count)
+
+
+def _backward(loss: Tensor) -> Tensor:
+    loss.backward()
+    return loss.detach()
+
+
+def _memory_format(device: torch.device, requested: Backend, tf32: bool) -> torch.memory_format:
+    """Return the faster memory format. On a GPU, that is the plain one for float32 without TF32."""
+    is_plain = requested == "reference" or (device.type == "cuda" and not tf32)
+    return torch.contiguous_format if is_plain else torch.channels_last
+
+
+def _microbatch_size(
+    student: nn.Module, device: torch.device, batch_size: int, backend: BackendName
+) -> int | None:
+    """Return how many images of a batch to pass through the student at once; None: all of them.
+
+    Compiled losses get whole microbatches only, so that one shape is compiled.
+    """
+    if backend == "plain":
+        return None
+    if device.type != "cpu" or not fused.is_faster(student):
+        return batch_size
+    compiled_size = fused.compiled_microbatch_size(batch_size)
+    return fused.MICROBATCH_SIZE if backend == "fused" else compiled_size
 
 
 def _plan(student: nn.Module, device: torch.device, passes: int, requested: Backend) -> BackendName:
@@ -140,17 +168,13 @@ def inference_batch_size(student: nn.Module, device: torch.device, backend: Back
     return fused.MICROBATCH_SIZE if uses_microbatches else TEST_BATCH_SIZE
 
 
-def deterministic_convolutions() -> AbstractContextManager[None]:
-    """Make CUDA convolutions deterministic, and compute them in float32 without TF32."""
-    return torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
-
-
-def _loss_of(backend: BackendName) -> Loss:
+def _loss_of(backend: BackendName, device: torch.device) -> Loss:
     if backend == "winograd":
         return _compiled(_winograd_loss)
-    return _compiled(_eager_loss) if backend == "compiled" else _eager_loss
+    if backend == "compiled":
+        # A CUDA graph starts all operations of a step at once. One by one, they wait for Python.
+        return _compiled(_eager_loss, "reduce-overhead" if device.type == "cuda" else None)
+    return _eager_loss
 
 
 def _eager_loss(student: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -167,9 +191,12 @@ def _summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @functools.cache
-def _compiled(function: Function) -> Function:
-    """Return a compiled function. All seeds and students share it, so each shape compiles once."""
+def _compiled(function: Function, mode: str | None = None) -> Function:
+    """Return a compiled function. All seeds and students share it, so each shape compiles once.
+
+    ``mode`` is that of `torch.compile`.
+    """
     # This logger warns about missing CUDA on every machine without a GPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     torch._dynamo.config.recompile_limit = 64
-    return cast(Function, torch.compile(function, dynamic=False))
+    return cast(Function, torch.compile(function, dynamic=False, mode=mode))

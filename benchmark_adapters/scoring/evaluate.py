@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
 
 from benchmark_adapters import datasets
 from benchmark_adapters.scoring import training
 from benchmark_adapters.scoring.backend_names import Backend
-from benchmark_adapters.scoring.images import Images, Normalised, images_of
+from benchmark_adapters.scoring.images import Normalised, images_of
 from benchmark_adapters.scoring.seed_cache import SeedCache, SeedResult
 from benchmark_adapters.types import Dataset, DistilledSet, Recipe, Student, resolve
 
@@ -61,7 +60,7 @@ def score(
     hashes = [distilled.sha256, datasets.digest(*test), recipe.sha256, student.name]
     for index, seed in enumerate(seeds):
         started = time.monotonic()
-        with torch.random.fork_rng():
+        with training.forked_rng("cpu"):
             torch.manual_seed(seed)
             net = resolve(student.build)(
                 dataset.num_classes, dataset.image_size, dataset.channels, width
@@ -72,7 +71,8 @@ def score(
         if result is None:
             progress = partial(report, index)
             training.train(net, images, labels, recipe, seed, device, report=progress, backend=plan)
-            accuracy, confusion = _test(net, test_images, test[1], dataset.num_classes, backend)
+            predicted = training.predict(net, test_images, backend, recipe.tf32_convolutions)
+            accuracy, confusion = _compare(predicted.numpy(), test[1], dataset.num_classes)
             seconds = time.monotonic() - started
             result = SeedResult(accuracy, confusion, seconds, plan.used, plan.fallback, key)
             if cache:
@@ -86,22 +86,17 @@ def _cache_key(*parts: str | int | bool) -> str:
     return hashlib.sha256(json.dumps([*parts, *environment]).encode()).hexdigest()
 
 
-def _test(
-    net: nn.Module, images: Images, labels: Array, num_classes: int, backend: Backend
-) -> tuple[float, list[list[int]]]:
-    """Return the accuracy and the confusion counts of a trained network.
+def _compare(predicted: Array, labels: Array, num_classes: int) -> tuple[float, list[list[int]]]:
+    """Return the accuracy and the confusion counts of predicted classes, int64 [N].
 
     Args:
-        net: the network.
-        images: the test images, normalised.
-        labels: int64 [N].
+        predicted: the predicted classes.
+        labels: the true classes, int64 [N].
         num_classes: number of classes.
-        backend: how to test the network.
 
     Returns:
         The accuracy as a fraction, and counts indexed [true class][predicted class].
     """
-    predicted = training.predict(net, images, backend).numpy()
     counts = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
     confusion = counts.reshape(num_classes, num_classes).tolist()
     return float((predicted == labels).mean()), confusion

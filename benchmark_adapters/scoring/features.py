@@ -51,7 +51,7 @@ def train_network(
 
 def untrained_network(dataset: Dataset, seed: int = 0) -> students.ConvNet:
     """Return the student of quickstart/1 with its initial weights."""
-    with torch.random.fork_rng():
+    with training.forked_rng("cpu"):
         torch.manual_seed(seed)
         net = students.build(
             QUICKSTART.student,

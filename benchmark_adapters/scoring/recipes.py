@@ -30,6 +30,12 @@ ECCV2024 = Recipe(
     augment="dsa",
     summary="the ECCV 2024 challenge's evaluator: 1001 epochs with DSA",
 )
+ECCV2024_TF32 = replace(
+    ECCV2024,
+    name="eccv2024/2",
+    tf32_convolutions=True,
+    summary="eccv2024/1 with TF32 convolutions on a GPU, as that evaluator runs there",
+)
 DSA = replace(ECCV2024, name="dsa/1", summary="DC-BENCH with DSA: 1001 epochs")
 DSA_STEPS = replace(
     DSA,
@@ -69,5 +75,14 @@ DDRANKING_PLAIN = replace(
 )
 RECIPES = {
     recipe.name: recipe
-    for recipe in (QUICKSTART, ECCV2024, DSA, DSA_STEPS, DCBENCH, DDRANKING_HARD, DDRANKING_PLAIN)
+    for recipe in (
+        QUICKSTART,
+        ECCV2024,
+        ECCV2024_TF32,
+        DSA,
+        DSA_STEPS,
+        DCBENCH,
+        DDRANKING_HARD,
+        DDRANKING_PLAIN,
+    )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark_adapters.scoring import backends, dsa
+from benchmark_adapters.scoring import backends, dsa, precision
 from benchmark_adapters.scoring.backend_names import Backend
 from benchmark_adapters.scoring.backends import TrainingBackend
 from benchmark_adapters.scoring.images import Images
@@ -77,7 +78,7 @@ def train(
         backend,
         report or (lambda done, total: None),
     )
-    with torch.random.fork_rng(), backends.deterministic_convolutions():
+    with forked_rng(device), precision.repeatable(recipe.tf32_convolutions):
         torch.manual_seed(seed)
         return schedule(training)
 
@@ -110,19 +111,22 @@ def plan_backend(
         min(recipe.batch_size, num_images),
         (steps_or_epochs or 0) * images_per_unit,
         requested,
+        recipe.tf32_convolutions,
     )
 
 
 @torch.inference_mode()
-def predict(student: nn.Module, images: Images, backend: Backend = "auto") -> Tensor:
+def predict(
+    student: nn.Module, images: Images, backend: Backend = "auto", tf32: bool = False
+) -> Tensor:
     """Return the predicted class of each image, int64 [N] on the CPU.
 
-    ``images`` are the same as for `train`.
+    ``images`` are the same as for `train`. ``tf32`` is the recipe's ``tf32_convolutions``.
     """
     student.eval()
     device = next(student.parameters()).device
     size = backends.inference_batch_size(student, device, backend)
-    with backends.deterministic_convolutions():
+    with precision.repeatable(tf32):
         batches = [
             student(images[start : start + size].to(device)).argmax(1)
             for start in range(0, len(images), size)
@@ -133,6 +137,13 @@ def predict(student: nn.Module, images: Images, backend: Backend = "auto") -> Te
 def accuracy(student: nn.Module, images: Images, labels: Tensor) -> float:
     """Return the fraction of correctly classified images; ``labels`` are int64 [N]."""
     return (predict(student, images) == labels.cpu()).float().mean().item()
+
+
+def forked_rng(device: str) -> AbstractContextManager[None]:
+    """Restore the global random states of the CPU and of ``device`` at the end."""
+    is_cuda = torch.device(device).type == "cuda"
+    # By default, torch initialises all GPUs.
+    return torch.random.fork_rng(devices=[torch.device(device).index or 0] if is_cuda else [])
 
 
 @dataclass(frozen=True)

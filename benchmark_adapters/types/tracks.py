@@ -43,6 +43,8 @@ class Recipe:
             momentum.
         momentum: SGD momentum.
         weight_decay: SGD weight decay.
+        tf32_convolutions: whether convolutions round their operands to TF32 on GPUs that can, which
+            is PyTorch's default. CPUs always compute in float32.
         normalisation: (dataset, mean, std) for each dataset that the recipe does not normalise
             with the dataset's own mean and standard deviation.
         summary: one line for ``ddbench list``.
@@ -61,6 +63,7 @@ class Recipe:
     reset_optimizer: bool = False
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    tf32_convolutions: bool = False
     normalisation: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...] = ()
     summary: str = ""
 
@@ -98,6 +101,7 @@ class Recipe:
             ("normalisation", ()),
             ("lr_drop_after", None),
             ("reset_optimizer", False),
+            ("tf32_convolutions", False),
         ):
             if settings[name] == unset:
                 del settings[name]

@@ -10,6 +10,7 @@ from benchmark_adapters.types import Recipe
 PUBLISHED = {
     "quickstart/1": "d55d5b352a19190f58cde6afc0e1515ef6a7bd9e4febf0adb0312cdd059fc0b2",
     "eccv2024/1": "6ffd612d245c99edf3ce6fce6dad4f047b70ac20cacba548d87fd4c84af1a272",
+    "eccv2024/2": "62836c8e4daf0a664c67fc08a6c45f9f72b31023a6433360c1817bdd386beaca",
     "dsa/1": "f4389f16cc68eec5f04ca9c2a0ba6f8a858c96abb0234274b9ed2ff7bb30fa76",
     "dsa-steps/1": "c60ba94f446fd676d4c82dfc9f35288a410a7e1cb8b3c55baaa4cbd6849fa11b",
     "dcbench/1": "cac55fe2c7535de04e9004985ca8491628101a913d1993f7d5f5324dfacf2066",

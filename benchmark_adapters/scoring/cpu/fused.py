@@ -65,14 +65,11 @@ def microbatches(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Te
     """Split images float32 [n, C, H, W] and labels int64 [n] into microbatches of ``size`` images.
 
     All microbatches have the same shape, so that only one shape is compiled: the last one is padded
-    with images labelled `IGNORED_LABEL`. A batch of at most ``size`` images is left as it is.
+    with images labelled `IGNORED_LABEL`.
     """
-    if len(labels) <= size:
-        yield images, labels
-        return
     missing = -len(labels) % size
     if missing:
-        images = torch.cat([images, images[:missing]])
+        filled = torch.arange(len(labels) + missing, device=images.device) % len(labels)
+        images = images[filled]
         labels = F.pad(labels, (0, missing), value=IGNORED_LABEL)
-    for part, classes in zip(images.split(size), labels.split(size), strict=True):
-        yield part.contiguous(memory_format=torch.channels_last), classes
+    yield from zip(images.split(size), labels.split(size), strict=True)

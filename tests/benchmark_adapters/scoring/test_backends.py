@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from benchmark_adapters.scoring import backends, students, training
-from benchmark_adapters.scoring.recipes import ECCV2024, QUICKSTART
+from benchmark_adapters.scoring.recipes import ECCV2024, QUICKSTART, RECIPES
 
 MAX_WEIGHT_DISTANCE, MAX_LOSS_DISTANCE = 0.01, 1e-3
 
@@ -174,3 +174,40 @@ def test_training_is_equal_in_separate_processes(backend):
         subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)
     )
     assert first == second
+
+
+def test_one_shape_and_layout_is_compiled_for_a_gpu(clothes):
+    """The tensors are on the CPU: only the choices for a GPU are tested.
+
+    Each of DSA's families leaves its own memory layout, and the last of the batches is short.
+    """
+    compiled = []
+
+    def count(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    net = small("convnet3", channels=3)
+    recipe = replace(ECCV2024, batch_size=40)
+    backend = backends.TrainingBackend(net, torch.device("cuda"), 40, 10**6)
+    assert backend.planned == "compiled"
+    backend._loss = torch.compile(backends._eager_loss, dynamic=False, backend=count)
+    images, labels = (part[::10][:100] for part in clothes)
+    settings = {"seed": 7, "epochs": 12, "backend": backend}
+    training.train(net, images.repeat(1, 3, 1, 1), labels, recipe, **settings)
+    assert (len(compiled), backend.fallback) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "device", "requested", "memory_format"),
+    [
+        ("eccv2024/1", "cuda", "auto", torch.contiguous_format),
+        ("eccv2024/2", "cuda", "auto", torch.channels_last),
+        ("eccv2024/2", "cuda", "reference", torch.contiguous_format),
+        ("eccv2024/1", "cpu", "auto", torch.channels_last),
+    ],
+)
+def test_memory_format_depends_on_tf32(recipe, device, requested, memory_format):
+    """Without TF32, channels-last convolutions are the slowest on a GPU."""
+    backend = training.plan_backend(small("mlp"), 100, RECIPES[recipe], device, requested)
+    assert backend.memory_format == memory_format

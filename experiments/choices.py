@@ -24,7 +24,8 @@ from gdd_plugin import method, pda
 from gdd_plugin.decoders.exact import exact_decoder
 from gdd_plugin.decoders.fitted import fit_decoder
 from gdd_plugin.decoders.images import OutputSpec, resize, to_uint8
-from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.seeds import seeded_generator
 from gdd_plugin.pda import Policy
 from gdd_plugin.settings import OPTIONS
 from gdd_plugin.training.data import RealImages

@@ -20,11 +20,13 @@ from gdd_plugin.decoders.exact import (
     CHUNK,
     decoder_of,
     differentiable_decoder,
-    exact_decoder,
 )
 from gdd_plugin.decoders.images import Decoder, OutputSpec, to_uint8
 from gdd_plugin.metadata import CompileMetadata, DecoderMetadata, SamplingMetadata, record_entries
-from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.models import samplers
+from gdd_plugin.models.any_pipeline import refusal
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.seeds import seeded_generator
 from gdd_plugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,16 +68,17 @@ class ImageGenerator:
         """
         self.task, self.settings, self.images = task, settings, images
         self.copies = settings.copies
-        self.turbo = TurboSampler(
+        self.sampler = samplers.load(
             settings.model,
             task.device,
             settings.lora,
             settings.size,
             getattr(torch, settings.dtype) if settings.dtype else None,
+            settings.steps,
         )
         dataset = task.dataset
-        self.output = OutputSpec(dataset.image_size, dataset.channels, self.turbo.border)
-        self.decode: Decoder = exact_decoder(self.turbo.pipe, self.output)
+        self.output = OutputSpec(dataset.image_size, dataset.channels, self.sampler.border)
+        self.decode: Decoder = self.sampler.decoder(self.output)
         self.decoder_metadata: DecoderMetadata | None = None
         self.compilation = CompileMetadata()
         self.in_float32: set[str] = set()
@@ -83,7 +86,7 @@ class ImageGenerator:
             dataset.class_names, dataset.name, settings.prompts, dataset.synonyms
         )
         self.prompts_seconds = self._encode_prompts()
-        parameters = sum(weights.numel() for weights in self.turbo.pipe.unet.parameters())
+        parameters = self.sampler.parameters
         self.num_workers = self._count_workers(parameters)
         # Limit the default batch so that no worker gets all the images.
         share = batching.SMALL_MODEL_BATCH
@@ -94,12 +97,12 @@ class ImageGenerator:
     def _encode_prompts(self) -> float:
         """Encode all prompts, free the text encoders and return the time taken in seconds."""
         start = time.monotonic()
-        self.turbo.encode([prompt for prompts in self.prompts for prompt in prompts])
-        self.turbo.free_encoders()
+        self.sampler.encode([prompt for prompts in self.prompts for prompt in prompts])
+        self.sampler.free_encoders()
         return time.monotonic() - start
 
     def _count_workers(self, parameters: int) -> int:
-        if not self.turbo.is_direct:
+        if not self.sampler.is_direct:
             return 1
         return batching.num_workers(self.task.device, parameters, torch.get_num_threads())
 
@@ -116,7 +119,7 @@ class ImageGenerator:
             copies=self.copies,
         )
         decoder = [self.decoder_metadata] if self.decoder_metadata else []
-        return record_entries(self.turbo.metadata, sampling, *decoder)
+        return record_entries(self.sampler.metadata, sampling, *decoder)
 
     def choose_decoder(self) -> None:
         """Select the decoder named in the settings, or the one that suits the run.
@@ -124,15 +127,18 @@ class ImageGenerator:
         Raises:
             UserError: the tiny decoder cannot be loaded.
         """
+        if not isinstance(self.sampler, TurboSampler):
+            self.decoder_metadata = DecoderMetadata("pipeline", "the pipeline decodes its images")
+            return
         start = time.monotonic()
         context = choose.DecoderContext(
-            self.turbo.pipe,
+            self.sampler.pipe,
             self.output,
-            self.turbo.size,
+            self.sampler.size,
             self.task.device,
             self._draw_latents,
             self.images,
-            self.settings.tiny or self.turbo.backbone.tiny_decoder,
+            self.settings.tiny or self.sampler.backbone.tiny_decoder,
         )
         try:
             choice = choose.choose(self.settings.decoder, context)
@@ -155,7 +161,7 @@ class ImageGenerator:
         latents = []
         for start in range(0, count, CHUNK):
             part = slice(start, start + CHUNK)
-            latents.append(self.turbo.latents(chosen[part], generators[part]))
+            latents.append(self.sampler.latents(chosen[part], generators[part]))
         return torch.cat(latents)
 
     def generate(self, keys: Sequence[ImageKey]) -> Batch:
@@ -178,7 +184,7 @@ class ImageGenerator:
                 raise
             if len(keys) == 1:
                 raise UserError(
-                    f"not enough memory for one image of {self.turbo.size} pixels; "
+                    f"not enough memory for one image of {self.sampler.size} pixels; "
                     "choose a smaller size with --option size=256"
                 ) from None
         else:
@@ -197,48 +203,58 @@ class ImageGenerator:
         """Prepare for smaller batches after a batch of ``count`` images ran out of memory."""
         if self.task.device.startswith("cuda"):
             torch.cuda.empty_cache()
-        if self.turbo.pad_to:
-            self.turbo.uncompile()
+        if self.sampler.pad_to:
+            self.sampler.uncompile()
             self.compilation = CompileMetadata("abandoned: not enough memory")
         self.sizer.shrink(count)
 
     @torch.inference_mode()
     def _generate(self, keys: Sequence[ImageKey]) -> Batch:
-        generators = [seeded_generator(self.task.seed, label, index) for label, index in keys]
-        images = to_uint8(self._finite_images(keys, generators))
-        labels = torch.tensor([label for label, _ in keys])
-        return _add_copies(images, labels, self.copies, self.settings.pda, generators)
+        generators = self._generators_of(keys)
+        latents = self.sampler.latents(self._prompts_of(keys), generators)
+        images = self.decode(latents)
+        is_finite = images.isfinite().all()
+        # Nothing before this waits for a GPU.
+        batch = self._batch(keys, images, generators)
+        return batch if is_finite else self._generate_in_float32(keys, latents)
 
-    def _finite_images(
-        self, keys: Sequence[ImageKey], generators: Sequence[torch.Generator]
-    ) -> Tensor:
-        """Return float images in [0, 255], computed in float32 where half precision overflows.
+    def _generate_in_float32(self, keys: Sequence[ImageKey], latents: Tensor) -> Batch:
+        """Generate images in float32 that overflowed in half precision on the way.
+
+        Args:
+            keys: label and index of each image.
+            latents: the latents of the first try.
 
         Raises:
             UserError: values are not finite in float32 either.
         """
-        prompts = self._prompts_of(keys)
-        latents = self.turbo.latents(prompts, generators)
+        generators = self._generators_of(keys)
+        overflowed = not latents.isfinite().all()
+        latents = self.sampler.latents(self._prompts_of(keys), generators, in_float32=overflowed)
+        if overflowed:
+            self._require_finite(self.sampler.core, latents)
         images = self.decode(latents)
-        # One check for both, because it waits for a GPU.
-        if images.isfinite().all():
-            return images
-        if not latents.isfinite().all():
-            again = [seeded_generator(self.task.seed, *key) for key in keys]
-            latents = self.turbo.latents(prompts, again, in_float32=True)
-            self._require_finite("UNet", latents)
-            images = self.decode(latents)
         if not images.isfinite().all():
-            vae = copy.deepcopy(self.turbo.pipe.vae).float()
+            vae = copy.deepcopy(self.sampler.pipe.vae).float()
             images = decoder_of(vae, self.output)(latents)
             self._require_finite("decoder", images)
-        return images
+        return self._batch(keys, images, generators)
+
+    def _batch(
+        self, keys: Sequence[ImageKey], images: Tensor, generators: Sequence[torch.Generator]
+    ) -> Batch:
+        labels = torch.tensor([label for label, _ in keys])
+        policy = self.settings.pda
+        return pda.with_copies(to_uint8(images), labels, self.copies, policy, generators)
+
+    def _generators_of(self, keys: Sequence[ImageKey]) -> list[torch.Generator]:
+        return [seeded_generator(self.task.seed, label, index) for label, index in keys]
 
     def _require_finite(self, part: str, values: Tensor) -> None:
         """Raise `UserError` unless all values are finite; remember that ``part`` needs float32."""
         if not values.isfinite().all():
             raise UserError(
-                f"the {part} of model {self.turbo.metadata.model} computes values that are not "
+                f"the {part} of model {self.sampler.metadata.model} computes values that are not "
                 "finite, in float32 too; its weights may be damaged"
             )
         self.in_float32.add(part)
@@ -278,12 +294,15 @@ class ImageGenerator:
         Raises:
             UserError: the model's step is not differentiable.
         """
-        generators = [seeded_generator(self.task.seed, label, index) for label, index in keys]
-        noise, step = self.turbo.differentiable(self._prompts_of(keys), generators)
-        self.turbo.pipe.vae.requires_grad_(False)
-        decode = differentiable_decoder(self.turbo.pipe.vae, self.output)
+        generators = self._generators_of(keys)
+        sampler = self.sampler
+        if not isinstance(sampler, TurboSampler):
+            raise refusal(sampler.metadata.model)
+        noise, step = sampler.differentiable(self._prompts_of(keys), generators)
+        sampler.pipe.vae.requires_grad_(False)
+        decode = differentiable_decoder(sampler.pipe.vae, self.output)
         # A large model needs gigabytes for the gradients of one image.
-        size = CHUNK if self.turbo.size <= SMALL_IMAGE else 1
+        size = CHUNK if sampler.size <= SMALL_IMAGE else 1
 
         def render(noise: Tensor) -> Tensor:
             return torch.cat(
@@ -310,7 +329,7 @@ class ImageGenerator:
         if self.settings.compile == "no" or (self.settings.compile == "auto" and not pays):
             return
         start = time.monotonic()
-        failure = self.turbo.compile(self.sizer.size)
+        failure = self.sampler.compile(self.sizer.size)
         if not failure and self.task.device == "cpu":
             self.num_workers = 1
         self.compilation = CompileMetadata(failure or "yes", round(time.monotonic() - start, 2))
@@ -324,23 +343,3 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(
         text in str(error) for text in ("out of memory", "allocate memory", "ALLOC_FAILED")
     )
-
-
-def _add_copies(
-    images: Tensor,
-    labels: Tensor,
-    num_copies: int,
-    policy: str,
-    generators: Sequence[torch.Generator],
-) -> Batch:
-    """Return each image followed by its copies, with labels and the mask of sampled images.
-
-    The images are moved to the CPU.
-    """
-    count, per_image = len(images), 1 + num_copies
-    copies = pda.augment(images, num_copies, policy, generators)
-    copies = copies.unflatten(0, (count, num_copies))
-    together = torch.cat([images[:, None], copies], 1).flatten(0, 1).cpu()
-    is_sampled = torch.zeros(count, per_image, dtype=torch.bool)
-    is_sampled[:, 0] = True
-    return together, labels.repeat_interleave(per_image), is_sampled.flatten()

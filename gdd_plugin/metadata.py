@@ -13,6 +13,7 @@ class ModelMetadata:
     Attributes:
         dtype: data type of the UNet.
         size: height and width of the model's images in pixels.
+        steps: steps from noise to an image.
     """
 
     model: str
@@ -23,6 +24,7 @@ class ModelMetadata:
     size: int
     lora: str | None = None
     lora_sha256: str | None = None
+    steps: int = 1
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def _improve(
     size = task.ipc if work.select == NONE else max(task.ipc, size)
     generator = ImageGenerator(task, replace(settings, pda="none", copies=0), size * classes)
     if work.refine == "latents":
-        generator.turbo.require_direct()
+        generator.sampler.require_direct()
     generator.choose_decoder()
     task.ready(**generator.metadata())
     batches: list[Batch] = []

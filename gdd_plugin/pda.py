@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from gdd_plugin.transfer import to_device
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Batch
 
 
 @dataclass(frozen=True)
@@ -96,8 +102,8 @@ def augment(
         raise ValueError(f"copies={copies}: expected 0 or more")
     if not copies or not len(images):
         return images[:0]
-    draws = _uniform(len(images), copies * DRAWS, generator).view(-1, DRAWS).to(images.device)
-    draw = iter(draws.unbind(1))
+    draws = _uniform(len(images), copies * DRAWS, generator).view(-1, DRAWS)
+    draw = iter(to_device(draws, images.device).unbind(1))
 
     def with_probability(probability: float) -> Tensor:
         return (next(draw) < probability)[:, None, None, None]
@@ -117,6 +123,26 @@ def augment(
         x,
     )
     return x.round().clamp(0, 255).to(torch.uint8)
+
+
+def with_copies(
+    images: Tensor,
+    labels: Tensor,
+    num_copies: int,
+    policy: str,
+    generators: Sequence[torch.Generator],
+) -> Batch:
+    """Return each image followed by its copies, with labels and the mask of sampled images.
+
+    The images are moved to the CPU.
+    """
+    count, per_image = len(images), 1 + num_copies
+    copies = augment(images, num_copies, policy, generators)
+    copies = copies.unflatten(0, (count, num_copies))
+    together = torch.cat([images[:, None], copies], 1).flatten(0, 1).cpu()
+    is_sampled = torch.zeros(count, per_image, dtype=torch.bool)
+    is_sampled[:, 0] = True
+    return together, labels.repeat_interleave(per_image), is_sampled.flatten()
 
 
 def _rotate(images: Tensor, degrees: Tensor) -> Tensor:

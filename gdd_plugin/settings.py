@@ -50,6 +50,7 @@ class Settings:
 
     model: str
     lora: str | None
+    steps: int
     prompts: str
     pda: str
     copies: int
@@ -77,6 +78,7 @@ def parse_settings(options: Mapping[str, Any], dataset: str) -> Settings:
     return Settings(
         model=options["model"] or MODEL_OF_DATASET.get(dataset, DEFAULT_MODEL),
         lora=options["lora"],
+        steps=options["steps"],
         prompts=options["prompts"] or preset.prompts,
         pda=policy,
         copies=copies,
@@ -118,7 +120,7 @@ MODEL_OPTIONS = (
         "model",
         str,
         None,
-        f"model folder, Hugging Face Hub ID, or {', '.join([*BUNDLED, *KNOWN])} "
+        f"model folder, file .safetensors, Hugging Face Hub ID, or {', '.join([*BUNDLED, *KNOWN])} "
         "(default: turbo-mini for fashion-mnist, otherwise sdxl-turbo)",
     ),
     Option(
@@ -126,6 +128,13 @@ MODEL_OPTIONS = (
         str,
         None,
         "folder of a LoRA adapter for the model, saved by `ddbench-turbo adapt` or diffusers",
+    ),
+    Option(
+        "steps",
+        int,
+        1,
+        "steps from noise to an image",
+        check=_between(1, 8),
     ),
 )
 IMAGE_OPTIONS = (

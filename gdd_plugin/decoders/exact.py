@@ -26,15 +26,16 @@ def decoder_of(autoencoder: Any, output: OutputSpec) -> Decoder:
 
 def differentiable_decoder(autoencoder: Any, output: OutputSpec) -> Decoder:
     """Return the decoder of `decoder_of`, through which gradients flow to the latents."""
-    config = autoencoder.config
-    mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
+    config, device = autoencoder.config, autoencoder.device
+    # Created once, because a copy to a GPU waits for it.
+    mean, std = (_per_channel(config, name, device) for name in ("latents_mean", "latents_std"))
 
     def decode(latents: Tensor) -> Tensor:
         images = []
         for chunk in latents.split(_chunk_size(latents)):
             z = chunk / config.scaling_factor
-            if mean and std:
-                z = z * z.new_tensor(std).view(1, -1, 1, 1) + z.new_tensor(mean).view(1, -1, 1, 1)
+            if mean is not None and std is not None:
+                z = z * std + mean
             pixels = crop(autoencoder.decode(z.to(autoencoder.dtype)).sample, output.border).float()
             # Clamping would hide infinite values.
             pixels = torch.where(pixels.isfinite(), pixels, torch.nan)
@@ -44,6 +45,12 @@ def differentiable_decoder(autoencoder: Any, output: OutputSpec) -> Decoder:
         return torch.cat(images)
 
     return decode
+
+
+def _per_channel(config: Any, name: str, device: torch.device) -> Tensor | None:
+    """Return a setting of the autoencoder, float32 [1, c, 1, 1]; None if it isn't set."""
+    values = getattr(config, name, None)
+    return torch.tensor(values, device=device).view(1, -1, 1, 1) if values else None
 
 
 def crop(images: Tensor, border: int) -> Tensor:

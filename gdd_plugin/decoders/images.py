@@ -39,7 +39,11 @@ def to_uint8(images: Tensor) -> Tensor:
 def to_size(images: Tensor, size: int, channels: int) -> Tensor:
     """Convert float [n, 3, h, w] to [n, channels, size, size], with ITU-R BT.601 for grey."""
     if channels == 1:
-        images = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        # Numbers, unlike a tensor of them, are not copied to a GPU, which would wait.
+        red, green, blue = (
+            weight * part for weight, part in zip(LUMA, images.split(1, 1), strict=True)
+        )
+        images = red + green + blue
     return resize(images, size)
 
 

@@ -1,6 +1,7 @@
-"""The supported pipeline classes, and the differences between them.
+"""The pipeline classes whose step is computed directly, and the differences between them.
 
-To support one-step models with another backbone, add an entry to `BACKBONES`.
+To compute the step of models with another backbone directly, add an entry to `BACKBONES`. Without
+one, `gdd_plugin.models.any_pipeline` calls their pipeline.
 """
 
 from __future__ import annotations
@@ -10,10 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-
-from benchmark_adapters.types import UserError
-
-Conditions = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,9 @@ class Backbone:
         text_encoders: names of the pipeline's text encoders.
         embeddings: names of the text embeddings in a pipeline call, in the order in which
             ``encode_prompt`` returns them.
-        conditions: ``(embeddings, size) -> added_cond_kwargs`` of the UNet, for square images of
-            ``size`` pixels.
+        predict: ``(network, latents, timestep, embeddings, size) -> output`` of the network that
+            removes the noise, for square images of ``size`` pixels.
+        network: name of that network in the pipeline.
     """
 
     pipeline_class: str
@@ -36,14 +34,28 @@ class Backbone:
     load_options: Mapping[str, Any]
     text_encoders: tuple[str, ...]
     embeddings: tuple[str, ...]
-    conditions: Callable[[Sequence[Tensor], int], Conditions | None]
+    predict: Callable[[Any, Tensor, Tensor, Sequence[Tensor], int], Tensor]
+    network: str = "unet"
 
 
-def _sdxl_conditions(embeddings: Sequence[Tensor], size: int) -> Conditions:
-    """Return the pooled text embeddings and the size conditioning of uncropped images."""
-    pooled = embeddings[1]
-    sizes = pooled.new_tensor([size, size, 0, 0, size, size])
-    return {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1)}
+def _predict_sdxl(
+    unet: Any, latents: Tensor, timestep: Tensor, embeddings: Sequence[Tensor], size: int
+) -> Tensor:
+    """Pass the pooled text embeddings and the sizes of uncropped images to the UNet too."""
+    tokens, pooled = embeddings
+    # Filled in place, because a copy to a GPU waits for it.
+    sizes = pooled.new_full((1, 6), size)
+    sizes[:, 2:4] = 0
+    conditions = {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1)}
+    output: Tensor = unet(latents, timestep, tokens, added_cond_kwargs=conditions).sample
+    return output
+
+
+def _predict_sd(
+    unet: Any, latents: Tensor, timestep: Tensor, embeddings: Sequence[Tensor], size: int
+) -> Tensor:
+    output: Tensor = unet(latents, timestep, embeddings[0]).sample
+    return output
 
 
 SDXL = Backbone(
@@ -52,7 +64,7 @@ SDXL = Backbone(
     load_options={"add_watermarker": False},
     text_encoders=("text_encoder", "text_encoder_2"),
     embeddings=("prompt_embeds", "pooled_prompt_embeds"),
-    conditions=_sdxl_conditions,
+    predict=_predict_sdxl,
 )
 SD = Backbone(
     pipeline_class="StableDiffusionPipeline",
@@ -60,7 +72,7 @@ SD = Backbone(
     load_options={"safety_checker": None, "requires_safety_checker": False},
     text_encoders=("text_encoder",),
     embeddings=("prompt_embeds",),
-    conditions=lambda embeddings, size: None,
+    predict=_predict_sd,
 )
 BACKBONES = {backbone.pipeline_class: backbone for backbone in (SDXL, SD)}
 
@@ -68,17 +80,3 @@ BACKBONES = {backbone.pipeline_class: backbone for backbone in (SDXL, SD)}
 def backbone_of(pipe: Any) -> Backbone:
     """Return the backbone of a loaded pipeline."""
     return BACKBONES[type(pipe).__name__]
-
-
-def find_backbone(pipeline_class: str, model: str) -> Backbone:
-    """Return the backbone of a pipeline class.
-
-    Raises:
-        UserError: the class is not supported; the message names ``model``.
-    """
-    if pipeline_class not in BACKBONES:
-        raise UserError(
-            f"model {model} is a {pipeline_class}; "
-            f"generative-turbo needs a {' or a '.join(BACKBONES)}"
-        )
-    return BACKBONES[pipeline_class]

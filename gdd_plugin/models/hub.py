@@ -18,8 +18,11 @@ INDEX = "model_index.json"
 TEXTS = (".json", ".txt", ".model")
 # The weights that diffusers and transformers load: whole or in shards, perhaps in half precision.
 WEIGHTS = re.compile(r"(diffusion_pytorch_)?model(?P<half>\.fp16)?(-\d+-of-\d+)?\.safetensors")
-# Components with weights, and one with weights that pipelines are loaded without.
+# The networks of the pipelines whose checkpoints may be a single file.
 NETWORKS = ("unet", "vae", "text_encoder", "text_encoder_2")
+# The configuration of a network. Other components have other names for theirs.
+CONFIGURATION = "config.json"
+# A network that pipelines are loaded without.
 UNUSED = "safety_checker"
 # Seconds to wait for an answer of the Hub.
 TIMEOUT = 10.0
@@ -109,14 +112,18 @@ def is_complete(folder: Path, replaced: Sequence[str] = ()) -> bool:
     except (OSError, ValueError):
         return False
     return all(
-        any((folder / name).glob("*.json"))
-        and (name not in NETWORKS or name in replaced or _has_weights(folder / name))
+        any((folder / name).glob("*.json")) and (name in replaced or _has_weights(folder / name))
         for name in names
     )
 
 
 def _has_weights(folder: Path) -> bool:
-    """Return whether the weights of a network are in ``folder``, all shards of them."""
+    """Return whether the weights of a network are in ``folder``, all shards of them.
+
+    Components that are not networks have none.
+    """
+    if not (folder / CONFIGURATION).exists():
+        return not list(folder.glob("*.safetensors*"))
     indices = list(folder.glob("*.safetensors.index*.json"))
     if not indices:
         return bool(_preferred([path.name for path in folder.glob("*.safetensors")]))

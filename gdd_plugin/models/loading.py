@@ -12,14 +12,20 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from diffusers.loaders.single_file_utils import fetch_diffusers_config
+from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from benchmark_adapters.types import UserError, one_line
 from gdd_plugin.models import hub, registry
-from gdd_plugin.models.backbones import find_backbone
+from gdd_plugin.models.backbones import BACKBONES
 from gdd_plugin.models.registry import BUNDLED, ModelSpec
 from gdd_plugin.models.training_metadata import TrainingMetadata, read_training_metadata
 
+# Classes of pipelines that make images from texts alone.
+TEXT_TO_IMAGE = {kind.__name__ for kind in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()}
 HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 
 
@@ -30,6 +36,7 @@ class LocatedModel:
     Attributes:
         folder: folder of the pipeline.
         unet: file with the weights of the UNet; None: the pipeline's own weights.
+        checkpoint: file with the weights of all networks; None: they are in ``folder``.
         spec: the registry entry of a model that is known by name.
         training: metadata that training wrote; empty for models trained elsewhere.
     """
@@ -37,6 +44,7 @@ class LocatedModel:
     name: str
     folder: Path
     unet: Path | None = None
+    checkpoint: Path | None = None
     spec: ModelSpec | None = None
     training: TrainingMetadata = field(default_factory=TrainingMetadata)
 
@@ -46,6 +54,8 @@ class LocatedModel:
 
         For a network with fp16 files, only these are included.
         """
+        if self.checkpoint:
+            return file_sha256(self.checkpoint)
         total = hashlib.sha256()
         for folder in sorted(path.parent for path in self.folder.glob("*/config.json")):
             files = sorted(folder.glob("*.safetensors"))
@@ -67,30 +77,55 @@ class LocatedModel:
 
 
 def locate(name: str) -> LocatedModel:
-    """Find the model ``name``: a bundled model, a known name, a folder or a Hub ID.
+    """Find the model ``name``: a bundled model, a known name, a folder, a file or a Hub ID.
 
-    Models that are not in a local folder are taken from the Hub cache, or downloaded.
+    Models that are not on this machine are taken from the Hub cache, or downloaded.
 
     Raises:
-        UserError: the model does not exist or cannot be downloaded, its folder is damaged, or its
+        UserError: the model does not exist or cannot be downloaded, its files are damaged, or its
             pipeline class is not supported.
     """
+    if Path(name).expanduser().suffix == ".safetensors":
+        return _locate_checkpoint(Path(name).expanduser())
     folder, unet = BUNDLED.get(name, Path(name).expanduser()), None
     spec = registry.find_spec(name)
     if not folder.is_dir():
         if not spec and not re.fullmatch(HUB_ID, name):
             raise UserError(
-                f"no model folder {name}; use a folder, a Hugging Face Hub ID such as "
-                f"stabilityai/sdxl-turbo, or one of {', '.join([*BUNDLED, *registry.KNOWN])}"
+                f"no model folder {name}; use a folder, a file FILE.safetensors, a Hugging Face "
+                "Hub ID such as stabilityai/sdxl-turbo, or one of "
+                f"{', '.join([*BUNDLED, *registry.KNOWN])}"
             )
         replaced = ["unet"] if spec and spec.unet else []
         folder = hub.find_pipeline(spec.pipeline if spec else name, replaced)
         unet = hub.find_file(spec.unet) if spec and spec.unet else None
     if not (folder / "model_index.json").is_file():
         raise UserError(f"{folder} is not a model folder: it has no model_index.json")
-    find_backbone(_pipeline_class(folder), name)
+    _require_text_to_image(pipeline_class(folder), name)
     shown = name if name in BUNDLED or not Path(name).exists() else folder.resolve().name
-    return LocatedModel(shown, folder, unet, spec, read_training_metadata(folder))
+    training = read_training_metadata(folder)
+    return LocatedModel(shown, folder, unet, spec=spec, training=training)
+
+
+def _locate_checkpoint(file: Path) -> LocatedModel:
+    """Find the pipeline that a checkpoint in a single file belongs to, without its weights.
+
+    Raises:
+        UserError: the file cannot be read, or the pipeline cannot be downloaded.
+    """
+    try:
+        repository = fetch_diffusers_config(load_file(file))["pretrained_model_name_or_path"]
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"could not read the checkpoint {file}: {one_line(error)}") from None
+    folder = hub.find_pipeline(repository, hub.NETWORKS)
+    _require_text_to_image(pipeline_class(folder), file.name)
+    return LocatedModel(file.name, folder, checkpoint=file)
+
+
+def _require_text_to_image(kind: str, model: str) -> None:
+    """Raise `UserError` if pipelines of the class ``kind`` don't make images from texts alone."""
+    if kind not in BACKBONES and kind not in TEXT_TO_IMAGE:
+        raise UserError(f"model {model} is a {kind}, which makes no images from prompts alone")
 
 
 def load(model: LocatedModel, device: str, dtype: torch.dtype | None = None) -> Any:
@@ -112,24 +147,37 @@ def load(model: LocatedModel, device: str, dtype: torch.dtype | None = None) -> 
         raise UserError(
             f"could not load the model folder {model.folder}: {one_line(error)}"
         ) from None
-    scheduler = model.spec.scheduler if model.spec else registry.TURBO_SCHEDULER
-    if model.spec or pipe.scheduler.config.get("timestep_spacing") != "trailing":
-        kind = getattr(diffusers, scheduler.class_name)
-        pipe.scheduler = kind.from_config(pipe.scheduler.config, **scheduler.settings)
+    if type(pipe).__name__ in BACKBONES:
+        _set_scheduler(pipe, model.spec)
     pipe.set_progress_bar_config(disable=True)
     pipe.to(device)
     # Cast the decoder once. The pipeline would cast it again at every call.
-    if dtype == torch.float16 and pipe.vae.config.force_upcast:
-        pipe.vae.to(_upcast_dtype(device))
+    vae = getattr(pipe, "vae", None)
+    if dtype == torch.float16 and vae is not None and vae.config.get("force_upcast"):
+        vae.to(_upcast_dtype(device))
     return pipe
 
 
+def _set_scheduler(pipe: Any, spec: ModelSpec | None) -> None:
+    """Replace the scheduler by that of ``spec``, or by one that suits models of one step."""
+    scheduler = spec.scheduler if spec else registry.TURBO_SCHEDULER
+    if spec or pipe.scheduler.config.get("timestep_spacing") != "trailing":
+        kind = getattr(diffusers, scheduler.class_name)
+        pipe.scheduler = kind.from_config(pipe.scheduler.config, **scheduler.settings)
+
+
 def _from_pretrained(model: LocatedModel, dtype: torch.dtype) -> Any:
-    pipeline_class = _pipeline_class(model.folder)
-    options = dict(find_backbone(pipeline_class, model.name).load_options)
+    name = pipeline_class(model.folder)
+    options = dict(BACKBONES[name].load_options) if name in BACKBONES else {}
+    kind = getattr(diffusers, name)
+    if model.checkpoint:
+        config = str(model.folder)
+        return kind.from_single_file(
+            model.checkpoint, config=config, dtype=dtype, local_files_only=True, **options
+        )
     if model.unet:
         options["unet"] = _load_unet(model.folder, model.unet, dtype)
-    return getattr(diffusers, pipeline_class).from_pretrained(
+    return kind.from_pretrained(
         model.folder,
         variant="fp16" if any(model.folder.glob("*/*.fp16.safetensors")) else None,
         dtype=dtype,
@@ -145,8 +193,16 @@ def _load_unet(pipeline: Path, weights: Path, dtype: torch.dtype) -> Any:
     # Do not initialise weights that are replaced anyway.
     with torch.device("meta"):
         unet = kind.from_config(kind.load_config(pipeline / "unet"))
-    unet.load_state_dict(load_file(weights), assign=True)
+    unet.load_state_dict(_read_weights(weights), assign=True)
     return unet.to(dtype).eval()
+
+
+def _read_weights(file: Path) -> dict[str, Tensor]:
+    """Read weights from a safetensors file, or from a pickle of which nothing is executed."""
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    weights: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return weights
 
 
 def _upcast_dtype(device: str) -> torch.dtype:
@@ -156,7 +212,12 @@ def _upcast_dtype(device: str) -> torch.dtype:
     return torch.bfloat16 if has_bfloat16 else torch.float32
 
 
-def _pipeline_class(folder: Path) -> str:
+def pipeline_class(folder: Path) -> str:
+    """Return the class of the pipeline in ``folder``.
+
+    Raises:
+        UserError: the folder's index is missing or damaged.
+    """
     try:
         return str(json.loads((folder / "model_index.json").read_text())["_class_name"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import hashlib
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,25 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark_adapters.types import UserError, one_line
+from benchmark_adapters.types import UserError
 from gdd_plugin.decoders.exact import exact_decoder
-from gdd_plugin.decoders.images import OutputSpec, to_uint8
+from gdd_plugin.decoders.images import Decoder, OutputSpec, to_uint8
 from gdd_plugin.metadata import ModelMetadata
-from gdd_plugin.models import loading, lora, optimize
-from gdd_plugin.models.backbones import backbone_of
+from gdd_plugin.models import compilation, direct_step, loading, lora, optimize
+from gdd_plugin.models.any_pipeline import refusal
+from gdd_plugin.models.backbones import BACKBONES, backbone_of
+from gdd_plugin.models.direct_step import DirectStep
+from gdd_plugin.models.loading import LocatedModel
+from gdd_plugin.seeds import seeded_generator
+from gdd_plugin.transfer import to_device
 
 # Prompts to encode at once.
 ENCODE_BATCH = 32
-# With these schedulers and prediction types, this module computes the step from sigma to 0 itself.
-# All others are left to the pipeline.
-DIRECT = {
-    "EulerAncestralDiscreteScheduler": ("epsilon", "v_prediction"),
-    "EulerDiscreteScheduler": ("epsilon", "v_prediction", "sample"),
-}
 
 
 class TurboSampler:
-    """A one-step sampler of latents and images, with guidance 0 and trailing timesteps.
+    """A sampler of latents and images, with guidance 0 and trailing timesteps, mostly in one step.
 
     Attributes:
         pipe: the pipeline.
@@ -40,32 +39,38 @@ class TurboSampler:
             a single shape.
     """
 
+    core = "UNet"
+
     def __init__(
         self,
-        model: str,
+        model: str | LocatedModel,
         device: str = "cpu",
         lora: str | None = None,
         size: int | None = None,
         dtype: torch.dtype | None = None,
+        steps: int = 1,
     ) -> None:
         """Load a model.
 
         Args:
-            model: name, folder or Hub ID.
+            model: the model; or its name, folder, file or Hub ID.
             device: torch device.
             lora: folder of a LoRA adapter for the UNet.
             size: height and width of the model's images in pixels; None: the model's own size.
             dtype: data type of the UNet; None: the default of `loading.load`.
+            steps: steps from noise to latents. The pipeline computes them if there are several.
 
         Raises:
             UserError: the model or the adapter cannot be found or loaded, the adapter does not fit
-                the model, or the UNet does not support ``size``.
+                the model, its pipeline is of another kind, or the model does not support ``size``
+                or ``steps``.
         """
-        located = loading.locate(model)
+        located = loading.locate(model) if isinstance(model, str) else model
+        _check(located, steps)
         self.device, self.border, self.pad_to = device, located.training.border, 0
         self.pipe = loading.load(located, device, dtype)
-        self.backbone = backbone_of(self.pipe)
-        self.size = size or self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor
+        self.backbone, self.steps = backbone_of(self.pipe), steps
+        self.size = size or self.network.config.sample_size * self.pipe.vae_scale_factor
         self._check_size(located.name)
         self.metadata = self._add_adapter(located, lora)
         optimize.optimize(self.pipe)
@@ -85,8 +90,9 @@ class TurboSampler:
             model_sha256=located.weights_sha256,
             model_trained_on=trained_on,
             model_licence=located.licence,
-            dtype=str(self.pipe.unet.dtype).removeprefix("torch."),
+            dtype=str(self.network.dtype).removeprefix("torch."),
             size=self.size,
+            steps=self.steps,
             lora=adapter.name if adapter else None,
             lora_sha256=adapter.sha256 if adapter else None,
         )
@@ -94,7 +100,21 @@ class TurboSampler:
     @property
     def channels(self) -> int:
         """Number of channels of the latents."""
-        return int(self.pipe.unet.config.in_channels)
+        return int(self.network.config.in_channels)
+
+    @property
+    def network(self) -> Any:
+        """The network that removes the noise."""
+        return getattr(self.pipe, self.backbone.network)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the network that removes the noise."""
+        return sum(weights.numel() for weights in self.network.parameters())
+
+    def decoder(self, output: OutputSpec) -> Decoder:
+        """Return the model's own decoder."""
+        return exact_decoder(self.pipe, output)
 
     @property
     def is_direct(self) -> bool:
@@ -102,28 +122,26 @@ class TurboSampler:
 
         Only one thread at a time can call the pipeline.
         """
-        return self._sigma() is not None
+        return self.direct is not None
 
     def compile(self, batch: int) -> str:
-        """Compile the UNet for batches of ``batch`` images.
+        """Compile the network for batches of ``batch`` images.
 
         Returns:
             The reason if compiling failed, otherwise an empty string.
         """
         prompt = next(iter(self._embeddings))
         self.pad_to = batch
-        try:
-            self.pipe.unet.compile(dynamic=False)
-            self.latents([prompt], [seeded_generator(0, -1, 0)])
-        except Exception as error:
-            # There is no compiler, or it does not support the model.
-            self.uncompile()
-            return f"failed: {one_line(error, 150)}"
-        return ""
+        failure = compilation.compile_blocks(
+            self.network, lambda: self.latents([prompt], [seeded_generator(0, -1, 0)])
+        )
+        self.pad_to = 0 if failure else batch
+        return failure
 
     def uncompile(self) -> None:
         """Undo `compile`, so that batches can have any size again."""
-        self.pipe.unet._compiled_call_impl, self.pad_to = None, 0
+        compilation.uncompile(self.network)
+        self.pad_to = 0
 
     @torch.inference_mode()
     def encode(self, prompts: Sequence[str]) -> None:
@@ -179,22 +197,20 @@ class TurboSampler:
         padded = [prompts[min(index, count - 1)] for index in range(max(count, self.pad_to))]
         noise = self._noise(generators)
         noise = torch.cat([noise, noise[-1:].expand(len(padded) - count, -1, -1, -1)])
-        if self.device.startswith("cuda"):
-            noise = noise.pin_memory()
-        noise = noise.to(self.device, non_blocking=True)
+        noise = to_device(noise, self.device)
         embeddings = self._embeddings_of(padded)
-        sigma = self._sigma()
-        unet = self._float32_unet() if in_float32 else self.pipe.unet
-        if sigma is None:
-            return self._call_pipeline(noise, embeddings, unet)[:count]
-        return self._step(noise, embeddings, sigma, unet)[:count]
+        network = self._float32_network() if in_float32 else self.network
+        if self.direct is None:
+            filled = [generators[min(index, count - 1)] for index in range(len(padded))]
+            return self._call_pipeline(noise, embeddings, network, filled)[:count]
+        return self._step(noise, embeddings, self.direct, network)[:count]
 
-    def _float32_unet(self) -> Any:
-        """Return a copy of the UNet in float32, which is made once."""
+    def _float32_network(self) -> Any:
+        """Return a copy of the network in float32, which is made once."""
         with self._lock:
             if self._wide is None:
-                self._wide = copy.deepcopy(self.pipe.unet).float()
-                self._wide._compiled_call_impl = None
+                self._wide = copy.deepcopy(self.network).float()
+                compilation.uncompile(self._wide)
         return self._wide
 
     def differentiable(
@@ -210,27 +226,24 @@ class TurboSampler:
         Raises:
             UserError: the pipeline computes the step, which is not differentiable.
         """
-        self.require_direct()
-        sigma = self._sigma() or 0.0
+        direct = self.require_direct()
         self.uncompile()
         self.encode(prompts)
-        self.pipe.unet.requires_grad_(False)
+        self.network.requires_grad_(False)
         # Tensors from inference mode can't take part in a backward pass.
         embeddings = [kind.clone() for kind in self._embeddings_of(prompts)]
 
         def step(noise: Tensor, start: int, end: int) -> Tensor:
             part = [kind[start:end] for kind in embeddings]
-            return self._step(noise, part, sigma, self.pipe.unet)
+            return self._step(noise, part, direct, self.network)
 
         return self._noise(generators).to(self.device), step
 
-    def require_direct(self) -> None:
-        """Raise `UserError` if the pipeline computes the step, which is not differentiable."""
-        if not self.is_direct:
-            raise UserError(
-                f"model {self.metadata.model}: its images can't be refined in latents, because "
-                "its step is left to the pipeline; choose --option refine=pixels"
-            )
+    def require_direct(self) -> DirectStep:
+        """Return the step; raise `UserError` if the pipeline computes it, without gradients."""
+        if self.direct is None:
+            raise refusal(self.metadata.model)
+        return self.direct
 
     def _noise(self, generators: Sequence[torch.Generator]) -> Tensor:
         side = self.size // self.pipe.vae_scale_factor
@@ -257,60 +270,56 @@ class TurboSampler:
             images.append(to_uint8(decode(self.latents(prompts[part], generators[part]))).cpu())
         return torch.cat(images)
 
-    def _sigma(self) -> float | None:
-        """Return the noise level of the single step, or None if the pipeline must compute it."""
-        scheduler = self.pipe.scheduler
-        predictions = DIRECT.get(type(scheduler).__name__, ())
-        if (
-            self._timesteps
-            or scheduler.config.prediction_type not in predictions
-            or self.pipe.unet.config.time_cond_proj_dim
-        ):
+    @functools.cached_property
+    def direct(self) -> DirectStep | None:
+        """The single step, or None if the pipeline must compute it."""
+        # Such a UNet also gets the scale of the guidance, which the pipeline computes.
+        if self.steps > 1 or self.network.config.get("time_cond_proj_dim"):
             return None
-        if scheduler.num_inference_steps != 1:
-            scheduler.set_timesteps(1)
-        sigmas = scheduler.sigmas
-        return float(sigmas[0]) if len(sigmas) == 2 and sigmas[1] == 0 else None
+        return direct_step.find(self.pipe.scheduler, self._timesteps)
 
-    def _step(self, noise: Tensor, embeddings: Sequence[Tensor], sigma: float, unet: Any) -> Tensor:
-        """Compute the Euler step from ``sigma`` to 0 (Karras et al. 2022, algorithm 1).
+    def _step(
+        self, noise: Tensor, embeddings: Sequence[Tensor], step: DirectStep, network: Any
+    ) -> Tensor:
+        embeddings = [kind.to(network.dtype) for kind in embeddings]
+        visible = step.visible(noise).to(network.dtype, memory_format=torch.channels_last)
+        # A number would be copied to a GPU, which waits for it.
+        timestep = torch.full((1,), step.timestep, device=noise.device)
+        output = self.backbone.predict(network, visible, timestep, embeddings, self.size)
+        return step.denoised(noise, output.float())
 
-        The result is the model's estimate of the clean latents.
-        """
-        scheduler = self.pipe.scheduler
-        embeddings = [kind.to(unet.dtype) for kind in embeddings]
-        noisy = noise * float(scheduler.init_noise_sigma)
-        scaled = (noisy / (sigma**2 + 1) ** 0.5).to(unet.dtype, memory_format=torch.channels_last)
-        output = unet(
-            scaled,
-            float(scheduler.timesteps[0]),
-            embeddings[0],
-            added_cond_kwargs=self.backbone.conditions(embeddings, self.size),
-        ).sample.float()
-        match scheduler.config.prediction_type:
-            case "epsilon":
-                return noisy - sigma * output
-            case "v_prediction":
-                return noisy / (sigma**2 + 1) - output * sigma / (sigma**2 + 1) ** 0.5
-            case _:
-                return output
-
-    def _call_pipeline(self, noise: Tensor, embeddings: Sequence[Tensor], unet: Any) -> Tensor:
+    def _call_pipeline(
+        self,
+        noise: Tensor,
+        embeddings: Sequence[Tensor],
+        network: Any,
+        generators: Sequence[torch.Generator],
+    ) -> Tensor:
         # Only one thread at a time calls the pipeline.
-        self.pipe.unet, usual = unet, self.pipe.unet
+        usual = self.network
+        setattr(self.pipe, self.backbone.network, network)
         try:
-            return self._called(noise, [kind.to(unet.dtype) for kind in embeddings])
+            cast = [kind.to(network.dtype) for kind in embeddings]
+            return self._called(noise, cast, generators)
         finally:
-            self.pipe.unet = usual
+            setattr(self.pipe, self.backbone.network, usual)
 
-    def _called(self, noise: Tensor, embeddings: Sequence[Tensor]) -> Tensor:
-        steps: dict[str, Any] = (
-            {"timesteps": self._timesteps} if self._timesteps else {"num_inference_steps": 1}
-        )
+    def _called(
+        self,
+        noise: Tensor,
+        embeddings: Sequence[Tensor],
+        generators: Sequence[torch.Generator],
+    ) -> Tensor:
+        steps: dict[str, Any] = {"num_inference_steps": self.steps}
+        if self._timesteps:
+            steps = {"timesteps": self._timesteps}
+        if self.steps > 1:
+            # Schedulers may add noise between two steps.
+            steps["generator"] = list(generators)
         latents = self.pipe(
             **dict(zip(self.backbone.embeddings, embeddings, strict=True)),
             **steps,
-            latents=noise.to(self.pipe.unet.dtype),
+            latents=noise.to(self.network.dtype),
             height=self.size,
             width=self.size,
             guidance_scale=0.0,
@@ -319,7 +328,7 @@ class TurboSampler:
         return torch.as_tensor(latents).float()
 
     def _check_size(self, name: str) -> None:
-        step = self.pipe.vae_scale_factor * 2 ** (len(self.pipe.unet.config.block_out_channels) - 1)
+        step = self.pipe.vae_scale_factor * 2 ** (len(self.network.config.block_out_channels) - 1)
         if self.size % step or self.size <= 2 * self.border:
             raise UserError(
                 f"size {self.size}: the image size of model {name} must be a multiple of "
@@ -327,10 +336,12 @@ class TurboSampler:
             )
 
 
-def seeded_generator(seed: int, label: int, index: int) -> torch.Generator:
-    """Return the random generator for image ``index`` of class ``label``.
-
-    It does not depend on any other image.
-    """
-    digest = hashlib.blake2b(f"{seed}/{label}/{index}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+def _check(model: LocatedModel, steps: int) -> None:
+    """Raise `UserError` if the model's pipeline or the number of steps does not suit it."""
+    kind = loading.pipeline_class(model.folder)
+    if kind not in BACKBONES:
+        raise UserError(f"model {model.name} is a {kind}; this needs a {' or a '.join(BACKBONES)}")
+    if steps > 1 and model.spec and model.spec.has_one_step:
+        raise UserError(
+            f"model {model.name} makes images in one step only; leave out --option steps={steps}"
+        )

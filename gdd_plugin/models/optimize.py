@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor
 
+from gdd_plugin.models.backbones import backbone_of
+
 
 def optimize(pipe: Any) -> None:
-    """Speed up the UNet and the decoder of ``pipe`` in place. Add adapters before this."""
-    for network in (pipe.unet, pipe.vae):
+    """Speed up the networks of ``pipe`` in place. Add adapters before this."""
+    for network in (getattr(pipe, backbone_of(pipe).network), pipe.vae):
         fold_upsampling(network)
         network.to(memory_format=torch.channels_last)
 

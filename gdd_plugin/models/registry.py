@@ -46,6 +46,11 @@ class ModelSpec:
     scheduler: SchedulerSpec = TURBO_SCHEDULER
     timesteps: tuple[int, ...] = ()
 
+    @property
+    def has_one_step(self) -> bool:
+        """Whether the model was made for a single step. The others can take more."""
+        return self.unet is not None
+
 
 _STABILITY = "non-commercial; commercial use needs an agreement with Stability AI"
 _SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
@@ -68,6 +73,13 @@ KNOWN = {
         unet=HubFile("ByteDance/Hyper-SD", "Hyper-SDXL-1step-Unet.safetensors"),
         scheduler=SchedulerSpec("LCMScheduler", {}),
         timesteps=(800,),
+    ),
+    "dmd2": ModelSpec(
+        _SDXL,
+        "CC BY-NC 4.0; base model: CreativeML Open RAIL++-M",
+        unet=HubFile("tianweiy/DMD2", "dmd2_sdxl_1step_unet_fp16.bin"),
+        scheduler=SchedulerSpec("LCMScheduler", {}),
+        timesteps=(399,),
     ),
 }
 

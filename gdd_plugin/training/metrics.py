@@ -16,7 +16,8 @@ from benchmark_adapters.scoring.seed_cache import Score
 from benchmark_adapters.types import Dataset, DistilledSet, Recipe, Student
 from gdd_plugin.decoders.exact import exact_decoder
 from gdd_plugin.decoders.images import OutputSpec, to_size, to_uint8
-from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.seeds import seeded_generator
 from gdd_plugin.training.data import RealImages
 
 if TYPE_CHECKING:
@@ -146,13 +147,13 @@ def milliseconds_per_image(turbo: TurboSampler, batch: int, repeats: int = 9) ->
         kind.expand(batch, *kind.shape[1:])
         for kind in pipe.encode_prompt("anything", do_classifier_free_guidance=False)[::2]
     ]
-    conditions = turbo.backbone.conditions(embeddings, side * pipe.vae_scale_factor)
+    timestep = torch.full((1,), 999.0, device=unet.device)
     # It decodes a few images at once, in the decoder's own data type.
     decode = exact_decoder(pipe, OutputSpec(side * pipe.vae_scale_factor, 3))
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        latents = unet(noise, 999, embeddings[0], added_cond_kwargs=conditions).sample
+        latents = turbo.backbone.predict(unet, noise, timestep, embeddings, turbo.size)
         decode(latents).cpu()
         times.append((time.perf_counter() - start) / batch * 1000)
     return statistics.median(times)

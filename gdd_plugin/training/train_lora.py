@@ -15,7 +15,6 @@ from peft.utils import get_peft_model_state_dict
 from benchmark_adapters.types import Dataset, UserError
 from gdd_plugin.models import loading
 from gdd_plugin.models.loading import LocatedModel
-from gdd_plugin.models.one_step import DIRECT
 from gdd_plugin.training.data import RealImages
 from gdd_plugin.training.files import reporting_library_errors
 from gdd_plugin.training.metadata import training_metadata, write_training_metadata
@@ -26,6 +25,8 @@ from gdd_plugin.training.settings import LoraSettings
 from gdd_plugin.training.stages.features import train_features
 from gdd_plugin.training.stages.student import Supervision, train_student
 
+# Schedulers whose single step `Denoiser` computes.
+EULER = ("EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler")
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 # Largest relative difference between the latent scaling factors of the teacher and the model.
 MAX_SCALING_DIFFERENCE = 1e-3
@@ -124,7 +125,7 @@ def _require_direct_step(model: LocatedModel, pipe: Any) -> None:
     """Raise `UserError` if a run would sample with another step than `Denoiser` trains."""
     kind = type(pipe.scheduler).__name__
     timesteps = model.spec.timesteps if model.spec else ()
-    if kind not in DIRECT or timesteps:
+    if kind not in EULER or timesteps:
         step = f" at timestep {timesteps[0]}" if timesteps else ""
         raise UserError(
             f"{model.name} is not supported: adapting trains the Euler step from the last "

@@ -20,7 +20,8 @@ from gdd_plugin.decoders.exact import exact_decoder
 from gdd_plugin.decoders.fitted import RidgeDecoder
 from gdd_plugin.decoders.images import OutputSpec
 from gdd_plugin.models import loading, optimize, turbo_mini
-from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.seeds import seeded_generator
 
 pytestmark = pytest.mark.full_size
 PROMPT = "goldfish"

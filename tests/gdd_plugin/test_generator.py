@@ -146,7 +146,7 @@ def make_half_generator(random_turbo):
     """Return a generator that computes in float16, as on a GPU."""
     task = make_task(CIFAR10, model=str(random_turbo), pda="none", dtype="float16")
     made = ImageGenerator(task, parse_settings(task.options, "cifar10"), 20)
-    made.turbo.pipe.vae.half()
+    made.sampler.pipe.vae.half()
     return made
 
 
@@ -176,4 +176,4 @@ def test_values_that_are_not_finite_are_an_error_that_names_the_part(random_turb
 
 def _layer(made, name):
     part, _, layer = name.partition(".")
-    return getattr(made.turbo.pipe, part).get_submodule(layer)
+    return getattr(made.sampler.pipe, part).get_submodule(layer)

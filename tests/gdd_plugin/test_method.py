@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
-    LCMScheduler,
+    DDIMScheduler,
     StableDiffusionXLPipeline,
 )
 from sampling import collect, make_budget, make_task, run_method
@@ -181,11 +181,11 @@ def test_sampling_fills_the_time_limit_with_ipc_max(monkeypatch, per_image):
 
 def test_distill_works_with_a_step_that_only_the_pipeline_can_compute(random_turbo, tmp_path):
     pipe = StableDiffusionXLPipeline.from_pretrained(random_turbo)
-    pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
-    pipe.save_pretrained(tmp_path / "lcm")
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    pipe.save_pretrained(tmp_path / "other")
     metadata = {}
     batches = run_method(
-        make_task(pda="none", ipc=2, batch=8, model=str(tmp_path / "lcm"), metadata=metadata)
+        make_task(pda="none", ipc=2, batch=8, model=str(tmp_path / "other"), metadata=metadata)
     )
     # The scheduler of the pipeline is stateful, so there is only one worker.
     assert metadata["lanes"] == 1

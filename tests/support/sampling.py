@@ -10,7 +10,7 @@ from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.distilled import balanced
 from benchmark_adapters.types import Task
 from gdd_plugin import method
-from gdd_plugin.models.one_step import seeded_generator
+from gdd_plugin.seeds import seeded_generator
 from gdd_plugin.settings import OPTIONS
 
 DEFAULTS = {option.name: option.default for option in OPTIONS}

@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 
 from benchmark_adapters.types import UserError
 from gdd_plugin.models import hub, loading
-from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.models.one_step import TurboSampler
 from gdd_plugin.models.registry import KNOWN, HubFile
+from gdd_plugin.seeds import seeded_generator
 
 COMPONENTS = [
     "scheduler",

@@ -2,18 +2,22 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from diffusers import (
     AutoPipelineForText2Image,
     EulerAncestralDiscreteScheduler,
+    StableDiffusionXLPipeline,
 )
 from hub_cache import put_into_cache
+from safetensors.torch import save_file
 
 from benchmark_adapters.types import UserError
 from gdd_plugin.models import loading
-from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.seeds import seeded_generator
 
 
 def test_load_changes_the_scheduler_to_trailing_spacing(random_turbo, tmp_path):
@@ -73,7 +77,8 @@ def test_locate_refuses_a_folder_without_a_model(tmp_path):
 @pytest.mark.parametrize("model", ["/not/there", "./missing", "turbo-maxi", "a b/c", "a/b/c"])
 def test_locate_refuses_a_missing_folder(model):
     with pytest.raises(
-        UserError, match=f"no model folder {model}; use a folder, a Hugging Face Hub ID such as"
+        UserError,
+        match=f"no model folder {model}; use a folder, a file FILE.safetensors, a Hugging",
     ):
         TurboSampler(model)
 
@@ -113,12 +118,14 @@ def test_locate_refuses_unsupported_pipeline_classes(random_turbo, tmp_path):
     copy = tmp_path / "other"
     shutil.copytree(random_turbo, copy)
     index = copy / "model_index.json"
-    index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": "FluxPipeline"}))
+    entries = json.loads(index.read_text())
+    index.write_text(json.dumps({**entries, "_class_name": "FluxPipeline"}))
     with pytest.raises(
-        UserError,
-        match="is a FluxPipeline; generative-turbo needs a "
-        "StableDiffusionXLPipeline or a StableDiffusionPipeline",
+        UserError, match="is a FluxPipeline; this needs a StableDiffusionXLPipeline"
     ):
+        TurboSampler(str(copy))
+    index.write_text(json.dumps({**entries, "_class_name": "AudioLDM2Pipeline"}))
+    with pytest.raises(UserError, match="AudioLDM2Pipeline, which makes no images from prompts"):
         TurboSampler(str(copy))
 
 
@@ -139,3 +146,39 @@ def test_weights_sha256_covers_every_weight_and_trusts_blob_names(random_turbo, 
     weights.unlink()
     weights.write_bytes(content)
     assert loading.locate(str(copy)).weights_sha256 != before
+
+
+def test_checkpoint_in_a_single_file_needs_only_texts_from_the_hub(
+    random_turbo, hub_cache, tmp_path, monkeypatch
+):
+    """The file and its conversion are faked: no tiny checkpoint of that kind exists."""
+    texts = tmp_path / "texts"
+    shutil.copytree(random_turbo, texts, ignore=shutil.ignore_patterns("*.safetensors"))
+    repository = "stabilityai/stable-diffusion-xl-base-1.0"
+    put_into_cache(hub_cache, repository, texts)
+    file = tmp_path / "mine.safetensors"
+    save_file({"weights": torch.zeros(3)}, file)
+    config = {"pretrained_model_name_or_path": repository}
+    monkeypatch.setattr(loading, "fetch_diffusers_config", lambda weights: config)
+    asked = {}
+
+    def convert(path, config, **options):
+        asked.update(options, path=path, index=Path(config) / "model_index.json")
+        return StableDiffusionXLPipeline.from_pretrained(random_turbo)
+
+    monkeypatch.setattr(StableDiffusionXLPipeline, "from_single_file", convert)
+    turbo = TurboSampler(str(file))
+    assert (asked["path"], asked["local_files_only"]) == (file, True)
+    assert asked["index"].is_file()
+    assert turbo.metadata.model == "mine.safetensors"
+    assert turbo.metadata.model_sha256 == loading.file_sha256(file)
+    assert turbo.sample(["cat"], [seeded_generator(0, 0, 0)]).shape == (1, 3, 32, 32)
+
+
+def test_damaged_checkpoint_is_one_clear_line(tmp_path):
+    file = tmp_path / "mine.safetensors"
+    with pytest.raises(UserError, match="^could not read the checkpoint .*mine.safetensors: "):
+        TurboSampler(str(file))
+    file.write_bytes(b"not weights")
+    with pytest.raises(UserError, match="^could not read the checkpoint .*mine.safetensors: "):
+        TurboSampler(str(file))

@@ -18,7 +18,8 @@ from diffusers import (
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.types import UserError
 from gdd_plugin.models import registry
-from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.seeds import seeded_generator
 
 
 @pytest.mark.parametrize("model", ["turbo-mini", "random_turbo"])
@@ -99,6 +100,9 @@ def call_pipeline(pipe, prompt, size):
         (EulerDiscreteScheduler, "epsilon"),
         (EulerDiscreteScheduler, "v_prediction"),
         (EulerDiscreteScheduler, "sample"),
+        (LCMScheduler, "epsilon"),
+        (LCMScheduler, "v_prediction"),
+        (LCMScheduler, "sample"),
     ],
 )
 def test_direct_step_agrees_with_the_pipeline(random_turbo, tmp_path, kind, prediction, size):
@@ -115,15 +119,31 @@ def test_direct_step_agrees_with_the_pipeline(random_turbo, tmp_path, kind, pred
     assert (latents - call_pipeline(pipe, "dog", size)).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("kind", [LCMScheduler, DDIMScheduler])
-def test_latents_leaves_other_schedulers_to_the_pipeline(random_turbo, tmp_path, kind):
+def test_latents_leaves_other_schedulers_to_the_pipeline(random_turbo, tmp_path):
     pipe = StableDiffusionXLPipeline.from_pretrained(random_turbo)
-    pipe.scheduler = kind.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
     pipe.save_pretrained(tmp_path)
     turbo = TurboSampler(str(tmp_path))
     assert not turbo.is_direct
     latents = turbo.latents(["dog", "cat"], [seeded_generator(0, 0, 0), seeded_generator(0, 0, 1)])
     assert (latents[:1] - call_pipeline(pipe, "dog", 32)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", [EulerAncestralDiscreteScheduler, LCMScheduler])
+def test_several_steps_are_those_of_the_pipeline(random_turbo, tmp_path, kind):
+    """These schedulers add noise between two steps, for each image from its own generator."""
+    pipe = StableDiffusionXLPipeline.from_pretrained(random_turbo)
+    pipe.scheduler = kind.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+    pipe.save_pretrained(tmp_path)
+    turbo = TurboSampler(str(tmp_path), steps=3)
+    assert not turbo.is_direct
+    latents = turbo.latents(["dog", "cat"], [seeded_generator(0, 0, 0), seeded_generator(0, 0, 1)])
+    source = seeded_generator(0, 0, 1)
+    noise = torch.randn(1, 4, 8, 8, generator=source)
+    settings = {"num_inference_steps": 3, "guidance_scale": 0.0, "output_type": "latent"}
+    pipe.set_progress_bar_config(disable=True)
+    expected = pipe("cat", latents=noise, generator=source, **settings).images
+    assert (latents[1:] - expected).abs().max() < 1e-3 * expected.abs().max()
 
 
 def test_latents_needs_encoded_prompts_after_the_encoders_are_freed(random_turbo):

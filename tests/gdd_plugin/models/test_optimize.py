@@ -6,7 +6,7 @@ from diffusers import (
 )
 
 from gdd_plugin.models import registry
-from gdd_plugin.models.one_step import seeded_generator
+from gdd_plugin.seeds import seeded_generator
 
 
 def test_folded_upsampling_keeps_the_results(mini):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from attack import Attack
 from diffusers import (
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
@@ -16,7 +17,8 @@ from transformers import CLIPTextModel
 
 from benchmark_adapters.types import UserError
 from gdd_plugin.models import loading, registry, turbo_mini
-from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.seeds import seeded_generator
 
 
 def test_sd_turbo_is_loaded_by_name(random_turbo, hub_cache, tmp_path):
@@ -74,6 +76,14 @@ def test_sd_turbo_is_loaded_by_name(random_turbo, hub_cache, tmp_path):
             {},
             {"num_inference_steps": 1, "timesteps": [800]},
         ),
+        (
+            "dmd2",
+            "tianweiy/DMD2",
+            "dmd2_sdxl_1step_unet_fp16.bin",
+            LCMScheduler,
+            {},
+            {"num_inference_steps": 1, "timesteps": [399]},
+        ),
     ],
 )
 def test_unets_for_sdxl_are_loaded_by_name(
@@ -89,18 +99,37 @@ def test_unets_for_sdxl_are_loaded_by_name(
     put_into_cache(hub_cache, "stabilityai/stable-diffusion-xl-base-1.0", tmp_path / "base")
     base.unet = turbo_mini.unet().eval()
     (tmp_path / "unet").mkdir()
-    save_file(base.unet.state_dict(), tmp_path / "unet" / file)
+    save = save_file if file.endswith(".safetensors") else torch.save
+    save(base.unet.state_dict(), tmp_path / "unet" / file)
     put_into_cache(hub_cache, repository, tmp_path / "unet")
     turbo = TurboSampler(name)
     latents = turbo.latents(["cat"], [seeded_generator(0, 0, 0)])
     base.scheduler = scheduler.from_config(base.scheduler.config, **settings)
-    assert turbo.is_direct == (name == "sdxl-lightning")
+    assert turbo.is_direct
     assert (latents - call_pipeline(base, "cat", **steps)).abs().max() < 1e-4
     assert "CreativeML Open RAIL++-M" in turbo.metadata.model_licence
     assert turbo.metadata.model_sha256 not in (
         loading.locate(str(tmp_path / "base")).weights_sha256,
         loading.locate(str(random_turbo)).weights_sha256,
     )
+
+
+def test_models_of_one_step_refuse_more(random_turbo, hub_cache, tmp_path):
+    put_into_cache(hub_cache, "stabilityai/stable-diffusion-xl-base-1.0", random_turbo)
+    (tmp_path / "dmd2_sdxl_1step_unet_fp16.bin").write_bytes(b"")
+    put_into_cache(hub_cache, "tianweiy/DMD2", tmp_path)
+    with pytest.raises(UserError, match="dmd2 makes images in one step only; leave out --option "):
+        TurboSampler("dmd2", steps=2)
+
+
+def test_pickled_weights_are_read_but_never_executed(random_turbo, hub_cache, tmp_path):
+    put_into_cache(hub_cache, "stabilityai/stable-diffusion-xl-base-1.0", random_turbo)
+    trace = tmp_path / "executed"
+    torch.save(Attack(trace), tmp_path / "dmd2_sdxl_1step_unet_fp16.bin")
+    put_into_cache(hub_cache, "tianweiy/DMD2", tmp_path)
+    with pytest.raises(UserError, match="could not load the model folder"):
+        TurboSampler("dmd2")
+    assert not trace.exists()
 
 
 def call_pipeline(pipe, prompt, **steps):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from gdd_plugin.models import turbo_mini
-from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.seeds import seeded_generator
 from gdd_plugin.training.networks import Denoiser
 from gdd_plugin.training.prompts import PromptSampler
 

@@ -21,7 +21,8 @@ from small_training import (
 
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.types import UserError
-from gdd_plugin.models.one_step import TurboSampler, seeded_generator
+from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.seeds import seeded_generator
 from gdd_plugin.training import loop
 from gdd_plugin.training.stages import student
 from gdd_plugin.training.train_turbo_mini import train_turbo_mini

@@ -21,12 +21,14 @@ from benchmark_adapters.scoring.evaluate import score
 from benchmark_adapters.scoring.recipes import QUICKSTART
 from benchmark_adapters.types import DistilledSet, Recipe, Student, Task
 from gdd_plugin import method, pda
+from gdd_plugin.decoders.choose import HELD_OUT_SAMPLES
 from gdd_plugin.decoders.exact import exact_decoder
-from gdd_plugin.decoders.fitted import fit_decoder
+from gdd_plugin.decoders.fidelity import psnr
+from gdd_plugin.decoders.fitted import FIT_SAMPLES, fit_decoder
 from gdd_plugin.decoders.images import OutputSpec, resize, to_uint8
 from gdd_plugin.models.one_step import TurboSampler
-from gdd_plugin.seeds import seeded_generator
 from gdd_plugin.pda import Policy
+from gdd_plugin.seeds import seeded_generator
 from gdd_plugin.settings import OPTIONS
 from gdd_plugin.training.data import RealImages
 from gdd_plugin.training.metrics import distilled_set, student_accuracy
@@ -113,9 +115,10 @@ def compare_decoders(per_class: int = 300) -> None:
         dataset = replace(FASHION_MNIST, image_size=size)
         test = to_uint8(resize(torch.from_numpy(images).float(), size)).numpy(), labels
         exact = exact_decoder(turbo.pipe, output)
-        fitted, quality = fit_decoder(
-            exact, output, turbo.size, lambda samples: _latents(turbo, 0, samples, 9)
-        )
+        drawn = _latents(turbo, 0, FIT_SAMPLES + HELD_OUT_SAMPLES, 9)
+        fitted = fit_decoder(exact, output, turbo.size, drawn[:FIT_SAMPLES])
+        others = drawn[FIT_SAMPLES:]
+        quality = psnr(fitted(others), exact(others))
         for name, decode in (("exact", exact), ("fitted", fitted)):
             pixels = to_uint8(decode(latents)).numpy()
             distilled = distilled_set(pixels, sampled_labels, dataset, per_class)

@@ -139,3 +139,13 @@ def parallel_map(
         finally:
             # A caller that stops early waits only for calls that have already started.
             pool.shutdown(cancel_futures=True)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether ``error`` means that memory ran out.
+
+    Libraries below torch raise a plain `RuntimeError`, so its message is checked too.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        text in str(error) for text in ("out of memory", "allocate memory", "ALLOC_FAILED")
+    )

@@ -57,6 +57,8 @@ class DecoderMetadata:
     Attributes:
         decoder_because: why this decoder was chosen.
         decoder_psnr: PSNR against the exact decoder in dB, if it was measured.
+        decoder_psnr_worst_image, decoder_psnr_by_class: that of the worst image, and of each class.
+        decoder_sharpness: contrast of neighbouring pixels, relative to the exact decoder's.
         decoder_model, decoder_sha256: name of the tiny decoder and hash of its weights.
         decoder_seconds: time taken to choose the decoder.
     """
@@ -64,6 +66,9 @@ class DecoderMetadata:
     decoder: str
     decoder_because: str
     decoder_psnr: float | None = None
+    decoder_psnr_worst_image: float | None = None
+    decoder_psnr_by_class: list[float] | None = None
+    decoder_sharpness: float | None = None
     decoder_model: str | None = None
     decoder_sha256: str | None = None
     decoder_seconds: float | None = None

@@ -14,7 +14,8 @@ import torch
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Replacement, Task, UserError
 from gdd_plugin import batching
-from gdd_plugin.generator import ImageGenerator, ImageKey, is_out_of_memory
+from gdd_plugin.batching import is_out_of_memory
+from gdd_plugin.generator import ImageGenerator, ImageKey
 from gdd_plugin.improvement.improve import Improver, has_time_to_compile
 from gdd_plugin.improvement.pool import Pool
 from gdd_plugin.improvement.real_images import RealImages

@@ -12,16 +12,18 @@ from torch import Tensor
 
 from gdd_plugin.decoders import fitted, tiny
 from gdd_plugin.decoders.exact import exact_decoder
-from gdd_plugin.decoders.images import Decoder, OutputSpec, psnr
+from gdd_plugin.decoders.fidelity import Fidelity
+from gdd_plugin.decoders.images import Decoder, OutputSpec
 from gdd_plugin.metadata import DecoderMetadata
 
 # This PSNR corresponds to a root mean square error of 8 out of 255 grey levels.
 MIN_PSNR_DB = 30.0
-# Fitting samples and decodes this many images. It pays off in runs of more than twice as many,
-# because the exact decoder of these pipelines costs at least as much as the UNet's single step.
-FITTING_IMAGES = fitted.FIT_SAMPLES + fitted.HELD_OUT_SAMPLES
-MIN_IMAGES = 2 * FITTING_IMAGES + 1
-TINY_TEST_SAMPLES = 4
+# Below this ratio of the model's image size to the dataset's, the exact decoder is used.
+MIN_RATIO = 4
+# Images on which decoders are compared: at least so many, and one of each class.
+HELD_OUT_SAMPLES = 16
+# Series of noise that the images to fit, and those to compare, are drawn from.
+FITTING, COMPARING = 1, 2
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,26 @@ class DecoderContext:
         output: the images to produce.
         image_size: height and width of the model's images in pixels.
         device: torch device of the model.
-        draw: ``n -> latents``, which samples n latents from the run's prompts.
-        images: number of images that this process samples; None: as many as the time allows.
+        draw: ``(n, series) -> latents``, which samples n latents from prompts of all classes in
+            turn. Each series has its own noise.
+        images: number of images that all processes sample; None: as many as the time allows.
         tiny: folder or Hub ID of the tiny decoder.
+        classes: number of classes.
     """
 
     pipe: Any
     output: OutputSpec
     image_size: int
     device: str
-    draw: Callable[[int], Tensor]
+    draw: Callable[[int, int], Tensor]
     images: int | None
     tiny: str
+    classes: int
+
+    @property
+    def held_out(self) -> int:
+        """Number of images on which decoders are compared."""
+        return max(HELD_OUT_SAMPLES, self.classes)
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ def choose(name: str, context: DecoderContext) -> DecoderChoice:
         case "vae":
             return _choose_exact(context, "requested")
         case "tiny":
-            return _choose_tiny(context)
+            return _choose_tiny(context, "requested")
         case "fitted":
             return _choose_fitted(context, "requested")
         case _:
@@ -76,24 +86,38 @@ def choose(name: str, context: DecoderContext) -> DecoderChoice:
 
 
 def _choose_automatically(context: DecoderContext) -> DecoderChoice:
-    """Decide by sizes, counts and the type of device, but never by measured times.
+    """Decide by sizes, counts, the type of device and the PSNR, but never by measured times.
 
     All processes and shards of a set therefore use the same decoder.
     """
-    if context.image_size - 2 * context.output.border <= context.output.size:
+    side = context.image_size - 2 * context.output.border
+    if side < MIN_RATIO * context.output.size:
         return _choose_exact(
-            context,
-            "the model's images are no larger than the dataset's, so no decoded pixel is discarded",
+            context, f"the model's images are less than {MIN_RATIO} times as large as the dataset's"
         )
+    fits, reason = _fits(context)
+    if fits:
+        because = "the exact decoder computes pixels that would be discarded"
+        choice = _choose_fitted(context, because)
+        if choice.metadata.decoder == "fitted":
+            return choice
+        reason = choice.metadata.decoder_because
+    if tiny.is_cached(context.tiny):
+        return _choose_tiny(context, reason)
+    return _choose_exact(context, f"{reason}, and the tiny decoder is not on this machine")
+
+
+def _fits(context: DecoderContext) -> tuple[bool, str]:
+    """Return whether to try a fitted decoder, and else why not."""
     if not context.device.startswith("cuda"):
-        return _choose_exact(context, "fitting a decoder takes too long without a CUDA GPU")
-    if context.images is not None and context.images < MIN_IMAGES:
-        return _choose_exact(
-            context,
-            f"fitting a decoder takes {FITTING_IMAGES} images, "
-            f"too many for a run of {context.images}",
+        return False, "fitting a decoder takes too long without a CUDA GPU"
+    images = fitted.FIT_SAMPLES + context.held_out
+    # The exact decoder of these pipelines costs at least as much as the network's single step.
+    if context.images is not None and context.images <= 2 * images:
+        return False, (
+            f"fitting a decoder takes {images} images, too many for a run of {context.images}"
         )
-    return _choose_fitted(context, "the exact decoder computes pixels that would be discarded")
+    return True, ""
 
 
 def _choose_exact(context: DecoderContext, because: str) -> DecoderChoice:
@@ -101,15 +125,11 @@ def _choose_exact(context: DecoderContext, because: str) -> DecoderChoice:
     return DecoderChoice(decoder, DecoderMetadata("vae", because))
 
 
-def _choose_tiny(context: DecoderContext) -> DecoderChoice:
+def _choose_tiny(context: DecoderContext, because: str) -> DecoderChoice:
     network = tiny.load_tiny(context.pipe, context.tiny)
     decoder = tiny.tiny_decoder(network, context.output)
-    latents = context.draw(TINY_TEST_SAMPLES)
-    exact = exact_decoder(context.pipe, context.output)
-    metadata = DecoderMetadata(
-        "tiny",
-        "requested",
-        decoder_psnr=round(psnr(decoder(latents), exact(latents)), 2),
+    metadata = replace(
+        _compared(context, decoder, "tiny", because),
         decoder_model=Path(context.tiny).name if Path(context.tiny).exists() else context.tiny,
         decoder_sha256=tiny.weights_sha256(network),
     )
@@ -118,9 +138,29 @@ def _choose_tiny(context: DecoderContext) -> DecoderChoice:
 
 def _choose_fitted(context: DecoderContext, because: str) -> DecoderChoice:
     exact = exact_decoder(context.pipe, context.output)
-    decoder, quality = fitted.fit_decoder(exact, context.output, context.image_size, context.draw)
-    metadata = DecoderMetadata("fitted", because, decoder_psnr=round(quality, 2))
+    latents = context.draw(fitted.FIT_SAMPLES, FITTING)
+    decoder = fitted.fit_decoder(exact, context.output, context.image_size, latents)
+    metadata = _compared(context, decoder, "fitted", because)
+    quality = metadata.decoder_psnr or 0.0
     if quality >= MIN_PSNR_DB:
         return DecoderChoice(decoder, metadata)
     because = f"the fitted decoder's PSNR of {quality:.1f} dB is below {MIN_PSNR_DB:g} dB"
     return DecoderChoice(exact, replace(metadata, decoder="vae", decoder_because=because))
+
+
+def _compared(
+    context: DecoderContext, decoder: Decoder, name: str, because: str
+) -> DecoderMetadata:
+    """Compare a decoder with the exact one on images of all classes."""
+    exact = exact_decoder(context.pipe, context.output)
+    latents = context.draw(context.held_out, COMPARING)
+    labels = torch.arange(context.held_out) * context.classes // context.held_out
+    fidelity = Fidelity.of(decoder(latents), exact(latents), labels)
+    return DecoderMetadata(
+        name,
+        because,
+        decoder_psnr=fidelity.psnr,
+        decoder_psnr_worst_image=fidelity.worst_image,
+        decoder_psnr_by_class=fidelity.by_class,
+        decoder_sharpness=fidelity.sharpness,
+    )

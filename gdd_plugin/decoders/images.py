@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,11 +51,3 @@ def resize(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode="bicubic", antialias=True, align_corners=False)
-
-
-def psnr(images: Tensor, reference: Tensor) -> float:
-    """Return the peak signal-to-noise ratio of images in [0, 255], in dB.
-
-    The ratio is 10 log10(255^2 / mean squared error).
-    """
-    return 10 * math.log10(255**2 / max((images - reference).square().mean().item(), 1e-9))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderTiny
@@ -10,6 +11,9 @@ from diffusers import AutoencoderTiny
 from benchmark_adapters.types import UserError, one_line
 from gdd_plugin.decoders.exact import decoder_of
 from gdd_plugin.decoders.images import Decoder, OutputSpec
+
+# The files of a network on the Hub.
+FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 
 
 def load_tiny(pipe: Any, name: str) -> Any:
@@ -20,7 +24,10 @@ def load_tiny(pipe: Any, name: str) -> Any:
     """
     unet = pipe.unet
     try:
-        network = AutoencoderTiny.from_pretrained(name, dtype=unet.dtype).to(unet.device).eval()
+        network = AutoencoderTiny.from_pretrained(
+            name, dtype=unet.dtype, local_files_only=is_cached(name)
+        )
+        network = network.to(unet.device).eval()
     except Exception as error:
         # Without internet access or with damaged files, the libraries raise errors of many kinds.
         raise UserError(
@@ -34,6 +41,15 @@ def load_tiny(pipe: Any, name: str) -> Any:
             f"but the model has {unet.config.in_channels}"
         )
     return network
+
+
+def is_cached(name: str) -> bool:
+    """Return whether the network ``name``, a folder or Hub ID, is on this machine."""
+    if Path(name).is_dir():
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    return all(isinstance(try_to_load_from_cache(name, file), str) for file in FILES)
 
 
 def tiny_decoder(network: Any, output: OutputSpec) -> Decoder:

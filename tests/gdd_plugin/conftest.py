@@ -59,3 +59,11 @@ def trained_model(few, shared):
             train_small(folder, few, save_every=2)
             torch.set_num_threads(threads)
     return folder
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """Return the folder of an empty Hub cache, without access to the Hub itself."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"

@@ -1,13 +1,18 @@
 """Tests of batches when memory runs out, and of compiling."""
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from sampling import make_task, run_method
 
+from benchmark_adapters.budget import Budget
 from benchmark_adapters.datasets import CIFAR10
 from benchmark_adapters.types import UserError
 from gdd_plugin.generator import ImageGenerator
+from gdd_plugin.models.compilation import compile_blocks
 from gdd_plugin.models.one_step import TurboSampler
 from gdd_plugin.settings import parse_settings
 
@@ -93,14 +98,14 @@ def test_other_errors_are_not_mistaken_for_out_of_memory(monkeypatch):
 
 
 def test_compile_pads_batches_and_keeps_the_images(monkeypatch):
-    """Use a fake compiler that records the shapes, because the real one takes a minute."""
-    shapes = []
+    """Use a fake compiler that records the sizes of batches, because the real one is slow."""
+    sizes = []
 
     def fake_compile(self, **settings):
         forward = self.forward
 
         def recording(sample, *arguments, **named):
-            shapes.append(tuple(sample.shape))
+            sizes.append(len(sample))
             return forward(sample, *arguments, **named)
 
         self._compiled_call_impl = recording
@@ -110,7 +115,7 @@ def test_compile_pads_batches_and_keeps_the_images(monkeypatch):
     compiled = run_method(make_task(pda="none", ipc=3, batch=8, compile="yes", metadata=metadata))
     assert metadata["compile"] == "yes"
     assert metadata["compile_seconds"] >= 0
-    assert set(shapes) == {(8, 4, 8, 8)}
+    assert set(sizes) == {8}
     assert sum(len(labels) for _, labels, _ in compiled) == 30
     plain = run_method(make_task(pda="none", ipc=3, batch=8))
     pairs = zip(compiled, plain, strict=True)
@@ -131,6 +136,39 @@ def test_failed_compilation_only_costs_time(monkeypatch):
     batches = run_method(make_task(pda="none", ipc=1, compile="yes", metadata=metadata))
     assert metadata["compile"] == "failed: no C++ compiler was found"
     assert sum(len(labels) for _, labels, _ in batches) == 10
+
+
+@pytest.mark.parametrize(
+    ("device", "images", "seconds", "compiles"),
+    [
+        ("cuda", None, 600, True),
+        ("cuda", 20_000, 600, True),
+        ("cuda", 1_000, 600, False),
+        ("cuda", None, 80, False),
+        ("cpu", None, 600, False),
+    ],
+)
+def test_auto_compiles_where_it_pays(device, images, seconds, compiles):
+    """Ten minutes on a GPU are enough. Only the choice is tested, not the compiler."""
+    made = ImageGenerator(*_task_and_settings(), images)
+    made.task = replace(made.task, device=device)
+    assert made.pays_to_compile(Budget(seconds, time.monotonic() + seconds + 0.5)) == compiles
+
+
+def _task_and_settings():
+    task = make_task(pda="none", ipc=1)
+    return task, parse_settings(task.options, task.dataset.name)
+
+
+def test_only_repeated_blocks_are_compiled(mini, monkeypatch):
+    """They compile in a tenth of the time of the whole UNet, and once for all blocks."""
+    compiled = []
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda self, **settings: compiled.append(type(self).__name__)
+    )
+    assert compile_blocks(mini.network, lambda: None) == ""
+    assert compiled
+    assert set(compiled) == {"BasicTransformerBlock"}
 
 
 def test_auto_does_not_compile_on_a_cpu():

@@ -4,6 +4,8 @@ import time
 
 import numpy as np
 import pytest
+import torch
+from diffusers import AutoencoderTiny
 
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.datasets import FASHION_MNIST
@@ -83,7 +85,18 @@ def collect(task):
 def draw_latents(turbo):
     """Return a function that samples ``count`` latents, with the Fashion-MNIST classes in turn."""
     names = FASHION_MNIST.class_names
-    return lambda count: turbo.latents(
-        [names[index % 10] for index in range(count)],
-        [seeded_generator(0, -1, index) for index in range(count)],
+    return lambda count, series=0: turbo.latents(
+        [names[index * 10 // count % 10] for index in range(count)],
+        [seeded_generator(0, -1 - series, index) for index in range(count)],
+    )
+
+
+def make_tiny():
+    """Return an untrained tiny decoder, with the structure of TAESDXL."""
+    torch.manual_seed(0)
+    return AutoencoderTiny(
+        encoder_block_out_channels=(8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8),
+        num_encoder_blocks=(1, 1, 1),
+        num_decoder_blocks=(1, 1, 1),
     )

@@ -1,17 +1,23 @@
 """Tests of the choice of a decoder."""
 
+import math
+
 import pytest
 import torch
-from sampling import draw_latents
+from hub_cache import put_into_cache
+from sampling import draw_latents, make_tiny
 
 from gdd_plugin.decoders import choose as choose_module
 from gdd_plugin.decoders.choose import DecoderContext, choose
 from gdd_plugin.decoders.exact import exact_decoder
+from gdd_plugin.decoders.fidelity import Fidelity
 from gdd_plugin.decoders.images import OutputSpec, to_size
 
 
 def context_for(turbo, output, device="cpu", images=None, tiny=""):
-    return DecoderContext(turbo.pipe, output, turbo.size, device, draw_latents(turbo), images, tiny)
+    return DecoderContext(
+        turbo.pipe, output, turbo.size, device, draw_latents(turbo), images, tiny, classes=10
+    )
 
 
 def test_choose_falls_back_to_the_exact_decoder_after_a_poor_fit(mini):
@@ -36,6 +42,10 @@ def test_auto_fits_a_decoder_on_a_gpu(mini, linear_decoder, images):
     assert metadata.decoder == "fitted"
     assert metadata.decoder_psnr > choose_module.MIN_PSNR_DB
     assert "pixels that would be discarded" in metadata.decoder_because
+    # The worst image and every class can be looked up in the record.
+    assert metadata.decoder_psnr_worst_image <= min(metadata.decoder_psnr_by_class)
+    assert len(metadata.decoder_psnr_by_class) == 10
+    assert 0.8 < metadata.decoder_sharpness < 1.2
 
 
 @pytest.fixture
@@ -52,9 +62,43 @@ def linear_decoder(monkeypatch):
 
 @pytest.mark.parametrize(
     ("device", "images", "because"),
-    [("cuda", 96, "too many for a run of 96"), ("cpu", None, "too long without a CUDA GPU")],
+    [
+        ("cuda", 96, "too many for a run of 96"),
+        ("cpu", None, "too long without a CUDA GPU"),
+        ("cuda", None, "is below 30 dB"),
+    ],
 )
-def test_auto_keeps_the_exact_decoder_if_fitting_does_not_pay_off(mini, device, images, because):
-    metadata = choose("auto", context_for(mini, OutputSpec(8, 3), device, images)).metadata
+def test_auto_uses_a_tiny_decoder_only_from_this_machine(
+    mini, tmp_path, hub_cache, device, images, because
+):
+    """The rule has no clock, so all processes and shards of a set come to the same decoder.
+
+    The device is only claimed to be a GPU: rules depend on its name.
+    """
+    context = context_for(mini, OutputSpec(8, 3), device, images, tiny="madebyollin/taesdxl")
+    metadata = choose("auto", context).metadata
     assert metadata.decoder == "vae"
     assert because in metadata.decoder_because
+    assert "the tiny decoder is not on this machine" in metadata.decoder_because
+    make_tiny().save_pretrained(tmp_path / "tiny")
+    put_into_cache(hub_cache, "madebyollin/taesdxl", tmp_path / "tiny")
+    metadata = choose("auto", context).metadata
+    assert (metadata.decoder, metadata.decoder_model) == ("tiny", "madebyollin/taesdxl")
+    assert because in metadata.decoder_because
+    assert len(metadata.decoder_psnr_by_class) == 10
+
+
+def test_fidelity_has_the_worst_image_each_class_and_the_sharpness():
+    exact = torch.randint(0, 256, (6, 3, 8, 8), generator=torch.Generator().manual_seed(0)).float()
+    images = exact.clone()
+    images[5] += 10
+    fidelity = Fidelity.of(images, exact, torch.tensor([0, 0, 1, 1, 2, 2]))
+    assert fidelity.worst_image == pytest.approx(20 * math.log10(255 / 10), abs=0.01)
+    assert fidelity.by_class[2] == pytest.approx(
+        fidelity.worst_image + 10 * math.log10(2), abs=0.01
+    )
+    assert min(fidelity.by_class[:2]) > 100
+    assert fidelity.psnr == pytest.approx(fidelity.worst_image + 10 * math.log10(6), abs=0.01)
+    assert fidelity.sharpness == 1
+    blurred = torch.nn.functional.avg_pool2d(exact, 3, 1, 1)
+    assert Fidelity.of(blurred, exact, torch.zeros(6, dtype=torch.int64)).sharpness < 0.5

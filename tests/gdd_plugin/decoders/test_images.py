@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gdd_plugin.decoders.images import psnr, to_size, to_uint8
+from gdd_plugin.decoders.fidelity import psnr
+from gdd_plugin.decoders.images import to_size, to_uint8
 
 
 def fit(images, size, channels):

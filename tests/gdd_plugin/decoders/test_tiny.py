@@ -7,7 +7,7 @@ import torch
 from diffusers import (
     AutoencoderTiny,
 )
-from sampling import draw_latents
+from sampling import draw_latents, make_tiny
 
 from benchmark_adapters.types import UserError
 from gdd_plugin.decoders.choose import DecoderContext, choose
@@ -15,20 +15,15 @@ from gdd_plugin.decoders.images import OutputSpec
 
 
 def context_for(turbo, output, device="cpu", images=None, tiny=""):
-    return DecoderContext(turbo.pipe, output, turbo.size, device, draw_latents(turbo), images, tiny)
+    return DecoderContext(
+        turbo.pipe, output, turbo.size, device, draw_latents(turbo), images, tiny, classes=10
+    )
 
 
 @pytest.fixture
 def tiny_folder(tmp_path):
     """Return the folder of an untrained tiny decoder, in the layout of TAESDXL."""
-    torch.manual_seed(0)
-    net = AutoencoderTiny(
-        encoder_block_out_channels=(8, 8, 8),
-        decoder_block_out_channels=(8, 8, 8),
-        num_encoder_blocks=(1, 1, 1),
-        num_decoder_blocks=(1, 1, 1),
-    )
-    net.save_pretrained(tmp_path / "tiny")
+    make_tiny().save_pretrained(tmp_path / "tiny")
     return str(tmp_path / "tiny")
 
 

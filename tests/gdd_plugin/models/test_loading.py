@@ -177,8 +177,8 @@ def test_checkpoint_in_a_single_file_needs_only_texts_from_the_hub(
 
 def test_damaged_checkpoint_is_one_clear_line(tmp_path):
     file = tmp_path / "mine.safetensors"
-    with pytest.raises(UserError, match="^could not read the checkpoint .*mine.safetensors: "):
+    with pytest.raises(UserError, match=r"^could not read the checkpoint .*mine\.safetensors: "):
         TurboSampler(str(file))
     file.write_bytes(b"not weights")
-    with pytest.raises(UserError, match="^could not read the checkpoint .*mine.safetensors: "):
+    with pytest.raises(UserError, match=r"^could not read the checkpoint .*mine\.safetensors: "):
         TurboSampler(str(file))

@@ -116,8 +116,9 @@ def test_unets_for_sdxl_are_loaded_by_name(
 
 def test_models_of_one_step_refuse_more(random_turbo, hub_cache, tmp_path):
     put_into_cache(hub_cache, "stabilityai/stable-diffusion-xl-base-1.0", random_turbo)
-    (tmp_path / "dmd2_sdxl_1step_unet_fp16.bin").write_bytes(b"")
-    put_into_cache(hub_cache, "tianweiy/DMD2", tmp_path)
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "dmd2_sdxl_1step_unet_fp16.bin").write_bytes(b"")
+    put_into_cache(hub_cache, "tianweiy/DMD2", tmp_path / "unet")
     with pytest.raises(UserError, match="dmd2 makes images in one step only; leave out --option "):
         TurboSampler("dmd2", steps=2)
 
@@ -125,8 +126,9 @@ def test_models_of_one_step_refuse_more(random_turbo, hub_cache, tmp_path):
 def test_pickled_weights_are_read_but_never_executed(random_turbo, hub_cache, tmp_path):
     put_into_cache(hub_cache, "stabilityai/stable-diffusion-xl-base-1.0", random_turbo)
     trace = tmp_path / "executed"
-    torch.save(Attack(trace), tmp_path / "dmd2_sdxl_1step_unet_fp16.bin")
-    put_into_cache(hub_cache, "tianweiy/DMD2", tmp_path)
+    (tmp_path / "unet").mkdir()
+    torch.save(Attack(trace), tmp_path / "unet" / "dmd2_sdxl_1step_unet_fp16.bin")
+    put_into_cache(hub_cache, "tianweiy/DMD2", tmp_path / "unet")
     with pytest.raises(UserError, match="could not load the model folder"):
         TurboSampler("dmd2")
     assert not trace.exists()

@@ -1,4 +1,4 @@
-"""Helpers for text: untrusted values on one line, and nouns after a number."""
+"""Helpers for text: untrusted values on one line, nouns after a number, and durations."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ def plural(number: int | float, singular: str, other: str = "") -> str:
     ``other`` is the plural. It defaults to ``singular`` with an ``s``.
     """
     return singular if number == 1 else other or f"{singular}s"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in seconds, minutes or hours, whichever suits it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -95,7 +95,7 @@ def run_command(
 
     Exit codes: 0 if every run has status ok, 1 if not (the records say why), 2 for wrong usage.
     """
-    from benchmark_adapters.runs import pipeline
+    from benchmark_adapters.runs import pipeline, scoring_time
     from benchmark_adapters.runs.request import Request, plan_runs
     from leaderboard.records import store
 
@@ -107,6 +107,7 @@ def run_command(
     records = []
     for plan in plans:
         with contextlib.redirect_stdout(sys.stderr):
+            scoring_time.announce(plan.scoring, plan.sampling.ipc)
             folder = pipeline.run(plan)
         records.append(store.read(folder))
         output.report_run(records[-1], folder)
@@ -121,7 +122,8 @@ def _show_estimates(plans: list[RunPlan], as_json: bool) -> None:
 
     from tabulate import tabulate
 
-    from benchmark_adapters.runs import estimate
+    from benchmark_adapters.runs import estimate, scoring_time
+    from leaderboard.text import duration
 
     documents = []
     for plan in plans:
@@ -131,12 +133,14 @@ def _show_estimates(plans: list[RunPlan], as_json: bool) -> None:
             cost, traces = estimate.measure(sampling)
             name = f"{track}-{dataset}-{sampling.method.name}"
             plot = estimate.save(plan.scoring.runs / "plans", name, cost, traces)
+            scoring = scoring_time.measure(plan.scoring, sampling.ipc)
         rows = [
             {
                 "IPC": row.ipc,
                 "sampled per class": row.sampled_per_class,
                 "seconds": row.seconds,
                 "in the limit": "yes" if row.fits else "no",
+                "scoring, up to": duration(scoring.seconds(row.ipc)),
             }
             for row in estimate.table(cost, sampling)
         ]

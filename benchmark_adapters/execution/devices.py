@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 from benchmark_adapters import environment
 from benchmark_adapters.types import UserError
@@ -40,16 +41,37 @@ def environments(name: str, processes: int) -> list[dict[str, str]]:
         return [
             {"OMP_NUM_THREADS": str(max(1, environment.usable_cores() // processes))}
         ] * processes
-    import torch
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    every = [str(number) for number in range(torch.cuda.device_count())]
-    gpus = every if visible == [""] else visible
+    gpus = _visible_gpus()
     if len(gpus) < processes:
         raise UserError(
             f"--processes {processes}: each process needs its own GPU; available: {len(gpus)}"
         )
     return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:processes]]
+
+
+def scoring_environments(name: str, tasks: int) -> list[dict[str, str]]:
+    """Return the environment variables for each process that trains students.
+
+    Each process gets its own GPU, and there are no more of them than ``tasks``. On other devices,
+    there is one process, which uses all CPU cores.
+
+    Raises:
+        UserError: the device is not available.
+    """
+    # Importing torch is slow, so it is done only where there may be GPUs.
+    if name in ("cpu", "mps") or tasks < 2 or not shutil.which("nvidia-smi"):
+        return [{}]
+    gpus = _visible_gpus() if resolve(name) == "cuda" else []
+    return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:tasks]] or [{}]
+
+
+def _visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as in CUDA_VISIBLE_DEVICES."""
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    every = [str(number) for number in range(torch.cuda.device_count())]
+    return every if visible == [""] else visible
 
 
 def description(device: str) -> dict[str, str | int]:

@@ -63,6 +63,8 @@ class ScoreJob(msgspec.Struct, frozen=True):
         cache: folder for the results of finished seeds.
         is_untrusted: skip the training if a check finds an error.
         probes_order: check the order of the classes with a classifier of real images.
+        part, parts: index of this process's share of the pairs of a student and a seed, from 0, and
+            the number of processes that share them. Only the first reports the checks.
     """
 
     images: str
@@ -77,6 +79,18 @@ class ScoreJob(msgspec.Struct, frozen=True):
     cache: str | None
     is_untrusted: bool
     probes_order: bool
+    part: int = 0
+    parts: int = 1
+
+
+class TrialJob(msgspec.Struct, frozen=True):
+    """A job to measure how long students train, on as many random ``images`` as a set has."""
+
+    dataset: str
+    recipe: str
+    students: list[str]
+    device: str
+    images: int
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -222,12 +236,20 @@ class SeedScored(Event, frozen=True, tag="seed"):
     """
 
     student: str
+    seed: int
     accuracy: float
     confusion: list[list[int]]
     seconds: float
     backend: BackendName
     fallback: str | None
     cache_key: str
+
+
+class StudentTimed(Event, frozen=True, tag="timed"):
+    """A student trained for ``seconds`` on each image that it was shown."""
+
+    student: str
+    seconds: float
 
 
 MethodEvent = (
@@ -240,4 +262,4 @@ MethodEvent = (
     | Failed
     | Ended
 )
-SandboxEvent = ScoringStarted | Checked | SeedScored | Failed | Ended
+SandboxEvent = ScoringStarted | Checked | SeedScored | StudentTimed | Failed | Ended

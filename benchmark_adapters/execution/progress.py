@@ -47,8 +47,16 @@ def sampling(title: str, ipc: int | None, limit: float) -> Iterator[SamplingProg
 
 
 @contextlib.contextmanager
-def scoring(student: str, recipe: Recipe, seeds: int) -> Iterator[Callable[[int, int, int], None]]:
-    """Yield a function to call with (index of the seed, done, total)."""
+def scoring(
+    student: str, recipe: Recipe, seeds: int, is_quiet: bool = False
+) -> Iterator[Callable[[int, int, int], None]]:
+    """Yield a function to call with (index of the seed, done, total).
+
+    A quiet process leaves the terminal to another one.
+    """
+    if is_quiet:
+        yield lambda index, done, total: None
+        return
     from tqdm import tqdm
 
     print(

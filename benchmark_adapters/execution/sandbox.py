@@ -11,14 +11,14 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from benchmark_adapters.execution import channel
+from benchmark_adapters.execution import channel, devices
 from benchmark_adapters.execution.channel import Child, UnknownEvent
 from benchmark_adapters.execution.child import DEBUG_ENV, MEMORY_ENV
 from benchmark_adapters.execution.messages import (
@@ -27,12 +27,15 @@ from benchmark_adapters.execution.messages import (
     Failed,
     SandboxEvent,
     ScoreJob,
+    StudentTimed,
+    TrialJob,
 )
 from benchmark_adapters.execution.process_tree import process_tree
 from benchmark_adapters.types import UserError
 
 DECODER = "benchmark_adapters.execution.decoder"
 SCORER = "benchmark_adapters.execution.scorer"
+TRIAL = "benchmark_adapters.execution.student_trial"
 # Linux enforces RLIMIT_DATA; elsewhere the parent polls resident memory.
 HAS_MEMORY_LIMIT = sys.platform == "linux"
 _EVENTS = msgspec.json.Decoder(SandboxEvent)
@@ -80,48 +83,87 @@ def decode(path: Path, format_name: str, dataset: str, output: Path, limits: Lim
         SandboxFailed: decoding exceeded its limits, or the reader crashed.
     """
     job = DecodeJob(str(path.absolute()), format_name, dataset, str(output.absolute()))
-    run(DECODER, job, limits, lambda event: None)
+    run(DECODER, [job], limits, lambda event: None)
 
 
 def score(job: ScoreJob, limits: Limits, on_event: Callable[[SandboxEvent], None]) -> None:
     """Check a native set and train students on it; ``on_event`` receives each result.
 
+    If there are several GPUs, each trains its share of the students and seeds. Their results come
+    in any order.
+
     Raises:
         UserError: the scoring process reported an error that the user can fix.
         SandboxFailed: scoring exceeded its limits, or crashed.
     """
-    run(SCORER, job, limits, on_event)
+    gpus = devices.scoring_environments(job.device, len(job.students) * len(job.seeds))
+    jobs = [msgspec.structs.replace(job, part=part, parts=len(gpus)) for part in range(len(gpus))]
+    run(SCORER, jobs, limits, on_event, gpus)
 
 
-def run(
-    module: str,
-    job: msgspec.Struct,
-    limits: Limits,
-    on_event: Callable[[SandboxEvent], None],
-) -> None:
-    """Run ``python -m module`` with ``job`` and ``limits``; ``on_event`` receives its events.
+def time_students(job: TrialJob) -> dict[str, float]:
+    """Return the seconds that each student trains on an image that it is shown.
 
     Raises:
         UserError: the process reported an error that the user can fix.
         SandboxFailed: the process exceeded its limits, or crashed.
     """
-    memory = limits.memory_bytes
-    with process_tree() as tree:
-        child = channel.start(tree, module, job, _environment(memory))
-        listener = _Listener(on_event)
+    seconds: dict[str, float] = {}
+
+    def hear(event: SandboxEvent) -> None:
+        if isinstance(event, StudentTimed):
+            seconds[event.student] = event.seconds
+
+    run(TRIAL, [job], Limits(), hear)
+    return seconds
+
+
+def run(
+    module: str,
+    jobs: Sequence[msgspec.Struct],
+    limits: Limits,
+    on_event: Callable[[SandboxEvent], None],
+    environments: Sequence[Mapping[str, str]] = ({},),
+) -> None:
+    """Run ``python -m module`` with each job, all at the same time.
+
+    Args:
+        module: name of the module to run.
+        jobs: a job for each process.
+        limits: the limits. The processes share the memory.
+        on_event: receives the events of all processes.
+        environments: environment variables to add for each process.
+
+    Raises:
+        UserError: a process reported an error that the user can fix.
+        SandboxFailed: a process exceeded its limits, or crashed.
+    """
+    memory = limits.memory_bytes // len(jobs)
+    with process_tree() as tree, contextlib.ExitStack() as pipes:
+        listeners: dict[int, _Listener] = {}
+        children: list[Child] = []
+        for job, environment in zip(jobs, environments, strict=True):
+            child = channel.start(tree, module, job, {**_environment(memory), **environment})
+            pipes.callback(child.close)
+            children.append(child)
+            listeners[child.events] = _Listener(on_event)
+
+        def hear(child: Child, data: bytes) -> None:
+            listeners[child.events].hear(child, data)
+
+        deadline = None if limits.seconds is None else time.monotonic() + limits.seconds
         try:
-            deadline = None if limits.seconds is None else time.monotonic() + limits.seconds
-            watch = _memory_watch(child, memory)
-            channel.listen([child], deadline, listener.hear, on_poll=watch)
+            watch = _memory_watch(children, memory)
+            channel.listen(children, deadline, hear, on_poll=watch)
         except KeyboardInterrupt:
-            for data in channel.unread(child.events):
-                listener.hear(child, data)
+            for child in children:
+                for data in channel.unread(child.events):
+                    hear(child, data)
             raise
         except (UnknownEvent, msgspec.DecodeError):
             raise SandboxFailed("exception", "its process sent an invalid event") from None
-        finally:
-            child.close()
-        listener.check(child, limits, memory)
+        for child in children:
+            listeners[child.events].check(child, limits, memory)
 
 
 def _environment(memory: int) -> dict[str, str]:
@@ -166,8 +208,8 @@ def _crashed(cause: Literal["memory", "exception"], reason: str, memory: int) ->
     return SandboxFailed(cause, f"its process failed with {reason}; {allowed}")
 
 
-def _memory_watch(child: Child, memory: int) -> Callable[[], None] | None:
-    """Return a function that raises if the child uses too much memory.
+def _memory_watch(children: Sequence[Child], memory: int) -> Callable[[], None] | None:
+    """Return a function that raises if a child uses too much memory.
 
     Return None if the system itself enforces the limit.
     """
@@ -175,11 +217,12 @@ def _memory_watch(child: Child, memory: int) -> Callable[[], None] | None:
         return None
     import psutil
 
-    process = psutil.Process(child.process.pid)
+    processes = [psutil.Process(child.process.pid) for child in children]
 
     def watch() -> None:
-        with contextlib.suppress(psutil.Error):
-            if process.memory_info().rss > memory:
-                raise _crashed("memory", "MemoryError", memory)
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                if process.memory_info().rss > memory:
+                    raise _crashed("memory", "MemoryError", memory)
 
     return watch

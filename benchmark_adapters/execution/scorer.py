@@ -31,8 +31,9 @@ def score(job: ScoreJob, send: Send) -> None:
     dataset = installed.datasets.require(job.dataset)
     distilled = native.load(Path(job.images), dataset)
     findings = _check(job, distilled, dataset)
-    size = len(distilled.labels), distilled.ipc, str(distilled.images.dtype)
-    send(Checked(findings, *size))
+    if job.part == 0:
+        size = len(distilled.labels), distilled.ipc, str(distilled.images.dtype)
+        send(Checked(findings, *size))
     is_unfit = job.is_untrusted and any(finding.level == "error" for finding in findings)
     if job.seeds and not is_unfit:
         _train(job, installed, distilled, dataset, send)
@@ -41,7 +42,7 @@ def score(job: ScoreJob, send: Send) -> None:
 def _check(job: ScoreJob, distilled: DistilledSet, dataset: Dataset) -> list[Finding]:
     """Run all checks. The class order is checked only if no other check finds an error."""
     findings = inspect(distilled, dataset)
-    if not job.probes_order or any(finding.level == "error" for finding in findings):
+    if job.part or not job.probes_order or any(finding.level == "error" for finding in findings):
         return findings
     try:
         real = _training_images(job, dataset)
@@ -75,28 +76,30 @@ def _train(
     from benchmark_adapters.scoring.seed_cache import SeedCache
 
     recipe, device = installed.recipes.require(job.recipe), devices.resolve(job.device)
-    send(ScoringStarted(device, torch.get_num_threads()))
+    if job.part == 0:
+        send(ScoringStarted(device, torch.get_num_threads()))
     test = datasets.load(dataset, "test", _folder(job), job.bundled)
     cache = SeedCache(Path(job.cache)) if job.cache else None
-    for name in job.students:
+    for name, seeds in _share(job).items():
         student = installed.students.require(name)
-        with progress.scoring(name, recipe, len(job.seeds)) as report:
+        with progress.scoring(name, recipe, len(seeds), is_quiet=job.part > 0) as report:
             results = evaluate.score(
                 distilled,
                 test,
                 dataset,
                 recipe,
                 student,
-                job.seeds,
+                seeds,
                 device,
                 report,
                 cache=cache,
                 backend=job.backend,
             )
-            for result in results:
+            for seed, result in zip(seeds, results, strict=True):
                 send(
                     SeedScored(
                         name,
+                        seed,
                         result.accuracy,
                         result.confusion,
                         result.seconds,
@@ -105,6 +108,15 @@ def _train(
                         result.cache_key,
                     )
                 )
+
+
+def _share(job: ScoreJob) -> dict[str, list[int]]:
+    """Return the seeds that this process trains each student with."""
+    pairs = [(student, seed) for student in job.students for seed in job.seeds]
+    share: dict[str, list[int]] = {}
+    for student, seed in pairs[job.part :: job.parts]:
+        share.setdefault(student, []).append(seed)
+    return share
 
 
 def _folder(job: ScoreJob) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,7 +148,7 @@ class _Scores:
 
     findings: list[Finding] = field(default_factory=list)
     started: ScoringStarted | None = None
-    results: dict[str, list[SeedResult]] = field(default_factory=dict)
+    by_seed: dict[tuple[str, int], SeedResult] = field(default_factory=dict)
 
     def hear(self, event: SandboxEvent) -> None:
         match event:
@@ -155,8 +156,8 @@ class _Scores:
                 self.findings = findings
             case ScoringStarted():
                 self.started = event
-            case SeedScored(student):
-                result = SeedResult(
+            case SeedScored(student, seed):
+                self.by_seed[student, seed] = SeedResult(
                     event.accuracy,
                     event.confusion,
                     event.seconds,
@@ -164,26 +165,33 @@ class _Scores:
                     event.fallback,
                     event.cache_key,
                 )
-                self.results.setdefault(student, []).append(result)
+
+    def results(self, plan: ScoringPlan) -> dict[str, list[SeedResult]]:
+        """Return the results of each student, for the first seeds up to one that is missing."""
+        results = {}
+        for student in plan.students:
+            keys = [(student.name, seed) for seed in plan.seeds]
+            finished = itertools.takewhile(self.by_seed.__contains__, keys)
+            results[student.name] = [self.by_seed[key] for key in finished]
+        return {name: student for name, student in results.items() if student}
 
     @property
     def finished(self) -> int:
         """Return the number of finished seeds."""
-        return sum(map(len, self.results.values()))
+        return len(self.by_seed)
 
     @property
     def cache_keys(self) -> list[str]:
-        return [result.cache_key for student in self.results.values() for result in student]
+        return [result.cache_key for result in self.by_seed.values()]
 
     def runtime(self, plan: ScoringPlan) -> ScoringRuntime:
         assert self.started
-        results = self.results.values()
-        fallbacks = [result.fallback for student in results for result in student]
+        fallbacks = [result.fallback for result in self.by_seed.values()]
         return ScoringRuntime(
             device=self.started.device,
             threads=self.started.threads,
             requested=plan.backend,
-            backends={name: student[0].backend for name, student in self.results.items()},
+            backends={name: results[0].backend for name, results in self.results(plan).items()},
             fallback=next((text for text in fallbacks if text), None),
         )
 
@@ -217,7 +225,7 @@ def _scored(
         record = _failed(record, failure, scores)
     if not scores.finished:
         return record
-    return recording.with_scores(record, plan, scores.results, scores.runtime(plan))
+    return recording.with_scores(record, plan, scores.results(plan), scores.runtime(plan))
 
 
 def _job(plan: ScoringPlan, source: Source, folder: Path) -> ScoreJob:

@@ -102,14 +102,11 @@ def plan_backend(
     Returns:
         The backend, to be passed to `train`, which records in it the backend that was used.
     """
-    recipe = _with_length(recipe, None, num_images)
-    steps_or_epochs = recipe.steps if recipe.schedule == "one-cycle" else recipe.epochs
-    images_per_unit = recipe.batch_size if recipe.schedule == "one-cycle" else num_images
     return TrainingBackend(
         student,
         torch.device(device),
         min(recipe.batch_size, num_images),
-        (steps_or_epochs or 0) * images_per_unit,
+        recipe.image_passes(num_images),
         requested,
         recipe.tf32_convolutions,
     )
@@ -233,8 +230,7 @@ def _with_length(recipe: Recipe, epochs: int | None, num_images: int) -> Recipe:
     A step recipe with a number of steps gets the epochs that have them.
     """
     if epochs is None and recipe.schedule == "step" and recipe.steps is not None:
-        epochs = math.ceil(recipe.steps / math.ceil(num_images / recipe.batch_size))
-        epochs -= recipe.reset_optimizer
+        epochs = recipe.epochs_for(num_images) - recipe.reset_optimizer
     if epochs is None:
         return recipe
     if recipe.schedule == "one-cycle":

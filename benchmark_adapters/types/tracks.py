@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
@@ -91,6 +92,18 @@ class Recipe:
         """Return the mean and standard deviation per channel that normalise a dataset's images."""
         overrides = {name: (mean, std) for name, mean, std in self.normalisation}
         return overrides.get(dataset.name, (dataset.mean, dataset.std))
+
+    def image_passes(self, images: int) -> int:
+        """Return how often images are shown to a student in all, for a set of ``images``."""
+        if self.schedule == "one-cycle":
+            return (self.steps or 0) * min(self.batch_size, images)
+        return self.epochs_for(images) * images
+
+    def epochs_for(self, images: int) -> int:
+        """Return the number of epochs of a step recipe, for a set of ``images``."""
+        if self.steps is None:
+            return self.epochs or 0
+        return math.ceil(self.steps / math.ceil(images / self.batch_size))
 
     @property
     def sha256(self) -> str:

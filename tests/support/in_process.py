@@ -12,14 +12,19 @@ from benchmark_adapters.execution import (
     messages,
     sandbox,
     scorer,
+    student_trial,
     supervisor,
     worker,
 )
 
-WORK = {sandbox.DECODER: decoder.decode, sandbox.SCORER: scorer.score}
+WORK = {
+    sandbox.DECODER: decoder.decode,
+    sandbox.SCORER: scorer.score,
+    sandbox.TRIAL: student_trial.measure,
+}
 
 
-def run(module, job, limits, on_event):
+def run(module, jobs, limits, on_event, environments=({},)):
     """Replace `sandbox.run`, without limits. Jobs and events still go through JSON."""
     failures = []
 
@@ -31,7 +36,8 @@ def run(module, job, limits, on_event):
             on_event(event)
 
     work = child.guarded(WORK[module])
-    work(msgspec.json.decode(msgspec.json.encode(job), type=type(job)), send)
+    for job in jobs:
+        work(msgspec.json.decode(msgspec.json.encode(job), type=type(job)), send)
     for failure in failures:
         if failure.cause == "user":
             raise sandbox.UserError(failure.text)

@@ -21,7 +21,7 @@ def run(tmp_path, monkeypatch, real_sandbox):
         (tmp_path / "fake_child.py").write_text(PREAMBLE + code)
         events = []
         with installed(tmp_path):
-            sandbox.run("fake_child", JOB, sandbox.Limits(seconds, 2**33), events.append)
+            sandbox.run("fake_child", [JOB], sandbox.Limits(seconds, 2**33), events.append)
         return events
 
     return run

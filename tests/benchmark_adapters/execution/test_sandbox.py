@@ -123,4 +123,4 @@ def test_training_that_times_out_keeps_finished_seeds(
 def test_process_that_crashes_at_start_is_reported():
     job, limits = DecodeJob("", "", "", ""), sandbox.Limits(seconds=60)
     with pytest.raises(sandbox.SandboxFailed, match="failed with exit code 1"):
-        sandbox.run("benchmark_adapters.no_such_module", job, limits, lambda event: None)
+        sandbox.run("benchmark_adapters.no_such_module", [job], limits, lambda event: None)

@@ -121,8 +121,8 @@ def test_plan_depends_on_student_device_request_and_length(
 def test_plan_counts_steps_of_one_cycle_recipes():
     net = students.build("convnet3", 10, 28, 1)
     recipe = replace(QUICKSTART, batch_size=100, steps=500)
-    assert training.plan_backend(net, 10, recipe).planned == "winograd"
-    assert training.plan_backend(net, 10, replace(recipe, steps=499)).planned == "fused"
+    assert training.plan_backend(net, 100, recipe).planned == "winograd"
+    assert training.plan_backend(net, 100, replace(recipe, steps=499)).planned == "fused"
 
 
 def test_training_continues_without_compiler(clothes, monkeypatch):

@@ -15,6 +15,7 @@ FORGED_EVENTS = (
     {
         "type": "seed",
         "student": "convnet3",
+        "seed": 0,
         "accuracy": 1.0,
         "confusion": [
             [30 * (row == column) for column in range(CLASSES)] for row in range(CLASSES)

@@ -1,0 +1,80 @@
+"""Tell beforehand how long the students of a set will train."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+
+from benchmark_adapters.execution import devices, sandbox
+from benchmark_adapters.execution.messages import TrialJob
+from benchmark_adapters.execution.sandbox import SandboxFailed
+from benchmark_adapters.runs.request import ScoringPlan
+from leaderboard.text import duration, plural
+
+# Image passes from which the time is measured. Fewer take at most some minutes on two CPU cores.
+MIN_PASSES = 50_000
+# Images per class that an estimate is given for if their number is not known.
+EXAMPLE_IPC = 100
+
+
+@dataclass(frozen=True)
+class ScoringTime:
+    """How long students train.
+
+    Attributes:
+        plan: how a set is scored.
+        seconds_per_pass: seconds per image that is shown to a student, by student. Compiled
+            students, which the measurement leaves out, are faster.
+        processes: number of processes that share the students and seeds.
+    """
+
+    plan: ScoringPlan
+    seconds_per_pass: dict[str, float]
+    processes: int
+
+    def seconds(self, ipc: int) -> float:
+        """Return the seconds for a set with ``ipc`` images per class."""
+        plan = self.plan.for_ipc(ipc)
+        images = ipc * plan.dataset.num_classes
+        each = sum(self.seconds_per_pass.values()) * plan.recipe.image_passes(images)
+        # The slowest process counts.
+        share = math.ceil(len(plan.seeds) * len(plan.students) / self.processes)
+        return each / len(plan.students) * share
+
+
+def measure(plan: ScoringPlan, ipc: int | None) -> ScoringTime:
+    """Train each student of a plan for about a second.
+
+    Raises:
+        UserError: a name is unknown, or the device is not available.
+        SandboxFailed: the process that measures failed.
+    """
+    plan = plan.for_ipc(ipc or EXAMPLE_IPC)
+    images = (ipc or EXAMPLE_IPC) * plan.dataset.num_classes
+    students = [student.name for student in plan.students]
+    job = TrialJob(plan.dataset.name, plan.recipe.name, students, plan.device, images)
+    tasks = len(students) * len(plan.seeds)
+    processes = len(devices.scoring_environments(plan.device, tasks))
+    return ScoringTime(plan, sandbox.time_students(job), processes)
+
+
+def announce(plan: ScoringPlan, ipc: int | None) -> None:
+    """Print how long scoring will take, on stderr; ``ipc`` of None: as many images as possible."""
+    if not plan.seeds:
+        return
+    scored = plan.for_ipc(ipc or EXAMPLE_IPC)
+    passes = scored.recipe.image_passes((ipc or EXAMPLE_IPC) * plan.dataset.num_classes)
+    count = len(scored.seeds) * len(scored.students)
+    text = f"scoring trains {count} {plural(count, 'student')} on {passes:,} images each"
+    if ipc is not None and passes * count < MIN_PASSES:
+        print(f"{text}, which takes minutes at most", file=sys.stderr, flush=True)
+        return
+    try:
+        seconds = measure(plan, ipc).seconds(ipc or EXAMPLE_IPC)
+    except SandboxFailed as error:
+        print(f"{text}; how long was not measured: {error}", file=sys.stderr, flush=True)
+        return
+    if ipc is None:
+        text = f"scoring every {EXAMPLE_IPC} images per class"
+    print(f"{text}: up to {duration(seconds)}", file=sys.stderr, flush=True)

@@ -187,7 +187,7 @@ def test_read_only_runs_folder_is_an_error(ddbench, example_folder):
     """Not even root can create folders below /proc."""
     done = ddbench(*RUN_GOOD, "--runs", "/proc/runs", path=[example_folder])
     assert done.returncode == 2
-    assert done.stderr.startswith("error: could not write to the runs folder /proc/runs")
+    assert "\nerror: could not write to the runs folder /proc/runs" in done.stderr
 
 
 # End-to-end tests of generative-turbo

@@ -75,7 +75,7 @@ def test_other_students_match_plain_loop(clothes, name):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_winograd_matches_plain_loop_without_compiler(clothes, channels, monkeypatch):
-    monkeypatch.setattr(backends, "_compiled", lambda loss: loss)
+    monkeypatch.setattr(backends, "_compiled", lambda loss, mode=None: loss)
     compare(small("convnet3", channels), clothes, "fast")
 
 
@@ -129,7 +129,7 @@ def test_training_continues_without_compiler(clothes, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("no compiler")
 
-    monkeypatch.setattr(backends, "_compiled", lambda loss: fail)
+    monkeypatch.setattr(backends, "_compiled", lambda loss, mode=None: fail)
     net = students.build("convnet3", 10, 28, 1, width=8)
     recipe = replace(QUICKSTART, steps=32)
     backend = training.plan_backend(net, len(clothes[0]), recipe, requested="fast")

@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow bench bench-full-size lint docs generated setup turbo-mini clean
+.PHONY: help demo test slow bench gpu bench-full-size lint docs generated setup turbo-mini clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ slow: setup  ## run the tests that take minutes each
 
 bench: setup  ## measure speed and memory, each next to what it is compared with (15 minutes)
 	$(BIN)/python -m pytest -m bench tests/benchmarks
+
+gpu: setup  ## measure a GPU without weights or data (five minutes)
+	$(BIN)/ddbench gpu-check
 
 bench-full-size: setup  ## the same for SDXL's shapes with random weights (16 GB of memory, 15 minutes)
 	$(BIN)/python -m pytest -m full_size tests/benchmarks

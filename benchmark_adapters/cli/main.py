@@ -1,5 +1,7 @@
 """The command group ``ddbench``."""
 
+from importlib.metadata import entry_points
+
 import click
 
 from benchmark_adapters import console
@@ -17,6 +19,7 @@ from benchmark_adapters.cli.run import run_command
 from benchmark_adapters.cli.score import score_command
 from benchmark_adapters.cli.show import show_command
 
+GROUP = "ddbench.commands"
 COMMANDS = (
     run_command,
     rerun_command,
@@ -39,7 +42,29 @@ def main() -> None:
     console.run(commands)
 
 
+class Commands(click.Group):
+    """The commands of this package, and those that plugins add.
+
+    A plugin adds a `click.Command` by an entry point of the group ``ddbench.commands``.
+    """
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        added = (entry.name for entry in entry_points(group=GROUP))
+        return sorted({*super().list_commands(context), *added})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return the command ``name``. Those of this package can't be replaced."""
+        own = super().get_command(context, name)
+        if own:
+            return own
+        added = next(iter(entry_points(group=GROUP, name=name)), None)
+        command: click.Command | None = added.load() if added else None
+        return command
+
+
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Start with: ddbench run --method generative-turbo",
 )

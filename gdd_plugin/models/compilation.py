@@ -6,6 +6,7 @@ minutes, and is about as fast later.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,6 +25,8 @@ def compile_blocks(network: Any, try_out: Callable[[], object]) -> str:
     Returns:
         The reason if compiling failed, otherwise an empty string.
     """
+    # This logger warns about missing CUDA on every machine without a GPU.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     try:
         for module in _regions(network):
             # Without CUDA graphs, which belong to one thread.

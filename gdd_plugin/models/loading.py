@@ -193,8 +193,9 @@ def _load_unet(pipeline: Path, weights: Path, dtype: torch.dtype) -> Any:
     # Do not initialise weights that are replaced anyway.
     with torch.device("meta"):
         unet = kind.from_config(kind.load_config(pipeline / "unet"))
-    unet.load_state_dict(_read_weights(weights), assign=True)
-    return unet.to(dtype).eval()
+    read = {name: values.to(dtype) for name, values in _read_weights(weights).items()}
+    unet.load_state_dict(read, assign=True)
+    return unet.eval()
 
 
 def _read_weights(file: Path) -> dict[str, Tensor]:

@@ -19,12 +19,10 @@ from gdd_plugin.models import compilation, direct_step, loading, lora, optimize
 from gdd_plugin.models.any_pipeline import refusal
 from gdd_plugin.models.backbones import BACKBONES, backbone_of
 from gdd_plugin.models.direct_step import DirectStep
+from gdd_plugin.models.embeddings import Embeddings
 from gdd_plugin.models.loading import LocatedModel
 from gdd_plugin.seeds import seeded_generator
 from gdd_plugin.transfer import to_device
-
-# Prompts to encode at once.
-ENCODE_BATCH = 32
 
 
 class TurboSampler:
@@ -32,6 +30,7 @@ class TurboSampler:
 
     Attributes:
         pipe: the pipeline.
+        embeddings: embeddings of the prompts.
         metadata: description of the model for the record.
         border: pixels on each side of the model's images that are not part of the picture.
         size: height and width of the model's images in pixels.
@@ -67,15 +66,27 @@ class TurboSampler:
         """
         located = loading.locate(model) if isinstance(model, str) else model
         _check(located, steps)
-        self.device, self.border, self.pad_to = device, located.training.border, 0
-        self.pipe = loading.load(located, device, dtype)
-        self.backbone, self.steps = backbone_of(self.pipe), steps
-        self.size = size or self.network.config.sample_size * self.pipe.vae_scale_factor
+        self.border, self.steps = located.training.border, steps
+        self._set_up(loading.load(located, device, dtype), device, size)
         self._check_size(located.name)
         self.metadata = self._add_adapter(located, lora)
         optimize.optimize(self.pipe)
         self._timesteps = list(located.spec.timesteps) if located.spec else []
-        self._embeddings: dict[str, Sequence[Tensor]] = {}
+
+    @classmethod
+    def of(cls, pipe: Any, device: str, size: int | None = None) -> TurboSampler:
+        """Return a sampler for a pipeline in memory. It has no metadata."""
+        sampler = cls.__new__(cls)
+        sampler.border, sampler.steps, sampler._timesteps = 0, 1, []
+        sampler._set_up(pipe, device, size)
+        optimize.optimize(pipe)
+        return sampler
+
+    def _set_up(self, pipe: Any, device: str, size: int | None) -> None:
+        self.pipe, self.device, self.pad_to = pipe, device, 0
+        self.backbone = backbone_of(pipe)
+        self.size = size or self.network.config.sample_size * pipe.vae_scale_factor
+        self.embeddings = Embeddings(pipe, device)
         self._wide: Any = None
         self._lock = threading.Lock()
 
@@ -130,7 +141,7 @@ class TurboSampler:
         Returns:
             The reason if compiling failed, otherwise an empty string.
         """
-        prompt = next(iter(self._embeddings))
+        prompt = next(iter(self.embeddings.by_prompt))
         self.pad_to = batch
         failure = compilation.compile_blocks(
             self.network, lambda: self.latents([prompt], [seeded_generator(0, -1, 0)])
@@ -143,28 +154,13 @@ class TurboSampler:
         compilation.uncompile(self.network)
         self.pad_to = 0
 
-    @torch.inference_mode()
     def encode(self, prompts: Sequence[str]) -> None:
         """Compute and store the embeddings of new prompts.
 
         Raises:
             RuntimeError: a prompt is new, but the text encoders were freed.
         """
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._embeddings]
-        if new and self.pipe.text_encoder is None:
-            raise RuntimeError(f"{new[0]} was not encoded before the encoders were freed")
-        for start in range(0, len(new), ENCODE_BATCH):
-            batch = new[start : start + ENCODE_BATCH]
-            # The pipeline returns each embedding followed by that of the negative prompt, which is
-            # None here.
-            embeddings = self.pipe.encode_prompt(
-                batch,
-                device=self.device,
-                num_images_per_prompt=1,
-                do_classifier_free_guidance=False,
-            )[::2]
-            by_prompt = zip(*(kind.split(1) for kind in embeddings), strict=True)
-            self._embeddings.update(zip(batch, by_prompt, strict=True))
+        self.embeddings.add(prompts)
 
     def free_encoders(self) -> None:
         """Free the memory of the text encoders. After that, only encoded prompts can be sampled."""
@@ -198,7 +194,7 @@ class TurboSampler:
         noise = self._noise(generators)
         noise = torch.cat([noise, noise[-1:].expand(len(padded) - count, -1, -1, -1)])
         noise = to_device(noise, self.device)
-        embeddings = self._embeddings_of(padded)
+        embeddings = self.embeddings.of(padded)
         network = self._float32_network() if in_float32 else self.network
         if self.direct is None:
             filled = [generators[min(index, count - 1)] for index in range(len(padded))]
@@ -231,7 +227,7 @@ class TurboSampler:
         self.encode(prompts)
         self.network.requires_grad_(False)
         # Tensors from inference mode can't take part in a backward pass.
-        embeddings = [kind.clone() for kind in self._embeddings_of(prompts)]
+        embeddings = [kind.clone() for kind in self.embeddings.of(prompts)]
 
         def step(noise: Tensor, start: int, end: int) -> Tensor:
             part = [kind[start:end] for kind in embeddings]
@@ -249,10 +245,6 @@ class TurboSampler:
         side = self.size // self.pipe.vae_scale_factor
         shape = (self.channels, side, side)
         return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-
-    def _embeddings_of(self, prompts: Sequence[str]) -> list[Tensor]:
-        by_prompt = (self._embeddings[prompt] for prompt in prompts)
-        return [torch.cat(kind) for kind in zip(*by_prompt, strict=True)]
 
     @torch.inference_mode()
     def sample(

@@ -8,10 +8,8 @@ import statistics
 import pytest
 import torch
 from diffusers import (
-    AutoencoderKL,
     AutoencoderTiny,
     StableDiffusionXLPipeline,
-    UNet2DConditionModel,
 )
 from timing import seconds_of
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -19,7 +17,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from gdd_plugin.decoders.exact import exact_decoder
 from gdd_plugin.decoders.fitted import RidgeDecoder
 from gdd_plugin.decoders.images import OutputSpec
-from gdd_plugin.models import loading, optimize, turbo_mini
+from gdd_plugin.gpu_check import shapes
+from gdd_plugin.models import optimize, turbo_mini
 from gdd_plugin.models.one_step import TurboSampler
 from gdd_plugin.seeds import seeded_generator
 
@@ -38,27 +37,6 @@ def pipe():
     torch.manual_seed(0)
     tokenizer = turbo_mini.tokenizer([PROMPT])
     tokenizer.model_max_length = 77
-    unet = UNet2DConditionModel(
-        sample_size=64,
-        block_out_channels=(320, 640, 1280),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        transformer_layers_per_block=(1, 2, 10),
-        attention_head_dim=(5, 10, 20),
-        cross_attention_dim=2048,
-        use_linear_projection=True,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=256,
-        projection_class_embeddings_input_dim=2816,
-    )
-    vae = AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-        sample_size=512,
-        scaling_factor=0.13025,
-    )
     small = text_config(
         hidden_size=768,
         intermediate_size=3072,
@@ -74,12 +52,12 @@ def pipe():
         projection_dim=1280,
     )
     pipeline = StableDiffusionXLPipeline(
-        vae,
+        shapes.autoencoder(),
         CLIPTextModel(small),
         CLIPTextModelWithProjection(large),
         tokenizer,
         tokenizer,
-        unet,
+        shapes.unet(),
         turbo_mini.scheduler(),
         add_watermarker=False,
     )
@@ -90,11 +68,9 @@ def pipe():
 
 def make_sampler(pipe, monkeypatch, size):
     """Return a sampler around the pipeline in memory, so that 14 GB need not be saved to disk."""
-    monkeypatch.setattr(loading, "load", lambda *arguments: pipe)
     # The other side uses the same pipeline, which must stay as it is.
     monkeypatch.setattr(optimize, "optimize", lambda pipe: None)
-    turbo = TurboSampler("turbo-mini", size=size)
-    turbo.border = 0
+    turbo = TurboSampler.of(pipe, "cpu", size)
     turbo.encode([PROMPT])
     return turbo
 

@@ -71,9 +71,9 @@ def test_batch_waits_for_the_gpu_only_when_it_is_moved(random_turbo, dataset, pd
     for network in (made.sampler.pipe.unet, made.sampler.pipe.vae):
         on_fake_gpu(network)
     made.sampler.device = "cuda"
-    made.sampler._embeddings = {
+    made.sampler.embeddings.by_prompt = {
         prompt: [torch.empty(kind.shape, device="cuda") for kind in kinds]
-        for prompt, kinds in made.sampler._embeddings.items()
+        for prompt, kinds in made.sampler.embeddings.by_prompt.items()
     }
     made.choose_decoder()
     waits.operations.clear()

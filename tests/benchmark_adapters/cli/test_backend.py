@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 from small_runs import only
 
 from benchmark_adapters import datasets
+from benchmark_adapters.scoring import backends
 from benchmark_adapters.scoring.images import normalise
 
 SCORE = ("--device", "cpu", "--json")
@@ -57,7 +58,7 @@ def test_score_uses_auto_by_default(ddbench, example_folder, run):
 
 def test_fast_uses_winograd_convolutions(ddbench, example_folder, run, monkeypatch):
     """Compiling takes a minute, so this test leaves it out; see the next one."""
-    monkeypatch.setattr("benchmark_adapters.scoring.backends._compiled", lambda loss, mode=None: loss)
+    monkeypatch.setattr(backends, "_compiled", lambda loss, mode=None: loss)
     _, scoring = score(ddbench, example_folder, run, "--repeats", "1", "--backend", "fast")
     assert (scoring["requested"], scoring["fallback"]) == ("fast", None)
     assert scoring["backends"] == {"convnet3": "winograd"}
@@ -75,7 +76,7 @@ def test_failed_compilation_is_recorded(ddbench, example_folder, run, monkeypatc
     def fail(*arguments):
         raise RuntimeError("no compiler")
 
-    monkeypatch.setattr("benchmark_adapters.scoring.backends._compiled", lambda loss, mode=None: fail)
+    monkeypatch.setattr(backends, "_compiled", lambda loss, mode=None: fail)
     arguments = ("--repeats", "1", "--students", "mlp", "--backend", "fast")
     with pytest.warns(UserWarning, match="training without torch.compile"):
         _, scoring = score(ddbench, example_folder, run, *arguments)

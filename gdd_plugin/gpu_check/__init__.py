@@ -1,0 +1,1 @@
+"""Measure a GPU without weights or data: `ddbench gpu-check`."""

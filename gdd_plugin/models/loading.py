@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,16 @@ class LocatedModel:
             return file_sha256(self.checkpoint)
         total = hashlib.sha256()
         for folder in sorted(path.parent for path in self.folder.glob("*/config.json")):
-            files = sorted(folder.glob("*.safetensors"))
-            files = [file for file in files if ".fp16." in file.name] or files
-            for file in [self.unet] if self.unet and folder.name == "unet" else files:
+            for file in self.weights_of(folder.name):
                 total.update(f"{file_sha256(file)}  {folder.name}/{file.name}\n".encode())
         return total.hexdigest()
+
+    def weights_of(self, network: str) -> list[Path]:
+        """Return the weight files of a network that `load` reads."""
+        if self.unet and network == "unet":
+            return [self.unet]
+        files = sorted((self.folder / network).glob("*.safetensors"))
+        return [file for file in files if ".fp16." in file.name] or files
 
     @property
     def trained_on(self) -> str:
@@ -128,8 +134,13 @@ def _require_text_to_image(kind: str, model: str) -> None:
         raise UserError(f"model {model} is a {kind}, which makes no images from prompts alone")
 
 
-def load(model: LocatedModel, device: str, dtype: torch.dtype | None = None) -> Any:
-    """Load the pipeline of ``model`` on ``device``.
+def load(
+    model: LocatedModel,
+    device: str,
+    dtype: torch.dtype | None = None,
+    without: Sequence[str] = (),
+) -> Any:
+    """Load the pipeline of ``model`` on ``device``, leaving out the networks in ``without``.
 
     ``dtype`` defaults to float32 on a CPU and float16 on other devices. A decoder that overflows in
     float16 is loaded with another dtype.
@@ -141,7 +152,7 @@ def load(model: LocatedModel, device: str, dtype: torch.dtype | None = None) -> 
     transformers.utils.logging.disable_progress_bar()
     dtype = dtype or (torch.float32 if device == "cpu" else torch.float16)
     try:
-        pipe = _from_pretrained(model, dtype)
+        pipe = _from_pretrained(model, dtype, without)
     except Exception as error:
         # A damaged folder raises errors of many kinds.
         raise UserError(
@@ -166,9 +177,10 @@ def _set_scheduler(pipe: Any, spec: ModelSpec | None) -> None:
         pipe.scheduler = kind.from_config(pipe.scheduler.config, **scheduler.settings)
 
 
-def _from_pretrained(model: LocatedModel, dtype: torch.dtype) -> Any:
+def _from_pretrained(model: LocatedModel, dtype: torch.dtype, without: Sequence[str]) -> Any:
     name = pipeline_class(model.folder)
     options = dict(BACKBONES[name].load_options) if name in BACKBONES else {}
+    options |= dict.fromkeys(without)
     kind = getattr(diffusers, name)
     if model.checkpoint:
         config = str(model.folder)

@@ -51,14 +51,18 @@ class Denoiser(nn.Module):
         Returns:
             [n, c, h, w].
         """
-        embeddings, pooled = self.embed(tokens)
+        dtype = self.unet.conv_in.weight.dtype
+        embeddings, pooled = (kind.to(dtype) for kind in self.embed(tokens))
         count = len(noisy) // len(embeddings)
         height, width = (side * self.scale for side in noisy.shape[-2:])
-        sizes = noisy.new_tensor([height, width, 0, 0, height, width]).expand(len(noisy), 6)
+        sizes = pooled.new_tensor([height, width, 0, 0, height, width]).expand(len(noisy), 6)
         conditions = {"text_embeds": pooled.repeat_interleave(count, 0), "time_ids": sizes}
         output = self.unet(
-            noisy, timesteps, embeddings.repeat_interleave(count, 0), added_cond_kwargs=conditions
-        ).sample
+            noisy.to(dtype),
+            timesteps,
+            embeddings.repeat_interleave(count, 0),
+            added_cond_kwargs=conditions,
+        ).sample.float()
         alpha, sigma = _per_sample(self.alpha, timesteps), _per_sample(self.sigma, timesteps)
         if self.prediction == "v_prediction":
             return alpha * noisy - sigma * output

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionXLPipeline
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, StableDiffusionXLPipeline
+from diffusers.training_utils import cast_training_params
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
+from torch import Tensor
 
 from benchmark_adapters.types import Dataset, UserError
 from gdd_plugin.models import loading
+from gdd_plugin.models.backbones import SDXL
 from gdd_plugin.models.loading import LocatedModel
 from gdd_plugin.training.data import RealImages
 from gdd_plugin.training.files import reporting_library_errors
@@ -27,6 +32,8 @@ from gdd_plugin.training.stages.student import Supervision, train_student
 
 # Schedulers whose single step `Denoiser` computes.
 EULER = ("EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler")
+# Data type of frozen weights, by the precision of `accelerate launch --mixed_precision`.
+FROZEN_DTYPE = {"fp16": torch.float16, "bf16": torch.bfloat16}
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 # Largest relative difference between the latent scaling factors of the teacher and the model.
 MAX_SCALING_DIFFERENCE = 1e-3
@@ -68,9 +75,11 @@ def train_lora(
         save_every,
     )
     images.device = run.device
-    pipe = _load(models[0], run.device)
+    # Frozen weights need no more than the precision of the computation.
+    dtype = FROZEN_DTYPE.get(run.accelerator.mixed_precision, torch.float32)
+    pipe = _load(models[0], run.device, dtype)
     _require_direct_step(models[0], pipe)
-    teacher = _load_teacher(models[1], pipe, run.device) if models[1:] else None
+    teacher = _load_teacher(models, pipe, run.device, dtype) if models[1:] else None
     run.seed("features")
     features = train_features(images, settings.features, run)
     _add_adapter(pipe, settings.rank, run)
@@ -106,12 +115,11 @@ def _locate_models(settings: LoraSettings) -> list[LocatedModel]:
     return [loading.locate(name) for name in names]
 
 
-def _load(model: LocatedModel, device: torch.device) -> Any:
-    """Load a pipeline in float32, and check that `Denoiser` supports it.
-
-    The precision of the computation is set by `accelerate launch --mixed_precision`.
-    """
-    pipe = loading.load(model, str(device), torch.float32)
+def _load(
+    model: LocatedModel, device: torch.device, dtype: torch.dtype, without: Sequence[str] = ()
+) -> Any:
+    """Load a pipeline, leaving out some networks, and check that `Denoiser` supports it."""
+    pipe = loading.load(model, str(device), dtype, without)
     is_sdxl = isinstance(pipe, StableDiffusionXLPipeline)
     if not is_sdxl or pipe.scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
         raise UserError(
@@ -133,12 +141,19 @@ def _require_direct_step(model: LocatedModel, pipe: Any) -> None:
         )
 
 
-def _load_teacher(model: LocatedModel, pipe: Any, device: torch.device) -> Denoiser:
-    """Load a frozen teacher for ``pipe``.
+def _load_teacher(
+    models: Sequence[LocatedModel], pipe: Any, device: torch.device, dtype: torch.dtype
+) -> Denoiser:
+    """Load a frozen teacher for ``pipe``, the first of two models.
 
-    Its image size may differ from the model's, as SDXL's differs from that of SDXL-Turbo.
+    Its image size may differ from the model's, as SDXL's differs from that of SDXL-Turbo. It has no
+    decoder. If its text encoders are equal to the model's, it uses those.
     """
-    teacher, name = _load(model, device), model.name
+    model, name = models[1], models[1].name
+    encoders = [text for text in SDXL.text_encoders if _are_equal(models, text)]
+    teacher = _load(model, device, dtype, ["vae", *encoders])
+    for encoder in encoders:
+        setattr(teacher, encoder, getattr(pipe, encoder))
     for part in ("in_channels", "cross_attention_dim", "projection_class_embeddings_input_dim"):
         theirs, ours = teacher.unet.config[part], pipe.unet.config[part]
         if theirs != ours:
@@ -148,13 +163,22 @@ def _load_teacher(model: LocatedModel, pipe: Any, device: torch.device) -> Denoi
             )
     if teacher.tokenizer.get_vocab() != pipe.tokenizer.get_vocab():
         raise UserError(f"teacher {name} has a different tokenizer from the model")
-    theirs, ours = teacher.vae.config.scaling_factor, pipe.vae.config.scaling_factor
+    config = AutoencoderKL.load_config(model.folder / "vae")
+    theirs, ours = config["scaling_factor"], pipe.vae.config.scaling_factor
     if abs(theirs / ours - 1) > MAX_SCALING_DIFFERENCE:
         raise UserError(
             f"teacher {name} has different latents from the model: "
             f"the scaling factor is {theirs:.4g}, not {ours:.4g}"
         )
     return Denoiser(teacher).eval().requires_grad_(False)
+
+
+def _are_equal(models: Sequence[LocatedModel], network: str) -> bool:
+    """Return whether a network has the same weight files in both models."""
+    hashes = [
+        sorted(loading.file_sha256(file) for file in model.weights_of(network)) for model in models
+    ]
+    return hashes[0] == hashes[1]
 
 
 def _add_adapter(pipe: Any, rank: int, run: TrainingRun) -> None:
@@ -166,6 +190,19 @@ def _add_adapter(pipe: Any, rank: int, run: TrainingRun) -> None:
         r=rank, lora_alpha=rank, target_modules=list(ATTENTION), init_lora_weights="gaussian"
     )
     pipe.unet.add_adapter(config)
+    cast_training_params(pipe.unet, torch.float32)
+    _compute_in_float32(pipe.unet.conv_out)
+
+
+def _compute_in_float32(layer: torch.nn.Conv2d) -> None:
+    """Compute the last layer in float32, because the step multiplies its rounding errors by 14."""
+    layer.float()
+
+    def forward(inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, enabled=False):
+            return F.conv2d(inputs.float(), layer.weight, layer.bias, padding=layer.padding)
+
+    layer.forward = forward  # type: ignore[method-assign, assignment]
 
 
 def _save_adapter(pipe: Any, output: Path) -> None:

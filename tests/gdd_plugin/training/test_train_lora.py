@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 import small_training
 import torch
+from accelerate.state import AcceleratorState
 from diffusers import (
     LCMScheduler,
     StableDiffusionXLPipeline,
 )
+from peft import LoraConfig
 from small_training import SHORT, lora_settings
 
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.types import UserError
+from gdd_plugin.gpu_check import shapes
 from gdd_plugin.models import turbo_mini
 from gdd_plugin.models.one_step import TurboSampler
+from gdd_plugin.training import train_lora as train_lora_module
 from gdd_plugin.training.settings import LoraSettings
 from gdd_plugin.training.train_lora import train_lora
 
@@ -158,3 +162,72 @@ def test_adapt_works_in_two_processes_and_bfloat16(trained_model, few, tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((tmp_path / "two" / "training.json").read_text())["processes"] == 2
     assert TurboSampler(str(trained_model), lora=str(tmp_path / "two")).metadata.lora == "two"
+
+
+@pytest.mark.parametrize("precision", [None, "bf16"])
+def test_frozen_weights_take_half_the_memory_in_mixed_precision(
+    trained_model, few, tmp_path, monkeypatch, precision
+):
+    """The teacher has no decoder, and shares the text encoders if they are equal."""
+    if precision:
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
+    # The precision is read once in a process.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    loaded = {}
+
+    def keep(generator, supervision, *others):
+        loaded.update(student=generator.denoiser, teacher=supervision.teacher)
+        loaded.update(latents=generator(torch.randn(1, *generator.shape), tokens(supervision))[0])
+
+    def tokens(supervision):
+        return supervision.prompts.tokens(["a bag"])
+
+    monkeypatch.setattr(train_lora_module, "train_student", keep)
+    student = replace(SHORT, distillation=1.0)
+    settings = replace(lora_settings(trained_model), teacher=str(trained_model), student=student)
+    train_lora(tmp_path / "adapter", FASHION_MNIST, few, settings)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    expected = torch.bfloat16 if precision else torch.float32
+    for denoiser in (loaded["student"], loaded["teacher"]):
+        frozen = [weights for weights in denoiser.parameters() if not weights.requires_grad]
+        wide = denoiser.unet.conv_out.parameters() if denoiser is loaded["student"] else []
+        others = [weights for weights in frozen if all(weights is not one for one in wide)]
+        assert {weights.dtype for weights in others} <= {expected, torch.float32}
+        assert denoiser.unet.conv_in.weight.dtype == expected
+    trained = [weights for weights in loaded["student"].parameters() if weights.requires_grad]
+    assert {weights.dtype for weights in trained} == {torch.float32}
+    assert loaded["student"].unet.conv_out.weight.dtype == torch.float32
+    assert loaded["latents"].dtype == torch.float32
+    for name in ("text_encoder", "text_encoder_2"):
+        assert getattr(loaded["teacher"], name) is getattr(loaded["student"], name)
+
+
+def test_last_layer_in_float32_keeps_the_step_exact(trained_model):
+    """The step of models that predict the noise multiplies rounding errors of that layer."""
+    pipe = TurboSampler(str(trained_model)).pipe
+    inputs = torch.randn(2, pipe.unet.conv_out.in_channels, 8, 8)
+    exact = pipe.unet.conv_out(inputs)
+    pipe.unet.to(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = pipe.unet.conv_out(inputs.bfloat16()).float()
+    train_lora_module._compute_in_float32(pipe.unet.conv_out)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = pipe.unet.conv_out(inputs.bfloat16())
+    assert output.dtype == torch.float32
+    assert (output - exact).abs().mean() < 0.8 * (rounded - exact).abs().mean()
+
+
+def test_weights_of_sdxl_fit_a_gpu_of_40_gb():
+    """Counted on networks without memory: the model, its adapter, and the teacher's UNet."""
+    with torch.device("meta"):
+        networks = [torch.nn.Module.half(shapes.unet()) for _ in range(2)]
+        config = LoraConfig(r=16, target_modules=list(train_lora_module.ATTENTION))
+        networks[0].add_adapter(config)
+        train_lora_module.cast_training_params(networks[0], torch.float32)
+        networks.append(torch.nn.Module.half(shapes.autoencoder()))
+    size = sum(
+        weights.numel() * weights.element_size()
+        for network in networks
+        for weights in network.parameters()
+    )
+    assert size < 11e9

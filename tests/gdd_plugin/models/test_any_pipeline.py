@@ -118,6 +118,20 @@ def test_run_uses_another_pipeline(folder):
     assert metadata["model"] == "other"
 
 
+def test_float16_computes_nearly_the_same_images(folder):
+    """On a GPU, half precision is the default. The CPU can compute in it too."""
+    exact, half = (
+        samplers.load(str(folder), "cpu", dtype=dtype) for dtype in (None, torch.float16)
+    )
+    images = [
+        sampler.latents(["cat", "dog"], [seeded_generator(0, 0, index) for index in (0, 1)])
+        for sampler in (exact, half)
+    ]
+    assert half.metadata.dtype == "float16"
+    assert images[1].dtype == torch.float32
+    assert (images[0] - images[1]).abs().mean() < 2
+
+
 def test_images_of_another_pipeline_cannot_be_refined_in_latents(folder):
     sampler = samplers.load(str(folder), "cpu")
     with pytest.raises(UserError, match="choose --option refine=pixels"):

@@ -177,3 +177,26 @@ def test_float16_model_decodes_with_another_dtype(random_turbo, tmp_path):
     exact = TurboSampler(str(copy)).sample(["cat"], [seeded_generator(0, 0, 0)])
     assert (half.short() - exact.short()).abs().max() <= 8
     assert TurboSampler(str(random_turbo), dtype=torch.bfloat16).pipe.vae.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", [EulerAncestralDiscreteScheduler, LCMScheduler, DDIMScheduler])
+def test_float16_computes_nearly_the_same_latents(random_turbo, tmp_path, kind):
+    """On a GPU, half precision is the default. The CPU can compute in it too.
+
+    The paths are the direct step of two schedulers, and a call of the pipeline.
+    """
+    pipe = StableDiffusionXLPipeline.from_pretrained(random_turbo)
+    pipe.scheduler = kind.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+    pipe.save_pretrained(tmp_path)
+    latents = []
+    for dtype in (torch.float32, torch.float16):
+        turbo = TurboSampler(str(tmp_path), dtype=dtype)
+        assert turbo.network.dtype == dtype
+        latents.append(turbo.latents(["dog"], [seeded_generator(0, 0, 0)]))
+        if turbo.is_direct:
+            noise, step = turbo.differentiable(["dog"], [seeded_generator(0, 0, 0)])
+            noise.requires_grad_()
+            step(noise, 0, 1).square().mean().backward()
+            assert noise.grad.isfinite().all()
+    assert latents[1].dtype == torch.float32
+    assert (latents[0] - latents[1]).abs().max() < 0.05 * latents[0].abs().max()

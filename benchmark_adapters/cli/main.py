@@ -18,6 +18,7 @@ from benchmark_adapters.cli.robustness import robustness_command
 from benchmark_adapters.cli.run import run_command
 from benchmark_adapters.cli.score import score_command
 from benchmark_adapters.cli.show import show_command
+from benchmark_adapters.types import one_line
 
 GROUP = "ddbench.commands"
 COMMANDS = (
@@ -56,10 +57,16 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Return the command ``name``. Those of this package can't be replaced."""
         own = super().get_command(context, name)
-        if own:
-            return own
         added = next(iter(entry_points(group=GROUP, name=name)), None)
-        command: click.Command | None = added.load() if added else None
+        if own or not added:
+            return own
+        try:
+            command: click.Command = added.load()
+        # A plugin's module may raise anything.
+        except (Exception, SystemExit) as error:
+            reason = one_line(f"{type(error).__name__}: {error}")
+            click.echo(f"command {name} skipped because its import failed: {reason}", err=True)
+            return None
         return command
 
 

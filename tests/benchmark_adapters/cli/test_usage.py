@@ -30,3 +30,20 @@ def test_usage_errors_print_one_line(ddbench, example_folder, submission, argume
     assert done.stdout == ""
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_plugin_adds_a_command_and_cannot_replace_one(ddbench, example_folder):
+    done = ddbench("greet", path=[example_folder])
+    assert (done.returncode, done.stdout) == (0, "hello\n")
+    assert "Say hello." in ddbench("--help", path=[example_folder]).stdout
+    assert "--time-limit" in ddbench("run", "--help", path=[example_folder]).stdout
+
+
+def test_broken_command_of_a_plugin_stops_no_other_command(ddbench, example_folder):
+    done = ddbench("--help", path=[example_folder])
+    assert done.returncode == 0
+    assert done.stderr.startswith("command broken skipped because its import failed: ")
+    done = ddbench("broken", path=[example_folder])
+    assert done.returncode == 2
+    assert "No such command 'broken'" in done.stderr
+    assert "Traceback" not in done.stderr

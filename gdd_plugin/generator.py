@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Task, UserError
@@ -20,12 +19,10 @@ from gdd_plugin.decoders import choose
 from gdd_plugin.decoders.exact import (
     CHUNK,
     decoder_of,
-    differentiable_decoder,
 )
 from gdd_plugin.decoders.images import Decoder, OutputSpec, to_uint8
 from gdd_plugin.metadata import CompileMetadata, DecoderMetadata, SamplingMetadata, record_entries
 from gdd_plugin.models import samplers
-from gdd_plugin.models.any_pipeline import refusal
 from gdd_plugin.models.one_step import TurboSampler
 from gdd_plugin.seeds import seeded_generator
 from gdd_plugin.settings import Settings
@@ -38,8 +35,6 @@ if TYPE_CHECKING:
 # makes images a third faster; at 100 images per second, that is made up for after 4,000 images.
 MIN_COMPILED_IMAGES = 5_000
 MIN_COMPILED_SECONDS = 90.0
-# Height in pixels up to which several images are rendered with gradients at once.
-SMALL_IMAGE = 64
 # Images that are sampled to see how long others take.
 TIMED_IMAGES = 16
 # Label of a sampled image, and its index within the class.
@@ -53,7 +48,7 @@ class ImageGenerator:
         sizer: chooses the batch sizes.
         copies: augmented copies of each sampled image.
         num_workers: number of batches to generate concurrently.
-        compilation: whether the UNet was compiled, for the record.
+        compilation: whether the network was compiled, for the record.
         in_float32: parts of the model that overflowed and were computed again in float32.
     """
 
@@ -130,6 +125,11 @@ class ImageGenerator:
             UserError: the tiny decoder cannot be loaded.
         """
         if not isinstance(self.sampler, TurboSampler):
+            if self.settings.decoder in ("tiny", "fitted"):
+                raise UserError(
+                    f"model {self.sampler.metadata.model} decodes its own images; "
+                    f"leave out --option decoder={self.settings.decoder}"
+                )
             self.decoder_metadata = DecoderMetadata("pipeline", "the pipeline decodes its images")
             return
         start = time.monotonic()
@@ -215,11 +215,11 @@ class ImageGenerator:
 
     @torch.inference_mode()
     def _generate(self, keys: Sequence[ImageKey]) -> Batch:
-        generators = self._generators_of(keys)
-        latents = self.sampler.latents(self._prompts_of(keys), generators)
+        generators = self.generators_of(keys)
+        latents = self.sampler.latents(self.prompts_of(keys), generators)
         images = self.decode(latents)
-        is_finite = images.isfinite().all()
-        # Nothing before this waits for a GPU.
+        # Into pinned memory, so that only moving the images waits for a GPU.
+        is_finite = images.isfinite().all().to("cpu", non_blocking=True)
         batch = self._batch(keys, images, generators)
         return batch if is_finite else self._generate_in_float32(keys, latents)
 
@@ -233,11 +233,17 @@ class ImageGenerator:
         Raises:
             UserError: values are not finite in float32 either.
         """
-        generators = self._generators_of(keys)
+        if not isinstance(self.sampler, TurboSampler):
+            raise UserError(
+                f"model {self.sampler.metadata.model} computes values that are not finite; "
+                "try --option dtype=float32"
+            )
+        # Latents are sampled again in any case, so that the generators go on to the same copies.
+        generators = self.generators_of(keys)
         overflowed = not latents.isfinite().all()
-        latents = self.sampler.latents(self._prompts_of(keys), generators, in_float32=overflowed)
+        latents = self.sampler.latents(self.prompts_of(keys), generators, in_float32=overflowed)
         if overflowed:
-            self._require_finite(self.sampler.core, latents)
+            self._require_finite("UNet", latents)
         images = self.decode(latents)
         if not images.isfinite().all():
             vae = copy.deepcopy(self.sampler.pipe.vae).float()
@@ -252,7 +258,8 @@ class ImageGenerator:
         policy = self.settings.pda
         return pda.with_copies(to_uint8(images), labels, self.copies, policy, generators)
 
-    def _generators_of(self, keys: Sequence[ImageKey]) -> list[torch.Generator]:
+    def generators_of(self, keys: Sequence[ImageKey]) -> list[torch.Generator]:
+        """Return the random generators of images."""
         return [seeded_generator(self.task.seed, label, index) for label, index in keys]
 
     def _require_finite(self, part: str, values: Tensor) -> None:
@@ -264,7 +271,7 @@ class ImageGenerator:
             )
         self.in_float32.add(part)
 
-    def _prompts_of(self, keys: Sequence[ImageKey]) -> list[str]:
+    def prompts_of(self, keys: Sequence[ImageKey]) -> list[str]:
         """Return the prompts of images. The images of a class cycle through its prompts."""
         return [self.prompts[label][index % len(self.prompts[label])] for label, index in keys]
 
@@ -285,44 +292,6 @@ class ImageGenerator:
         start = time.monotonic()
         self.decode(self._draw_latents(count)).cpu()
         return (time.monotonic() - start) / count
-
-    def renderer(self, keys: Sequence[ImageKey]) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """Return the noise that images start from, and the generator as a function of it.
-
-        Gradients flow through the function. It computes each part of the images a second time when
-        they do, so that its memory does not grow with the number of images.
-
-        Returns:
-            The noise, float32 [n, c, h, w]; and a function from noise to images, float32
-            [n, C, S, S] in [0, 255]. Its decoder is the model's own.
-
-        Raises:
-            UserError: the model's step is not differentiable.
-        """
-        generators = self._generators_of(keys)
-        sampler = self.sampler
-        if not isinstance(sampler, TurboSampler):
-            raise refusal(sampler.metadata.model)
-        noise, step = sampler.differentiable(self._prompts_of(keys), generators)
-        sampler.pipe.vae.requires_grad_(False)
-        decode = differentiable_decoder(sampler.pipe.vae, self.output)
-        # A large model needs gigabytes for the gradients of one image.
-        size = CHUNK if sampler.size <= SMALL_IMAGE else 1
-
-        def render(noise: Tensor) -> Tensor:
-            return torch.cat(
-                [
-                    checkpoint(
-                        lambda part, start: decode(step(part, start, start + len(part))),
-                        part,
-                        number * size,
-                        use_reentrant=False,
-                    )
-                    for number, part in enumerate(noise.split(size))
-                ]
-            )
-
-        return noise, render
 
     def compile(self, budget: Budget) -> None:
         """Compile the network for the current batch size if that was requested or pays off."""

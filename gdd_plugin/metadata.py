@@ -11,7 +11,7 @@ class ModelMetadata:
     """The model, its adapter if it has one, and how they are run.
 
     Attributes:
-        dtype: data type of the UNet.
+        dtype: data type of the network that removes the noise.
         size: height and width of the model's images in pixels.
         steps: steps from noise to an image.
     """
@@ -80,7 +80,7 @@ class DecoderMetadata:
 
 @dataclass(frozen=True)
 class CompileMetadata:
-    """Whether the UNet was compiled.
+    """Whether the network was compiled.
 
     Attributes:
         compile: ``yes``, ``no`` or why compiling failed.

@@ -45,7 +45,7 @@ class Settings:
         size: height and width of the model's images in pixels; None: the model's own size.
         tiny: folder or Hub ID of the tiny decoder; None: the backbone's default.
         work: the phases after sampling.
-        dtype: data type of the UNet; None: depends on the device.
+        dtype: data type of the network; None: depends on the device.
     """
 
     model: str
@@ -253,7 +253,8 @@ COMPUTING_OPTIONS = (
         "dtype",
         str,
         None,
-        "data type of the UNet (default: float32 on a CPU, float16 on other devices)",
+        "data type of the network (default: float32 on a CPU; on other devices float16, or "
+        "bfloat16 for pipelines that are called as they are)",
         ("float32", "float16", "bfloat16"),
     ),
     Option(
@@ -261,7 +262,7 @@ COMPUTING_OPTIONS = (
         str,
         "auto",
         "compile the network's repeated blocks with torch.compile "
-        "(auto: on CUDA, for 5,000 images or more per process with 90 s left)",
+        "(auto: on CUDA, for 5,000 images or more per process, if at least 90 s are left)",
         ("auto", "yes", "no"),
     ),
 )

@@ -13,7 +13,11 @@ from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
 
 if TYPE_CHECKING:
+    from benchmark_adapters.runs.estimate import TableRow
     from benchmark_adapters.runs.request import RunPlan
+
+# Columns of the table of --plan.
+PLAN = ("IPC", "sampled per class", "seconds", "in the limit", "scoring, up to")
 
 
 @click.command("run")
@@ -95,7 +99,7 @@ def run_command(
 
     Exit codes: 0 if every run has status ok, 1 if not (the records say why), 2 for wrong usage.
     """
-    from benchmark_adapters.runs import pipeline, scoring_time
+    from benchmark_adapters.runs import pipeline
     from benchmark_adapters.runs.request import Request, plan_runs
     from leaderboard.records import store
 
@@ -107,7 +111,6 @@ def run_command(
     records = []
     for plan in plans:
         with contextlib.redirect_stdout(sys.stderr):
-            scoring_time.announce(plan.scoring, plan.sampling.ipc)
             folder = pipeline.run(plan)
         records.append(store.read(folder))
         output.report_run(records[-1], folder)
@@ -122,8 +125,7 @@ def _show_estimates(plans: list[RunPlan], as_json: bool) -> None:
 
     from tabulate import tabulate
 
-    from benchmark_adapters.runs import estimate, scoring_time
-    from leaderboard.text import duration
+    from benchmark_adapters.runs import estimate
 
     documents = []
     for plan in plans:
@@ -133,21 +135,37 @@ def _show_estimates(plans: list[RunPlan], as_json: bool) -> None:
             cost, traces = estimate.measure(sampling)
             name = f"{track}-{dataset}-{sampling.method.name}"
             plot = estimate.save(plan.scoring.runs / "plans", name, cost, traces)
-            scoring = scoring_time.measure(plan.scoring, sampling.ipc)
-        rows = [
-            {
-                "IPC": row.ipc,
-                "sampled per class": row.sampled_per_class,
-                "seconds": row.seconds,
-                "in the limit": "yes" if row.fits else "no",
-                "scoring, up to": duration(scoring.seconds(row.ipc)),
-            }
-            for row in estimate.table(cost, sampling)
-        ]
+            rows = _with_scoring(plan, estimate.table(cost, sampling))
         limit = sampling.time_limit
         documents.append({"dataset": dataset, "limit": limit, **asdict(cost), "plan": rows})
         if not as_json:
             title = f"{track}, {dataset}, limit {limit:g} s"
-            click.echo(f"{title}\n\n{tabulate(rows, headers='keys')}\n\nplot: {plot}")
+            table = tabulate(map(_shown, rows), headers=PLAN)
+            click.echo(f"{title}\n\n{table}\n\nplot: {plot}")
     if as_json:
         click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
+
+
+def _with_scoring(plan: RunPlan, rows: list[TableRow]) -> list[dict[str, Any]]:
+    """Add the seconds that scoring takes to each row; None: it was not measured."""
+    from dataclasses import asdict
+
+    from benchmark_adapters.execution.sandbox import SandboxFailed
+    from benchmark_adapters.runs import scoring_time
+
+    seconds: list[int | None] = [None] * len(rows)
+    if plan.scoring.seeds:
+        with contextlib.suppress(SandboxFailed):
+            measured = scoring_time.measure(plan.scoring, plan.sampling.ipc)
+            seconds = [round(measured.seconds(row.ipc)) for row in rows]
+    return [
+        {**asdict(row), "scoring_seconds": value} for row, value in zip(rows, seconds, strict=True)
+    ]
+
+
+def _shown(row: dict[str, Any]) -> list[Any]:
+    """Return the cells of one row of the table."""
+    from leaderboard.text import duration
+
+    *counts, fits, scoring = row.values()
+    return [*counts, "yes" if fits else "no", duration(scoring) if scoring is not None else "-"]

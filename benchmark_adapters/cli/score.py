@@ -74,7 +74,8 @@ MAX_GIB = 2**20
     "--max-memory",
     type=float,
     metavar="GIB",
-    help="Memory limit for scoring one set.  [default: three quarters of the machine's memory]",
+    help="Memory limit of each process that reads or scores a set.  "
+    "[default: three quarters of the machine's memory]",
 )
 @options.DATA
 @options.RUNS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 from benchmark_adapters import environment
 from benchmark_adapters.types import UserError
@@ -59,7 +60,8 @@ def scoring_environments(name: str, tasks: int) -> list[dict[str, str]]:
         UserError: the device is not available.
     """
     # Importing torch is slow, so it is done only where there may be GPUs.
-    if name in ("cpu", "mps") or tasks < 2 or not shutil.which("nvidia-smi"):
+    has_driver = shutil.which("nvidia-smi") or Path("/dev/nvidiactl").exists()
+    if name in ("cpu", "mps") or tasks < 2 or not has_driver:
         return [{}]
     gpus = _visible_gpus() if resolve(name) == "cuda" else []
     return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:tasks]] or [{}]

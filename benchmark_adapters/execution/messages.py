@@ -6,7 +6,7 @@ Each message is one line of JSON, validated on arrival. ``type`` distinguishes t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -63,8 +63,9 @@ class ScoreJob(msgspec.Struct, frozen=True):
         cache: folder for the results of finished seeds.
         is_untrusted: skip the training if a check finds an error.
         probes_order: check the order of the classes with a classifier of real images.
+        is_checked: the set was checked before.
         part, parts: index of this process's share of the pairs of a student and a seed, from 0, and
-            the number of processes that share them. Only the first reports the checks.
+            the number of processes that share them.
     """
 
     images: str
@@ -79,8 +80,14 @@ class ScoreJob(msgspec.Struct, frozen=True):
     cache: str | None
     is_untrusted: bool
     probes_order: bool
+    is_checked: bool = False
     part: int = 0
     parts: int = 1
+
+
+def is_unfit(job: ScoreJob, findings: Sequence[Finding]) -> bool:
+    """Return whether students must not be trained, because an untrusted set has errors."""
+    return job.is_untrusted and any(finding.level == "error" for finding in findings)
 
 
 class TrialJob(msgspec.Struct, frozen=True):
@@ -90,6 +97,7 @@ class TrialJob(msgspec.Struct, frozen=True):
     recipe: str
     students: list[str]
     device: str
+    backend: Backend
     images: int
 
 

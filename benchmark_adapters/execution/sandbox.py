@@ -22,6 +22,7 @@ from benchmark_adapters.execution import channel, devices
 from benchmark_adapters.execution.channel import Child, UnknownEvent
 from benchmark_adapters.execution.child import DEBUG_ENV, MEMORY_ENV
 from benchmark_adapters.execution.messages import (
+    Checked,
     DecodeJob,
     Ended,
     Failed,
@@ -29,9 +30,11 @@ from benchmark_adapters.execution.messages import (
     ScoreJob,
     StudentTimed,
     TrialJob,
+    is_unfit,
 )
 from benchmark_adapters.execution.process_tree import process_tree
 from benchmark_adapters.types import UserError
+from leaderboard.records.record import Finding
 
 DECODER = "benchmark_adapters.execution.decoder"
 SCORER = "benchmark_adapters.execution.scorer"
@@ -89,16 +92,30 @@ def decode(path: Path, format_name: str, dataset: str, output: Path, limits: Lim
 def score(job: ScoreJob, limits: Limits, on_event: Callable[[SandboxEvent], None]) -> None:
     """Check a native set and train students on it; ``on_event`` receives each result.
 
-    If there are several GPUs, each trains its share of the students and seeds. Their results come
-    in any order.
+    If there are several GPUs, each trains its share of the students and seeds, after one process
+    has checked the set. Their results come in any order.
 
     Raises:
         UserError: the scoring process reported an error that the user can fix.
         SandboxFailed: scoring exceeded its limits, or crashed.
     """
     gpus = devices.scoring_environments(job.device, len(job.students) * len(job.seeds))
-    jobs = [msgspec.structs.replace(job, part=part, parts=len(gpus)) for part in range(len(gpus))]
-    run(SCORER, jobs, limits, on_event, gpus)
+    if len(gpus) == 1:
+        run(SCORER, [job], limits, on_event, gpus)
+        return
+    findings: list[Finding] = []
+
+    def hear(event: SandboxEvent) -> None:
+        if isinstance(event, Checked):
+            findings.extend(event.findings)
+        on_event(event)
+
+    change = msgspec.structs.replace
+    run(SCORER, [change(job, seeds=[])], limits, hear, gpus[:1])
+    if not is_unfit(job, findings):
+        parts = range(len(gpus))
+        jobs = [change(job, is_checked=True, part=part, parts=len(gpus)) for part in parts]
+        run(SCORER, jobs, limits, on_event, gpus)
 
 
 def time_students(job: TrialJob) -> dict[str, float]:
@@ -130,7 +147,7 @@ def run(
     Args:
         module: name of the module to run.
         jobs: a job for each process.
-        limits: the limits. The processes share the memory.
+        limits: the limits of each process.
         on_event: receives the events of all processes.
         environments: environment variables to add for each process.
 
@@ -138,7 +155,7 @@ def run(
         UserError: a process reported an error that the user can fix.
         SandboxFailed: a process exceeded its limits, or crashed.
     """
-    memory = limits.memory_bytes // len(jobs)
+    memory = limits.memory_bytes
     with process_tree() as tree, contextlib.ExitStack() as pipes:
         listeners: dict[int, _Listener] = {}
         children: list[Child] = []

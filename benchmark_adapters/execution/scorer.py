@@ -12,7 +12,13 @@ from benchmark_adapters import datasets, plugins
 from benchmark_adapters.checks.content import inspect
 from benchmark_adapters.execution import child, devices
 from benchmark_adapters.execution.child import Send
-from benchmark_adapters.execution.messages import Checked, ScoreJob, ScoringStarted, SeedScored
+from benchmark_adapters.execution.messages import (
+    Checked,
+    ScoreJob,
+    ScoringStarted,
+    SeedScored,
+    is_unfit,
+)
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.types import Dataset, DistilledSet, UserError
@@ -30,19 +36,19 @@ def score(job: ScoreJob, send: Send) -> None:
     installed = plugins.build()
     dataset = installed.datasets.require(job.dataset)
     distilled = native.load(Path(job.images), dataset)
-    findings = _check(job, distilled, dataset)
-    if job.part == 0:
+    findings: list[Finding] = []
+    if not job.is_checked:
+        findings = _check(job, distilled, dataset)
         size = len(distilled.labels), distilled.ipc, str(distilled.images.dtype)
         send(Checked(findings, *size))
-    is_unfit = job.is_untrusted and any(finding.level == "error" for finding in findings)
-    if job.seeds and not is_unfit:
+    if job.seeds and not is_unfit(job, findings):
         _train(job, installed, distilled, dataset, send)
 
 
 def _check(job: ScoreJob, distilled: DistilledSet, dataset: Dataset) -> list[Finding]:
     """Run all checks. The class order is checked only if no other check finds an error."""
     findings = inspect(distilled, dataset)
-    if job.part or not job.probes_order or any(finding.level == "error" for finding in findings):
+    if not job.probes_order or any(finding.level == "error" for finding in findings):
         return findings
     try:
         real = _training_images(job, dataset)
@@ -76,8 +82,7 @@ def _train(
     from benchmark_adapters.scoring.seed_cache import SeedCache
 
     recipe, device = installed.recipes.require(job.recipe), devices.resolve(job.device)
-    if job.part == 0:
-        send(ScoringStarted(device, torch.get_num_threads()))
+    send(ScoringStarted(device, torch.get_num_threads()))
     test = datasets.load(dataset, "test", _folder(job), job.bundled)
     cache = SeedCache(Path(job.cache)) if job.cache else None
     for name, seeds in _share(job).items():

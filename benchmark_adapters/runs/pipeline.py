@@ -19,7 +19,7 @@ from benchmark_adapters.execution.messages import (
 from benchmark_adapters.execution.process_tree import signals_blocked
 from benchmark_adapters.execution.sandbox import SandboxFailed
 from benchmark_adapters.formats import native
-from benchmark_adapters.runs import recording
+from benchmark_adapters.runs import recording, scoring_time
 from benchmark_adapters.runs.redaction import folder_name
 from benchmark_adapters.runs.request import RunPlan, ScoringPlan
 from benchmark_adapters.runs.sources.method import MethodSource
@@ -56,6 +56,7 @@ def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None =
             can't be written.
     """
     test = datasets.load(plan.dataset, "test", plan.data, plan.track.bundled_data)
+    scoring_time.announce(plan, source.expected_ipc)
     scores = _Scores()
     names = plan.track.name, plan.dataset.name, folder_name(source.name)
     try:
@@ -155,7 +156,8 @@ class _Scores:
             case Checked(findings):
                 self.findings = findings
             case ScoringStarted():
-                self.started = event
+                # Each of several processes sends it. They are alike.
+                self.started = self.started or event
             case SeedScored(student, seed):
                 self.by_seed[student, seed] = SeedResult(
                     event.accuracy,

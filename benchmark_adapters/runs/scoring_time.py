@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from benchmark_adapters.execution import devices, sandbox
 from benchmark_adapters.execution.messages import TrialJob
 from benchmark_adapters.execution.sandbox import SandboxFailed
 from benchmark_adapters.runs.request import ScoringPlan
+from benchmark_adapters.scoring.backend_names import Backend
 from leaderboard.text import duration, plural
 
-# Image passes from which the time is measured. Fewer take at most some minutes on two CPU cores.
+# Image passes from which the time is measured. Fewer take a few minutes at most on two CPU cores.
 MIN_PASSES = 50_000
 # Images per class that an estimate is given for if their number is not known.
 EXAMPLE_IPC = 100
@@ -52,29 +54,38 @@ def measure(plan: ScoringPlan, ipc: int | None) -> ScoringTime:
     """
     plan = plan.for_ipc(ipc or EXAMPLE_IPC)
     images = (ipc or EXAMPLE_IPC) * plan.dataset.num_classes
-    students = [student.name for student in plan.students]
-    job = TrialJob(plan.dataset.name, plan.recipe.name, students, plan.device, images)
-    tasks = len(students) * len(plan.seeds)
-    processes = len(devices.scoring_environments(plan.device, tasks))
-    return ScoringTime(plan, sandbox.time_students(job), processes)
+    students = tuple(student.name for student in plan.students)
+    processes = len(devices.scoring_environments(plan.device, len(students) * len(plan.seeds)))
+    batch = min(images, plan.recipe.batch_size)
+    names = plan.dataset.name, plan.recipe.name, students, plan.device, plan.backend
+    return ScoringTime(plan, _time_students(*names, batch), processes)
+
+
+@functools.cache
+def _time_students(
+    dataset: str, recipe: str, students: tuple[str, ...], device: str, backend: Backend, images: int
+) -> dict[str, float]:
+    """Measure once, because a folder of teams is scored by one plan."""
+    job = TrialJob(dataset, recipe, list(students), device, backend, images)
+    return sandbox.time_students(job)
 
 
 def announce(plan: ScoringPlan, ipc: int | None) -> None:
-    """Print how long scoring will take, on stderr; ``ipc`` of None: as many images as possible."""
+    """Print how long scoring will take, on stderr; ``ipc`` of None: it is not known yet."""
     if not plan.seeds:
         return
     scored = plan.for_ipc(ipc or EXAMPLE_IPC)
     passes = scored.recipe.image_passes((ipc or EXAMPLE_IPC) * plan.dataset.num_classes)
     count = len(scored.seeds) * len(scored.students)
-    text = f"scoring trains {count} {plural(count, 'student')} on {passes:,} images each"
-    if ipc is not None and passes * count < MIN_PASSES:
-        print(f"{text}, which takes minutes at most", file=sys.stderr, flush=True)
-        return
-    try:
-        seconds = measure(plan, ipc).seconds(ipc or EXAMPLE_IPC)
-    except SandboxFailed as error:
-        print(f"{text}; how long was not measured: {error}", file=sys.stderr, flush=True)
-        return
     if ipc is None:
-        text = f"scoring every {EXAMPLE_IPC} images per class"
-    print(f"{text}: up to {duration(seconds)}", file=sys.stderr, flush=True)
+        text = f"scoring {EXAMPLE_IPC} images per class"
+    else:
+        text = f"scoring {count} {plural(count, 'student')}, {passes:,} image passes each,"
+    if ipc is not None and passes * count < MIN_PASSES:
+        took = "takes a few minutes at most with small students"
+    else:
+        try:
+            took = f"takes up to {duration(measure(plan, ipc).seconds(ipc or EXAMPLE_IPC))}"
+        except SandboxFailed as error:
+            took = f"takes a time that could not be measured: {error}"
+    print(f"{text} {took}", file=sys.stderr, flush=True)

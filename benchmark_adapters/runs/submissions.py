@@ -13,7 +13,7 @@ from benchmark_adapters.execution.messages import Checked, SandboxEvent, ScoreJo
 from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
-from benchmark_adapters.runs import official_evaluator, pipeline, scoring_time
+from benchmark_adapters.runs import official_evaluator, pipeline
 from benchmark_adapters.runs.read import read_record
 from benchmark_adapters.runs.redaction import redact_paths
 from benchmark_adapters.runs.request import Request, ScoringPlan, plan_scoring
@@ -186,7 +186,6 @@ def score(
         official_evaluator.find_script(checkout)
         official = _official(submission, plans, plugins, checkout)
     for plan in plans:
-        scoring_time.announce(plan, record.ipc if record else plan.track.default_ipc)
         yield pipeline.complete(plan, _source(submission, plan, first_seed), official)
 
 
@@ -201,6 +200,7 @@ def _source(submission: Submission, plan: ScoringPlan, seed: int) -> Source:
         seed,
         plan.track.time_limit,
         plan.limits,
+        plan.track.default_ipc,
     )
 
 

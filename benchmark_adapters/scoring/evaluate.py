@@ -60,8 +60,7 @@ def score(
     hashes = [distilled.sha256, datasets.digest(*test), recipe.sha256, student.name]
     for index, seed in enumerate(seeds):
         started = time.monotonic()
-        with training.forked_rng("cpu"):
-            torch.manual_seed(seed)
+        with training.seeded(seed):
             net = resolve(student.build)(
                 dataset.num_classes, dataset.image_size, dataset.channels, width
             )

@@ -51,8 +51,7 @@ def train_network(
 
 def untrained_network(dataset: Dataset, seed: int = 0) -> students.ConvNet:
     """Return the student of quickstart/1 with its initial weights."""
-    with training.forked_rng("cpu"):
-        torch.manual_seed(seed)
+    with training.seeded(seed):
         net = students.build(
             QUICKSTART.student,
             dataset.num_classes,

@@ -22,24 +22,44 @@ def repeatable(tf32: bool) -> Iterator[None]:
             never do.
     """
     cudnn: Any = torch.backends.cudnn
-    convolutions, products = _switches(tf32)
-    settings = [(cudnn, "benchmark", False), (cudnn, "deterministic", True), convolutions, products]
-    before = [getattr(owner, name) for owner, name, _ in settings]
-    try:
-        for owner, name, value in settings:
+    with contextlib.ExitStack() as restored:
+        for owner, name, value in (
+            (cudnn, "benchmark", False),
+            (cudnn, "deterministic", True),
+            _convolutions(tf32),
+        ):
+            restored.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
+        restored.enter_context(_exact_products())
+        yield
+
+
+def _convolutions(tf32: bool) -> tuple[Any, str, Any]:
+    """Return (owner, attribute, value) of the switch for convolutions."""
+    cudnn: Any = torch.backends.cudnn
+    # PyTorch 2.9 replaced the switches. Reading an old one fails once a program has used a new one.
+    if hasattr(cudnn, "conv"):
+        return cudnn.conv, "fp32_precision", "tf32" if tf32 else "ieee"
+    return cudnn, "allow_tf32", tf32
+
+
+@contextlib.contextmanager
+def _exact_products() -> Iterator[None]:
+    """Compute matrix products in float32.
+
+    The old switch sets the new one too. Products fail if the two contradict each other.
+    """
+    matmul: Any = torch.backends.cuda.matmul
+    new = getattr(matmul, "fp32_precision", None)
+    try:
+        old = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        old = None
+    torch.set_float32_matmul_precision("highest")
+    try:
         yield
     finally:
-        for (owner, name, _), value in zip(settings, before, strict=True):
-            setattr(owner, name, value)
-
-
-def _switches(tf32: bool) -> tuple[tuple[Any, str, Any], tuple[Any, str, Any]]:
-    """Return (owner, attribute, value) for convolutions and for matrix products."""
-    cudnn: Any = torch.backends.cudnn
-    matmul: Any = torch.backends.cuda.matmul
-    # PyTorch 2.9 replaced the switches. Reading the old ones fails once a program has used the new.
-    if hasattr(cudnn, "conv"):
-        name = "fp32_precision"
-        return (cudnn.conv, name, "tf32" if tf32 else "ieee"), (matmul, name, "ieee")
-    return (cudnn, "allow_tf32", tf32), (matmul, "allow_tf32", False)
+        if old is not None:
+            torch.set_float32_matmul_precision(old)
+        if new is not None:
+            matmul.fp32_precision = new

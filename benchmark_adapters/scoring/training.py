@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -78,8 +78,7 @@ def train(
         backend,
         report or (lambda done, total: None),
     )
-    with forked_rng(device), precision.repeatable(recipe.tf32_convolutions):
-        torch.manual_seed(seed)
+    with seeded(seed, device), precision.repeatable(recipe.tf32_convolutions):
         return schedule(training)
 
 
@@ -136,11 +135,18 @@ def accuracy(student: nn.Module, images: Images, labels: Tensor) -> float:
     return (predict(student, images) == labels.cpu()).float().mean().item()
 
 
-def forked_rng(device: str) -> AbstractContextManager[None]:
-    """Restore the global random states of the CPU and of ``device`` at the end."""
+@contextlib.contextmanager
+def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
+    """Seed torch's global generators of the CPU and of ``device``, and restore them at the end.
+
+    Other devices are not touched. By default, torch would initialise and seed every GPU.
+    """
     is_cuda = torch.device(device).type == "cuda"
-    # By default, torch initialises all GPUs.
-    return torch.random.fork_rng(devices=[torch.device(device).index or 0] if is_cuda else [])
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if is_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if is_cuda:
+            torch.cuda.manual_seed(seed)
+        yield
 
 
 @dataclass(frozen=True)

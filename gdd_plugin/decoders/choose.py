@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmark_adapters.types import UserError
 from gdd_plugin.decoders import fitted, tiny
 from gdd_plugin.decoders.exact import exact_decoder
 from gdd_plugin.decoders.fidelity import Fidelity
@@ -20,8 +21,9 @@ from gdd_plugin.metadata import DecoderMetadata
 MIN_PSNR_DB = 30.0
 # Below this ratio of the model's image size to the dataset's, the exact decoder is used.
 MIN_RATIO = 4
-# Images on which decoders are compared: at least so many, and one of each class.
-HELD_OUT_SAMPLES = 16
+# Images on which decoders are compared: at least so many, and one of each class; or, without a GPU,
+# these.
+HELD_OUT_SAMPLES, HELD_OUT_ON_CPU = 16, 4
 # Series of noise that the images to fit, and those to compare, are drawn from.
 FITTING, COMPARING = 1, 2
 
@@ -53,8 +55,9 @@ class DecoderContext:
 
     @property
     def held_out(self) -> int:
-        """Number of images on which decoders are compared."""
-        return max(HELD_OUT_SAMPLES, self.classes)
+        """Number of images on which decoders are compared. Without a GPU, each takes long."""
+        is_fast = self.device.startswith("cuda")
+        return max(HELD_OUT_SAMPLES, self.classes) if is_fast else HELD_OUT_ON_CPU
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ def choose(name: str, context: DecoderContext) -> DecoderChoice:
 def _choose_automatically(context: DecoderContext) -> DecoderChoice:
     """Decide by sizes, counts, the type of device and the PSNR, but never by measured times.
 
-    All processes and shards of a set therefore use the same decoder.
+    All processes and shards of a set therefore use the same decoder, on machines with the same
+    tiny decoder.
     """
     side = context.image_size - 2 * context.output.border
     if side < MIN_RATIO * context.output.size:
@@ -102,9 +106,16 @@ def _choose_automatically(context: DecoderContext) -> DecoderChoice:
         if choice.metadata.decoder == "fitted":
             return choice
         reason = choice.metadata.decoder_because
-    if tiny.is_cached(context.tiny):
-        return _choose_tiny(context, reason)
-    return _choose_exact(context, f"{reason}, and the tiny decoder is not on this machine")
+    if not tiny.is_cached(context.tiny):
+        return _choose_exact(context, f"{reason}, and the tiny decoder is not on this machine")
+    try:
+        choice = _choose_tiny(context, reason)
+    except UserError as error:
+        return _choose_exact(context, f"{reason}, and {error}")
+    quality = choice.metadata.decoder_psnr or 0.0
+    if quality >= MIN_PSNR_DB:
+        return choice
+    return _choose_exact(context, f"{reason}, and the tiny decoder has {quality:.1f} dB too")
 
 
 def _fits(context: DecoderContext) -> tuple[bool, str]:
@@ -161,6 +172,6 @@ def _compared(
         because,
         decoder_psnr=fidelity.psnr,
         decoder_psnr_worst_image=fidelity.worst_image,
-        decoder_psnr_by_class=fidelity.by_class,
+        decoder_psnr_by_class=fidelity.by_class if len(labels) >= context.classes else None,
         decoder_sharpness=fidelity.sharpness,
     )

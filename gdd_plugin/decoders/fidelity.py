@@ -33,7 +33,11 @@ class Fidelity:
 
     @classmethod
     def of(cls, images: Tensor, exact: Tensor, labels: Tensor) -> Fidelity:
-        """Compare images in [0, 255], both [n, C, S, S]; ``labels`` are int64 [n]."""
+        """Compare images in [0, 255], both [n, C, S, S]; ``labels`` are int64 [n].
+
+        Values that are not finite count as 0.
+        """
+        images, exact = images.nan_to_num(), exact.nan_to_num()
         errors = (images - exact).square().flatten(1).mean(1).cpu()
         classes = labels.unique().tolist()
         return cls(

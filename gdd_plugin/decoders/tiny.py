@@ -25,7 +25,7 @@ def load_tiny(pipe: Any, name: str) -> Any:
     unet = pipe.unet
     try:
         network = AutoencoderTiny.from_pretrained(
-            name, dtype=unet.dtype, local_files_only=is_cached(name)
+            name, dtype=unet.dtype, local_files_only=is_cached(name), use_safetensors=True
         )
         network = network.to(unet.device).eval()
     except Exception as error:

@@ -24,12 +24,12 @@ class Report:
     Attributes:
         device: facts about the device and the libraries.
         unet: ``model``; ``rows`` with ``size``, ``batch``, ``mode``, ``ms`` (per batch) and
-            ``images_per_second``; ``compile_seconds``; and ``host_waits``, how often a batch waits
-            for the GPU.
+            ``images_per_second``; and ``compile_seconds``.
         decoders: rows with ``decoder``, ``size`` and ``ms_per_image``.
         scoring: rows with ``precision``, ``layout``, ``backend`` and ``seconds`` for an epoch.
-        repeatable: ``same_seed``: whether a seed makes the same images twice; and
-            ``psnr_to_cpu``: turbo-mini's images on the device against those on the CPU, in dB.
+        repeatable: of a batch of turbo-mini's images: ``same_seed``, whether a seed makes the same
+            ones twice; ``psnr_to_cpu``, those on the device against those on the CPU, in dB; and
+            ``host_waits``, how often it waits for the GPU.
         skipped: what was left out -> why.
     """
 

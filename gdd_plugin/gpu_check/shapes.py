@@ -77,7 +77,7 @@ def embeddings(count: int, device: str, dtype: torch.dtype) -> list[torch.Tensor
 
 
 def _draw(network: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:
-    # The networks' own method warns about layers that are kept in float32, of which there are none.
+    # Plain `Module.to` avoids a warning of diffusers that doesn't apply here.
     network = nn.Module.to(network, dtype).to_empty(device=device).eval().requires_grad_(False)
     for weights in [*network.parameters(), *network.buffers()]:
         weights.normal_(0, SCALE)

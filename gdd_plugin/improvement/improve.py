@@ -18,7 +18,7 @@ from gdd_plugin.generator import ImageGenerator, ImageKey
 from gdd_plugin.improvement import choose, select
 from gdd_plugin.improvement.exchange import exchange
 from gdd_plugin.improvement.networks import Networks
-from gdd_plugin.improvement.noise import Noise
+from gdd_plugin.improvement.noise import Noise, renderer
 from gdd_plugin.improvement.pool import Pool
 from gdd_plugin.improvement.pyramid import Pyramid
 from gdd_plugin.improvement.real_images import RealImages
@@ -140,7 +140,7 @@ class Improver:
         """Return what the images are computed from."""
         if self.work.refine == "pixels":
             return Pyramid(self.real.normalise(pool.pixels[selected]), self.real.clamp)
-        noise, render = self.generator.renderer([pool.key(index) for index in selected])
+        noise, render = renderer(self.generator, [pool.key(index) for index in selected])
         return Noise(noise, lambda noise: self.real.normalise(render(noise)))
 
     def _refine(self, pool: Pool, selected: list[int]) -> Iterator[Replacement]:

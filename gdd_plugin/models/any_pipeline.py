@@ -20,7 +20,7 @@ from gdd_plugin.models import compilation, loading
 from gdd_plugin.models.loading import LocatedModel
 
 # Names of the network that removes the noise.
-NETWORKS = ("transformer", "unet", "prior")
+NETWORKS = ("transformer", "unet")
 
 
 class PipelineSampler:
@@ -38,7 +38,6 @@ class PipelineSampler:
     """
 
     is_direct = False
-    core = "pipeline"
 
     def __init__(
         self,
@@ -54,7 +53,8 @@ class PipelineSampler:
             model: the model.
             device: torch device.
             size: height and width of the model's images in pixels; None: the model's own size.
-            dtype: data type of the networks; None: float32 on a CPU and bfloat16 on other devices.
+            dtype: data type of the networks; None: float32 on a CPU, and bfloat16 on other devices
+                that support it.
             steps: steps from noise to an image.
 
         Raises:
@@ -62,7 +62,7 @@ class PipelineSampler:
         """
         self.device, self.border, self.pad_to, self.steps = device, model.training.border, 0, steps
         if dtype is None and device != "cpu":
-            dtype = torch.bfloat16
+            dtype = loading.wide_half(device)
         self.pipe = loading.load(model, device, dtype)
         self.size = size or self._own_size(model.name)
         self.metadata = ModelMetadata(
@@ -77,7 +77,12 @@ class PipelineSampler:
 
     @property
     def _network(self) -> Any:
-        return next(getattr(self.pipe, name) for name in NETWORKS if hasattr(self.pipe, name))
+        for name in NETWORKS:
+            if network := getattr(self.pipe, name, None):
+                return network
+        raise UserError(
+            f"a {type(self.pipe).__name__} has no {' or '.join(NETWORKS)}, so it can't be used"
+        )
 
     @property
     def parameters(self) -> int:
@@ -98,16 +103,8 @@ class PipelineSampler:
         """Do nothing: the pipeline needs its encoders."""
 
     @torch.inference_mode()
-    def latents(
-        self,
-        prompts: Sequence[str],
-        generators: Sequence[torch.Generator],
-        in_float32: bool = False,
-    ) -> Tensor:
-        """Sample one batch of images, float32 [n, 3, h, w] in [0, 255] on the device.
-
-        ``in_float32`` makes no difference.
-        """
+    def latents(self, prompts: Sequence[str], generators: Sequence[torch.Generator]) -> Tensor:
+        """Sample one batch of images, float32 [n, 3, h, w] in [0, 255] on the device."""
         count = len(prompts)
         filled = [min(index, count - 1) for index in range(max(count, self.pad_to))]
         images = self.pipe(
@@ -124,9 +121,11 @@ class PipelineSampler:
     def _without_guidance(self) -> dict[str, float]:
         """Return the argument that turns guidance off, where a pipeline has one to turn off.
 
-        Networks that were distilled with guidance get its scale as an input.
+        Networks that were distilled with guidance get its scale as an input. They need the
+        pipeline's default.
         """
-        is_distilled = self._network.config.get("guidance_embeds")
+        settings = self._network.config
+        is_distilled = settings.get("guidance_embeds") or settings.get("time_cond_proj_dim")
         names = inspect.signature(type(self.pipe).__call__).parameters
         return {} if is_distilled or "guidance_scale" not in names else {"guidance_scale": 0.0}
 

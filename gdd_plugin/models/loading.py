@@ -15,7 +15,7 @@ import torch
 import transformers
 from diffusers.loaders.single_file_utils import fetch_diffusers_config
 from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -25,8 +25,16 @@ from gdd_plugin.models.backbones import BACKBONES
 from gdd_plugin.models.registry import BUNDLED, ModelSpec
 from gdd_plugin.models.training_metadata import TrainingMetadata, read_training_metadata
 
+# Words in the names of classes whose pipelines need an image too, or consist of several pipelines.
+OTHERS = ("Control", "Inpaint", "Combined", "Kontext")
 # Classes of pipelines that make images from texts alone.
-TEXT_TO_IMAGE = {kind.__name__ for kind in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()}
+TEXT_TO_IMAGE = {
+    kind.__name__
+    for kind in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()
+    if not any(word in kind.__name__ for word in OTHERS)
+}
+# Weights that every checkpoint of Stable Diffusion or SDXL in a single file has.
+CHECKPOINT_KEY = "model.diffusion_model.input_blocks.0.0.weight"
 HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 
 
@@ -64,7 +72,7 @@ class LocatedModel:
         return total.hexdigest()
 
     def weights_of(self, network: str) -> list[Path]:
-        """Return the weight files of a network that `load` reads."""
+        """Return the weight files of a network that `load` reads, unless they are a checkpoint."""
         if self.unet and network == "unet":
             return [self.unet]
         files = sorted((self.folder / network).glob("*.safetensors"))
@@ -120,12 +128,29 @@ def _locate_checkpoint(file: Path) -> LocatedModel:
         UserError: the file cannot be read, or the pipeline cannot be downloaded.
     """
     try:
-        repository = fetch_diffusers_config(load_file(file))["pretrained_model_name_or_path"]
+        shapes = _shapes(file)
     except (OSError, SafetensorError) as error:
         raise UserError(f"could not read the checkpoint {file}: {one_line(error)}") from None
+    if CHECKPOINT_KEY not in shapes:
+        raise UserError(
+            f"{file} is not a whole checkpoint of Stable Diffusion; "
+            "for an adapter, add --option lora=DIR"
+        )
+    repository = fetch_diffusers_config(shapes)["pretrained_model_name_or_path"]
     folder = hub.find_pipeline(repository, hub.NETWORKS)
-    _require_text_to_image(pipeline_class(folder), file.name)
+    kind = pipeline_class(folder)
+    if kind not in BACKBONES:
+        raise UserError(f"{file} is a checkpoint of a {kind}; use its folder or Hub ID instead")
     return LocatedModel(file.name, folder, checkpoint=file)
+
+
+def _shapes(file: Path) -> dict[str, Tensor]:
+    """Return tensors without values for all weights in a file."""
+    with safe_open(file, "pt") as weights:
+        return {
+            name: torch.empty(weights.get_slice(name).get_shape(), device="meta")
+            for name in weights.keys()  # noqa: SIM118 (not a dict)
+        }
 
 
 def _require_text_to_image(kind: str, model: str) -> None:
@@ -156,7 +181,8 @@ def load(
     except Exception as error:
         # A damaged folder raises errors of many kinds.
         raise UserError(
-            f"could not load the model folder {model.folder}: {one_line(error)}"
+            f"could not load the model {model.checkpoint or model.unet or model.folder}: "
+            f"{one_line(error)}"
         ) from None
     if type(pipe).__name__ in BACKBONES:
         _set_scheduler(pipe, model.spec)
@@ -165,7 +191,7 @@ def load(
     # Cast the decoder once. The pipeline would cast it again at every call.
     vae = getattr(pipe, "vae", None)
     if dtype == torch.float16 and vae is not None and vae.config.get("force_upcast"):
-        vae.to(_upcast_dtype(device))
+        vae.to(wide_half(device))
     return pipe
 
 
@@ -218,7 +244,8 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _upcast_dtype(device: str) -> torch.dtype:
+def wide_half(device: str) -> torch.dtype:
+    """Return a data type with float32's range: bfloat16 where a GPU supports it, else float32."""
     has_bfloat16 = device.startswith("cuda") and torch.cuda.is_bf16_supported(
         including_emulation=False
     )

@@ -38,8 +38,6 @@ class TurboSampler:
             a single shape.
     """
 
-    core = "UNet"
-
     def __init__(
         self,
         model: str | LocatedModel,
@@ -205,8 +203,8 @@ class TurboSampler:
         """Return a copy of the network in float32, which is made once."""
         with self._lock:
             if self._wide is None:
+                # The copy isn't compiled.
                 self._wide = copy.deepcopy(self.network).float()
-                compilation.uncompile(self._wide)
         return self._wide
 
     def differentiable(

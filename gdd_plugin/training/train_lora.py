@@ -32,7 +32,8 @@ from gdd_plugin.training.stages.student import Supervision, train_student
 
 # Schedulers whose single step `Denoiser` computes.
 EULER = ("EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler")
-# Data type of frozen weights, by the precision of `accelerate launch --mixed_precision`.
+# Data type of frozen weights, by the precision of the computation, which is set by `accelerate launch
+# --mixed_precision`.
 FROZEN_DTYPE = {"fp16": torch.float16, "bf16": torch.bfloat16}
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 # Largest relative difference between the latent scaling factors of the teacher and the model.
@@ -61,10 +62,9 @@ def train_lora(
 
     Raises:
         UserError: the model or the teacher cannot be loaded or is not supported, runs sample the
-            model with another step than the one that is trained, the distillation
-            loss has no teacher, the teacher does not fit the model, the data cannot be read or is
-            too small, ``output`` contains a different training run, a loss is not finite, or a file
-            cannot be written.
+            model with another step than is trained, the distillation loss has no teacher, the
+            teacher does not fit the model, the data cannot be read or is too small, ``output``
+            contains a different training run, a loss is not finite, or a file cannot be written.
     """
     models = _locate_models(settings)
     images = RealImages(dataset, data, settings.held_out, settings.student.real)
@@ -75,7 +75,6 @@ def train_lora(
         save_every,
     )
     images.device = run.device
-    # Frozen weights need no more than the precision of the computation.
     dtype = FROZEN_DTYPE.get(run.accelerator.mixed_precision, torch.float32)
     pipe = _load(models[0], run.device, dtype)
     _require_direct_step(models[0], pipe)
@@ -163,8 +162,9 @@ def _load_teacher(
             )
     if teacher.tokenizer.get_vocab() != pipe.tokenizer.get_vocab():
         raise UserError(f"teacher {name} has a different tokenizer from the model")
-    config = AutoencoderKL.load_config(model.folder / "vae")
-    theirs, ours = config["scaling_factor"], pipe.vae.config.scaling_factor
+    with torch.device("meta"):
+        decoder = AutoencoderKL.from_config(AutoencoderKL.load_config(model.folder / "vae"))
+    theirs, ours = decoder.config.scaling_factor, pipe.vae.config.scaling_factor
     if abs(theirs / ours - 1) > MAX_SCALING_DIFFERENCE:
         raise UserError(
             f"teacher {name} has different latents from the model: "
@@ -175,6 +175,8 @@ def _load_teacher(
 
 def _are_equal(models: Sequence[LocatedModel], network: str) -> bool:
     """Return whether a network has the same weight files in both models."""
+    if any(model.checkpoint for model in models):
+        return models[0].weights_sha256 == models[1].weights_sha256
     hashes = [
         sorted(loading.file_sha256(file) for file in model.weights_of(network)) for model in models
     ]

@@ -6,7 +6,7 @@ No GPU is needed: torch's fake tensors have shapes and devices, and no values.
 import pytest
 import torch
 from sampling import make_task
-from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark_adapters.datasets import CIFAR10, FASHION_MNIST
@@ -28,9 +28,10 @@ class Waits(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), named=None):
         named = named or {}
         if function.overloadpacket in READS:
+            if not isinstance(args[0], FakeTensor):
+                return function(*args, **named)
             if args[0].device.type == "cpu":
-                with unset_fake_temporarily():
-                    return args[0].item()
+                return 1
             self.operations.append("value read")
             return 1
         result = function(*args, **named)
@@ -78,8 +79,8 @@ def test_batch_waits_for_the_gpu_only_when_it_is_moved(random_turbo, dataset, pd
     made.choose_decoder()
     waits.operations.clear()
     made.generate(KEYS)
-    # The finished images are moved, and after that the check for infinite values costs nothing.
-    assert waits.operations == ["cuda to cpu", "value read"]
+    # The finished images are moved. By then, the check for infinite values is on the CPU too.
+    assert waits.operations == ["cuda to cpu"]
 
 
 def test_pinned_memory_is_moved_without_waiting(waits):

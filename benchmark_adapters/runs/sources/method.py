@@ -39,6 +39,10 @@ class MethodSource:
     def name(self) -> str:
         return self.plan.method.name
 
+    @property
+    def expected_ipc(self) -> int | None:
+        return self.plan.ipc
+
     def produce(self, folder: Path) -> Callable[[], Production]:
         plan = replace(self.plan, options={**self.plan.options, **self.decided_options})
         title = f"{plan.track.name} / {plan.dataset.name} / {plan.method.name}"

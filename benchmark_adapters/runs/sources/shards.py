@@ -33,6 +33,10 @@ class ShardsSource:
     def name(self) -> str:
         return self.plan.method.name
 
+    @property
+    def expected_ipc(self) -> int | None:
+        return self.plan.ipc
+
     def produce(self, folder: Path) -> Callable[[], Production]:
         shards = sorted(self.shards.items())
         log = "".join(f"shard {number} is run {record.run_id}\n" for number, (_, record) in shards)

@@ -82,6 +82,10 @@ class Source(Protocol):
     def is_untrusted(self) -> bool:
         """Whether the images are untrusted: then errors in the checks make the run invalid."""
 
+    @property
+    def expected_ipc(self) -> int | None:
+        """Images per class of the set; None: it is not known yet."""
+
     def produce(self, folder: Path) -> Callable[[], Production]:
         """Do the work in ``folder`` and return a function that collects the set.
 

@@ -30,6 +30,7 @@ class FileSource:
     seed: int
     time_limit: float
     limits: Limits
+    expected_ipc: int | None = None
     is_untrusted: bool = True
 
     def produce(self, folder: Path) -> Callable[[], Production]:
@@ -57,6 +58,10 @@ class RunSource:
     @property
     def name(self) -> str:
         return self.record.method
+
+    @property
+    def expected_ipc(self) -> int | None:
+        return self.record.ipc
 
     @property
     def is_untrusted(self) -> bool:

@@ -64,7 +64,8 @@ def test_short_scoring_is_not_measured(plan, capsys, monkeypatch):
     monkeypatch.setattr(scoring_time, "measure", lambda plan, ipc: pytest.fail("measured"))
     scoring_time.announce(plan, 20)
     assert capsys.readouterr().err == (
-        "scoring trains 3 students on 6,400 images each, which takes minutes at most\n"
+        "scoring 3 students, 6,400 image passes each, takes a few minutes at most with small "
+        "students\n"
     )
     scoring_time.announce(replace(plan, seeds=(), follows_track=False), 20)
     assert capsys.readouterr().err == ""
@@ -76,10 +77,10 @@ def test_long_scoring_is_announced(plan, capsys, monkeypatch):
     monkeypatch.setattr(scoring_time, "measure", lambda plan, ipc: measured)
     scoring_time.announce(long, 20)
     assert capsys.readouterr().err == (
-        "scoring trains 3 students on 200,200 images each: up to 20 min\n"
+        "scoring 3 students, 200,200 image passes each, takes up to 20 min\n"
     )
     scoring_time.announce(long, None)
-    assert capsys.readouterr().err == "scoring every 100 images per class: up to 1.7 h\n"
+    assert capsys.readouterr().err == "scoring 100 images per class takes up to 1.7 h\n"
 
 
 def test_failed_measurement_does_not_stop_the_run(plan, capsys, monkeypatch):
@@ -88,7 +89,7 @@ def test_failed_measurement_does_not_stop_the_run(plan, capsys, monkeypatch):
 
     monkeypatch.setattr(scoring_time, "measure", fail)
     scoring_time.announce(replace(plan, recipe=ECCV2024), 20)
-    assert "how long was not measured: its process failed" in capsys.readouterr().err
+    assert "takes a time that could not be measured: its process failed" in capsys.readouterr().err
 
 
 def test_importing_it_does_not_import_torch():

@@ -12,6 +12,7 @@ from gdd_plugin.decoders.choose import DecoderContext, choose
 from gdd_plugin.decoders.exact import exact_decoder
 from gdd_plugin.decoders.fidelity import Fidelity
 from gdd_plugin.decoders.images import OutputSpec, to_size
+from gdd_plugin.metadata import DecoderMetadata
 
 
 def context_for(turbo, output, device="cpu", images=None, tiny=""):
@@ -69,7 +70,7 @@ def linear_decoder(monkeypatch):
     ],
 )
 def test_auto_uses_a_tiny_decoder_only_from_this_machine(
-    mini, tmp_path, hub_cache, device, images, because
+    mini, tmp_path, hub_cache, monkeypatch, device, images, because
 ):
     """The rule has no clock, so all processes and shards of a set come to the same decoder.
 
@@ -82,10 +83,23 @@ def test_auto_uses_a_tiny_decoder_only_from_this_machine(
     assert "the tiny decoder is not on this machine" in metadata.decoder_because
     make_tiny().save_pretrained(tmp_path / "tiny")
     put_into_cache(hub_cache, "madebyollin/taesdxl", tmp_path / "tiny")
+    # An untrained one is no better than none.
+    metadata = choose("auto", context).metadata
+    assert metadata.decoder == "vae"
+    assert "the tiny decoder has" in metadata.decoder_because
+    monkeypatch.setattr(choose_module, "MIN_PSNR_DB", 0.0)
+    monkeypatch.setattr(choose_module, "_choose_fitted", lambda context, because: poor(because))
     metadata = choose("auto", context).metadata
     assert (metadata.decoder, metadata.decoder_model) == ("tiny", "madebyollin/taesdxl")
     assert because in metadata.decoder_because
-    assert len(metadata.decoder_psnr_by_class) == 10
+    # Without a GPU, few images are compared.
+    assert bool(metadata.decoder_psnr_by_class) == (device == "cuda")
+
+
+def poor(because):
+    """Return the choice of a decoder that was fitted badly."""
+    metadata = DecoderMetadata("vae", "the fitted decoder's PSNR is below 30 dB")
+    return choose_module.DecoderChoice(None, metadata)
 
 
 def test_fidelity_has_the_worst_image_each_class_and_the_sharpness():

@@ -46,7 +46,7 @@ def test_cpu_measures_what_it_can_and_lists_the_rest():
         assert row["images_per_second"] == pytest.approx(1000 * row["batch"] / row["ms"], rel=0.01)
     assert {row["decoder"] for row in document["decoders"]} == {"vae", "fitted"}
     # The plain loop is beside the faster one.
-    assert [row["backend"] for row in document["scoring"]] == ["reference", "auto"]
+    assert [row["backend"] for row in document["scoring"]] == ["reference", "fused"]
     assert all(row["seconds"] > 0 for row in document["scoring"])
     assert document["repeatable"] == {"same_seed": True}
     assert set(document["skipped"].values()) == {"there is no CUDA GPU"}

@@ -3,7 +3,7 @@ import torch
 from sampling import make_task
 
 from gdd_plugin.generator import ImageGenerator
-from gdd_plugin.improvement.noise import Noise
+from gdd_plugin.improvement.noise import Noise, renderer
 from gdd_plugin.settings import parse_settings
 
 KEYS = [(label, index) for label in range(10) for index in range(2)]
@@ -16,14 +16,14 @@ def make_generator(task):
 def test_noise_renders_the_images_that_were_sampled_from_it():
     generator = make_generator(make_task(pda="none"))
     images, _, _ = generator.generate(KEYS)
-    noise, render = generator.renderer(KEYS)
+    noise, render = renderer(generator, KEYS)
     with torch.no_grad():
         rendered = render(noise).round()
     assert np.abs(rendered.numpy() - images.numpy().astype(int)).max() <= 1
 
 
 def test_gradients_reach_the_noise_of_every_image():
-    noise, render = make_generator(make_task(pda="none")).renderer(KEYS)
+    noise, render = renderer(make_generator(make_task(pda="none")), KEYS)
     parameters = Noise(noise, render)
     parameters.render(parameters.tensors).square().mean().backward()
     assert (parameters.tensors[0].grad.flatten(1).norm(dim=1) > 0).all()

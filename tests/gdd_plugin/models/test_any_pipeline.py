@@ -94,10 +94,12 @@ def test_images_are_those_of_a_pipeline_call(folder, steps):
     kind = type(sampler.pipe)
     pipe = kind.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
+    # The network of a latent consistency model gets the scale of the guidance: the default.
+    guidance = {"guidance_scale": 0.0} if kind is PixArtSigmaPipeline else {}
     expected = pipe(
         "dog",
         num_inference_steps=steps,
-        guidance_scale=0.0,
+        **guidance,
         generator=seeded_generator(0, 0, 1),
         height=sampler.size,
         width=sampler.size,
@@ -136,6 +138,11 @@ def test_images_of_another_pipeline_cannot_be_refined_in_latents(folder):
     sampler = samplers.load(str(folder), "cpu")
     with pytest.raises(UserError, match="choose --option refine=pixels"):
         sampler.require_direct()
+
+
+def test_decoders_of_known_pipelines_are_refused(folder):
+    with pytest.raises(UserError, match="decodes its own images; leave out --option decoder=tiny"):
+        run_method(make_task(CIFAR10, ipc=1, model=str(folder), decoder="tiny"))
 
 
 def test_adapters_need_a_known_pipeline(folder, tmp_path):

@@ -32,8 +32,8 @@ from gdd_plugin.training.stages.student import Supervision, train_student
 
 # Schedulers whose single step `Denoiser` computes.
 EULER = ("EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler")
-# Data type of frozen weights, by the precision of the computation, which is set by `accelerate launch
-# --mixed_precision`.
+# Data type of frozen weights, by the precision of the computation (`accelerate launch
+# --mixed_precision`).
 FROZEN_DTYPE = {"fp16": torch.float16, "bf16": torch.bfloat16}
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 # Largest relative difference between the latent scaling factors of the teacher and the model.

@@ -176,7 +176,7 @@ class _Collection:
         try:
             parts = list(hook())
             for part in parts:
-                _check(part, kind)
+                check_part(part, kind)
         # A plugin's hook may raise anything.
         except (Exception, SystemExit) as error:
             self.skipped.append(
@@ -195,7 +195,7 @@ class _Collection:
             self.descriptions[kind, part.name] = description
 
 
-def _check(part: Any, kind: str) -> None:
+def check_part(part: Any, kind: str) -> None:
     """Raise an error unless ``part`` has the type of its kind and its name can name a folder."""
     if not isinstance(part, KINDS[kind]):
         raise TypeError(f"it returned {type(part).__name__}, expected {KINDS[kind].__name__}")

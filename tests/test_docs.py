@@ -70,9 +70,14 @@ def test_the_example_method_passes_every_check_and_the_page_lists_them(ddbench, 
 
 def test_the_smallest_method_passes_its_checks_and_has_ten_lines(ddbench, tmp_path, clock):
     clock.jump_after(40)
-    lines = code(f"{EXTENDING}/method.md")[0].splitlines()
+    text, plugin, *_ = code(f"{EXTENDING}/method.md")
+    lines = text.splitlines()
     assert len([line for line in lines if line.strip() and not line.startswith("#")]) <= 10
-    site = installed_block(f"{EXTENDING}/method.md", tmp_path, index=0)
+    (tmp_path / "noise.py").write_text(text)
+    done = ddbench("check-plugin", "noise.py", "--device", "cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "def ddbench_methods" in plugin
+    site = installed_block(f"{EXTENDING}/method.md", tmp_path, index=1)
     done = ddbench("check-plugin", "noise", "--device", "cpu", path=[site])
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -43,7 +43,8 @@ def check_plugin_command(
 ) -> None:
     """Check that a method meets the plugin contract.
 
-    Run METHOD in short trials and print the result of each check. Nothing is recorded.
+    Run METHOD, the name of an installed method or a Python file, in short trials and print the
+    result of each check. Nothing is recorded.
 
     Exit codes: 0 if no check failed, 1 if one failed, 2 for wrong usage.
     """

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from benchmark_adapters import console
+from benchmark_adapters import console, method_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.plugins import KINDS, Plugins
 from benchmark_adapters.types import Option, UserError
@@ -20,13 +20,14 @@ from benchmark_adapters.types import Option, UserError
 def list_command(kind: str | None, method: str | None, as_json: bool) -> None:
     """List what is installed, or the options of a method.
 
-    `ddbench list options METHOD` lists the options; without arguments, everything is listed.
+    `ddbench list options METHOD` lists the options of an installed method or of a Python file;
+    without arguments, everything is listed.
     """
     plugins = output.installed_plugins()
     if kind == "options":
         if method is None:
             raise UserError("name the method: ddbench list options METHOD")
-        method_options = plugins.methods.require(method).options
+        method_options = method_files.find(plugins, method).options
         listing = {"options": {option.name: _describe(option) for option in method_options}}
     elif method is not None:
         raise UserError(f"unexpected argument {method!r}; only `list options` takes a name")

@@ -25,7 +25,8 @@ PLAN = ("IPC", "sampled per class", "seconds", "in the limit", "scoring, up to")
     "--method",
     metavar="METHOD",
     required=True,
-    help="Method to run; `ddbench list methods` lists them all.",
+    help="Method to run; `ddbench list methods` lists them all. Or a Python file: FILE.py, or "
+    "FILE.py:NAME.",
 )
 @click.option(
     "--track",

@@ -6,13 +6,14 @@ The parent's end is `benchmark_adapters.execution.supervisor`.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark_adapters import plugins
+from benchmark_adapters import method_files, plugins
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.execution import child, devices
 from benchmark_adapters.execution.child import Send
@@ -53,7 +54,8 @@ def execute(job: MethodJob, send: Send) -> None:
     try:
         installed = plugins.build()
         dataset = installed.datasets.require(job.dataset)
-        method = installed.methods.require(job.method)
+        method = method_files.find(installed, job.method)
+        _report_file(method, send)
         recipe = installed.recipes.require(installed.tracks.require(job.track).recipe)
         task, budget = _task(job, dataset, recipe, send), Budget(job.limit, job.deadline)
         _write_batches(method, task, budget, Path(job.batches), send)
@@ -69,6 +71,14 @@ def execute(job: MethodJob, send: Send) -> None:
     # The method may have closed stdout.
     with contextlib.suppress(Exception):
         sys.stdout.flush()
+
+
+def _report_file(method: Method, send: Send) -> None:
+    """Report the name and the hash of the file that a method comes from, for the record."""
+    if method.file:
+        file = Path(method.file.rpartition(".py")[0] + ".py")
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        send(Reported(Report.of({"method_file": file.name, "method_sha256": digest})))
 
 
 def _task(job: MethodJob, dataset: Dataset, recipe: Recipe, send: Send) -> Task:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from benchmark_adapters import datasets
+from benchmark_adapters import datasets, method_files
 from benchmark_adapters.execution import devices
 from benchmark_adapters.execution.sandbox import Limits
 from benchmark_adapters.plugins import Plugins
@@ -126,7 +126,7 @@ def plan_runs(request: Request, plugins: Plugins) -> list[RunPlan]:
         UserError: a name is unknown, a value is not allowed, or a dataset or the device is not
             available.
     """
-    method = plugins.methods.require(request.method)
+    method = method_files.find(plugins, request.method)
     track = plugins.tracks.require(request.track)
     shard = _shard(request, method)
     options = parse_options(method, request.options)

@@ -99,6 +99,7 @@ class Method:
     Attributes:
         divisible: whether the method honours ``task.part``, so that several processes can share a
             set. Each process stops by itself once its part is complete.
+        file: the file that ddbench found the method in; empty: it is installed.
     """
 
     name: str
@@ -106,3 +107,4 @@ class Method:
     options: tuple[Option, ...] = ()
     summary: str = ""
     divisible: bool = False
+    file: str = ""

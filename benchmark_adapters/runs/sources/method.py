@@ -89,7 +89,7 @@ def jobs(plan: SamplingPlan) -> list[ProcessJob]:
     """
     shard, shards = plan.shard
     job = MethodJob(
-        method=plan.method.name,
+        method=plan.method.file or plan.method.name,
         track=plan.track.name,
         dataset=plan.dataset.name,
         seed=plan.seed,

@@ -1,8 +1,10 @@
 """Run a command line. Only this module turns errors into a one-line message and an exit code."""
 
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 import click
@@ -15,6 +17,23 @@ MAX_MESSAGE = 5000
 SPIN_COUNT = "1000"
 # Commands don't receive the flag because `run` looks for it in `sys.argv`.
 DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
+
+
+@contextlib.contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """Send to stderr what code of plugins writes to stdout, which is for results.
+
+    File descriptor 1 is redirected too, because compiled code and child processes write to it.
+    """
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
 def run(commands: click.Group) -> NoReturn:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+from benchmark_adapters import console
 from benchmark_adapters.plugins import Plugins, check_part
 from benchmark_adapters.types import Method, Option, UserError, one_line
 
@@ -56,7 +57,8 @@ def _import(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     sys.path.insert(0, str(file.parent))
     try:
-        specification.loader.exec_module(module)
+        with console.stdout_to_stderr():
+            specification.loader.exec_module(module)
     # A file may raise anything.
     except (Exception, SystemExit) as error:
         reason = one_line(f"{type(error).__name__}: {error}")

@@ -112,9 +112,6 @@ def discover() -> tuple[pluggy.PluginManager, list[str]]:
 
     Returns:
         The plugin manager, and one message for each plugin that can't be used.
-
-    Raises:
-        UserError: a hook of a plugin takes arguments.
     """
     manager = pluggy.PluginManager("ddbench")
     manager.add_hookspecs(hookspecs)
@@ -130,28 +127,37 @@ def discover() -> tuple[pluggy.PluginManager, list[str]]:
                     "mark its hook functions with benchmark_adapters.hookimpl"
                 )
         except pluggy.PluginValidationError as error:
-            raise UserError(f"plugin {source}: {_reason(error)}") from None
+            manager.unregister(name=source)
+            skipped.append(f"plugin {source} skipped because a hook is wrong: {_reason(error)}")
         # A plugin's module may raise anything.
         except (Exception, SystemExit) as error:
             skipped.append(f"plugin {source} skipped because its import failed: {_reason(error)}")
     return manager, skipped
 
 
+def _unknown_hooks(manager: pluggy.PluginManager) -> list[str]:
+    """Return one message for each hook of a plugin that ddbench doesn't know."""
+    known = [f"ddbench_{kind}" for kind in KINDS]
+    messages = []
+    for name, hook in vars(manager.hook).items():
+        if isinstance(hook, pluggy.HookCaller) and not hook.has_spec():
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            messages += [
+                f"plugin {implementation.plugin_name}: unknown hook {name} skipped; {hint}"
+                f"known hooks: {', '.join(known)}"
+                for implementation in hook.get_hookimpls()
+            ]
+    return messages
+
+
 def build(manager: pluggy.PluginManager | None = None) -> Plugins:
     """Collect the components of the installed plugins, or of the plugins of ``manager``.
 
-    Raises:
-        UserError: two components of a kind have the same name, or a hook is misspelt or takes
-            arguments.
+    What is wrong with a plugin is reported, and skipped: it must not stop the others.
     """
     manager, skipped = (manager, []) if manager else discover()
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        hooks = ", ".join(f"ddbench_{kind}" for kind in KINDS)
-        source = manager.get_name(error.plugin)
-        raise UserError(f"plugin {source}: {_reason(error)}; known hooks: {hooks}") from None
-    collection = _Collection(skipped=skipped)
+    collection = _Collection(skipped=skipped + _unknown_hooks(manager))
     for kind in KINDS:
         for implementation in getattr(manager.hook, f"ddbench_{kind}").get_hookimpls():
             collection.add(kind, implementation.plugin_name, implementation.function)
@@ -186,10 +192,11 @@ class _Collection:
         for part in parts:
             if part.name in self.parts[kind]:
                 other = self.descriptions[kind, part.name].plugin
-                raise UserError(
-                    f"{kind[:-1]} {part.name!r} is registered twice, by {other} and {source}; "
-                    "rename one of them or uninstall its plugin"
+                self.skipped.append(
+                    f"plugin {source}: {kind[:-1]} {part.name!r} skipped, because {other} has one "
+                    "of that name; rename it or uninstall one of them"
                 )
+                continue
             self.parts[kind][part.name] = part
             description = PartDescription(kind, part.name, part.summary, source)
             self.descriptions[kind, part.name] = description

@@ -54,4 +54,6 @@ def _summaries(plugins: Plugins, kinds: list[str]) -> dict[str, dict[str, str]]:
 
 def _describe(option: Option) -> str:
     kind = "|".join(option.choices) if option.choices else option.type.__name__
-    return f"{kind}. {option.help}"
+    # Many help texts explain the default, which may depend on other options.
+    is_explained = option.default is None or "default:" in option.help or "auto:" in option.help
+    return f"{kind}. {option.help}" + ("" if is_explained else f" (default: {option.default})")

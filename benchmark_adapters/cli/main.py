@@ -61,7 +61,8 @@ class Commands(click.Group):
         if own or not added:
             return own
         try:
-            command: click.Command = added.load()
+            with console.stdout_to_stderr():
+                command: click.Command = added.load()
         # A plugin's module may raise anything.
         except (Exception, SystemExit) as error:
             reason = one_line(f"{type(error).__name__}: {error}")

@@ -22,10 +22,10 @@ MAX_MESSAGE = 5000
 
 def installed_plugins() -> Plugins:
     """Return all plugins. Warn on stderr about those that can't be used."""
-    from benchmark_adapters import plugins
+    from benchmark_adapters import console, plugins
 
-    # Plugins may print while they are imported, but stdout is for results.
-    with contextlib.redirect_stdout(sys.stderr):
+    # Plugins may print while they are imported.
+    with console.stdout_to_stderr():
         installed = plugins.build()
     for line in installed.skipped:
         click.echo(f"warning: {line}", err=True)

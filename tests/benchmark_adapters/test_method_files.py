@@ -65,11 +65,19 @@ def test_function_of_a_file_is_chosen_by_name(ddbench, noise):
     assert json.loads(done.stdout)["method"] == "black"
 
 
+def test_output_of_a_file_stays_out_of_the_results(ddbench, noise):
+    noise.write_text("import os\nprint('hello')\nos.write(1, b'low-level')\n" + NOISE)
+    done = ddbench("list", "options", "noise.py", "--json")
+    assert list(json.loads(done.stdout)["options"]) == ["bits"]
+    assert "hello" in done.stderr
+    assert "low-level" in done.stderr
+
+
 def test_options_of_a_file_are_listed(ddbench, noise):
     done = ddbench("list", "options", "noise.py")
     assert done.returncode == 0, done.stderr
     assert "bits" in done.stdout
-    assert "bits of noise" in done.stdout
+    assert "bits of noise (default: 8)" in done.stdout
 
 
 def test_file_is_checked_like_a_plugin(ddbench, noise):

@@ -36,22 +36,35 @@ def find_pipeline(repository: str, replaced: Sequence[str] = ()) -> Path:
     Raises:
         UserError: the files cannot be downloaded.
     """
-    from huggingface_hub import HfApi, hf_hub_download, snapshot_download, try_to_load_from_cache
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
-    cached = try_to_load_from_cache(repository, INDEX)
-    if isinstance(cached, str) and is_complete(Path(cached).parent, replaced):
-        return Path(cached).parent
+    if cached := cached_pipeline(repository, replaced):
+        return cached
     try:
         listing = HfApi().model_info(repository, timeout=TIMEOUT).siblings or []
         index = Path(hf_hub_download(repository, INDEX, etag_timeout=TIMEOUT))
         wanted = wanted_files([file.rfilename for file in listing], components(index), replaced)
         return Path(snapshot_download(repository, allow_patterns=wanted, etag_timeout=TIMEOUT))
     except Exception as error:
-        # The known repositories have half-precision weights beside twice as large ones.
-        is_known = repository in (spec.pipeline for spec in KNOWN.values())
-        kinds = ("*.json", "*.txt", "*.fp16.safetensors" if is_known else "*.safetensors")
-        includes = " ".join(f'--include "{kind}"' for kind in kinds)
-        raise _download_error(repository, f"{repository} {includes}", error) from None
+        raise _download_error(repository, download_command(repository), error) from None
+
+
+def cached_pipeline(repository: str, replaced: Sequence[str] = ()) -> Path | None:
+    """Return the folder of a pipeline in the Hub's cache, if it is complete."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repository, INDEX)
+    is_there = isinstance(cached, str) and is_complete(Path(cached).parent, replaced)
+    return Path(str(cached)).parent if is_there else None
+
+
+def download_command(repository: str) -> str:
+    """Return the command that downloads what a pipeline is loaded from."""
+    # The known repositories have half-precision weights beside twice as large ones.
+    is_known = repository in (spec.pipeline for spec in KNOWN.values())
+    kinds = ("*.json", "*.txt", "*.fp16.safetensors" if is_known else "*.safetensors")
+    includes = " ".join(f'--include "{kind}"' for kind in kinds)
+    return f"hf download {repository} {includes}"
 
 
 def find_file(file: HubFile) -> Path:
@@ -60,15 +73,23 @@ def find_file(file: HubFile) -> Path:
     Raises:
         UserError: the file cannot be downloaded.
     """
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download
 
-    cached = try_to_load_from_cache(file.repository, file.name)
-    if isinstance(cached, str):
-        return Path(cached)
+    if cached := cached_file(file):
+        return cached
     try:
         return Path(hf_hub_download(file.repository, file.name, etag_timeout=TIMEOUT))
     except Exception as error:
-        raise _download_error(file.repository, f"{file.repository} {file.name}", error) from None
+        command = f"hf download {file.repository} {file.name}"
+        raise _download_error(file.repository, command, error) from None
+
+
+def cached_file(file: HubFile) -> Path | None:
+    """Return the path of ``file`` in the Hub's cache, if it is there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(file.repository, file.name)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def components(index: Path) -> list[str]:
@@ -131,11 +152,11 @@ def _has_weights(folder: Path) -> bool:
     return all((folder / shard).exists() for shard in shards)
 
 
-def _download_error(repository: str, wanted: str, error: Exception) -> UserError:
+def _download_error(repository: str, command: str, error: Exception) -> UserError:
     """Return the error for a failed download, whatever the library raised."""
     return UserError(
         f"could not download {repository} from the Hugging Face Hub ({type(error).__name__}), "
         "and it is neither a folder nor in the Hub cache; "
-        f"run `hf download {wanted}` with internet access, "
+        f"run `{command}` with internet access, "
         "or use a folder with --option model=DIR"
     )

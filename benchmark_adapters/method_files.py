@@ -28,43 +28,43 @@ def find(plugins: Plugins, name: str) -> Method:
     Raises:
         UserError: there is no such method, the file can't be imported, or it has no method.
     """
-    match = re.fullmatch(r"(?P<file>.+\.py)(:(?P<name>\w[\w.-]*))?", name)
+    match = re.fullmatch(r"(?P<file>.+?\.py)(:(?P<name>\w[\w.-]*))?", name)
     if not match:
         return plugins.methods.require(name)
     file = Path(match["file"]).expanduser().absolute()
-    module = _import(file)
+    if not file.is_file():
+        raise UserError(f"no file {file}; name an installed method or a Python file")
     try:
-        method = _choose(module, file, match["name"])
-        check_part(method, "methods")
+        # What the file prints must stay out of results.
+        with console.stdout_to_stderr():
+            method = _choose(_import(file), file, match["name"])
     except UserError:
         raise
-    # The hook may raise anything, and return anything.
+    # A file and its hook may raise anything.
     except (Exception, SystemExit) as error:
         reason = one_line(f"{type(error).__name__}: {error}")
-        raise UserError(f"{file.name} defines no method: {reason}") from None
+        raise UserError(f"{file.name} can't be used: {reason}") from None
     if method.name in plugins.methods:
         raise UserError(f"{file.name}: {method.name} is the name of an installed method; rename it")
-    return replace(method, file=f"{file}:{match['name']}" if match["name"] else str(file))
+    return replace(method, file=str(file))
+
+
+def reference(method: Method) -> str:
+    """Return the text for which `find` returns ``method``."""
+    return f"{method.file}:{method.name}" if method.file else method.name
 
 
 def _import(file: Path) -> ModuleType:
-    """Import a file. Modules beside it can be imported by it."""
-    if not file.is_file():
-        raise UserError(f"no file {file}; name an installed method or a Python file")
+    """Import a file. It can import modules beside it, also later."""
     specification = importlib.util.spec_from_file_location(f"ddbench_file_{file.stem}", file)
     assert specification
     assert specification.loader
     module = importlib.util.module_from_spec(specification)
-    sys.path.insert(0, str(file.parent))
-    try:
-        with console.stdout_to_stderr():
-            specification.loader.exec_module(module)
-    # A file may raise anything.
-    except (Exception, SystemExit) as error:
-        reason = one_line(f"{type(error).__name__}: {error}")
-        raise UserError(f"could not import {file.name}: {reason}") from None
-    finally:
-        sys.path.remove(str(file.parent))
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
+    # Dataclasses and pickles look their module up.
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
     return module
 
 
@@ -79,14 +79,16 @@ def _choose(module: ModuleType, file: Path, name: str | None) -> Method:
             return found[0]
         known = ", ".join(method.name for method in methods) or "none"
         raise UserError(f"{file.name} has these methods: {known}; choose one with {file.name}:NAME")
-    function = getattr(module, name or FUNCTION, None)
+    wanted = name if name not in (None, file.stem) else FUNCTION
+    function = getattr(module, wanted or FUNCTION, None)
     if not inspect.isfunction(function):
         raise UserError(
-            f"{file.name} has no function {name or FUNCTION}(task, budget); "
-            f"define it, or the hook {HOOK}"
+            f"{file.name} has no function {wanted}(task, budget); define it, or the hook {HOOK}"
         )
     options: Sequence[Option] = getattr(module, OPTIONS, ())
     text = inspect.getdoc(function) or inspect.getdoc(module) or ""
     summary = text.partition("\n")[0]
     divisible = bool(getattr(module, DIVISIBLE, False))
-    return Method(name or file.stem, function, tuple(options), summary, divisible)
+    method = Method(name or file.stem, function, tuple(options), summary, divisible)
+    check_part(method, "methods")
+    return method

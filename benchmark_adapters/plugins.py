@@ -16,6 +16,7 @@ from benchmark_adapters.types import (
     Dataset,
     Format,
     Method,
+    Option,
     Recipe,
     Student,
     Track,
@@ -203,9 +204,15 @@ class _Collection:
 
 
 def check_part(part: Any, kind: str) -> None:
-    """Raise an error unless ``part`` has the type of its kind and its name can name a folder."""
+    """Check that ``part`` has the type of its kind, and that its name can name a folder.
+
+    Raises:
+        TypeError, ValueError: it doesn't.
+    """
     if not isinstance(part, KINDS[kind]):
         raise TypeError(f"it returned {type(part).__name__}, expected {KINDS[kind].__name__}")
+    if isinstance(part, Method) and not all(isinstance(item, Option) for item in part.options):
+        raise TypeError(f"options of method {part.name} must be of type Option")
     # The name of a recipe contains its version, as in NAME/1, and is never used for a folder.
     if kind != "recipes" and not re.fullmatch(r"\w[\w.-]*", part.name):
         raise ValueError(

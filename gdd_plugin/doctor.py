@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from benchmark_adapters import console
-from benchmark_adapters.types import UserError, one_line
+from benchmark_adapters import console, plugins
+from benchmark_adapters.cli import options
+from benchmark_adapters.types import one_line
 
 # Memory in GiB that a run with the bundled model needs, and disk in GiB that SDXL-Turbo needs.
-MIN_MEMORY, MODEL_DISK = 4.0, 8.0
+MIN_MEMORY, MODEL_DISK = 4.0, 7.0
 # Seconds to wait for the Hub.
 TIMEOUT = 5.0
+# Characters of the longest name.
+WIDTH = 22
 
 
 @dataclass(frozen=True)
@@ -38,30 +42,25 @@ class Diagnosis:
 
 
 @click.command("doctor")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of the real datasets.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@options.DATA
+@options.JSON
 @console.DEBUG
 def doctor_command(data: Path | None, as_json: bool) -> None:
     """Show what works on this machine, and what to do about the rest.
 
-    Look at versions, devices, memory, disk, the compiler, the Hugging Face Hub, the weights of
-    models and the real datasets. Nothing is downloaded.
+    Look at versions, devices, memory, disk, the compiler, the Hugging Face Hub, plugins, the
+    weights of models and the real datasets. Nothing is downloaded.
 
     Exit codes: 0 if nothing is wrong, 1 if there is a problem.
     """
-    found = list(diagnose(data))
+    found = []
+    for diagnosis in diagnose(data):
+        found.append(diagnosis)
+        if not as_json:
+            advice = f"; {diagnosis.advice}" if diagnosis.advice else ""
+            click.echo(f"{diagnosis.status:7}  {diagnosis.name:{WIDTH}}  {diagnosis.text}{advice}")
     if as_json:
         click.echo(json.dumps([asdict(diagnosis) for diagnosis in found], indent=1))
-    else:
-        width = max(len(diagnosis.name) for diagnosis in found)
-        for diagnosis in found:
-            advice = f"; {diagnosis.advice}" if diagnosis.advice else ""
-            click.echo(f"{diagnosis.status:7}  {diagnosis.name:{width}}  {diagnosis.text}{advice}")
     raise click.exceptions.Exit(any(diagnosis.status == "problem" for diagnosis in found))
 
 
@@ -71,65 +70,86 @@ def diagnose(data: Path | None = None) -> Iterator[Diagnosis]:
     Args:
         data: folder of the real datasets; None: the default places.
     """
+    parts: dict[str, Callable[[], Iterable[Diagnosis]]] = {
+        "versions": _versions,
+        "device": _device,
+        "memory": _memory,
+        "disk": _disk,
+        "compiler": _compiler,
+        "hub": _hub,
+        "plugins": _plugins,
+        "models": _models,
+        "datasets": lambda: _datasets(data),
+    }
+    for name, part in parts.items():
+        try:
+            yield from part()
+        # A broken installation can fail in any way, and the other parts must be shown.
+        except Exception as error:
+            yield Diagnosis(name, "problem", one_line(f"{type(error).__name__}: {error}", 200))
+
+
+def _versions() -> Iterator[Diagnosis]:
     from benchmark_adapters import environment
 
     versions = environment.versions()
     yield Diagnosis("versions", "ok", ", ".join(f"{name} {at}" for name, at in versions.items()))
-    yield _device()
-    hardware = environment.hardware()
-    yield _memory(float(hardware["memory_gib"]))
-    yield _disk()
-    yield _compiler()
-    yield _hub()
-    yield from _models()
-    yield from _datasets(data)
 
 
-def _device() -> Diagnosis:
+def _device() -> Iterator[Diagnosis]:
     from benchmark_adapters.execution import devices
 
     device = devices.resolve("auto")
-    if device == "cpu" and shutil.which("nvidia-smi"):
-        return Diagnosis(
+    if device != "cpu" or not devices.has_nvidia_driver():
+        facts = devices.description(device)
+        yield Diagnosis("device", "ok", ", ".join(map(str, facts.values())))
+    elif os.environ.get("CUDA_VISIBLE_DEVICES") is not None:
+        advice = "unset CUDA_VISIBLE_DEVICES to use a GPU"
+        yield Diagnosis("device", "missing", "cpu; CUDA_VISIBLE_DEVICES names no GPU", advice)
+    else:
+        yield Diagnosis(
             "device",
             "problem",
             "there is an NVIDIA driver, but this PyTorch finds no GPU",
             "install a PyTorch with CUDA that fits the driver (pytorch.org)",
         )
-    facts = devices.description(device)
-    return Diagnosis("device", "ok", ", ".join(map(str, facts.values())))
 
 
-def _memory(gib: float) -> Diagnosis:
-    text = f"{gib:.1f} GiB"
-    if gib < MIN_MEMORY:
-        return Diagnosis("memory", "problem", text, f"runs need {MIN_MEMORY:g} GiB")
-    return Diagnosis("memory", "ok", text)
+def _memory() -> Iterator[Diagnosis]:
+    import psutil
+
+    gib = psutil.virtual_memory().total / 2**30
+    is_enough = gib >= MIN_MEMORY
+    advice = "" if is_enough else f"runs need {MIN_MEMORY:g} GiB"
+    yield Diagnosis("memory", "ok" if is_enough else "problem", f"{gib:.1f} GiB", advice)
 
 
-def _disk() -> Diagnosis:
-    """Look at the disk with the cache of the Hub, which takes the most."""
+def _disk() -> Iterator[Diagnosis]:
+    """Look at the disk that holds the Hub's cache, which needs the most space."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE)
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(existing).free / 2**30
     text = f"{free:.0f} GiB free for models"
-    if free < MODEL_DISK:
-        advice = f"SDXL-Turbo takes {MODEL_DISK:g} GiB; free some, or set HF_HOME to another disk"
-        return Diagnosis("disk", "missing", text, advice)
-    return Diagnosis("disk", "ok", text)
+    if free >= MODEL_DISK:
+        yield Diagnosis("disk", "ok", text)
+        return
+    advice = f"SDXL-Turbo takes {MODEL_DISK:g} GiB; free some, or set HF_HOME to another disk"
+    yield Diagnosis("disk", "missing", text, advice)
 
 
-def _compiler() -> Diagnosis:
-    name = os.environ.get("CXX") or "g++"
-    if path := shutil.which(name) or shutil.which("clang++"):
-        return Diagnosis("compiler", "ok", Path(path).name)
-    advice = "install g++: without it, students train and images are refined at half the speed"
-    return Diagnosis("compiler", "missing", "no C++ compiler", advice)
+def _compiler() -> Iterator[Diagnosis]:
+    """Look for the compiler that torch.compile uses."""
+    name = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(name):
+        yield Diagnosis("compiler", "ok", Path(name).name)
+        return
+    advice = f"install {name}: without it, students train and images are refined at half the speed"
+    yield Diagnosis("compiler", "missing", "no C++ compiler", advice)
 
 
-def _hub() -> Diagnosis:
+def _hub() -> Iterator[Diagnosis]:
     """Ask the Hub for one known model."""
     from huggingface_hub import HfApi
 
@@ -140,8 +160,19 @@ def _hub() -> Diagnosis:
     except Exception as error:
         # Without internet access, the library raises errors of many kinds.
         advice = "without it, use folders: --option model=DIR"
-        return Diagnosis("hub", "missing", f"not reachable ({type(error).__name__})", advice)
-    return Diagnosis("hub", "ok", "reachable")
+        yield Diagnosis("hub", "missing", f"not reachable ({type(error).__name__})", advice)
+    else:
+        yield Diagnosis("hub", "ok", "reachable")
+
+
+def _plugins() -> Iterator[Diagnosis]:
+    with console.stdout_to_stderr():
+        installed = plugins.build()
+    for line in installed.skipped:
+        yield Diagnosis("plugins", "problem", line)
+    if not installed.skipped:
+        names = {description.plugin for description in installed.descriptions}
+        yield Diagnosis("plugins", "ok", ", ".join(sorted(names)))
 
 
 def _models() -> Iterator[Diagnosis]:
@@ -151,7 +182,7 @@ def _models() -> Iterator[Diagnosis]:
         yield Diagnosis(f"model {name}", "ok", "bundled")
     for name, spec in registry.KNOWN.items():
         replaced = ["unet"] if spec.unet else []
-        commands = [hub.download_command(spec.pipeline)]
+        commands = [hub.download_command(spec.pipeline, replaced)]
         is_complete = hub.cached_pipeline(spec.pipeline, replaced) is not None
         if spec.unet:
             commands.append(f"hf download {spec.unet.repository} {spec.unet.name}")
@@ -164,15 +195,18 @@ def _models() -> Iterator[Diagnosis]:
 
 
 def _datasets(data: Path | None) -> Iterator[Diagnosis]:
-    from benchmark_adapters import datasets, plugins
+    from benchmark_adapters import datasets
 
-    for dataset in plugins.build().datasets.values():
+    with console.stdout_to_stderr():
+        known = plugins.build().datasets
+    for dataset in known.values():
         name = f"dataset {dataset.name}"
         bundled = "a part is bundled; " if dataset.bundled else ""
         try:
             folder = datasets.find(dataset, data)
             datasets.load(dataset, "test", data)
-        except UserError as error:
+        # The reader of a plugin may raise anything.
+        except Exception as error:
             yield Diagnosis(name, "missing", f"{bundled}{one_line(error)}")
         else:
             yield Diagnosis(name, "ok", f"found in {folder}")

@@ -239,7 +239,7 @@ COMPUTING_OPTIONS = (
         "auto",
         "vae: exact; tiny: distilled; fitted: fitted to the exact decoder during the run "
         "(auto: vae; where the model's images are at least 4 times as large as the dataset's, "
-        "fitted on CUDA if its PSNR is at least 30 dB, else tiny if it is on this machine)",
+        "fitted on CUDA, else tiny if it is on this machine, each if its PSNR is at least 30 dB)",
         ("auto", "vae", "tiny", "fitted"),
     ),
     Option(

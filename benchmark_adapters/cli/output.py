@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -71,11 +69,11 @@ def conclude(
 
 
 def _show_table(records: Sequence[Record], runs: Path) -> None:
-    from benchmark_adapters import plugins
+    from benchmark_adapters import console, plugins
     from leaderboard.analysis import sections
     from leaderboard.render import tables
 
-    with contextlib.redirect_stdout(sys.stderr):
+    with console.stdout_to_stderr():
         tracks = plugins.build().tracks
     datasets = {name: track.datasets for name, track in tracks.items()}
     stored = [record for _, record in all_runs([runs])]

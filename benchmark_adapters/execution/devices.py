@@ -60,11 +60,15 @@ def scoring_environments(name: str, tasks: int) -> list[dict[str, str]]:
         UserError: the device is not available.
     """
     # Importing torch is slow, so it is done only where there may be GPUs.
-    has_driver = shutil.which("nvidia-smi") or Path("/dev/nvidiactl").exists()
-    if name in ("cpu", "mps") or tasks < 2 or not has_driver:
+    if name in ("cpu", "mps") or tasks < 2 or not has_nvidia_driver():
         return [{}]
     gpus = _visible_gpus() if resolve(name) == "cuda" else []
     return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:tasks]] or [{}]
+
+
+def has_nvidia_driver() -> bool:
+    """Return whether an NVIDIA driver seems to be installed, without importing torch."""
+    return bool(shutil.which("nvidia-smi")) or Path("/dev/nvidiactl").exists()
 
 
 def _visible_gpus() -> list[str]:

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -110,12 +110,14 @@ def score(job: ScoreJob, limits: Limits, on_event: Callable[[SandboxEvent], None
             findings.extend(event.findings)
         on_event(event)
 
-    change = msgspec.structs.replace
+    change, began = msgspec.structs.replace, time.monotonic()
     run(SCORER, [change(job, seeds=[])], limits, hear, gpus[:1])
-    if not is_unfit(job, findings):
-        parts = range(len(gpus))
-        jobs = [change(job, is_checked=True, part=part, parts=len(gpus)) for part in parts]
-        run(SCORER, jobs, limits, on_event, gpus)
+    if is_unfit(job, findings):
+        return
+    if limits.seconds is not None:
+        limits = replace(limits, seconds=limits.seconds - (time.monotonic() - began))
+    jobs = [change(job, is_checked=True, part=part, parts=len(gpus)) for part in range(len(gpus))]
+    run(SCORER, jobs, limits, on_event, gpus)
 
 
 def time_students(job: TrialJob) -> dict[str, float]:

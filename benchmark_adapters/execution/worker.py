@@ -76,7 +76,7 @@ def execute(job: MethodJob, send: Send) -> None:
 def _report_file(method: Method, send: Send) -> None:
     """Report the name and the hash of the file that a method comes from, for the record."""
     if method.file:
-        file = Path(method.file.rpartition(".py")[0] + ".py")
+        file = Path(method.file)
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         send(Reported(Report.of({"method_file": file.name, "method_sha256": digest})))
 

@@ -56,7 +56,8 @@ def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None =
             can't be written.
     """
     test = datasets.load(plan.dataset, "test", plan.data, plan.track.bundled_data)
-    scoring_time.announce(plan, source.expected_ipc)
+    if not source.is_untrusted:
+        scoring_time.announce(plan, source.expected_ipc)
     scores = _Scores()
     names = plan.track.name, plan.dataset.name, folder_name(source.name)
     try:
@@ -104,6 +105,9 @@ def _finished(
             production = collect()
             if production.distilled is not None:
                 plan = plan.for_ipc(production.distilled.ipc)
+                if source.is_untrusted:
+                    # Only now is the size of a file known.
+                    scoring_time.announce(plan, production.distilled.ipc)
             draft = recording.draft(plan, folder, production, test)
             record = replace(draft, official=official)
             is_scorable = _is_scorable(record, production, plan, source)

@@ -230,6 +230,11 @@ def _shard(request: Request, method: Method) -> tuple[int, int]:
     if not 1 <= request.processes <= MAX_PROCESSES:
         raise UserError(f"--processes {request.processes}: expected 1 to {MAX_PROCESSES}")
     shard = int(match[1]), int(match[2])
+    if shard[1] > 1 and method.file:
+        raise UserError(
+            f"--shard needs an installed method, because `ddbench merge` looks for it; make "
+            f"{Path(method.file).name} a plugin, or use --processes"
+        )
     if (shard[1] > 1 or request.processes > 1) and not method.divisible:
         raise UserError(
             f"{method.name} can't be divided among processes or shards; "

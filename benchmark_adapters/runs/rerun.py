@@ -22,7 +22,7 @@ from benchmark_adapters.runs.request import (
 )
 from benchmark_adapters.runs.sources.method import MethodSource
 from benchmark_adapters.scoring.backend_names import Backend
-from benchmark_adapters.types import Dataset, UserError
+from benchmark_adapters.types import Dataset, UserError, one_line
 from leaderboard.records.record import Record
 from leaderboard.text import plural
 
@@ -78,6 +78,11 @@ def prepare(folder: Path, record: Record, request: Request, plugins: Plugins) ->
             value is not allowed, a dataset or the device is not available, or the images to score
             again can't be used.
     """
+    if file := record.metadata.get("method_file"):
+        raise UserError(
+            f"the method of this run came from the file {one_line(file)}, and the record doesn't "
+            "say where it is; run it again with --method FILE.py"
+        )
     recipe = plugins.recipes.require(record.recipe)
     if recipe.sha256 != record.recipe_sha256:
         raise UserError(

@@ -87,5 +87,5 @@ def announce(plan: ScoringPlan, ipc: int | None) -> None:
         try:
             took = f"takes up to {duration(measure(plan, ipc).seconds(ipc or EXAMPLE_IPC))}"
         except SandboxFailed as error:
-            took = f"takes a time that could not be measured: {error}"
+            took = f"could not be timed: {error}"
     print(f"{text} {took}", file=sys.stderr, flush=True)

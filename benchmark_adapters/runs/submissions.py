@@ -200,7 +200,6 @@ def _source(submission: Submission, plan: ScoringPlan, seed: int) -> Source:
         seed,
         plan.track.time_limit,
         plan.limits,
-        plan.track.default_ipc,
     )
 
 

@@ -141,11 +141,17 @@ def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
 
     Other devices are not touched. By default, torch would initialise and seed every GPU.
     """
-    is_cuda = torch.device(device).type == "cuda"
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if is_cuda else []):
+    chosen = torch.device(device)
+    forked = []
+    if chosen.type == "cuda":
+        forked = [torch.cuda.current_device() if chosen.index is None else chosen.index]
+    with torch.random.fork_rng(devices=forked):
         torch.default_generator.manual_seed(seed)
-        if is_cuda:
-            torch.cuda.manual_seed(seed)
+        for index in forked:
+            torch.cuda.default_generators[index].manual_seed(seed)
+        if chosen.type == "mps":
+            # Its state is not restored: torch can't fork it.
+            torch.mps.manual_seed(seed)
         yield
 
 

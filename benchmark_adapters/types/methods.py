@@ -99,7 +99,7 @@ class Method:
     Attributes:
         divisible: whether the method honours ``task.part``, so that several processes can share a
             set. Each process stops by itself once its part is complete.
-        file: the file that ddbench found the method in; empty: it is installed.
+        file: path of the file that ddbench found the method in; empty: it is installed.
     """
 
     name: str

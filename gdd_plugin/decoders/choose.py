@@ -21,8 +21,8 @@ from gdd_plugin.metadata import DecoderMetadata
 MIN_PSNR_DB = 30.0
 # Below this ratio of the model's image size to the dataset's, the exact decoder is used.
 MIN_RATIO = 4
-# Images on which decoders are compared: at least so many, and one of each class; or, without a GPU,
-# these.
+# Images on which decoders are compared. On a CUDA GPU: at least this many, and one of each class.
+# On other devices: exactly this many.
 HELD_OUT_SAMPLES, HELD_OUT_ON_CPU = 16, 4
 # Series of noise that the images to fit, and those to compare, are drawn from.
 FITTING, COMPARING = 1, 2
@@ -115,7 +115,10 @@ def _choose_automatically(context: DecoderContext) -> DecoderChoice:
     quality = choice.metadata.decoder_psnr or 0.0
     if quality >= MIN_PSNR_DB:
         return choice
-    return _choose_exact(context, f"{reason}, and the tiny decoder has {quality:.1f} dB too")
+    return _choose_exact(
+        context,
+        f"{reason}, and the tiny decoder's PSNR of {quality:.1f} dB is below {MIN_PSNR_DB:g} dB",
+    )
 
 
 def _fits(context: DecoderContext) -> tuple[bool, str]:

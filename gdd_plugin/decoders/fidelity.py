@@ -37,7 +37,7 @@ class Fidelity:
 
         Values that are not finite count as 0.
         """
-        images, exact = images.nan_to_num(), exact.nan_to_num()
+        images, exact = (values.nan_to_num(0.0, 0.0, 0.0) for values in (images, exact))
         errors = (images - exact).square().flatten(1).mean(1).cpu()
         classes = labels.unique().tolist()
         return cls(

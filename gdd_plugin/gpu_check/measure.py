@@ -161,10 +161,12 @@ def repeatability(report: Report, device: str) -> None:
         report.skipped["host waits of a batch"] = NO_GPU
         return
     torch.cuda.set_sync_debug_mode("warn")
-    with warnings.catch_warnings(record=True) as waits:
-        warnings.simplefilter("always")
-        made.generate(KEYS)
-    torch.cuda.set_sync_debug_mode("default")
+    try:
+        with warnings.catch_warnings(record=True) as waits:
+            warnings.simplefilter("always")
+            made.generate(KEYS)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
     report.repeatable["host_waits"] = sum("synchroniz" in str(wait.message) for wait in waits)
 
 

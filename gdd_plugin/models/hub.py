@@ -46,7 +46,7 @@ def find_pipeline(repository: str, replaced: Sequence[str] = ()) -> Path:
         wanted = wanted_files([file.rfilename for file in listing], components(index), replaced)
         return Path(snapshot_download(repository, allow_patterns=wanted, etag_timeout=TIMEOUT))
     except Exception as error:
-        raise _download_error(repository, download_command(repository), error) from None
+        raise _download_error(repository, download_command(repository, replaced), error) from None
 
 
 def cached_pipeline(repository: str, replaced: Sequence[str] = ()) -> Path | None:
@@ -54,17 +54,22 @@ def cached_pipeline(repository: str, replaced: Sequence[str] = ()) -> Path | Non
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(repository, INDEX)
-    is_there = isinstance(cached, str) and is_complete(Path(cached).parent, replaced)
-    return Path(str(cached)).parent if is_there else None
+    if isinstance(cached, str) and is_complete(Path(cached).parent, replaced):
+        return Path(cached).parent
+    return None
 
 
-def download_command(repository: str) -> str:
-    """Return the command that downloads what a pipeline is loaded from."""
+def download_command(repository: str, replaced: Sequence[str] = ()) -> str:
+    """Return the command that downloads what a pipeline is loaded from.
+
+    The weights of the networks in ``replaced`` are not needed.
+    """
     # The known repositories have half-precision weights beside twice as large ones.
     is_known = repository in (spec.pipeline for spec in KNOWN.values())
     kinds = ("*.json", "*.txt", "*.fp16.safetensors" if is_known else "*.safetensors")
     includes = " ".join(f'--include "{kind}"' for kind in kinds)
-    return f"hf download {repository} {includes}"
+    excludes = "".join(f' --exclude "{network}/*.safetensors"' for network in replaced)
+    return f"hf download {repository} {includes}{excludes}"
 
 
 def find_file(file: HubFile) -> Path:

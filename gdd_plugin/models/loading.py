@@ -79,6 +79,11 @@ class LocatedModel:
         return [file for file in files if ".fp16." in file.name] or files
 
     @property
+    def sources(self) -> list[Path]:
+        """The folder and the file that it is loaded from."""
+        return [self.folder, *(path for path in (self.unet, self.checkpoint) if path)]
+
+    @property
     def trained_on(self) -> str:
         """Description of the training images."""
         return self.training.trained_on or "not stated by the model"
@@ -181,8 +186,8 @@ def load(
     except Exception as error:
         # A damaged folder raises errors of many kinds.
         raise UserError(
-            f"could not load the model {model.checkpoint or model.unet or model.folder}: "
-            f"{one_line(error)}"
+            f"could not load the model {model.name} from "
+            f"{' and '.join(str(path) for path in model.sources)}: {one_line(error)}"
         ) from None
     if type(pipe).__name__ in BACKBONES:
         _set_scheduler(pipe, model.spec)

@@ -140,7 +140,9 @@ def command(record: Record) -> str:
 
 def _sampling(record: Record) -> list[str]:
     limit = f"{record.seconds.limit or 0:g}"
-    words = ["--method", record.method, "--track", record.track, "--dataset", record.dataset]
+    file = record.metadata.get("method_file")
+    method = f"{file}:{record.method}" if file else record.method
+    words = ["--method", method, "--track", record.track, "--dataset", record.dataset]
     words += ["--ipc", str(record.ipc_asked or "max"), "--seed", str(record.seed)]
     words += ["--time-limit", limit]
     words += [word for text in record.explicit_options for word in ("--option", text)]

@@ -8,6 +8,8 @@ import pytest
 
 from benchmark_adapters import method_files, plugins
 from benchmark_adapters.types import UserError
+from leaderboard.records import store
+from leaderboard.render import report
 
 ROOT = Path(__file__).parents[2]
 NOISE = '''"""Noise."""
@@ -83,13 +85,51 @@ def test_options_of_a_file_are_listed(ddbench, noise):
 def test_file_is_checked_like_a_plugin(ddbench, noise):
     done = ddbench("check-plugin", "noise.py", "--device", "cpu", "--json")
     checks = {check["name"]: check["status"] for check in json.loads(done.stdout)["checks"]}
-    assert (checks["plugin"], checks["batches"], checks["same seed"]) == ("ok",) * 3
+    assert (checks["plugin"], checks["batches"], checks["same seed"]) == ("skipped", "ok", "ok")
 
 
 def test_summary_is_the_first_line_of_the_function(noise):
     method = method_files.find(plugins.build(), str(noise))
     assert (method.name, method.summary) == ("noise", "Fill the set with noise.")
     assert method.file == str(noise)
+    assert method_files.reference(method) == f"{noise}:noise"
+    again = method_files.find(plugins.build(), method_files.reference(method))
+    assert (again.name, again.file) == (method.name, method.file)
+
+
+def test_file_may_import_its_neighbours_later_and_define_dataclasses(shell, tmp_path):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "helper.py").write_text("import numpy\nbatch = numpy.arange(10)\n")
+    (folder / "mine.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass\n"
+        "class Settings:\n"
+        "    level: int = 3\n"
+        "def distill(task, budget):\n"
+        "    from helper import batch\n"
+        "    import numpy\n"
+        "    images = numpy.full((10, 1, 28, 28), Settings().level, 'uint8')\n"
+        "    yield images, batch\n"
+    )
+    command = ("run", "--method", "elsewhere/mine.py", "--ipc", "1", "--repeats", "0", "--json")
+    done = shell(*command, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_needs_an_installed_method_says_so(ddbench, noise, tmp_path):
+    command = ("run", "--method", "noise.py", "--ipc", "1", "--repeats", "0", "--device", "cpu")
+    noise.write_text(NOISE + "\nDIVISIBLE = True\n")
+    done = ddbench(*command, "--shard", "0/2")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--shard needs an installed method" in done.stderr
+    record = json.loads(ddbench(*command, "--json").stdout)
+    done = ddbench("rerun", record["run_id"])
+    assert done.returncode == 2
+    assert "came from the file noise.py" in done.stderr
+    (folder,) = store.runs_in([tmp_path / "runs"])
+    assert "--method noise.py:noise" in report.command(store.read(folder))
 
 
 def test_hook_of_a_file_may_return_several_methods(tmp_path):
@@ -111,11 +151,12 @@ def test_hook_of_a_file_may_return_several_methods(tmp_path):
         ("", "mine.py", r"mine.py has no function distill\(task, budget\); define it, or the hook"),
         (NOISE, "mine.py:missing", r"has no function missing\(task, budget\)"),
         (NOISE, "mine.py:not_a_function", r"has no function not_a_function\(task, budget\)"),
-        ("import nothing_here", "mine.py", "could not import mine.py: ModuleNotFoundError: "),
-        ("def distill(: pass", "mine.py", "could not import mine.py: SyntaxError: "),
-        ("raise SystemExit", "mine.py", "could not import mine.py: SystemExit"),
+        ("import nothing_here", "mine.py", "mine.py can't be used: ModuleNotFoundError: "),
+        ("def distill(: pass", "mine.py", "mine.py can't be used: SyntaxError: "),
+        ("raise SystemExit", "mine.py", "mine.py can't be used: SystemExit"),
         ("def ddbench_methods(): return []", "mine.py", "has these methods: none"),
         ("def ddbench_methods(): return [3]", "mine.py", "it returned int, expected Method"),
+        (f"{NOISE}OPTIONS = ['bits']", "mine.py", "options of method mine must be of type Option"),
         (NOISE, "random-real.py", "random-real is the name of an installed method; rename it"),
         (NOISE, "my method.py", "invalid name 'my method'"),
     ],

@@ -1,6 +1,7 @@
 """`ddbench doctor`: the state of this machine, with a cache of the Hub that the tests fill."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -68,11 +69,26 @@ def test_gpu_that_pytorch_cannot_use_is_a_problem(hub_cache, monkeypatch):
     assert run().exit_code == 1
 
 
-@pytest.mark.parametrize(("gib", "status"), [(2.0, "problem"), (16.0, "ok")])
-def test_too_little_memory_is_a_problem(gib, status):
-    assert doctor._memory(gib).status == status
+@pytest.mark.parametrize(("gib", "status"), [(2, "problem"), (16, "ok")])
+def test_too_little_memory_is_a_problem(monkeypatch, gib, status):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=gib * 2**30))
+    (memory,) = doctor._memory()
+    assert memory.status == status
 
 
 def test_missing_compiler_is_advised(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
-    assert "install g++" in doctor._compiler().advice
+    monkeypatch.setenv("CXX", "my-compiler")
+    (compiler,) = doctor._compiler()
+    assert "install my-compiler" in compiler.advice
+
+
+def test_part_that_fails_does_not_hide_the_others(hub_cache, monkeypatch):
+    def fail(name):
+        raise OSError("libcuda.so: no such file")
+
+    monkeypatch.setattr("benchmark_adapters.execution.devices.resolve", fail)
+    found = findings()
+    assert found["device"]["status"] == "problem"
+    assert "libcuda.so" in found["device"]["text"]
+    assert found["model turbo-mini"]["status"] == "ok"

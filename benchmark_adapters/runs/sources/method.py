@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from benchmark_adapters import method_files
 from benchmark_adapters.execution import devices, progress, supervisor
 from benchmark_adapters.execution.messages import MethodJob
 from benchmark_adapters.execution.supervisor import Outcome, ProcessJob
@@ -89,7 +90,7 @@ def jobs(plan: SamplingPlan) -> list[ProcessJob]:
     """
     shard, shards = plan.shard
     job = MethodJob(
-        method=plan.method.file or plan.method.name,
+        method=method_files.reference(plan.method),
         track=plan.track.name,
         dataset=plan.dataset.name,
         seed=plan.seed,

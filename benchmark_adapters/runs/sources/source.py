@@ -84,7 +84,7 @@ class Source(Protocol):
 
     @property
     def expected_ipc(self) -> int | None:
-        """Images per class of the set; None: it is not known yet."""
+        """Images per class of the set; None: as many as possible, or not known yet."""
 
     def produce(self, folder: Path) -> Callable[[], Production]:
         """Do the work in ``folder`` and return a function that collects the set.

@@ -90,7 +90,7 @@ def test_failed_measurement_does_not_stop_the_run(plan, capsys, monkeypatch):
 
     monkeypatch.setattr(scoring_time, "measure", fail)
     scoring_time.announce(replace(plan, recipe=ECCV2024), 20)
-    assert "takes a time that could not be measured: its process failed" in capsys.readouterr().err
+    assert "could not be timed: its process failed" in capsys.readouterr().err
 
 
 def test_importing_it_does_not_import_torch():

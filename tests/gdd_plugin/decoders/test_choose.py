@@ -86,7 +86,7 @@ def test_auto_uses_a_tiny_decoder_only_from_this_machine(
     # An untrained one is no better than none.
     metadata = choose("auto", context).metadata
     assert metadata.decoder == "vae"
-    assert "the tiny decoder has" in metadata.decoder_because
+    assert "the tiny decoder's PSNR of" in metadata.decoder_because
     monkeypatch.setattr(choose_module, "MIN_PSNR_DB", 0.0)
     monkeypatch.setattr(choose_module, "_choose_fitted", lambda context, because: poor(because))
     metadata = choose("auto", context).metadata

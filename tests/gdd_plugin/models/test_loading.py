@@ -102,7 +102,7 @@ def test_load_reports_damaged_weights_in_one_line(random_turbo, tmp_path):
     shutil.copytree(random_turbo, copy)
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"could not load the model .*damaged: ") as caught:
+    with pytest.raises(UserError, match="could not load the model damaged from ") as caught:
         TurboSampler(str(copy))
     assert "\n" not in str(caught.value)
 

@@ -130,7 +130,7 @@ def test_pickled_weights_are_read_but_never_executed(random_turbo, hub_cache, tm
     torch.save(Attack(trace), tmp_path / "unet" / "dmd2_sdxl_1step_unet_fp16.bin")
     put_into_cache(hub_cache, "tianweiy/DMD2", tmp_path / "unet")
     with pytest.raises(
-        UserError, match=r"could not load the model .*dmd2_sdxl_1step_unet_fp16\.bin"
+        UserError, match=r"could not load the model dmd2 from .*dmd2_sdxl_1step_unet_fp16\.bin"
     ):
         TurboSampler("dmd2")
     assert not trace.exists()

@@ -145,7 +145,7 @@ def _compiler() -> Iterator[Diagnosis]:
     if shutil.which(name):
         yield Diagnosis("compiler", "ok", Path(name).name)
         return
-    advice = f"install {name}: without it, students train and images are refined at half the speed"
+    advice = f"install {name}: without it, students train and images are refined more slowly"
     yield Diagnosis("compiler", "missing", "no C++ compiler", advice)
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from benchmark_adapters.types import Batch
 
 # With compile=auto, a network is compiled if a process samples so many images and so many seconds
-# are left. By published numbers for an H100, compiling the repeated blocks takes about 10 s and
-# makes images a third faster; at 100 images per second, that is made up for after 4,000 images.
+# are left. Estimate for an H100: compiling the repeated blocks takes 10 s and makes images a third
+# faster. At 100 images per second, that is made up for after 4,000 images.
 MIN_COMPILED_IMAGES = 5_000
 MIN_COMPILED_SECONDS = 90.0
 # Images that are sampled to see how long others take.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.types import Task, UserError
-from gdd_plugin import batching, pda, prompts
+from gdd_plugin import batching, domain, pda, prompts
 from gdd_plugin.batching import is_out_of_memory
 from gdd_plugin.decoders import choose
 from gdd_plugin.decoders.exact import (
@@ -25,7 +25,7 @@ from gdd_plugin.metadata import CompileMetadata, DecoderMetadata, SamplingMetada
 from gdd_plugin.models import samplers
 from gdd_plugin.models.one_step import TurboSampler
 from gdd_plugin.seeds import seeded_generator
-from gdd_plugin.settings import Settings
+from gdd_plugin.settings import DEFAULT_MODEL, Settings
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Batch
@@ -39,6 +39,23 @@ MIN_COMPILED_SECONDS = 90.0
 TIMED_IMAGES = 16
 # Label of a sampled image, and its index within the class.
 ImageKey = tuple[int, int]
+
+
+def _load(task: Task, settings: Settings) -> samplers.Sampler:
+    """Load the model. An error says what to do if the user chose none."""
+    try:
+        return samplers.load(
+            settings.model,
+            task.device,
+            settings.lora,
+            settings.size,
+            getattr(torch, settings.dtype) if settings.dtype else None,
+            settings.steps,
+        )
+    except UserError as error:
+        if settings.model != DEFAULT_MODEL or task.options.get("model"):
+            raise
+        raise UserError(domain.missing_default(task.dataset, error)) from None
 
 
 class ImageGenerator:
@@ -65,22 +82,22 @@ class ImageGenerator:
         """
         self.task, self.settings, self.images = task, settings, images
         self.copies = settings.copies
-        self.sampler = samplers.load(
-            settings.model,
-            task.device,
-            settings.lora,
-            settings.size,
-            getattr(torch, settings.dtype) if settings.dtype else None,
-            settings.steps,
-        )
         dataset = task.dataset
+        self.sampler = _load(task, settings)
+        model = self.sampler.metadata
+        if warning := domain.mismatch(model.model, model.model_dataset, dataset):
+            task.report(warning=warning)
         self.output = OutputSpec(dataset.image_size, dataset.channels, self.sampler.border)
         self.decode: Decoder = self.sampler.decoder(self.output)
         self.decoder_metadata: DecoderMetadata | None = None
         self.compilation = CompileMetadata()
         self.in_float32: set[str] = set()
         self.prompts = prompts.class_prompts(
-            dataset.class_names, dataset.name, settings.prompts, dataset.synonyms
+            dataset.class_names,
+            dataset.name,
+            settings.prompts,
+            dataset.synonyms,
+            dataset.prompts,
         )
         self.prompts_seconds = self._encode_prompts()
         parameters = self.sampler.parameters

@@ -14,6 +14,7 @@ class ModelMetadata:
         dtype: data type of the network that removes the noise.
         size: height and width of the model's images in pixels.
         steps: steps from noise to an image.
+        model_dataset: the dataset whose images alone the model was trained on, if it is known.
     """
 
     model: str
@@ -25,6 +26,7 @@ class ModelMetadata:
     lora: str | None = None
     lora_sha256: str | None = None
     steps: int = 1
+    model_dataset: str | None = None
 
 
 @dataclass(frozen=True)

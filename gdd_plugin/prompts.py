@@ -11,6 +11,8 @@ from importlib import resources
 
 # The prompt style of the published method.
 BARE = "bare"
+# The default style.
+NAME = "name"
 VOWELS = "aeiou"
 # The part of a template about the kind of a class.
 KIND = ", a kind of {kind}"
@@ -68,7 +70,11 @@ def check_style(style: str) -> tuple[str, ...]:
 
 
 def class_prompts(
-    names: Sequence[str], dataset: str, style: str = "name", synonyms: Sequence[Sequence[str]] = ()
+    names: Sequence[str],
+    dataset: str,
+    style: str = NAME,
+    synonyms: Sequence[Sequence[str]] = (),
+    prompts: Sequence[str] = (),
 ) -> list[list[str]]:
     """Return the prompts of every class, in the order of ``names``.
 
@@ -79,6 +85,8 @@ def class_prompts(
             ``bare``. ``bare`` is the published method's prompt: the class name and its synonyms,
             separated by commas.
         synonyms: names of each class, starting with the class name; empty: there are no synonyms.
+        prompts: the dataset's own prompt of each class, which replaces those of the default style;
+            empty: there are none.
 
     Raises:
         ValueError: ``style`` is neither a known style nor a template that contains ``{name}``.
@@ -86,6 +94,8 @@ def class_prompts(
     if style == BARE:
         synonyms = synonyms or [[name] for name in names]
         return [[", ".join(map(clean, words))] for words in synonyms]
+    if prompts and style == NAME:
+        return [[prompt] for prompt in prompts]
     templates = check_style(style)
     senses = class_prompts_data().senses.get(dataset, {})
     kinds = class_prompts_data().kinds.get(dataset, {})

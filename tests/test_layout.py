@@ -10,7 +10,7 @@ import pytest
 from project import ROOT
 
 MAX_FUNCTION_LINES, MAX_FILE_LINES = 60, 350
-FOLDERS = ("benchmark_adapters", "gdd_plugin", "leaderboard", "tests", "experiments")
+FOLDERS = ("benchmark_adapters", "ddbench", "gdd_plugin", "leaderboard", "tests", "experiments")
 FILES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 PROMISED = """
     benchmark_adapters:hookimpl

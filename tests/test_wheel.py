@@ -13,7 +13,7 @@ import pytest
 from project import ROOT
 
 # Everything that the build of a wheel needs.
-PACKAGES = ("benchmark_adapters", "gdd_plugin", "leaderboard")
+PACKAGES = ("benchmark_adapters", "ddbench", "gdd_plugin", "leaderboard")
 FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 
@@ -65,13 +65,13 @@ def pip(command, *arguments, python=sys.executable):
 def test_wheel_contains_packages_data_and_licence(installed_wheel):
     code = """
 import json
-import benchmark_adapters, gdd_plugin, leaderboard
+import benchmark_adapters, ddbench, gdd_plugin, leaderboard
 from importlib.metadata import distribution
 from pathlib import Path
 from benchmark_adapters import datasets
 images, _ = datasets.load(datasets.FASHION_MNIST, "test", bundled=True)
 licence = [file for file in distribution("ddbench").files if file.match("licenses/LICENSE")]
-packages = benchmark_adapters, gdd_plugin, leaderboard
+packages = benchmark_adapters, ddbench, gdd_plugin, leaderboard
 folders = [str(Path(package.__file__).parent.parent) for package in packages]
 print(json.dumps([folders, len(images), len(datasets.TINY_IMAGENET.class_names), len(licence)]))
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from benchmark_adapters import console
+from benchmark_adapters import console, own_data
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import one_line
 from leaderboard.text import plural
@@ -26,13 +26,24 @@ MAX_SECONDS = 3_600.0
     help="Format of the files; `ddbench list formats` lists them all.",
 )
 @click.option(
-    "--dataset", metavar="DATASET", required=True, help="Dataset that the set stands for."
+    "--dataset",
+    metavar="DATASET",
+    required=True,
+    help=f"Dataset that the set stands for; or {options.DATASET_HELP}",
 )
+@options.IMAGE_SIZE
+@options.TEST_SPLIT
 @options.DATA
 @options.JSON
 @console.DEBUG
 def check_command(
-    path: Path, format_name: str, dataset: str, data: Path | None, as_json: bool
+    path: Path,
+    format_name: str,
+    dataset: str,
+    image_size: int | None,
+    test_split: str | None,
+    data: Path | None,
+    as_json: bool,
 ) -> None:
     """Check a distilled set without scoring it.
 
@@ -47,7 +58,7 @@ def check_command(
 
     plugins = output.installed_plugins()
     file_format = plugins.formats.require(format_name)
-    known = plugins.datasets.require(dataset)
+    known = own_data.find(plugins, own_data.with_settings(dataset, image_size, test_split))
     result = submissions.check(path, file_format, known, data, Limits(seconds=MAX_SECONDS))
     if as_json:
         document = {
@@ -60,7 +71,7 @@ def check_command(
         click.echo(json.dumps(document, indent=1))
     else:
         count = f"{result.images:,} {plural(result.images, 'image')}"
-        click.echo(f"{path}: {count} of {dataset}, IPC {result.ipc}, {result.pixels}")
+        click.echo(f"{path}: {count} of {known.name}, IPC {result.ipc}, {result.pixels}")
         for finding in result.findings:
             is_error = finding.level == "error"
             click.echo(f"{finding.level}: {one_line(finding.text)}", err=is_error)

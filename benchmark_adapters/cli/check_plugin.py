@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from benchmark_adapters import track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import one_line
 
@@ -53,7 +54,7 @@ def check_plugin_command(
     from benchmark_adapters.runs.trials import IPC
 
     plugins = output.installed_plugins()
-    dataset = dataset or plugins.tracks.require(request["track"]).datasets[0]
+    dataset = dataset or track_files.find(plugins, request["track"]).datasets[0]
     (plan,) = plan_runs(Request(method, dataset=dataset, ipc=IPC, repeats=0, **request), plugins)
     checks, width = [], max(map(len, plugin_check.CHECKS))
     for check in plugin_check.check(plan.sampling):

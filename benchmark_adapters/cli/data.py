@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmark_adapters import console
+from benchmark_adapters import console, own_data
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import Dataset, UserError
 from leaderboard.text import plural
@@ -15,24 +15,35 @@ from leaderboard.text import plural
 @click.command("data")
 @click.argument("name", required=False, metavar="[DATASET]")
 @options.DATA
+@options.IMAGE_SIZE
+@options.TEST_SPLIT
 @click.option(
     "--download",
     is_flag=True,
     help="Download DATASET with torchvision into --data or, by default, the user's data folder.",
 )
 @console.DEBUG
-def data_command(name: str | None, data: Path | None, download: bool) -> None:
+def data_command(
+    name: str | None,
+    data: Path | None,
+    image_size: int | None,
+    test_split: str | None,
+    download: bool,
+) -> None:
     """Show which real datasets are available, or download one.
 
     For each dataset, print its folder and the SHA-256 of its test images, or how to get it.
+    DATASET may be a folder of your own: a path, imagefolder:DIR or hf:DIR. Its classes, mean and
+    deviation are printed too.
 
     Exit codes: 0 on success, 1 if DATASET is not available, 2 for wrong usage or a failed
     download.
     """
     from benchmark_adapters import datasets
 
-    known = output.installed_plugins().datasets
-    chosen = [known.require(name)] if name else list(known.values())
+    plugins = output.installed_plugins()
+    name = options.dataset(name, image_size, test_split)
+    chosen = [own_data.find(plugins, name)] if name else list(plugins.datasets.values())
     if download:
         if name is None:
             raise UserError("name the dataset: ddbench data DATASET --download")
@@ -50,6 +61,9 @@ def _show(dataset: Dataset, data: Path | None) -> bool:
         test = datasets.load(dataset, "test", bundled=True)
         size = _test_images(len(test[0]))
         click.echo(f"{dataset.name}: {size} bundled, sha256 {datasets.digest(*test)}")
+    if dataset.folder:
+        _show_own(dataset)
+        return True
     try:
         folder = datasets.find(dataset, data)
         test = datasets.load(dataset, "test", data)
@@ -59,6 +73,16 @@ def _show(dataset: Dataset, data: Path | None) -> bool:
     size = _test_images(len(test[0]))
     click.echo(f"{dataset.name}: found in {folder}, {size}, sha256 {datasets.digest(*test)}")
     return True
+
+
+def _show_own(dataset: Dataset) -> None:
+    """Print what was read from a folder of the user's own."""
+    from benchmark_adapters import datasets
+
+    test = datasets.load(dataset, "test")
+    click.echo(own_data.describe(dataset))
+    click.echo(f"classes: {', '.join(dataset.class_names)}")
+    click.echo(f"decoded in {dataset.folder}, sha256 of the test images {datasets.digest(*test)}")
 
 
 def _test_images(count: int) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmark_adapters import console
+from benchmark_adapters import console, own_data
 from benchmark_adapters.cli import options, output
 from leaderboard.text import plural
 
@@ -35,6 +35,14 @@ MAX_SHOWN = 10
     is_flag=True,
     help="Also write the real test images for the format's own evaluator.",
 )
+@click.option(
+    "--dataset",
+    "references",
+    metavar="DATASET",
+    multiple=True,
+    help="Folder of the dataset of a RUN, if it was one of your own: imagefolder:DIR?size=N; "
+    "repeatable.",
+)
 @options.DATA
 @click.option(
     "--runs",
@@ -50,6 +58,7 @@ def export_command(
     format_name: str,
     folder: Path,
     truth: bool,
+    references: tuple[str, ...],
     data: Path | None,
     root: Path,
 ) -> None:
@@ -64,7 +73,9 @@ def export_command(
     plugins = output.installed_plugins()
     file_format = plugins.formats.require(format_name)
     folders = [find_run(run, [root]) for run in runs]
-    files = export(folders, file_format, plugins, folder, truth, data)
+    found = [own_data.find(plugins, reference) for reference in references]
+    own = {dataset.name: dataset for dataset in found}
+    files = export(folders, file_format, plugins, folder, truth, data, own)
     for file in files[:MAX_SHOWN]:
         click.echo(file)
     if len(files) > MAX_SHOWN:

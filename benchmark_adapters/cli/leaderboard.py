@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark_adapters import console
+from benchmark_adapters import console, track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import UserError
 from leaderboard.render import FORMATS
@@ -61,7 +61,7 @@ def leaderboard_command(
         raise UserError(f"--columns selects columns of tables; --format {style} has them all")
     plugins = output.installed_plugins()
     if track:
-        plugins.tracks.require(track)
+        track = track_files.find(plugins, track).name
     datasets = {name: one.datasets for name, one in plugins.tracks.items()}
     selected = _columns(names, plugins.datasets) if names is not None else []
     entries = output.all_runs(roots)

@@ -6,10 +6,25 @@ from pathlib import Path
 
 import click
 
+from benchmark_adapters.types import UserError
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
 RUNS_FOLDER = Path("runs")
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 
+DATASET_HELP = "a path, imagefolder:DIR or hf:DIR for a folder of your own."
+IMAGE_SIZE = click.option(
+    "--image-size",
+    type=int,
+    metavar="N",
+    help="Resize the pictures of a folder of your own to N x N pixels.",
+)
+TEST_SPLIT = click.option(
+    "--test-split",
+    metavar="NAME|SHARE",
+    help="Test images of a folder of your own: the name of their split, or the share of all images "
+    "to hold out.  [default: test]",
+)
 REPEATS = click.option(
     "--repeats",
     type=int,
@@ -67,3 +82,17 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 def names(text: str | None) -> tuple[str, ...]:
     """Return the names in a comma-separated list."""
     return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def dataset(name: str | None, image_size: int | None, test_split: str | None) -> str | None:
+    """Return the text that names a dataset, with the settings of a folder.
+
+    Raises:
+        UserError: a setting is given that does not fit.
+    """
+    from benchmark_adapters import own_data
+
+    if name is None and (image_size is not None or test_split is not None):
+        option = "--image-size" if image_size is not None else "--test-split"
+        raise UserError(f"{option} needs a folder: --dataset imagefolder:DIR")
+    return own_data.with_settings(name, image_size, test_split) if name is not None else None

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     help="Override an option of RUN; repeatable. Needed for paths: a record keeps only the last "
     "component of a path.",
 )
+@click.option(
+    "--dataset",
+    metavar="DATASET",
+    help="Folder of the dataset of RUN, if it was one of your own, as in `ddbench run`.",
+)
+@options.IMAGE_SIZE
+@options.TEST_SPLIT
+@click.option("--track", metavar="FILE.toml", help="Track of RUN, if it came from a file.")
 @click.option("--device", type=options.DEVICES, help="Device to run on.  [default: that of RUN]")
 @options.DATA
 @options.RUNS
@@ -36,7 +44,16 @@ if TYPE_CHECKING:
 @console.DEBUG
 @click.pass_context
 def rerun_command(
-    context: click.Context, /, run: str, device: str | None, as_json: bool, **request: Any
+    context: click.Context,
+    /,
+    run: str,
+    dataset: str | None,
+    image_size: int | None,
+    test_split: str | None,
+    track: str | None,
+    device: str | None,
+    as_json: bool,
+    **request: Any,
 ) -> None:
     """Repeat a run with its settings and seed, and compare.
 
@@ -54,7 +71,12 @@ def rerun_command(
     folder = find_run(run, [request["runs"]])
     record = read_record(folder)
     plugins = output.installed_plugins()
-    named = Request(device=device or rerun.device_of(record), **request)
+    named = Request(
+        track=track or record.track,
+        dataset=options.dataset(dataset, image_size, test_split),
+        device=device or rerun.device_of(record),
+        **request,
+    )
     plan = rerun.prepare(folder, record, named, plugins)
     differences = rerun.environment_diff(record)
     _print_lines("warning", differences)
@@ -72,9 +94,7 @@ def rerun_command(
     if as_json:
         _print_json(new, agreement, differences + later)
     else:
-        dataset = plugins.datasets.require(record.dataset)
-        is_same = agreement.images
-        pixels = "" if is_same else rerun.pixel_difference(folder, new_folder, dataset)
+        pixels = "" if agreement.images else rerun.pixel_difference(folder, new_folder)
         _print_comparison(record, new, agreement, pixels)
     context.exit(0 if agreement.is_whole else 1)
 

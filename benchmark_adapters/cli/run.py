@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark_adapters import console
+from benchmark_adapters import console, own_data
 from benchmark_adapters.cli import options, output
 
 if TYPE_CHECKING:
@@ -33,11 +33,15 @@ PLAN = ("IPC", "sampled per class", "seconds", "in the limit", "scoring, up to")
     metavar="TRACK",
     default="quickstart",
     show_default=True,
-    help="Track to run on; `ddbench list tracks` lists them all.",
+    help="Track to run on; `ddbench list tracks` lists them all. Or a file of your own: FILE.toml.",
 )
 @click.option(
-    "--dataset", metavar="DATASET", help="Use only this dataset of the track.  [default: all]"
+    "--dataset",
+    metavar="DATASET",
+    help=f"Use only this dataset of the track; or {options.DATASET_HELP}  [default: all]",
 )
+@options.IMAGE_SIZE
+@options.TEST_SPLIT
 @click.option(
     "--ipc",
     metavar="N|max",
@@ -92,6 +96,9 @@ def run_command(
     students: str | None,
     only_plan: bool,
     as_json: bool,
+    dataset: str | None,
+    image_size: int | None,
+    test_split: str | None,
     **request: Any,
 ) -> None:
     """Generate a distilled set under a time limit and score it.
@@ -104,8 +111,12 @@ def run_command(
     from benchmark_adapters.runs.request import Request, plan_runs
     from leaderboard.records import store
 
-    named = Request(students=options.names(students), **request)
+    dataset = options.dataset(dataset, image_size, test_split)
+    named = Request(students=options.names(students), dataset=dataset, **request)
     plans = plan_runs(named, output.installed_plugins())
+    for plan in plans:
+        if plan.scoring.dataset.folder:
+            click.echo(own_data.describe(plan.scoring.dataset), err=True)
     if only_plan:
         _show_estimates(plans, as_json)
         return

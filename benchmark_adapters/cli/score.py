@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark_adapters import console
+from benchmark_adapters import console, own_data, track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import UserError
 
@@ -34,7 +34,8 @@ MAX_GIB = 2**20
 @click.option(
     "--track",
     metavar="TRACK",
-    help="Track to score on; required for files.  [default: that of RUN]",
+    help="Track to score on, or a file of your own, FILE.toml; required for files.  [default: that "
+    "of RUN]",
 )
 @click.option(
     "--name",
@@ -42,8 +43,12 @@ MAX_GIB = 2**20
     help="Team that submitted PATH. Without it, each folder in PATH is one team's submission.",
 )
 @click.option(
-    "--dataset", metavar="DATASET", help="Use only this dataset of the track.  [default: all]"
+    "--dataset",
+    metavar="DATASET",
+    help=f"Use only this dataset of the track; or {options.DATASET_HELP}  [default: all]",
 )
+@options.IMAGE_SIZE
+@options.TEST_SPLIT
 @click.option(
     "--recipe", metavar="RECIPE", help="Recipe to train students with.  [default: the track's]"
 )
@@ -95,6 +100,9 @@ def score_command(
     max_seconds: float,
     max_memory: float | None,
     as_json: bool,
+    dataset: str | None,
+    image_size: int | None,
+    test_split: str | None,
     **request: Any,
 ) -> None:
     """Score distilled sets from files, or score a run again.
@@ -110,6 +118,7 @@ def score_command(
     from benchmark_adapters.runs.request import Request
     from leaderboard.records import store
 
+    request["dataset"] = options.dataset(dataset, image_size, test_split)
     plugins, limits = output.installed_plugins(), _limits(max_seconds, max_memory)
     sets = _submissions(path, format_name, name, plugins, request)
     track = request.pop("track") or (sets[0].record.track if sets[0].record else "")
@@ -143,9 +152,10 @@ def _submissions(
         return [submission]
     if request["track"] is None:
         raise UserError("name the track to score the files on with --track")
-    track = plugins.tracks.require(request["track"])
+    track = track_files.find(plugins, request["track"])
     names = [request["dataset"]] if request["dataset"] else track.datasets
-    wanted = [plugins.datasets.require(dataset) for dataset in names]
+    sources = dict(track.sources)
+    wanted = [own_data.find(plugins, sources.get(name, name)) for name in names]
     file_format = plugins.formats.require(format_name)
     return submissions.find_submissions(Path(path), file_format, name, wanted)
 

@@ -32,6 +32,8 @@ def find(dataset: Dataset, data: Path | None = None) -> Path:
         UserError: ``data`` is not a folder, or the dataset was not found; the message then says
             how to get it.
     """
+    if dataset.folder:
+        return dataset.folder
     if data and not data.is_dir():
         raise UserError(f"--data {data} is not a folder")
     folders = list(_search_path(dataset, data))
@@ -56,7 +58,8 @@ def load(
         dataset: the dataset to load.
         split: ``train`` or ``test``.
         data: folder to search, as in `find`.
-        bundled: whether to read the files bundled with this package instead.
+        bundled: whether to read the files bundled with this package instead. A dataset with a
+            folder of its own has none.
 
     Raises:
         UserError: files are missing or damaged, or do not fit the dataset.
@@ -64,6 +67,7 @@ def load(
     # Not at the top, because it imports numpy.
     from benchmark_adapters.distilled import validate
 
+    bundled = bundled and dataset.folder is None
     if bundled and dataset.bundled is None:
         raise UserError(
             f"dataset {dataset.name} is not bundled; choose a track that reads the full dataset"

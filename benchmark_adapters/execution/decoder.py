@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark_adapters import plugins
+from benchmark_adapters import own_data, plugins
 from benchmark_adapters.execution import child
 from benchmark_adapters.execution.child import Send
 from benchmark_adapters.execution.messages import DecodeJob
@@ -19,7 +19,7 @@ from benchmark_adapters.types import resolve
 def decode(job: DecodeJob, send: Send) -> None:
     """Read the job's file and write its content as a native set."""
     installed = plugins.build()
-    dataset = installed.datasets.require(job.dataset)
+    dataset = own_data.find(installed, job.dataset)
     reader = resolve(installed.formats.require(job.format).read)
     distilled = reader(Path(job.path), dataset)
     native.write({dataset.name: (dataset, distilled)}, Path(job.output))

@@ -22,6 +22,8 @@ class MethodJob(msgspec.Struct, frozen=True):
     """A job to generate one process's part of a distilled set.
 
     Attributes:
+        method, dataset: a name, or the text that names a file or folder.
+        recipe: the recipe that students will be trained with.
         part, parts: index of the part, from 0, and the number of parts.
         batches: folder for the batch files.
         limit: time limit in seconds.
@@ -31,6 +33,7 @@ class MethodJob(msgspec.Struct, frozen=True):
     method: str
     track: str
     dataset: str
+    recipe: str
     seed: int
     device: str
     ipc: int | None
@@ -64,6 +67,7 @@ class ScoreJob(msgspec.Struct, frozen=True):
         is_untrusted: skip the training if a check finds an error.
         probes_order: check the order of the classes with a classifier of real images.
         is_checked: the set was checked before.
+        is_quiet: show no progress.
         part, parts: index of this process's share of the pairs of a student and a seed, from 0, and
             the number of processes that share them.
     """
@@ -81,6 +85,7 @@ class ScoreJob(msgspec.Struct, frozen=True):
     is_untrusted: bool
     probes_order: bool
     is_checked: bool = False
+    is_quiet: bool = False
     part: int = 0
     parts: int = 1
 

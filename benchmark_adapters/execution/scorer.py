@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark_adapters import datasets, plugins
+from benchmark_adapters import datasets, own_data, plugins
 from benchmark_adapters.checks.content import inspect
 from benchmark_adapters.execution import child, devices
 from benchmark_adapters.execution.child import Send
@@ -34,7 +34,7 @@ def score(job: ScoreJob, send: Send) -> None:
     Students are not trained on an untrusted set with errors.
     """
     installed = plugins.build()
-    dataset = installed.datasets.require(job.dataset)
+    dataset = own_data.find(installed, job.dataset)
     distilled = native.load(Path(job.images), dataset)
     findings: list[Finding] = []
     if not job.is_checked:
@@ -87,7 +87,9 @@ def _train(
     cache = SeedCache(Path(job.cache)) if job.cache else None
     for name, seeds in _share(job).items():
         student = installed.students.require(name)
-        with progress.scoring(name, recipe, len(seeds), is_quiet=job.part > 0) as report:
+        with progress.scoring(
+            name, recipe, len(seeds), is_quiet=job.is_quiet or job.part > 0
+        ) as report:
             results = evaluate.score(
                 distilled,
                 test,

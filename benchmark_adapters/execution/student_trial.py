@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from benchmark_adapters import plugins
+from benchmark_adapters import own_data, plugins
 from benchmark_adapters.execution import child, devices
 from benchmark_adapters.execution.child import Send
 from benchmark_adapters.execution.messages import StudentTimed, TrialJob
@@ -27,7 +27,7 @@ MIN_SECONDS = 1.0
 def measure(job: TrialJob, send: Send) -> None:
     """Train each of the job's students on random images for at least a second."""
     installed = plugins.build()
-    dataset, recipe = installed.datasets.require(job.dataset), installed.recipes.require(job.recipe)
+    dataset, recipe = own_data.find(installed, job.dataset), installed.recipes.require(job.recipe)
     count = min(recipe.batch_size, job.images)
     images = torch.randn(count, dataset.channels, dataset.image_size, dataset.image_size)
     labels = torch.arange(count) % dataset.num_classes

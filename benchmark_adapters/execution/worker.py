@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark_adapters import method_files, plugins
+from benchmark_adapters import method_files, own_data, plugins
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.execution import child, devices
 from benchmark_adapters.execution.child import Send
@@ -53,10 +53,10 @@ def execute(job: MethodJob, send: Send) -> None:
 
     try:
         installed = plugins.build()
-        dataset = installed.datasets.require(job.dataset)
+        dataset = own_data.find(installed, job.dataset)
         method = method_files.find(installed, job.method)
         _report_file(method, send)
-        recipe = installed.recipes.require(installed.tracks.require(job.track).recipe)
+        recipe = installed.recipes.require(job.recipe)
         task, budget = _task(job, dataset, recipe, send), Budget(job.limit, job.deadline)
         _write_batches(method, task, budget, Path(job.batches), send)
     except InvalidImages as error:

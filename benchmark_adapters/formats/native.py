@@ -37,6 +37,7 @@ class Manifest(msgspec.Struct, frozen=True):
     """The fields of a manifest that `read` uses. Other fields are ignored."""
 
     dataset: str | None = None
+    class_names: tuple[str, ...] = ()
     normalisation: ManifestNormalisation | None = None
     method: str | None = None
     model: str | None = None
@@ -96,8 +97,28 @@ def load(path: Path, dataset: Dataset) -> DistilledSet:
         f"{file}:",
         generated,
         manifest.provenance,
-        _normalisation(manifest, dataset, manifest_path) if is_float else None,
+        _normalisation(manifest, dataset.channels, manifest_path) if is_float else None,
     )
+
+
+def read_run(folder: Path) -> DistilledSet:
+    """Return the set in a run's folder, as it is stored, without knowing its dataset.
+
+    Raises:
+        UserError: a file is missing or unreadable.
+    """
+    import numpy as np
+
+    file, path = folder / IMAGES, folder / MANIFEST
+    safe_load.check_files([file], max_bytes=math.inf)
+    manifest = _read_manifest(path)
+    images, labels, generated = _map_arrays(file)
+    norm = None
+    if images.dtype.kind == "f":
+        norm = _normalisation(manifest, images.shape[1], path)
+    if generated is None:
+        generated = np.ones(len(labels), bool)
+    return DistilledSet(images, labels, manifest.class_names, generated, manifest.provenance, norm)
 
 
 def write(sets: Sets, folder: Path) -> None:
@@ -150,8 +171,7 @@ def _read_manifest(path: Path) -> Manifest:
         raise UserError(f"{path}: {one_line(error)}") from None
 
 
-def _normalisation(manifest: Manifest, dataset: Dataset, path: Path) -> Normalisation:
-    channels = dataset.channels
+def _normalisation(manifest: Manifest, channels: int, path: Path) -> Normalisation:
     norm = manifest.normalisation or ManifestNormalisation((), ())
     if (
         len(norm.mean) != channels

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark_adapters import datasets
+from benchmark_adapters import datasets, own_data
 from benchmark_adapters.files import new_folder
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
@@ -24,6 +24,7 @@ def export(
     output: Path,
     with_truth: bool = False,
     data: Path | None = None,
+    own: Mapping[str, Dataset] | None = None,
 ) -> list[Path]:
     """Export the images of runs, at most one run per dataset.
 
@@ -34,6 +35,7 @@ def export(
         output: a new or empty folder.
         with_truth: also write the real test images.
         data: folder of the real datasets.
+        own: datasets that are folders of the user's own, by name.
 
     Returns:
         The written files.
@@ -51,7 +53,7 @@ def export(
     for folder in folders:
         record = of_run(folder).record
         assert record
-        dataset = plugins.datasets.require(record.dataset)
+        dataset = (own or {}).get(record.dataset) or own_data.find(plugins, record.dataset)
         if dataset.name in sets:
             raise UserError(
                 f"{folder}: a run on {dataset.name} was already given; "
@@ -59,7 +61,8 @@ def export(
             )
         sets[dataset.name] = dataset, native.load(folder, dataset)
         if with_truth:
-            bundled = plugins.tracks.require(record.track).bundled_data
+            rules = record.rules or plugins.tracks.require(record.track)
+            bundled = rules.bundled_data
             tests[dataset.name] = dataset, datasets.load(dataset, "test", data, bundled)
     try:
         with new_folder(output) as scratch:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark_adapters import datasets
-from benchmark_adapters.execution import sandbox
+from benchmark_adapters import datasets, own_data
+from benchmark_adapters.execution import progress, sandbox
 from benchmark_adapters.execution.messages import (
     Checked,
     SandboxEvent,
@@ -149,11 +149,12 @@ def _is_scorable(record: Record, production: Production, plan: ScoringPlan, sour
 
 @dataclass
 class _Scores:
-    """The results received from the scoring process."""
+    """The results received from the scoring process; ``expected`` is their number."""
 
     findings: list[Finding] = field(default_factory=list)
     started: ScoringStarted | None = None
     by_seed: dict[tuple[str, int], SeedResult] = field(default_factory=dict)
+    expected: int = 0
 
     def hear(self, event: SandboxEvent) -> None:
         match event:
@@ -171,6 +172,7 @@ class _Scores:
                     event.fallback,
                     event.cache_key,
                 )
+                progress.scored(len(self.by_seed), self.expected)
 
     def results(self, plan: ScoringPlan) -> dict[str, list[SeedResult]]:
         """Return the results of each student, for the first seeds up to one that is missing."""
@@ -218,6 +220,7 @@ def _scored(
         The record with the results.
     """
     failure: BaseException | None = None
+    scores.expected = len(plan.seeds) * len(plan.students)
     try:
         sandbox.score(_job(plan, source, folder), plan.limits, scores.hear)
     except (Exception, KeyboardInterrupt) as error:
@@ -237,7 +240,7 @@ def _scored(
 def _job(plan: ScoringPlan, source: Source, folder: Path) -> ScoreJob:
     return ScoreJob(
         images=str(folder.absolute()),
-        dataset=plan.dataset.name,
+        dataset=own_data.reference_of(plan.dataset),
         data=str(plan.data.absolute()) if plan.data else None,
         bundled=plan.track.bundled_data,
         recipe=plan.recipe.name,
@@ -246,6 +249,7 @@ def _job(plan: ScoringPlan, source: Source, folder: Path) -> ScoreJob:
         device=plan.device,
         backend=plan.backend,
         cache=str((plan.runs / CACHE).absolute()),
+        is_quiet=progress.is_heard(),
         is_untrusted=source.is_untrusted,
         probes_order=source.is_untrusted,
     )

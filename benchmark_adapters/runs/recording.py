@@ -15,10 +15,10 @@ from benchmark_adapters.runs.redaction import option_value, redact_paths, redact
 from benchmark_adapters.runs.request import ScoringPlan
 from benchmark_adapters.runs.sources.source import Making, Production
 from benchmark_adapters.scoring.seed_cache import Score, SeedResult
-from benchmark_adapters.types import one_line
+from benchmark_adapters.types import Track, one_line
 from leaderboard import stats
 from leaderboard.records import store
-from leaderboard.records.record import Reason, Record, ScoringRuntime, Seconds
+from leaderboard.records.record import Reason, Record, ScoringRuntime, Seconds, TrackRules
 from leaderboard.text import plural
 
 if TYPE_CHECKING:
@@ -71,12 +71,31 @@ def draft(
         not_comparable_because=reasons,
         limit_enforced=making.limit_enforced,
         origin=making.origin,
+        rules=_rules(plan.track),
         hardware=environment.hardware(),
         versions=environment.versions(),
         commit=commit,
         dirty=has_changes,
     )
     return _with_report(record, making)
+
+
+def _rules(track: Track) -> TrackRules | None:
+    """Return the rules of a track from a file."""
+    if not track.sha256:
+        return None
+    return TrackRules(
+        sha256=track.sha256,
+        datasets=list(track.datasets),
+        time_limit=track.time_limit,
+        ipc=list(track.ipc),
+        default_ipc=track.default_ipc,
+        recipe=track.recipe,
+        repeats=track.repeats,
+        student=track.student,
+        real_data=track.real_data,
+        bundled_data=track.bundled_data,
+    )
 
 
 def _with_report(record: Record, making: Making) -> Record:
@@ -188,7 +207,16 @@ def _deviations(
             "recipe",
             f"recipe {plan.recipe.name} instead of {track.recipe}",
         ),
-        (student != plan.recipe.student, "student", f"student {student}"),
+        (
+            student != (track.student or plan.recipe.student),
+            "student",
+            f"student {student}",
+        ),
+        (
+            plan.dataset.name not in track.datasets,
+            "dataset",
+            f"dataset {plan.dataset.name} instead of {' or '.join(track.datasets)}",
+        ),
         (
             tested != plan.dataset.test_size,
             "test-images",

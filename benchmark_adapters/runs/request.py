@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from benchmark_adapters import datasets, method_files
+from benchmark_adapters import datasets, method_files, own_data, track_files
 from benchmark_adapters.execution import devices
 from benchmark_adapters.execution.sandbox import Limits
 from benchmark_adapters.plugins import Plugins
@@ -127,8 +127,8 @@ def plan_runs(request: Request, plugins: Plugins) -> list[RunPlan]:
             available.
     """
     method = method_files.find(plugins, request.method)
-    track = plugins.tracks.require(request.track)
-    shard = _shard(request, method)
+    track = track_files.find(plugins, request.track)
+    shard = _shard(request, method, track)
     options = parse_options(method, request.options)
     ipc, limit = _ipc(request.ipc, track), _time_limit(request, track)
     devices.environments(request.device, request.processes)
@@ -163,9 +163,9 @@ def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> 
         UserError: a name is unknown, a value is not allowed, or a dataset or the device is not
             available.
     """
-    track = plugins.tracks.require(request.track)
+    track = track_files.find(plugins, request.track)
     recipe = plugins.recipes.require(request.recipe or track.recipe)
-    names = request.students or (recipe.student,)
+    names = request.students or (track.student or recipe.student,)
     students = tuple(plugins.students.require(name) for name in dict.fromkeys(names))
     if request.device not in ("auto", "cpu"):
         devices.resolve(request.device)
@@ -190,13 +190,14 @@ def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> 
 
 def _datasets(request: Request, track: Track, plugins: Plugins) -> list[Dataset]:
     """Return the requested datasets, after checking that their files are available."""
-    if request.dataset is not None:
-        name = plugins.datasets.require(request.dataset).name
-        if name not in track.datasets:
-            known = ", ".join(track.datasets)
-            raise UserError(f"track {track.name} has no dataset {name}; it has: {known}")
+    sources = dict(track.sources)
     names = (request.dataset,) if request.dataset else track.datasets
-    found = [plugins.datasets.require(name) for name in names]
+    found = [own_data.find(plugins, sources.get(name, name)) for name in names]
+    for dataset in found:
+        # A folder of one's own may be used with the rules of any track.
+        if dataset.name not in track.datasets and not dataset.reference:
+            known = ", ".join(track.datasets)
+            raise UserError(f"track {track.name} has no dataset {dataset.name}; it has: {known}")
     # A missing dataset is reported now, not after ten minutes spent on the first one.
     if not track.bundled_data:
         for dataset in found:
@@ -220,7 +221,7 @@ def _time_limit(request: Request, track: Track) -> float:
     return limit
 
 
-def _shard(request: Request, method: Method) -> tuple[int, int]:
+def _shard(request: Request, method: Method, track: Track) -> tuple[int, int]:
     """Return the index of the requested shard and the number of shards; by default, (0, 1)."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", request.shard or "0/1")
     if not match or not int(match[1]) < int(match[2]):
@@ -230,11 +231,17 @@ def _shard(request: Request, method: Method) -> tuple[int, int]:
     if not 1 <= request.processes <= MAX_PROCESSES:
         raise UserError(f"--processes {request.processes}: expected 1 to {MAX_PROCESSES}")
     shard = int(match[1]), int(match[2])
-    if shard[1] > 1 and method.file:
-        raise UserError(
-            f"--shard needs an installed method, because `ddbench merge` looks for it; make "
-            f"{Path(method.file).name} a plugin, or use --processes"
-        )
+    of_own = {
+        "method": bool(method.file),
+        "track": bool(track.sha256),
+        "dataset": own_data.is_reference(request.dataset or ""),
+    }
+    for kind, is_own in of_own.items():
+        if shard[1] > 1 and is_own:
+            raise UserError(
+                f"--shard needs an installed {kind}, because `ddbench merge` looks for it by its "
+                f"name; make the {kind} a plugin, or use --processes"
+            )
     if (shard[1] > 1 or request.processes > 1) and not method.divisible:
         raise UserError(
             f"{method.name} can't be divided among processes or shards; "

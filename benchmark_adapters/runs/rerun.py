@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark_adapters import environment
+from benchmark_adapters import environment, track_files
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.runs import pipeline, submissions
@@ -22,7 +22,7 @@ from benchmark_adapters.runs.request import (
 )
 from benchmark_adapters.runs.sources.method import MethodSource
 from benchmark_adapters.scoring.backend_names import Backend
-from benchmark_adapters.types import Dataset, UserError, one_line
+from benchmark_adapters.types import UserError, one_line
 from leaderboard.records.record import Record
 from leaderboard.text import plural
 
@@ -69,9 +69,10 @@ class Agreement:
 def prepare(folder: Path, record: Record, request: Request, plugins: Plugins) -> RerunPlan:
     """Plan to rerun the run in ``folder``.
 
-    ``request`` provides only options, device, data and runs. A set that was only scored is scored
-    again. If the run generated as many images as possible, the rerun requests their number under
-    the same limit. Batches go over the classes in turn, so these are the same images.
+    ``request`` provides only track, dataset, options, device, data and runs. A set that was only
+    scored is scored again. If the run generated as many images as possible, the rerun requests
+    their number under the same limit. Batches go over the classes in turn, so these are the same
+    images.
 
     Raises:
         UserError: the run was merged from shards, its recipe has changed, a name is unknown, a
@@ -89,11 +90,13 @@ def prepare(folder: Path, record: Record, request: Request, plugins: Plugins) ->
             f"recipe {recipe.name} has changed since the run: its sha256 is {recipe.sha256[:12]}, "
             f"the record has {record.recipe_sha256[:12]}"
         )
+    track = track_files.find(plugins, request.track)
+    if (track.name, track.sha256) != (record.track, record.rules.sha256 if record.rules else ""):
+        raise UserError(f"track {record.track} of the run is not {track.name}, or has other rules")
     request = replace(
         request,
         method=record.method,
-        track=record.track,
-        dataset=record.dataset,
+        dataset=submissions.dataset_of_run(record, request, plugins),
         recipe=record.recipe,
         seed=record.seed,
         repeats=record.repeats,
@@ -171,12 +174,12 @@ def seed_pairs(record: Record, new: Record) -> list[SeedPair]:
     ]
 
 
-def pixel_difference(old: Path, new: Path, dataset: Dataset) -> str:
+def pixel_difference(old: Path, new: Path) -> str:
     """Describe how much the images of two runs differ; empty if they can't be compared."""
     import numpy as np
 
     try:
-        first, second = (native.load(folder, dataset).images for folder in (old, new))
+        first, second = (native.read_run(folder).images for folder in (old, new))
     except UserError:
         return ""
     if first.shape != second.shape or first.dtype != np.uint8:

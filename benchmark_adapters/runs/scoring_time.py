@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 from dataclasses import dataclass
 
-from benchmark_adapters.execution import devices, sandbox
+from benchmark_adapters import own_data
+from benchmark_adapters.execution import devices, progress, sandbox
 from benchmark_adapters.execution.messages import TrialJob
 from benchmark_adapters.execution.sandbox import SandboxFailed
 from benchmark_adapters.runs.request import ScoringPlan
@@ -57,8 +57,9 @@ def measure(plan: ScoringPlan, ipc: int | None) -> ScoringTime:
     students = tuple(student.name for student in plan.students)
     processes = len(devices.scoring_environments(plan.device, len(students) * len(plan.seeds)))
     batch = min(images, plan.recipe.batch_size)
-    names = plan.dataset.name, plan.recipe.name, students, plan.device, plan.backend
-    return ScoringTime(plan, _time_students(*names, batch), processes)
+    names = own_data.reference_of(plan.dataset), plan.recipe.name
+    measured = _time_students(*names, students, plan.device, plan.backend, batch)
+    return ScoringTime(plan, measured, processes)
 
 
 @functools.cache
@@ -72,7 +73,8 @@ def _time_students(
 
 def announce(plan: ScoringPlan, ipc: int | None) -> None:
     """Print how long scoring will take, on stderr; ``ipc`` of None: it is not known yet."""
-    if not plan.seeds:
+    # Only people want to know.
+    if not plan.seeds or progress.is_heard():
         return
     scored = plan.for_ipc(ipc or EXAMPLE_IPC)
     passes = scored.recipe.image_passes((ipc or EXAMPLE_IPC) * plan.dataset.num_classes)
@@ -88,4 +90,4 @@ def announce(plan: ScoringPlan, ipc: int | None) -> None:
             took = f"takes up to {duration(measure(plan, ipc).seconds(ipc or EXAMPLE_IPC))}"
         except SandboxFailed as error:
             took = f"could not be timed: {error}"
-    print(f"{text} {took}", file=sys.stderr, flush=True)
+    progress.say(f"{text} {took}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmark_adapters import datasets
+from benchmark_adapters import datasets, own_data
 from benchmark_adapters.execution import sandbox
 from benchmark_adapters.execution.messages import Checked, SandboxEvent, ScoreJob
 from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
@@ -78,7 +78,8 @@ def check(
 
     with TemporaryDirectory() as folder:
         try:
-            sandbox.decode(path, file_format.name, dataset.name, Path(folder), limits)
+            reference = own_data.reference_of(dataset)
+            sandbox.decode(path, file_format.name, reference, Path(folder), limits)
             sandbox.score(_check_job(Path(folder), dataset, data), limits, hear)
         except (SandboxFailed, UserError) as error:
             text = str(error).replace(f"{folder}/", "")
@@ -89,7 +90,7 @@ def check(
 def _check_job(folder: Path, dataset: Dataset, data: Path | None) -> ScoreJob:
     return ScoreJob(
         images=str(folder),
-        dataset=dataset.name,
+        dataset=own_data.reference_of(dataset),
         data=str(data.absolute()) if data else None,
         bundled=False,
         recipe="",
@@ -179,7 +180,7 @@ def score(
     record = submission.record
     if first_seed is None:
         first_seed = (record.seeds or [record.seed])[0] if record else 0
-    dataset = record.dataset if record else request.dataset
+    dataset = dataset_of_run(record, request, plugins) if record else request.dataset
     plans = plan_scoring(replace(request, dataset=dataset, seed=first_seed), plugins)
     official = None
     if checkout:
@@ -187,6 +188,25 @@ def score(
         official = _official(submission, plans, plugins, checkout)
     for plan in plans:
         yield pipeline.complete(plan, _source(submission, plan, first_seed), official)
+
+
+def dataset_of_run(record: Record, request: Request, plugins: Plugins) -> str:
+    """Return the dataset of a run: its name, or the folder that the request names.
+
+    A record does not say where a folder is.
+
+    Raises:
+        UserError: the request names another dataset.
+    """
+    if request.dataset is None or request.dataset == record.dataset:
+        return record.dataset
+    name = own_data.find(plugins, request.dataset).name
+    if name != record.dataset:
+        raise UserError(
+            f"run {record.run_id} is on dataset {record.dataset}, not on {name}; leave out "
+            "--dataset, or name the folder of its dataset"
+        )
+    return request.dataset
 
 
 def _source(submission: Submission, plan: ScoringPlan, seed: int) -> Source:
@@ -250,6 +270,7 @@ def _rewrite(
     """
     dataset, decoded = plan.dataset, scratch / f"decoded-{plan.dataset.name}"
     decoded.mkdir()
-    sandbox.decode(submission.path, submission.format, dataset.name, decoded, plan.limits)
+    reference = own_data.reference_of(dataset)
+    sandbox.decode(submission.path, submission.format, reference, decoded, plan.limits)
     distilled = native.load(decoded, dataset)
     resolve(file_format.write)({dataset.name: (dataset, distilled)}, output)

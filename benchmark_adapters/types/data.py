@@ -49,8 +49,12 @@ class Dataset:
         get: how to get the files, as a clause that completes an error message.
         system_folders: where Linux distribution packages install the files.
         synonyms: all names of each class, starting with the class name.
+        prompts: the text for each class that a text-to-image model gets; empty: made from the class
+            names.
         download: downloads the published files into a folder; None if that is not supported.
         bundled: folder in this package with the test split and part of the training split.
+        folder: the folder that ``read`` gets; None: the first one that holds the dataset.
+        reference: text that names the dataset in child processes, if it has no installed name.
     """
 
     name: str
@@ -68,6 +72,9 @@ class Dataset:
     synonyms: tuple[tuple[str, ...], ...] = ()
     bundled: Path | None = None
     download: Callable[[Path], None] | str | None = None
+    prompts: tuple[str, ...] = ()
+    folder: Path | None = None
+    reference: str = ""
 
     @property
     def num_classes(self) -> int:

@@ -136,6 +136,9 @@ class Track:
         ipc_repeats: (IPC, number of evaluation seeds) for each IPC with another number of them.
         bundled_data: whether the real images come from this package, the same for everybody.
         real_data: whether methods may use real training images.
+        student: the student to train instead of the recipe's.
+        sources: (dataset name, reference) for each dataset that is a folder.
+        sha256: hash of the rules of a track from a file. Installed tracks are known by their name.
     """
 
     name: str
@@ -149,6 +152,9 @@ class Track:
     real_data: bool = True
     summary: str = ""
     ipc_repeats: tuple[tuple[int, int], ...] = ()
+    student: str = ""
+    sources: tuple[tuple[str, str], ...] = ()
+    sha256: str = ""
 
     def repeats_at(self, ipc: int | None) -> int:
         """Return the number of evaluation seeds of a set with ``ipc`` images per class."""

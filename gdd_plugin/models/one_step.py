@@ -104,6 +104,7 @@ class TurboSampler:
             steps=self.steps,
             lora=adapter.name if adapter else None,
             lora_sha256=adapter.sha256 if adapter else None,
+            model_dataset=None if adapter else located.training.settings.get("dataset"),
         )
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from benchmark_adapters import console
+from benchmark_adapters import console, own_data
 from benchmark_adapters.plugins import build
 from benchmark_adapters.types import Dataset
 from gdd_plugin.training.settings import LoraSettings, TurboMiniSettings
@@ -169,4 +169,4 @@ def find_dataset(name: str) -> Dataset:
     Raises:
         UserError: there is no such dataset.
     """
-    return build().datasets.require(name)
+    return own_data.find(build(), name)

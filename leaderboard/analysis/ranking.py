@@ -83,9 +83,9 @@ def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
     """Return a row for each run, best first within a track and dataset.
 
     Runs of a track with the same images, recipe, student and seeds count once: the oldest
-    comparable one. Comparable runs of one track, dataset, category and recipe (by its hash) are
-    ranked together. Runs whose time limit was enforced are ranked separately from those that only
-    declare one.
+    comparable one. Comparable runs of one track, dataset, category and recipe are ranked together
+    if they have the same test images and rules (by their hashes). Runs whose time limit was
+    enforced are ranked separately from those that only declare one.
     """
     counted = distinct(record for record in records if track in (None, record.track))
     ordered = sorted(
@@ -102,7 +102,7 @@ def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
     unranked = [Row(record) for record in ordered]
     ranks = _ranks(
         [row.record.accuracies if row.is_comparable else [] for row in unranked],
-        [(r.track, r.dataset, r.category, r.limit_enforced, r.recipe_sha256) for r in ordered],
+        [(r.dataset, r.data_sha256, *_rules(r)) for r in ordered],
     )
     return [Row(record, rank) for record, rank in zip(ordered, ranks, strict=True)]
 
@@ -133,15 +133,7 @@ def means(rows: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[Me
     )
     ranks = _ranks(
         [row.accuracies for row in ordered],
-        [
-            (
-                row.record.track,
-                row.record.category,
-                row.record.limit_enforced,
-                row.record.recipe_sha256,
-            )
-            for row in ordered
-        ],
+        [_rules(row.record) for row in ordered],
     )
     return [replace(row, rank=rank) for row, rank in zip(ordered, ranks, strict=True)]
 
@@ -155,14 +147,22 @@ def _several(row: Row, datasets: Mapping[str, Sequence[str]]) -> Sequence[str]:
 def _entry(record: Record) -> Hashable:
     """Return what the runs of one entry have in common."""
     return (
-        record.track,
         record.method,
         tuple(record.explicit_options),
         record.model,
         record.seed,
-        record.limit_enforced,
-        record.category,
+        *_rules(record),
+    )
+
+
+def _rules(record: Record) -> tuple[Hashable, ...]:
+    """Return the rules that runs must share to be ranked together."""
+    return (
+        record.track,
+        record.rules.sha256 if record.rules else "",
         record.recipe_sha256,
+        record.category,
+        record.limit_enforced,
     )
 
 

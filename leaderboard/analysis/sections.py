@@ -61,7 +61,9 @@ def build(
             package.
     """
     rows = ranking.rows(records, track)
-    means = grouped(ranking.means(rows, datasets or {}), lambda row: row.record.track)
+    # Tracks from files are not installed. Their records know their datasets.
+    of_files = {row.record.track: row.record.rules.datasets for row in rows if row.record.rules}
+    means = grouped(ranking.means(rows, {**of_files, **(datasets or {})}), lambda r: r.record.track)
     results = published_results.load() if published is None else tuple(published)
     return [
         Section(name, of_track, means.get(name, []), _published(name, of_track, results))

@@ -5,155 +5,35 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import msgspec
-from msgspec import Meta
 
 from leaderboard import stats
 from leaderboard.records import migrations
+from leaderboard.records.parts import (
+    Amount,
+    Count,
+    FileName,
+    Fraction,
+    Integer,
+    Number,
+    Shard,
+    Text,
+)
+from leaderboard.records.parts import Finding as Finding
+from leaderboard.records.parts import OfficialScore as OfficialScore
+from leaderboard.records.parts import Origin as Origin
+from leaderboard.records.parts import Reason as Reason
+from leaderboard.records.parts import ScoringRuntime as ScoringRuntime
+from leaderboard.records.parts import Seconds as Seconds
+from leaderboard.records.parts import ShardOrigin as ShardOrigin
+from leaderboard.records.parts import TrackRules as TrackRules
 from leaderboard.text import plural
 
 SCHEMA = 3
-# Largest number in a record, except in what a method reports.
-LARGEST = 2**63 - 1
 # Nesting and largest number of what a method reports.
 MAX_DEPTH, MAX_REPORTED = 20, 1e300
-
-Integer = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
-Count = Annotated[int, Meta(ge=0, le=LARGEST)]
-Number = Annotated[float, Meta(ge=-float(LARGEST), le=float(LARGEST))]
-Amount = Annotated[float, Meta(ge=0, le=float(LARGEST))]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Text = Annotated[str, Meta(pattern=r"\S")]
-# Names of run folders, and hashes.
-FileName = Annotated[str, Meta(pattern=r"(?a)^\w[\w.-]{0,99}\Z")]
-Shard = Annotated[str, Meta(pattern=r"(?a)^\d{1,6}/\d{1,6}\Z")]
-
-
-@dataclass(frozen=True)
-class Reason:
-    """A reason why a run is not comparable.
-
-    Attributes:
-        code: the reason for programs: ``status``, ``time-limit``, ``ipc``, ``repeats``,
-            ``recipe``, ``student``, ``test-images``, ``shard``, ``merged``, ``backend`` or
-            ``unknown``.
-        text: the reason for people.
-    """
-
-    code: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of a content check of a distilled set.
-
-    Attributes:
-        level: ``error`` if a score would be meaningless, so the set is not scored; ``warning`` if
-            someone should look at the set; ``note`` for what was checked or could not be checked.
-        code: the finding for programs.
-        text: the finding for people.
-    """
-
-    level: Literal["error", "warning", "note"]
-    code: str = "unknown"
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class ShardOrigin:
-    """The run that generated one shard of a merged set, and its environment."""
-
-    run_id: str
-    hardware: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    commit: str | None = None
-    dirty: bool | None = None
-    images_sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The source of a run's images.
-
-    Attributes:
-        kind: ``method`` if they were sampled in this run, ``file`` if they were read from a
-            submission, ``run`` if the images of another run were scored again, ``shards`` if they
-            were merged from several runs.
-        file: file name of the submission.
-        format: format in which the submission was read.
-        run_id: id of the run whose images were scored again.
-        shards: the merged runs.
-        reruns: id of the run that this one repeats (`ddbench rerun`).
-    """
-
-    kind: Literal["method", "file", "run", "shards"] = "method"
-    file: str | None = None
-    format: str | None = None
-    run_id: str | None = None
-    shards: list[ShardOrigin] = field(default_factory=list)
-    reruns: str | None = None
-
-
-@dataclass(frozen=True)
-class ScoringRuntime:
-    """The device, threads and backends with which the students were trained.
-
-    Attributes:
-        device: the torch device.
-        threads: number of CPU threads that torch used.
-        requested: the requested backend: ``auto``, ``reference`` or ``fast``.
-        backends: the implementation of each student's training steps, by student: ``plain``,
-            ``fused``, ``compiled`` or ``winograd``.
-        fallback: the reason why a faster backend was not used.
-    """
-
-    device: str
-    threads: Count
-    requested: str | None = None
-    backends: dict[str, str] = field(default_factory=dict)
-    fallback: str | None = None
-
-
-@dataclass(frozen=True)
-class OfficialScore:
-    """The score from the challenge's own evaluator.
-
-    Attributes:
-        datasets: names of the datasets that the score covers.
-        correct: the fraction that the evaluator reported. None if it failed.
-        seconds: duration of the evaluation.
-        error: the reason why there is no score.
-    """
-
-    datasets: list[str] = field(default_factory=list)
-    correct: Number | None = None
-    seconds: Amount | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Seconds:
-    """Durations in a run, in seconds; None if unknown.
-
-    Attributes:
-        load: from the start until the method was ready.
-        generate: from then until the method's last complete batch.
-        evaluate: training and testing of all students.
-        limit: the time limit for loading and generating together.
-    """
-
-    load: Amount | None = None
-    generate: Amount | None = None
-    evaluate: Amount | None = None
-    limit: Amount | None = None
-
-    @property
-    def sampling(self) -> float | None:
-        """Return the time to generate the set, including loading; None if it was not measured."""
-        return None if self.load is None else self.load + (self.generate or 0.0)
 
 
 @dataclass(frozen=True)
@@ -192,6 +72,7 @@ class Record:
         limit_enforced: whether the harness measured and limited the time. If False, the limit was
             only declared.
         device: device used for sampling; ``scoring`` holds the device used for evaluation.
+        rules: the rules of the track, if they came from a file. Others are known by its name.
         metadata: what the method reported beyond the other fields. Tables show its ``images``.
         confusion: counts over all seeds, [true class][predicted class].
     """
@@ -240,6 +121,7 @@ class Record:
     limit_enforced: bool = True
     origin: Origin = field(default_factory=Origin)
     scoring: ScoringRuntime | None = None
+    rules: TrackRules | None = None
     checks: list[Finding] = field(default_factory=list)
     official: OfficialScore | None = None
     batch: Count | None = None

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from benchmark_adapters import method_files
+from benchmark_adapters import method_files, own_data
 from benchmark_adapters.execution import devices, progress, supervisor
 from benchmark_adapters.execution.messages import MethodJob
 from benchmark_adapters.execution.supervisor import Outcome, ProcessJob
@@ -92,7 +92,8 @@ def jobs(plan: SamplingPlan) -> list[ProcessJob]:
     job = MethodJob(
         method=method_files.reference(plan.method),
         track=plan.track.name,
-        dataset=plan.dataset.name,
+        dataset=own_data.reference_of(plan.dataset),
+        recipe=plan.track.recipe,
         seed=plan.seed,
         device=plan.device,
         ipc=plan.ipc,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from benchmark_adapters import own_data
 from benchmark_adapters.execution import sandbox
 from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
 from benchmark_adapters.formats import native
@@ -16,7 +17,16 @@ from benchmark_adapters.types import Dataset, UserError
 from leaderboard.records.record import Origin, Record
 
 # Codes of deviations that are determined again when a run's images are scored again.
-OF_SCORING = ("status", "time-limit", "ipc", "repeats", "recipe", "student", "test-images")
+OF_SCORING = (
+    "status",
+    "time-limit",
+    "ipc",
+    "repeats",
+    "recipe",
+    "student",
+    "dataset",
+    "test-images",
+)
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,7 @@ def _decoded(
     decoded = folder / "decoded"
     decoded.mkdir()
     try:
-        sandbox.decode(stored.path, stored.format, dataset.name, decoded, limits)
+        sandbox.decode(stored.path, stored.format, own_data.reference_of(dataset), decoded, limits)
         distilled = native.load(decoded, dataset)
         (decoded / native.IMAGES).rename(folder / native.IMAGES)
     except UserError as error:

@@ -1,0 +1,183 @@
+"""Decode pictures of several file formats into arrays of one shape."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from benchmark_adapters.types import UserError, one_line
+from leaderboard.text import plural
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+    from benchmark_adapters.types import Array
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+# Pillow's modes with at most 8 bits per channel.
+GREY = ("1", "L", "LA")
+COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
+# Pictures that a message names, and length of the reason for each.
+MAX_NAMED, MAX_REASON = 3, 80
+OPAQUE = 255
+
+# Settings of the progress bar, which a terminal shows.
+BAR: dict[str, Any] = {"leave": False, "disable": None, "unit": " pictures"}
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An encoded picture.
+
+    Attributes:
+        name: its name in messages.
+        content: a file, or the bytes of one.
+    """
+
+    name: str
+    label: int
+    content: Path | bytes
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape that pictures are decoded to: [channels, size, size]."""
+
+    channels: int
+    size: int
+
+
+class _Unusable(Exception):
+    """Raised if a picture can't be decoded. The message says why."""
+
+
+def common_shape(pictures: Sequence[Picture], size: int | None) -> Shape:
+    """Return the shape of all pictures: one channel if all are grey, and ``size`` if it is given.
+
+    Raises:
+        UserError: pictures can't be read, or ``size`` is None and they are not square and of one
+            size.
+    """
+    headers = _each(_header, pictures, "reading headers")
+    channels = 1 if all(mode in GREY for mode, _ in headers) else 3
+    if size is None:
+        examples = {
+            pixels: picture.name for (_, pixels), picture in zip(headers, pictures, strict=True)
+        }
+        (width, height), *others = examples
+        if others or width != height:
+            few = [f"{name} has {one[0]}x{one[1]}" for one, name in examples.items()][:2]
+            raise UserError(
+                f"the pictures are not square and of one size ({', '.join(few)} pixels): "
+                "choose a size with --image-size N"
+            )
+        size = width
+    return Shape(channels, size)
+
+
+def decode(pictures: Sequence[Picture], shape: Shape, title: str) -> Array:
+    """Return pictures as uint8 [N, C, S, S], resized and cropped to the middle where necessary.
+
+    Raises:
+        UserError: pictures can't be read, or are transparent.
+    """
+    import numpy as np
+
+    images = np.empty((len(pictures), shape.channels, shape.size, shape.size), np.uint8)
+    for index, pixels in enumerate(_each(lambda one: _pixels(one, shape), pictures, title)):
+        images[index] = pixels
+    return images
+
+
+def _each(function: Callable[[Picture], R], pictures: Sequence[Picture], title: str) -> list[R]:
+    """Return the results for all pictures, computed in several threads.
+
+    Raises:
+        UserError: some pictures can't be used.
+    """
+    from tqdm import tqdm
+
+    def attempt(picture: Picture) -> R | _Unusable:
+        try:
+            return function(picture)
+        except _Unusable as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        tried = pool.map(attempt, pictures)
+        results = list(tqdm(tried, title, len(pictures), **BAR))
+    used = [result for result in results if not isinstance(result, _Unusable)]
+    if len(used) < len(results):
+        _refuse(zip(pictures, results, strict=True), len(results) - len(used), len(results))
+    return used
+
+
+def _refuse(results: Iterable[tuple[Picture, object]], count: int, total: int) -> None:
+    named = [f"{one.name}: {why}" for one, why in results if isinstance(why, _Unusable)]
+    more = f"; and {count - MAX_NAMED:,} more" if count > MAX_NAMED else ""
+    raise UserError(
+        f"{count:,} of {total:,} {plural(total, 'picture')} can't be used: "
+        f"{'; '.join(named[:MAX_NAMED])}{more}; replace or remove {plural(count, 'it', 'them')}"
+    )
+
+
+def _open(picture: Picture) -> PillowImage:
+    """Open a picture. Only its header is read.
+
+    Raises:
+        _Unusable: it is damaged, of another format, or too large.
+    """
+    from PIL import Image
+
+    content = picture.content
+    try:
+        found = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(picture, error) from None
+    if found.format not in FORMATS:
+        raise _Unusable(f"format {found.format}, expected one of {', '.join(FORMATS)}")
+    if found.mode not in GREY + COLOUR:
+        raise _Unusable(f"image mode {found.mode}, expected at most 8 bits per channel")
+    return found
+
+
+def _unreadable(picture: Picture, error: Exception) -> _Unusable:
+    reason = str(error).replace(f"'{picture.content!s}'", "the file")
+    return _Unusable(f"not readable as an image ({one_line(reason, MAX_REASON)})")
+
+
+def _header(picture: Picture) -> tuple[str, tuple[int, int]]:
+    """Return the mode, and width and height in pixels."""
+    with _open(picture) as found:
+        return found.mode, found.size
+
+
+def _pixels(picture: Picture, shape: Shape) -> Array:
+    """Return a picture as uint8 [C, S, S]."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    try:
+        with _open(picture) as found:
+            upright = ImageOps.exif_transpose(found)
+            if upright.has_transparency_data:
+                upright = upright.convert("RGBA")
+                if np.asarray(upright)[..., 3].min() < OPAQUE:
+                    raise _Unusable("it is transparent")
+            converted = upright.convert("L" if shape.channels == 1 else "RGB")
+            if converted.size != (shape.size, shape.size):
+                # This filter averages over all pixels that become one.
+                converted = ImageOps.fit(
+                    converted, (shape.size, shape.size), Image.Resampling.LANCZOS
+                )
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(picture, error) from None
+    pixels = np.asarray(converted)
+    return pixels[None] if shape.channels == 1 else pixels.transpose(2, 0, 1)

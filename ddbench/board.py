@@ -1,0 +1,38 @@
+"""Records and ranks of saved runs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from leaderboard.analysis import ranking
+from leaderboard.analysis.ranking import Row
+from leaderboard.records import store
+from leaderboard.records.record import Record
+
+Folders = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+
+def runs(folders: Folders = "runs", track: str | None = None) -> list[Record]:
+    """Return the records of all runs, oldest first. Warn about records that can't be read.
+
+    Args:
+        folders: one or more folders where runs are saved.
+        track: only runs of this track; None: all.
+    """
+    roots = [folders] if isinstance(folders, str | PathLike) else folders
+    entries, problems = store.entries([Path(root) for root in roots])
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    records = [record for _, record in entries if track in (None, record.track)]
+    return sorted(records, key=lambda record: (record.created, record.run_id))
+
+
+def leaderboard(folders: Folders = "runs", track: str | None = None) -> list[Row]:
+    """Return the rows of the leaderboard: each run that counts, best first, with its rank.
+
+    The arguments are those of `runs`.
+    """
+    return ranking.rows(runs(folders), track)

@@ -1,0 +1,258 @@
+"""Run methods, and check and score sets."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmark_adapters import own_data, track_files
+from benchmark_adapters.types import UserError
+from ddbench.errors import RunFailed
+from leaderboard.records import store
+from leaderboard.records.record import Record
+
+if TYPE_CHECKING:
+    from benchmark_adapters.plugins import Plugins
+    from benchmark_adapters.runs.submissions import CheckResult
+
+Progress = Callable[[str, int, int | None], None]
+PathText = str | PathLike[str]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Backend = Literal["auto", "reference", "fast"]
+MAX_CHECK_SECONDS, MAX_SCORE_SECONDS = 3_600.0, 86_400.0
+
+
+def _silent(phase: str, done: int, total: int | None) -> None:
+    """Ignore the progress."""
+
+
+def run(
+    method: PathText = "generative-turbo",
+    track: PathText = "quickstart",
+    dataset: PathText | None = None,
+    *,
+    ipc: int | Literal["max"] | None = None,
+    seed: int = 0,
+    time_limit: float | None = None,
+    repeats: int | None = None,
+    students: Sequence[str] = (),
+    device: Device = "auto",
+    backend: Backend = "auto",
+    options: Mapping[str, Any] | None = None,
+    processes: int = 1,
+    data: PathText | None = None,
+    runs: PathText = "runs",
+    image_size: int | None = None,
+    test_split: str | None = None,
+    progress: Progress = _silent,
+) -> Record:
+    """Generate a distilled set under a time limit, and score it.
+
+    Args:
+        method: name of a method, or a file ``FILE.py`` or ``FILE.py:NAME``.
+        track: name of a track, or a file ``FILE.toml``.
+        dataset: name of a dataset; or a folder as a path with a slash, ``imagefolder:DIR`` or
+            ``hf:DIR``. It may be left out if the track has one dataset.
+        ipc: images per class; ``max``: as many as the time limit allows; None: the track's.
+        seed: random seed for sampling; evaluation uses seed, seed + 1, ...
+        time_limit: seconds for generating the set; None: the track's.
+        repeats: number of evaluation seeds; 0 skips scoring; None: the track's.
+        students: names of students to train instead of the recipe's.
+        device: device to run on.
+        backend: how students are trained.
+        options: settings of the method by name.
+        processes: number of processes that share the sampling.
+        data: folder of the real datasets.
+        runs: folder where runs are saved.
+        image_size: height and width in pixels that the pictures of a folder are resized to.
+        test_split: name of a folder's test split, or the share of its images to hold out.
+        progress: called with (phase, done, total).
+
+    Returns:
+        The record of the run. `ddbench.load` returns its images.
+
+    Raises:
+        UserError: an argument is wrong, or data or a device is missing.
+        RunFailed: the status is not ``ok``.
+    """
+    from benchmark_adapters.runs import pipeline
+    from benchmark_adapters.runs.request import plan_runs
+
+    plugins = installed_plugins()
+    request = _request(
+        track,
+        _dataset(dataset, image_size, test_split),
+        method=str(method),
+        ipc=ipc,
+        seed=seed,
+        time_limit=time_limit,
+        repeats=repeats,
+        students=tuple(students),
+        device=device,
+        backend=backend,
+        options=[f"{name}={value}" for name, value in (options or {}).items()],
+        processes=processes,
+        data=Path(data) if data else None,
+        runs=Path(runs),
+    )
+    (plan,) = _only(plan_runs(request, plugins), request.track)
+    return _finished(lambda: pipeline.run(plan), progress)
+
+
+def score(
+    path: PathText,
+    format: str | None = None,
+    track: PathText | None = None,
+    name: str | None = None,
+    dataset: PathText | None = None,
+    *,
+    recipe: str | None = None,
+    seed: int | None = None,
+    repeats: int | None = None,
+    students: Sequence[str] = (),
+    device: Device = "auto",
+    backend: Backend = "auto",
+    max_seconds: float = MAX_SCORE_SECONDS,
+    max_memory: float | None = None,
+    data: PathText | None = None,
+    runs: PathText = "runs",
+    image_size: int | None = None,
+    test_split: str | None = None,
+    progress: Progress = _silent,
+) -> Record:
+    """Score the set of one team for one dataset, or score the images of a run again.
+
+    Args:
+        path: a file or folder in ``format``; without a format, a run: its folder or the beginning
+            of its id.
+        format: the file format of the set.
+        track: the track, required for files.
+        name: the team, required for files.
+        dataset: as in `run`.
+        recipe: recipe to train students with; None: the track's.
+        seed: the first evaluation seed; None: that of the run, or 0 for files.
+        repeats, students, device, backend: as in `run`.
+        max_seconds: time limit of the process that scores.
+        max_memory: memory limit of each process in GiB; None: three quarters of the memory.
+        data, runs, image_size, test_split, progress: as in `run`.
+
+    Returns:
+        The record of the new run.
+
+    Raises:
+        UserError: an argument is wrong, or data or a device is missing.
+        RunFailed: the status is not ``ok``, for example because the set is not valid.
+    """
+    from benchmark_adapters.execution.sandbox import Limits
+    from benchmark_adapters.runs import read, submissions
+
+    plugins = installed_plugins()
+    if format is None:
+        submission = submissions.of_run(read.find_run(str(path), [Path(runs)]))
+    elif name is None or track is None:
+        raise UserError("scoring files needs the arguments track and name")
+    else:
+        known = plugins.formats.require(format)
+        (submission,) = submissions.find_submissions(Path(path), known, name, ())
+    request = _request(
+        track or (submission.record.track if submission.record else ""),
+        _dataset(dataset, image_size, test_split),
+        repeats=repeats,
+        students=tuple(students),
+        device=device,
+        backend=backend,
+        recipe=recipe,
+        data=Path(data) if data else None,
+        runs=Path(runs),
+        limits=Limits(max_seconds, int(max_memory * 2**30) if max_memory else None),
+    )
+    if submission.record is None and request.dataset is None:
+        _only(track_files.find(plugins, request.track).datasets, request.track)
+    scored = submissions.score(submission, request, plugins, first_seed=seed)
+    return _finished(lambda: next(scored), progress)
+
+
+def check(
+    path: PathText,
+    format: str,
+    dataset: PathText,
+    *,
+    data: PathText | None = None,
+    image_size: int | None = None,
+    test_split: str | None = None,
+) -> CheckResult:
+    """Check a set from a stranger, in processes with limits; nothing in it is executed.
+
+    Args:
+        path: a file or folder in ``format``.
+        format: name of the file format.
+        dataset, data, image_size, test_split: as in `run`.
+
+    Returns:
+        The findings. ``is_fit`` says whether the set can be scored.
+
+    Raises:
+        UserError: an argument is wrong, or ``path`` does not exist.
+    """
+    from benchmark_adapters.execution.sandbox import Limits
+    from benchmark_adapters.runs import submissions
+
+    plugins = installed_plugins()
+    known = plugins.formats.require(format)
+    found = own_data.find(plugins, _dataset(dataset, image_size, test_split) or "")
+    folder = Path(data) if data else None
+    return submissions.check(Path(path), known, found, folder, Limits(MAX_CHECK_SECONDS))
+
+
+def installed_plugins() -> Plugins:
+    """Return all plugins; warn about those that can't be used."""
+    from benchmark_adapters import plugins
+
+    installed = plugins.build()
+    for line in installed.skipped:
+        warnings.warn(line, stacklevel=3)
+    return installed
+
+
+def _dataset(name: PathText | None, size: int | None, test: str | None) -> str | None:
+    """Return the text that names a dataset, with the settings of a folder."""
+    if name is None:
+        if size is not None or test is not None:
+            raise UserError("image_size and test_split need the argument dataset")
+        return None
+    text = name if isinstance(name, str) else f"{own_data.IMAGE_FOLDER}:{name}"
+    return own_data.with_settings(text, size, test)
+
+
+def _request(track: PathText, dataset: str | None, **values: Any) -> Any:
+    from benchmark_adapters.runs.request import Request
+
+    return Request(track=str(track), dataset=dataset, **values)
+
+
+def _only(found: Sequence[Any], track: str) -> Sequence[Any]:
+    """Return the only item, one per dataset, in a sequence."""
+    if len(found) != 1:
+        raise UserError(f"track {track} has {len(found)} datasets; choose one with dataset=...")
+    return found
+
+
+def _finished(make: Callable[[], Path], progress: Progress) -> Record:
+    """Return the record in the folder that ``make`` returns.
+
+    Raises:
+        RunFailed: its status is not ``ok``.
+        KeyboardInterrupt: the user stopped the run.
+    """
+    from benchmark_adapters.execution.progress import heard_by
+
+    with heard_by(progress):
+        record = store.read(make())
+    if record.interrupted:
+        raise KeyboardInterrupt
+    if record.status != "ok":
+        raise RunFailed(record)
+    return record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from leaderboard.records.record import Record
 
 if TYPE_CHECKING:
     from benchmark_adapters.plugins import Plugins
+    from benchmark_adapters.runs.request import Request
     from benchmark_adapters.runs.submissions import CheckResult
 
 Progress = Callable[[str, int, int | None], None]
@@ -49,30 +51,26 @@ def run(
     test_split: str | None = None,
     progress: Progress = _silent,
 ) -> Record:
-    """Generate a distilled set under a time limit, and score it.
+    """Generate a distilled set under a time limit, score it, and return the record.
+
+    `ddbench.load` returns the images. None stands for the track's value.
 
     Args:
         method: name of a method, or a file ``FILE.py`` or ``FILE.py:NAME``.
         track: name of a track, or a file ``FILE.toml``.
-        dataset: name of a dataset; or a folder as a path with a slash, ``imagefolder:DIR`` or
-            ``hf:DIR``. It may be left out if the track has one dataset.
-        ipc: images per class; ``max``: as many as the time limit allows; None: the track's.
+        dataset: a name; or a folder: a path with a slash, ``imagefolder:DIR`` or ``hf:DIR``.
+        ipc: images per class; ``max``: as many as the time limit allows.
         seed: random seed for sampling; evaluation uses seed, seed + 1, ...
-        time_limit: seconds for generating the set; None: the track's.
-        repeats: number of evaluation seeds; 0 skips scoring; None: the track's.
+        time_limit: seconds for generating the set.
+        repeats: number of evaluation seeds; 0 skips scoring.
         students: names of students to train instead of the recipe's.
-        device: device to run on.
-        backend: how students are trained.
+        device, backend: where to run, and how to train students.
         options: settings of the method by name.
         processes: number of processes that share the sampling.
-        data: folder of the real datasets.
-        runs: folder where runs are saved.
+        data, runs: folders of the real datasets, and of the saved runs.
         image_size: height and width in pixels that the pictures of a folder are resized to.
         test_split: name of a folder's test split, or the share of its images to hold out.
         progress: called with (phase, done, total).
-
-    Returns:
-        The record of the run. `ddbench.load` returns its images.
 
     Raises:
         UserError: an argument is wrong, or data or a device is missing.
@@ -81,24 +79,17 @@ def run(
     from benchmark_adapters.runs import pipeline
     from benchmark_adapters.runs.request import plan_runs
 
-    plugins = installed_plugins()
-    request = _request(
-        track,
-        _dataset(dataset, image_size, test_split),
+    request = replace(
+        _scoring(track, repeats, students, device, backend, data, runs),
         method=str(method),
+        dataset=_dataset(dataset, image_size, test_split),
         ipc=ipc,
         seed=seed,
         time_limit=time_limit,
-        repeats=repeats,
-        students=tuple(students),
-        device=device,
-        backend=backend,
         options=[f"{name}={value}" for name, value in (options or {}).items()],
         processes=processes,
-        data=Path(data) if data else None,
-        runs=Path(runs),
     )
-    (plan,) = _only(plan_runs(request, plugins), request.track)
+    (plan,) = _only(plan_runs(request, installed_plugins()), str(track))
     return _finished(lambda: pipeline.run(plan), progress)
 
 
@@ -157,16 +148,11 @@ def score(
     else:
         known = plugins.formats.require(format)
         (submission,) = submissions.find_submissions(Path(path), known, name, ())
-    request = _request(
-        track or (submission.record.track if submission.record else ""),
-        _dataset(dataset, image_size, test_split),
-        repeats=repeats,
-        students=tuple(students),
-        device=device,
-        backend=backend,
+    track = track or (submission.record.track if submission.record else "")
+    request = replace(
+        _scoring(track, repeats, students, device, backend, data, runs),
+        dataset=_dataset(dataset, image_size, test_split),
         recipe=recipe,
-        data=Path(data) if data else None,
-        runs=Path(runs),
         limits=Limits(max_seconds, int(max_memory * 2**30) if max_memory else None),
     )
     if submission.record is None and request.dataset is None:
@@ -227,10 +213,27 @@ def _dataset(name: PathText | None, size: int | None, test: str | None) -> str |
     return own_data.with_settings(text, size, test)
 
 
-def _request(track: PathText, dataset: str | None, **values: Any) -> Any:
+def _scoring(
+    track: PathText,
+    repeats: int | None,
+    students: Sequence[str],
+    device: Device,
+    backend: Backend,
+    data: PathText | None,
+    runs: PathText,
+) -> Request:
+    """Return a request with what all commands that score have in common."""
     from benchmark_adapters.runs.request import Request
 
-    return Request(track=str(track), dataset=dataset, **values)
+    return Request(
+        track=str(track),
+        repeats=repeats,
+        students=tuple(students),
+        device=device,
+        backend=backend,
+        data=Path(data) if data else None,
+        runs=Path(runs),
+    )
 
 
 def _only(found: Sequence[Any], track: str) -> Sequence[Any]:

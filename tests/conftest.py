@@ -135,6 +135,12 @@ def methods_here(monkeypatch):
 
 
 @pytest.fixture
+def untrained_probe(monkeypatch):
+    """Train the class-order classifier for 5 steps only; checks/test_class_order.py trains it."""
+    monkeypatch.setattr("benchmark_adapters.checks.class_order.MAX_STEPS", 5)
+
+
+@pytest.fixture
 def clock(monkeypatch):
     """Return the clock that decides when a method has reached its limit."""
     return Clock(monkeypatch)

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 
 import click
+import picture_folders
 import pytest
 import torch
 from installing import install
@@ -21,9 +23,16 @@ EXTENDING = "docs/extending"
 PAGES = (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
 
 
-def code(file):
-    """Return the blocks of Python in a document."""
-    return re.findall(r"```python\n(.*?)```", (ROOT / file).read_text(), re.DOTALL)
+def code(file, language="python"):
+    """Return the blocks of a language in a document."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / file).read_text(), re.DOTALL)
+
+
+def commands(file):
+    """Return the arguments of each ``ddbench`` command in a document, with lines joined."""
+    text = "".join(code(file, "sh")).replace("\\\n", " ")
+    lines = [shlex.split(line, comments=True) for line in text.splitlines()]
+    return [arguments[1:] for arguments in lines if arguments[:1] == ["ddbench"]]
 
 
 def installed_block(file, tmp_path, index=-1):
@@ -128,6 +137,41 @@ def test_the_example_format_writes_what_it_reads(ddbench, tmp_path, monkeypatch)
     done = ddbench(*check, path=[site])
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["ipc"] == 2
+
+
+def test_the_commands_for_own_pictures_run(ddbench, tmp_path):
+    picture_folders.write(tmp_path / "pets", count=12)
+    data, *runs = commands("docs/own-data.md")
+    assert "3 classes, 32x32 pixels" in ddbench(*data).stdout
+    for command in runs:
+        done = ddbench(*command, "--repeats", "0", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["dataset"] == "pets"
+    pasted = next(command for command in commands("README.md") if "pets/" in command)
+    assert pasted in runs
+
+
+def test_an_organiser_gets_from_an_empty_folder_to_a_page(ddbench, tmp_path, untrained_probe):
+    (track,) = code("docs/challenge.md", "toml")
+    # A student that is trained in seconds, once.
+    quick = track.replace('"convnet3"', '"mlp"').replace("repeats = 3", "repeats = 1")
+    assert quick.count("mlp") == quick.count("repeats = 1") == 1
+    (tmp_path / "challenge.toml").write_text(quick)
+    pasted = commands("docs/challenge.md")
+    baseline, *rest = pasted[pasted.index(next(one for one in pasted if "random-real" in one)) :]
+    team, export, score, board = rest
+    for command in (baseline, team):
+        done = ddbench(*command, "--json")
+        assert done.returncode == 0, done.stderr
+        record = json.loads(done.stdout)
+        assert record["comparable"], record["not_comparable_because"]
+    export[export.index("RUN")] = record["run_id"]
+    for command in (export, score, board):
+        done = ddbench(*command)
+        assert done.returncode == 0, done.stderr
+    page = (tmp_path / "board" / "index.html").read_text()
+    assert "clothes-sprint" in page
+    assert "ours" in page
 
 
 def test_the_python_page_runs(tmp_path, monkeypatch, capsys):

@@ -180,7 +180,7 @@ def _deviations(
     shard, shards = making.shard
     if shards > 1:
         return [Reason("shard", f"shard {shard} of {shards}")]
-    repeats, student = len(plan.seeds), plan.students[0].name
+    repeats = len(plan.seeds)
     wanted = track.repeats_at(ipc)
     ipc_rule = " or ".join(map(str, track.ipc))
     checks = [
@@ -202,6 +202,17 @@ def _deviations(
             "repeats",
             f"{repeats} {plural(repeats, 'repeat')} instead of {wanted}",
         ),
+        *_scoring_checks(plan, tested),
+    ]
+    reasons = [Reason(code, text) for differs, code, text in checks if differs]
+    inherited = [reason for reason in making.deviations if reason not in reasons]
+    return [*inherited, *reasons]
+
+
+def _scoring_checks(plan: ScoringPlan, tested: int) -> list[tuple[bool, str, str]]:
+    """Return how scoring may deviate from the track: whether it does, the code and the text."""
+    track, student = plan.track, plan.students[0].name
+    return [
         (
             plan.recipe.name != track.recipe,
             "recipe",
@@ -223,9 +234,6 @@ def _deviations(
             f"{tested} test {plural(tested, 'image')} instead of {plan.dataset.test_size}",
         ),
     ]
-    reasons = [Reason(code, text) for differs, code, text in checks if differs]
-    inherited = [reason for reason in making.deviations if reason not in reasons]
-    return [*inherited, *reasons]
 
 
 def with_scores(

@@ -21,10 +21,12 @@ class Row:
     Attributes:
         record: the record of the run.
         rank: the rank as text, for example ``1`` or ``2-3``. Empty if the run is not ranked.
+        same_images_as: other methods and teams with the same images on this track and dataset.
     """
 
     record: Record
     rank: str = ""
+    same_images_as: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:
@@ -82,10 +84,11 @@ class MeanRow:
 def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
     """Return a row for each run, best first within a track and dataset.
 
-    Runs of a track with the same images, recipe, student and seeds count once: the oldest
-    comparable one. Comparable runs of one track, dataset, category and recipe are ranked together
-    if they have the same test images and rules (by their hashes). Runs whose time limit was
-    enforced are ranked separately from those that only declare one.
+    Runs of a method or team with the same images, recipe, student and seeds count once: the oldest
+    comparable one. Those of different ones are all shown, and each names the others. Comparable
+    runs of one track, dataset, category and recipe are ranked together if they have the same test
+    images and rules (by their hashes). Runs whose time limit was enforced are ranked separately
+    from those that only declare one.
     """
     counted = distinct(record for record in records if track in (None, record.track))
     ordered = sorted(
@@ -104,7 +107,23 @@ def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
         [row.record.accuracies if row.is_comparable else [] for row in unranked],
         [(r.dataset, r.data_sha256, *_rules(r)) for r in ordered],
     )
-    return [Row(record, rank) for record, rank in zip(ordered, ranks, strict=True)]
+    makers = grouped(ordered, _images)
+    return [
+        Row(record, rank, _others(record, makers[_images(record)]))
+        for record, rank in zip(ordered, ranks, strict=True)
+    ]
+
+
+def _images(record: Record) -> Hashable:
+    """Return what runs with the same images share."""
+    return record.track, record.dataset, record.images_sha256
+
+
+def _others(record: Record, same: Sequence[Record]) -> tuple[str, ...]:
+    """Return the other methods and teams among runs with the same images."""
+    if record.images_sha256 is None:
+        return ()
+    return tuple(sorted({one.method for one in same} - {record.method}))
 
 
 def means(rows: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[MeanRow]:
@@ -205,20 +224,26 @@ def _ranks(accuracies: Sequence[Sequence[float]], groups: Sequence[Hashable]) ->
 
 def distinct(records: Iterable[Record]) -> list[Record]:
     """Return the runs that count, each once, even if several runs folders contain it."""
-    return [group[0] for group in _duplicates(records)]
+    return [
+        group[0]
+        for group in grouped(
+            _preferred_first(records), lambda run: (run.method, _result(run))
+        ).values()
+    ]
 
 
 def conflicts(records: Iterable[Record]) -> list[str]:
-    """Return a line for each hidden duplicate whose accuracies differ from those that are shown.
+    """Return a line for each run whose accuracies differ from those of a run with the same images.
 
     One of the two runs is wrong, or they were computed with different rounding.
     """
     return [
-        f"run {hidden.run_id} ({_score(hidden)}) is hidden: it has the same images, recipe and "
-        f"seeds as run {shown.run_id} ({_score(shown)}), but different accuracies"
-        for shown, *others in _duplicates(records)
-        for hidden in others
-        if hidden.accuracies != shown.accuracies
+        f"run {run.run_id} ({_score(run)}) has the same images, recipe and seeds as "
+        f"run {first.run_id} ({_score(first)}), but different accuracies"
+        f"{'; it is hidden' if run.method == first.method else ''}"
+        for first, *others in grouped(_preferred_first(records), _result).values()
+        for run in others
+        if run.accuracies != first.accuracies
     ]
 
 
@@ -226,16 +251,18 @@ def _score(record: Record) -> str:
     return f"{record.method}, {100 * (record.accuracy_mean or 0):.2f} %"
 
 
-def _duplicates(records: Iterable[Record]) -> list[list[Record]]:
-    """Return groups of runs that count once. The first run of each group is the one that counts."""
-    preferred_first = sorted(
+def _preferred_first(records: Iterable[Record]) -> list[Record]:
+    """Return the runs, of duplicates first the one that counts."""
+    return sorted(
         records, key=lambda r: (not r.comparable, not r.limit_enforced, r.created, r.run_id)
     )
-    return list(grouped(preferred_first, _result).values())
 
 
 def _result(record: Record) -> Hashable:
-    """Return what duplicates share. A run that was not scored only duplicates its own copies."""
+    """Return what runs with the same images and scoring share.
+
+    A run that was not scored shares it only with its own copies.
+    """
     if not (record.images_sha256 and record.accuracies):
         return record.run_id, record.track, record.dataset, record.method
     return (

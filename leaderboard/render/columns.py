@@ -120,11 +120,13 @@ def _hardware(record: Record) -> str:
     return str(hardware.get("cpu") or record.device or "") + count
 
 
-def _status(record: Record) -> str:
-    """Return the status and, for a successful run that is not comparable, the reasons."""
-    if record.status != "ok" or record.comparable:
-        return record.status
-    return f"ok, not comparable: {reasons(record)}"
+def _status(row: Row) -> str:
+    """Return the status, why a successful run is not comparable, and who has the same images."""
+    record, others = row.record, ", ".join(row.same_images_as)
+    status: str = record.status
+    if status == "ok" and not record.comparable:
+        status = f"ok, not comparable: {reasons(record)}"
+    return f"{status}; same images as {others}" if others else status
 
 
 def reasons(record: Record) -> str:
@@ -227,8 +229,9 @@ RUN: tuple[Column[Row], ...] = (
     Column(
         "status",
         "How the run ended: ok, timeout (too few images at the time limit), invalid or error. "
-        "A run that is not comparable is not ranked; the reasons follow.",
-        lambda row: _status(row.record),
+        "A run that is not comparable is not ranked; the reasons follow. Other methods or teams "
+        "with the same images are named.",
+        _status,
         "status",
     ),
     Column("run", "Id of the run.", lambda row: row.record.run_id, on_page=False),

@@ -20,12 +20,6 @@ def example_plugins(example_folder):
         yield plugins.build()
 
 
-@pytest.fixture
-def untrained_probe(monkeypatch):
-    """Train the class-order classifier for 5 steps only; checks/test_class_order.py trains it."""
-    monkeypatch.setattr("benchmark_adapters.checks.class_order.MAX_STEPS", 5)
-
-
 @pytest.fixture(scope="session")
 def clothes():
     """Return Fashion-MNIST's bundled training images and labels.

@@ -1,9 +1,11 @@
 """Tests of the method's batches in every kind of run."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import picture_folders
 import pytest
 import torch
 from diffusers import (
@@ -13,9 +15,9 @@ from diffusers import (
 from sampling import collect, make_budget, make_task, run_method
 
 from benchmark_adapters.budget import Budget
-from benchmark_adapters.datasets import CIFAR10, CIFAR100
+from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST
 from gdd_plugin import generator as generator_module
-from gdd_plugin import method
+from gdd_plugin import method, prompts
 from gdd_plugin.generator import ImageGenerator
 from gdd_plugin.models.one_step import TurboSampler
 from gdd_plugin.settings import parse_settings
@@ -115,6 +117,35 @@ def test_cifar100_prompts_are_in_the_order_of_the_dataset(random_turbo, monkeypa
         "dolphin",
         "worm",
     ]
+
+
+def test_prompts_of_a_dataset_replace_its_class_names():
+    theirs = prompts.class_prompts(FASHION_MNIST.class_names, FASHION_MNIST.name)
+    own_prompts = tuple(prompt for (prompt,) in theirs[:3])
+    names = ("n01", "n02", "n03")
+    own = replace(FASHION_MNIST, name="own", class_names=names, prompts=own_prompts)
+    metadata = {}
+    ours = collect(make_task(own, model="turbo-mini", metadata=metadata))
+    other = collect(make_task(FASHION_MNIST))
+    first, second = (one.images[: 3 * one.ipc].astype(int) for one in (ours, other))
+    assert abs(first - second).max() <= 1
+    expected = "model turbo-mini was trained on fashion-mnist alone, and may not know the classes"
+    assert metadata["warning"].startswith(f"{expected} of own;")
+    task = make_task(own, model="turbo-mini", prompts="a {name}")
+    template = ImageGenerator(task, parse_settings(task.options, own.name), 1)
+    assert template.prompts == [["a n01"], ["a n02"], ["a n03"]]
+
+
+def test_a_missing_default_model_is_explained(ddbench, tmp_path):
+    picture_folders.write(tmp_path / "clothes")
+    # Fakes the hub: it can't be reached.
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+    done = ddbench("run", "--method", "generative-turbo", "--dataset", "clothes/", **offline)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "the bundled model knows only fashion-mnist, not clothes" in line
+    assert "hf download stabilityai/sdxl-turbo" in line
+    assert line.endswith("`ddbench-turbo train --dataset DATASET` trains a small model")
 
 
 def test_run_reports_a_missing_accelerator_in_one_line(ddbench):

@@ -36,7 +36,28 @@ def test_duplicate_runs_count_once():
     assert len(ranking.rows([runs[0], other_seeds, other_recipe])) == 3
 
 
-def test_conflicts_name_a_hidden_duplicate_with_different_accuracies():
+def test_equal_images_of_different_teams_are_shown_on_both():
+    same = {"images_sha256": "x" * 64}
+    runs = [
+        record(run_id="a", method="one", **same),
+        record(run_id="b", method="two", created="2026-02-01T00:00:00Z", **same),
+        record(run_id="c", method="two", created="2026-03-01T00:00:00Z", **same),
+        record(run_id="d", method="three"),
+        record(run_id="e", method="four", track="other", **same),
+    ]
+    rows = {row.record.run_id: row for row in ranking.rows(runs)}
+    assert {name: row.same_images_as for name, row in rows.items()} == {
+        "a": ("two",),
+        "b": ("one",),
+        "d": (),
+        "e": (),
+    }
+    status = next(column for column in columns.RUN if column.name == "status")
+    assert status.cell(rows["a"]) == "ok; same images as two"
+    assert status.cell(rows["d"]) == "ok"
+
+
+def test_conflicts_name_runs_of_the_same_images_with_different_accuracies():
     """A record with another team's image hash can't silently replace that team's row."""
     theirs = record(run_id="a", method="honest")
     copied = record(
@@ -48,9 +69,13 @@ def test_conflicts_name_a_hidden_duplicate_with_different_accuracies():
     )
     (line,) = ranking.conflicts([theirs, copied])
     assert line == (
-        "run a (honest, 72.00 %) is hidden: it has the same images, recipe and seeds as "
+        "run a (honest, 72.00 %) has the same images, recipe and seeds as "
         "run b (thief, 10.00 %), but different accuracies"
     )
+    assert len(ranking.rows([theirs, copied])) == 2
+    own = dataclasses.replace(theirs, run_id="z", accuracies=[0.1, 0.1, 0.1])
+    (line,) = ranking.conflicts([theirs, own])
+    assert line.endswith("but different accuracies; it is hidden")
     assert ranking.conflicts([theirs, dataclasses.replace(theirs, run_id="c")]) == []
     failed = [
         record(

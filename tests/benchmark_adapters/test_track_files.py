@@ -1,0 +1,144 @@
+"""Tracks from a TOML file."""
+
+import json
+
+import picture_folders
+import pytest
+
+from benchmark_adapters import plugins, track_files
+from benchmark_adapters.types import UserError
+from leaderboard.records import store
+
+TRACK = """# Who distils these clothes best?
+name = "clothes-sprint"
+datasets = ["imagefolder:clothes?size=16", "./shoes/"]
+time_limit = 100
+ipc = [2, 3]
+recipe = "quickstart/1"
+repeats = 2
+student = "mlp"
+"""
+
+
+@pytest.fixture
+def challenge(tmp_path):
+    """Return a track file with two folders of pictures beside it."""
+    for name in ("clothes", "shoes"):
+        picture_folders.write(tmp_path / name, count=3)
+    (tmp_path / "challenge.toml").write_text(TRACK)
+    return tmp_path / "challenge.toml"
+
+
+def find(file):
+    return track_files.find(plugins.build(), str(file))
+
+
+def test_keys_become_the_rules(challenge):
+    track = find(challenge)
+    assert (track.name, track.datasets) == ("clothes-sprint", ("clothes", "shoes"))
+    assert (track.time_limit, track.ipc, track.default_ipc) == (100, (2, 3), 2)
+    assert (track.recipe, track.repeats, track.student) == ("quickstart/1", 2, "mlp")
+    assert track.real_data
+    assert dict(track.sources)["shoes"] == f"imagefolder:{challenge.parent / 'shoes'}"
+
+
+def test_default_ipc_is_the_first_or_as_many_as_fit(challenge):
+    challenge.write_text(TRACK.replace("ipc = [2, 3]", "default_ipc = 7"))
+    assert (find(challenge).ipc, find(challenge).default_ipc) == ((), 7)
+    challenge.write_text(TRACK.replace("ipc = [2, 3]", ""))
+    assert find(challenge).default_ipc is None
+    challenge.write_text(TRACK + "default_ipc = 'max'\n")
+    with pytest.raises(UserError, match=r"line 9, key default_ipc: max is not one of the values"):
+        find(challenge)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("repeats =", "repeat =", "line 7, key repeat: unknown; did you mean repeats?"),
+        ("= 100", '= "soon"', "line 4, key time_limit: Expected `float`, got `str`"),
+        ("= 100", "= -1", "line 4, key time_limit: Expected `float` > 0"),
+        ("[2, 3]", "[0]", "line 5, key ipc: Expected `int` >= 1"),
+        ("quickstart/1", "quick/1", "line 6, key recipe: unknown recipe 'quick/1'; did you mean"),
+        ('"mlp"', '"mpl"', "line 8, key student: unknown student 'mpl'; did you mean mlp?"),
+        ("./shoes/", "./boots/", "line 3, key datasets: .*boots is not a folder"),
+        ("./shoes/", "fashion", "line 3, key datasets: unknown dataset 'fashion'"),
+        ("./shoes/", "./clothes/", "line 3, key datasets: two have the same name"),
+        ("clothes-sprint", "quickstart", "line 2, key name: quickstart is the name of an install"),
+        ("clothes-sprint", "../up", "line 2, key name: Expected `str` matching"),
+        ("repeats = 2\n", "", "these keys are missing: repeats"),
+        ("= [2, 3]", "= [2, 3", "track file .*: .*line 6"),
+    ],
+)
+def test_what_is_wrong_is_named_with_key_and_line(challenge, old, new, message):
+    assert old in TRACK
+    challenge.write_text(TRACK.replace(old, new))
+    with pytest.raises(UserError, match=message) as error:
+        find(challenge)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_files_and_unknown_tracks_are_told_apart(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere.toml: No such file"):
+        find(tmp_path / "nowhere.toml")
+    with pytest.raises(UserError, match=r"did you mean quickstart\?.*or name a file .*FILE.toml"):
+        find("quick")
+
+
+def test_hash_is_that_of_the_rules(challenge, tmp_path):
+    first = find(challenge).sha256
+    assert len(first) == 64
+    challenge.write_text("# Another comment\n" + TRACK + 'summary = "clothes"\n')
+    assert find(challenge).sha256 == first
+    for old, new in (("= 100", "= 99"), ("size=16", "size=8"), ('"mlp"', '"convnet3"')):
+        challenge.write_text(TRACK.replace(old, new))
+        assert find(challenge).sha256 != first
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("clothes", "shoes"):
+        (tmp_path / name).rename(moved / name)
+    (moved / "challenge.toml").write_text(TRACK)
+    assert find(moved / "challenge.toml").sha256 == first
+
+
+def test_runs_follow_the_rules_and_are_ranked_by_them(ddbench, challenge, tmp_path):
+    command = ("run", "--method", "random-real", "--track", "challenge.toml", "--device", "cpu")
+    done = ddbench(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    records = json.loads(done.stdout)
+    assert [record["dataset"] for record in records] == ["clothes", "shoes"]
+    assert all(record["comparable"] for record in records)
+    assert {record["student"] for record in records} == {"mlp"}
+    assert {record["rules"]["sha256"] for record in records} == {find(challenge).sha256}
+    assert str(tmp_path) not in done.stdout
+    # The records know the datasets, so that the mean needs no file.
+    assert "clothes-sprint, mean over clothes and shoes" in ddbench("leaderboard").stdout
+    assert ddbench("leaderboard", "--track", "challenge.toml").returncode == 0
+    # With other rules, a run is in a group of its own.
+    challenge.write_text(TRACK.replace("= 100", "= 99"))
+    again = ddbench(*command, "--dataset", "clothes", "--seed", "1", "--json")
+    assert json.loads(again.stdout)["comparable"]
+    rows = json.loads(ddbench("leaderboard", "--format", "json").stdout)
+    assert [row["rank"] for row in rows if row["dataset"] == "clothes"] == ["1", "1"]
+    changed = ddbench("rerun", records[0]["run_id"], "--track", "challenge.toml")
+    assert "or has other rules" in changed.stderr
+    challenge.write_text(TRACK)
+    rerun = ("rerun", records[0]["run_id"], "--track", "challenge.toml", "--device", "cpu")
+    done = ddbench(*rerun, "--dataset", "clothes/?size=16")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_real_images_may_be_forbidden(ddbench, challenge, tmp_path):
+    challenge.write_text(TRACK + "real_data = false\n")
+    done = ddbench("run", "--method", "random-real", "--track", "challenge.toml", "--json")
+    assert done.returncode == 1
+    (folder, *_) = store.runs_in([tmp_path / "runs"])
+    assert "clothes-sprint does not allow real training images" in store.read(folder).message
+
+
+def test_shards_need_installed_tracks(ddbench, challenge):
+    command = ("run", "--method", "generative-turbo", "--shard", "0/2")
+    for own in (("--track", "challenge.toml"), ("--dataset", "clothes/")):
+        done = ddbench(*command, *own)
+        assert done.returncode == 2
+        assert "--shard needs an installed" in done.stderr

@@ -152,7 +152,7 @@ IMAGE_OPTIONS = (
         None,
         "name, photo, centered, diverse, kind, kinds, bare, or a template that contains {name} and "
         "perhaps {kind}; several wordings take turns "
-        "(default: name; bare with preset=published)",
+        "(default: name, or the prompts of the dataset; bare with preset=published)",
         check=check_style,
     ),
     Option(

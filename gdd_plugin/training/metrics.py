@@ -44,9 +44,9 @@ FEATURES_BATCH, DISTANCES_BATCH = 100, 500
 def sample_images(
     turbo: TurboSampler, dataset: Dataset, per_class: int, seed: int = 0
 ) -> DistilledSet:
-    """Sample images of each class, prompted with the bare class name."""
+    """Sample images of each class, prompted with the class name or its own prompt."""
     images = []
-    for label, name in enumerate(dataset.class_names):
+    for label, name in enumerate(dataset.prompts or dataset.class_names):
         generators = [seeded_generator(seed, label, index) for index in range(per_class)]
         pixels = turbo.sample([name] * per_class, generators).float()
         images.append(to_uint8(to_size(pixels, dataset.image_size, dataset.channels)))

@@ -17,14 +17,14 @@ BARE_NAME_SHARE = 1 / 3
 
 
 def training_prompts(dataset: Dataset) -> list[list[str]]:
-    """Return all prompts of each class: the bare class name, then the method's templates."""
+    """Return all prompts of each class: its name or own prompt, then the method's templates."""
     by_style = [
         prompts.class_prompts(dataset.class_names, dataset.name, style)
         for style in prompts.styles()
     ]
     return [
         list(dict.fromkeys([name, *(prompt for style in by_style for prompt in style[label])]))
-        for label, name in enumerate(dataset.class_names)
+        for label, name in enumerate(dataset.prompts or dataset.class_names)
     ]
 
 

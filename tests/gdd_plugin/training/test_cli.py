@@ -3,11 +3,15 @@
 import resource
 from dataclasses import replace
 
+import picture_folders
 import pytest
 from small_training import SHORTEST, SMALL
 
+from benchmark_adapters import own_data, plugins
 from benchmark_adapters.datasets import TINY_IMAGENET
 from benchmark_adapters.types import UserError
+from gdd_plugin.models.training_metadata import read_training_metadata
+from gdd_plugin.training.prompts import training_prompts
 from gdd_plugin.training.train_turbo_mini import train_turbo_mini
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_plots")
@@ -62,6 +66,24 @@ def test_train_refuses_too_few_images_and_images_that_are_too_large(few, ddbench
         UserError, match="images of 32 px, but tiny-imagenet has 64 px; adapt a larger model"
     ):
         train_turbo_mini(tmp_path, TINY_IMAGENET, None, replace(SMALL, dataset="tiny-imagenet"))
+
+
+def test_train_takes_a_folder_of_pictures(ddbench_turbo, tmp_path, monkeypatch):
+    def shortest(**given):
+        return replace(SHORTEST, **given, student=replace(SHORTEST.student, classes=2))
+
+    monkeypatch.setattr("gdd_plugin.training.cli.TurboMiniSettings", shortest)
+    folder = picture_folders.write(tmp_path / "pets", count=12)
+    (folder / "classes.txt").write_text("Bag\ta handbag\nTrouser\tjeans\nSneaker\ta shoe\n")
+    model = tmp_path / "model"
+    short = ("--held-out", "6", "--real", "4")
+    done = ddbench_turbo("train", "--dataset", f"{folder}/", "--output", model, *short)
+    assert done.returncode == 0, done.stderr
+    metadata = read_training_metadata(model)
+    assert metadata.trained_on == "pets train, without the last 2 images of each class"
+    assert metadata.settings["dataset"] == "pets"
+    dataset = own_data.find(plugins.build(), str(folder))
+    assert [prompts[0] for prompts in training_prompts(dataset)] == ["a handbag", "jeans", "a shoe"]
 
 
 def test_train_reports_missing_data_in_one_line(ddbench_turbo, tmp_path):

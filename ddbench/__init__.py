@@ -1,10 +1,12 @@
 """Generate, check, score and load distilled sets from Python.
 
 The functions take the words of the command line. Where a command ends with an exit code, they raise
-an exception. They print nothing: ``progress`` is called with (phase, done, total) instead, and a
-total of None is unknown.
+an exception, whose message names the options of the command. They print nothing: ``progress`` is
+called with (phase, done, total) instead, and a total of None is unknown. If it raises an exception,
+the run stops, what was made is saved, and the exception is raised again.
 """
 
+from benchmark_adapters.runs.submissions import CheckResult as CheckResult
 from benchmark_adapters.types import UserError as UserError
 from ddbench.board import leaderboard as leaderboard
 from ddbench.board import runs as runs
@@ -19,6 +21,7 @@ from leaderboard.analysis.ranking import Row as Row
 from leaderboard.records.record import Record as Record
 
 __all__ = [
+    "CheckResult",
     "LoadedSet",
     "Progress",
     "Record",

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
+from benchmark_adapters import track_files
+from ddbench.running import installed_plugins
 from leaderboard.analysis import ranking
 from leaderboard.analysis.ranking import Row
 from leaderboard.records import store
@@ -15,24 +17,31 @@ from leaderboard.records.record import Record
 Folders = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
-def runs(folders: Folders = "runs", track: str | None = None) -> list[Record]:
+def runs(folders: Folders = "runs", track: str | PathLike[str] | None = None) -> list[Record]:
     """Return the records of all runs, oldest first. Warn about records that can't be read.
 
     Args:
         folders: one or more folders where runs are saved.
-        track: only runs of this track; None: all.
+        track: only runs of this track, given by its name or file; None: all.
+
+    Raises:
+        UserError: there is no such track.
     """
     roots = [folders] if isinstance(folders, str | PathLike) else folders
     entries, problems = store.entries([Path(root) for root in roots])
     for problem in problems:
         warnings.warn(problem, stacklevel=2)
-    records = [record for _, record in entries if track in (None, record.track)]
+    records = [record for _, record in entries]
+    if track is not None:
+        known = {record.track for record in records}
+        name = track_files.name_of(installed_plugins(), str(track), known)
+        records = [record for record in records if record.track == name]
     return sorted(records, key=lambda record: (record.created, record.run_id))
 
 
-def leaderboard(folders: Folders = "runs", track: str | None = None) -> list[Row]:
+def leaderboard(folders: Folders = "runs", track: str | PathLike[str] | None = None) -> list[Row]:
     """Return the rows of the leaderboard: each run that counts, best first, with its rank.
 
     The arguments are those of `runs`.
     """
-    return ranking.rows(runs(folders), track)
+    return ranking.rows(runs(folders, track))

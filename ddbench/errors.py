@@ -15,3 +15,7 @@ class RunFailed(Exception):
     def __init__(self, record: Record) -> None:
         super().__init__(f"status {record.status}: {record.message}")
         self.record = record
+
+    def __reduce__(self) -> tuple[type[RunFailed], tuple[Record]]:
+        """Pickle the record, from which the message is made."""
+        return RunFailed, (self.record,)

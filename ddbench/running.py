@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmark_adapters import own_data, track_files
+from benchmark_adapters import listening, own_data, track_files
 from benchmark_adapters.types import UserError
 from ddbench.errors import RunFailed
 from leaderboard.records import store
@@ -40,7 +40,7 @@ def run(
     seed: int = 0,
     time_limit: float | None = None,
     repeats: int | None = None,
-    students: Sequence[str] = (),
+    students: Sequence[str] | str = (),
     device: Device = "auto",
     backend: Backend = "auto",
     options: Mapping[str, Any] | None = None,
@@ -48,7 +48,7 @@ def run(
     data: PathText | None = None,
     runs: PathText = "runs",
     image_size: int | None = None,
-    test_split: str | None = None,
+    test_split: str | float | None = None,
     progress: Progress = _silent,
 ) -> Record:
     """Generate a distilled set under a time limit, score it, and return the record.
@@ -76,9 +76,7 @@ def run(
         UserError: an argument is wrong, or data or a device is missing.
         RunFailed: the status is not ``ok``.
     """
-    from benchmark_adapters.runs import pipeline
-    from benchmark_adapters.runs.request import plan_runs
-
+    given = options or {}
     request = replace(
         _scoring(track, repeats, students, device, backend, data, runs),
         method=str(method),
@@ -86,11 +84,19 @@ def run(
         ipc=ipc,
         seed=seed,
         time_limit=time_limit,
-        options=[f"{name}={value}" for name, value in (options or {}).items()],
+        options=[f"{name}={_text(value)}" for name, value in given.items() if value is not None],
         processes=processes,
     )
-    (plan,) = _only(plan_runs(request, installed_plugins()), str(track))
-    return _finished(lambda: pipeline.run(plan), progress)
+    return _finished(lambda: _run(request), progress)
+
+
+def _run(request: Request) -> Path:
+    """Run the only plan of a request; return the folder of the run."""
+    from benchmark_adapters.runs import pipeline
+    from benchmark_adapters.runs.request import plan_runs
+
+    (plan,) = _only(plan_runs(request, installed_plugins()), request.track)
+    return pipeline.run(plan)
 
 
 def score(
@@ -103,7 +109,7 @@ def score(
     recipe: str | None = None,
     seed: int | None = None,
     repeats: int | None = None,
-    students: Sequence[str] = (),
+    students: Sequence[str] | str = (),
     device: Device = "auto",
     backend: Backend = "auto",
     max_seconds: float = MAX_SCORE_SECONDS,
@@ -111,7 +117,7 @@ def score(
     data: PathText | None = None,
     runs: PathText = "runs",
     image_size: int | None = None,
-    test_split: str | None = None,
+    test_split: str | float | None = None,
     progress: Progress = _silent,
 ) -> Record:
     """Score the set of one team for one dataset, or score the images of a run again.
@@ -153,12 +159,13 @@ def score(
         _scoring(track, repeats, students, device, backend, data, runs),
         dataset=_dataset(dataset, image_size, test_split),
         recipe=recipe,
-        limits=Limits(max_seconds, int(max_memory * 2**30) if max_memory else None),
+        limits=Limits.of(max_seconds, max_memory),
     )
     if submission.record is None and request.dataset is None:
         _only(track_files.find(plugins, request.track).datasets, request.track)
-    scored = submissions.score(submission, request, plugins, first_seed=seed)
-    return _finished(lambda: next(scored), progress)
+    return _finished(
+        lambda: next(submissions.score(submission, request, plugins, first_seed=seed)), progress
+    )
 
 
 def check(
@@ -168,7 +175,7 @@ def check(
     *,
     data: PathText | None = None,
     image_size: int | None = None,
-    test_split: str | None = None,
+    test_split: str | float | None = None,
 ) -> CheckResult:
     """Check a set from a stranger, in processes with limits; nothing in it is executed.
 
@@ -203,7 +210,12 @@ def installed_plugins() -> Plugins:
     return installed
 
 
-def _dataset(name: PathText | None, size: int | None, test: str | None) -> str | None:
+def _text(value: object) -> str:
+    """Return the value of an option as the command line has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _dataset(name: PathText | None, size: int | None, test: str | float | None) -> str | None:
     """Return the text that names a dataset, with the settings of a folder."""
     if name is None:
         if size is not None or test is not None:
@@ -216,7 +228,7 @@ def _dataset(name: PathText | None, size: int | None, test: str | None) -> str |
 def _scoring(
     track: PathText,
     repeats: int | None,
-    students: Sequence[str],
+    students: Sequence[str] | str,
     device: Device,
     backend: Backend,
     data: PathText | None,
@@ -228,7 +240,7 @@ def _scoring(
     return Request(
         track=str(track),
         repeats=repeats,
-        students=tuple(students),
+        students=(students,) if isinstance(students, str) else tuple(students),
         device=device,
         backend=backend,
         data=Path(data) if data else None,
@@ -250,9 +262,7 @@ def _finished(make: Callable[[], Path], progress: Progress) -> Record:
         RunFailed: its status is not ``ok``.
         KeyboardInterrupt: the user stopped the run.
     """
-    from benchmark_adapters.execution.progress import heard_by
-
-    with heard_by(progress):
+    with listening.heard_by(progress):
         record = store.read(make())
     if record.interrupted:
         raise KeyboardInterrupt

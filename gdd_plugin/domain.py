@@ -5,13 +5,13 @@ from __future__ import annotations
 from benchmark_adapters.types import Dataset
 from gdd_plugin.settings import MODEL_OF_DATASET
 
-TRAIN = "`ddbench-turbo train --dataset DATASET` trains a small model"
+TRAIN = "train a small one: ddbench-turbo train --dataset DATASET"
 
 
 def missing_default(dataset: Dataset, problem: object) -> str:
     """Return the message if the default model for a dataset can't be loaded."""
     known = ", ".join(MODEL_OF_DATASET)
-    return f"the bundled model knows only {known}, not {dataset.name}: {problem}; {TRAIN}"
+    return f"the bundled model knows only {known}, not {dataset.name}: {problem}; or {TRAIN}"
 
 
 def mismatch(model: str, model_dataset: str | None, dataset: Dataset) -> str:
@@ -19,6 +19,6 @@ def mismatch(model: str, model_dataset: str | None, dataset: Dataset) -> str:
     if model_dataset in (None, dataset.name):
         return ""
     return (
-        f"model {model} was trained on {model_dataset} alone, and may not know the classes of "
-        f"{dataset.name}; choose a text-to-image model with --option model=..., or {TRAIN}"
+        f"model {model} was trained on {model_dataset} alone, not on the classes of "
+        f"{dataset.name}; choose a text-to-image model with --option model=NAME, or {TRAIN}"
     )

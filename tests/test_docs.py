@@ -151,8 +151,17 @@ def test_the_commands_for_own_pictures_run(ddbench, tmp_path):
     assert pasted in runs
 
 
-def test_an_organiser_gets_from_an_empty_folder_to_a_page(ddbench, tmp_path, untrained_probe):
+@pytest.mark.parametrize("own_pictures", [False, True])
+def test_an_organiser_gets_from_an_empty_folder_to_a_page(
+    ddbench, tmp_path, untrained_probe, own_pictures
+):
     (track,) = code("docs/challenge.md", "toml")
+    team_model = ()
+    if own_pictures:
+        picture_folders.write(tmp_path / "pets", count=12)
+        (changed,) = re.findall(r"`(datasets = .*?)`", (ROOT / "docs/challenge.md").read_text())
+        track = re.sub(r"datasets = .*", changed, re.sub(r"bundled_data.*", "", track))
+        team_model = ("--option", "model=turbo-mini")
     # A student that is trained in seconds, once.
     quick = track.replace('"convnet3"', '"mlp"').replace("repeats = 3", "repeats = 1")
     assert quick.count("mlp") == quick.count("repeats = 1") == 1
@@ -160,7 +169,7 @@ def test_an_organiser_gets_from_an_empty_folder_to_a_page(ddbench, tmp_path, unt
     pasted = commands("docs/challenge.md")
     baseline, *rest = pasted[pasted.index(next(one for one in pasted if "random-real" in one)) :]
     team, export, score, board = rest
-    for command in (baseline, team):
+    for command in (baseline, [*team, *team_model]):
         done = ddbench(*command, "--json")
         assert done.returncode == 0, done.stderr
         record = json.loads(done.stdout)

@@ -31,6 +31,7 @@ MAX_SECONDS = 3_600.0
     required=True,
     help=f"Dataset that the set stands for; or {options.DATASET_HELP}",
 )
+@options.TRACK_FILE
 @options.IMAGE_SIZE
 @options.TEST_SPLIT
 @options.DATA
@@ -40,6 +41,7 @@ def check_command(
     path: Path,
     format_name: str,
     dataset: str,
+    track: str | None,
     image_size: int | None,
     test_split: str | None,
     data: Path | None,
@@ -58,7 +60,8 @@ def check_command(
 
     plugins = output.installed_plugins()
     file_format = plugins.formats.require(format_name)
-    known = own_data.find(plugins, own_data.with_settings(dataset, image_size, test_split))
+    name = own_data.with_settings(dataset, image_size, test_split)
+    known = output.dataset(plugins, name, track)
     result = submissions.check(path, file_format, known, data, Limits(seconds=MAX_SECONDS))
     if as_json:
         document = {

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from benchmark_adapters import console, own_data
+from benchmark_adapters import console
 from benchmark_adapters.cli import options, output
+from benchmark_adapters.types import Dataset
 from leaderboard.text import plural
 
 # Formats with one file per image would fill the screen.
@@ -37,12 +38,12 @@ MAX_SHOWN = 10
 )
 @click.option(
     "--dataset",
-    "references",
     metavar="DATASET",
-    multiple=True,
-    help="Folder of the dataset of a RUN, if it was one of your own: imagefolder:DIR?size=N; "
-    "repeatable.",
+    help="Folder of the dataset of RUN, if it was one of your own, as in `ddbench run`.",
 )
+@options.IMAGE_SIZE
+@options.TEST_SPLIT
+@options.TRACK_FILE
 @options.DATA
 @click.option(
     "--runs",
@@ -58,7 +59,10 @@ def export_command(
     format_name: str,
     folder: Path,
     truth: bool,
-    references: tuple[str, ...],
+    dataset: str | None,
+    image_size: int | None,
+    test_split: str | None,
+    track: str | None,
     data: Path | None,
     root: Path,
 ) -> None:
@@ -73,9 +77,12 @@ def export_command(
     plugins = output.installed_plugins()
     file_format = plugins.formats.require(format_name)
     folders = [find_run(run, [root]) for run in runs]
-    found = [own_data.find(plugins, reference) for reference in references]
-    own = {dataset.name: dataset for dataset in found}
-    files = export(folders, file_format, plugins, folder, truth, data, own)
+    own = options.dataset(dataset, image_size, test_split)
+
+    def find(name: str) -> Dataset:
+        return output.dataset(plugins, own or name, track)
+
+    files = export(folders, file_format, plugins, folder, find, truth, data)
     for file in files[:MAX_SHOWN]:
         click.echo(file)
     if len(files) > MAX_SHOWN:

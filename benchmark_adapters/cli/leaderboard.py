@@ -60,11 +60,11 @@ def leaderboard_command(
     if names is not None and style in ("json", "html"):
         raise UserError(f"--columns selects columns of tables; --format {style} has them all")
     plugins = output.installed_plugins()
+    entries = output.all_runs(roots)
     if track:
-        track = track_files.find(plugins, track).name
+        track = track_files.name_of(plugins, track, {record.track for _, record in entries})
     datasets = {name: one.datasets for name, one in plugins.tracks.items()}
     selected = _columns(names, plugins.datasets) if names is not None else []
-    entries = output.all_runs(roots)
     if style == "html":
         _write_pages(entries, track, datasets, path)
         return

@@ -25,6 +25,11 @@ TEST_SPLIT = click.option(
     help="Test images of a folder of your own: the name of their split, or the share of all images "
     "to hold out.  [default: test]",
 )
+TRACK_FILE = click.option(
+    "--track",
+    metavar="FILE.toml",
+    help="Track file that knows the folder of the dataset, if it is one of your own.",
+)
 REPEATS = click.option(
     "--repeats",
     type=int,
@@ -94,5 +99,5 @@ def dataset(name: str | None, image_size: int | None, test_split: str | None) ->
 
     if name is None and (image_size is not None or test_split is not None):
         option = "--image-size" if image_size is not None else "--test-split"
-        raise UserError(f"{option} needs a folder: --dataset imagefolder:DIR")
+        raise UserError(f"{option} needs a folder of pictures: name it with --dataset DIR/")
     return own_data.with_settings(name, image_size, test_split) if name is not None else None

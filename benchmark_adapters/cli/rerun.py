@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 )
 @options.IMAGE_SIZE
 @options.TEST_SPLIT
-@click.option("--track", metavar="FILE.toml", help="Track of RUN, if it came from a file.")
+@options.TRACK_FILE
 @click.option("--device", type=options.DEVICES, help="Device to run on.  [default: that of RUN]")
 @options.DATA
 @options.RUNS
@@ -72,12 +72,11 @@ def rerun_command(
     record = read_record(folder)
     plugins = output.installed_plugins()
     named = Request(
-        track=track or record.track,
         dataset=options.dataset(dataset, image_size, test_split),
         device=device or rerun.device_of(record),
         **request,
     )
-    plan = rerun.prepare(folder, record, named, plugins)
+    plan = rerun.prepare(folder, record, named, plugins, track)
     differences = rerun.environment_diff(record)
     _print_lines("warning", differences)
     _print_lines("note", [plan.note] if plan.note else [])

@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark_adapters import console, own_data, track_files
+from benchmark_adapters import console, track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import UserError
 
 if TYPE_CHECKING:
-    from benchmark_adapters.execution.sandbox import Limits
     from benchmark_adapters.plugins import Plugins
     from benchmark_adapters.runs.submissions import Submission
 
 DAY = 86_400.0
-MAX_SECONDS = 30 * DAY
-MAX_GIB = 2**20
 
 
 @click.command("score")
@@ -114,12 +111,13 @@ def score_command(
 
     Exit codes: 0 if all sets were scored, 1 if not (the records say why), 2 for wrong usage.
     """
+    from benchmark_adapters.execution.sandbox import Limits
     from benchmark_adapters.runs import submissions
     from benchmark_adapters.runs.request import Request
     from leaderboard.records import store
 
     request["dataset"] = options.dataset(dataset, image_size, test_split)
-    plugins, limits = output.installed_plugins(), _limits(max_seconds, max_memory)
+    plugins, limits = output.installed_plugins(), Limits.of(max_seconds, max_memory)
     sets = _submissions(path, format_name, name, plugins, request)
     track = request.pop("track") or (sets[0].record.track if sets[0].record else "")
     named = Request(track=track, students=options.names(students), limits=limits, **request)
@@ -154,18 +152,6 @@ def _submissions(
         raise UserError("name the track to score the files on with --track")
     track = track_files.find(plugins, request["track"])
     names = [request["dataset"]] if request["dataset"] else track.datasets
-    sources = dict(track.sources)
-    wanted = [own_data.find(plugins, sources.get(name, name)) for name in names]
+    wanted = [track_files.find_dataset(plugins, track, name) for name in names]
     file_format = plugins.formats.require(format_name)
     return submissions.find_submissions(Path(path), file_format, name, wanted)
-
-
-def _limits(seconds: float, gib: float | None) -> Limits:
-    from benchmark_adapters.execution.sandbox import Limits
-
-    if not 0 < seconds <= MAX_SECONDS:
-        allowed = f"expected more than 0 and at most {MAX_SECONDS:g}"
-        raise UserError(f"--max-seconds {seconds:g}: {allowed}")
-    if gib is not None and not 0 < gib < MAX_GIB:
-        raise UserError(f"--max-memory {gib:g}: expected GiB, more than 0")
-    return Limits(seconds, int(gib * 2**30) if gib is not None else None)

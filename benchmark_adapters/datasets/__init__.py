@@ -89,6 +89,8 @@ def download(dataset: Dataset, data: Path | None = None) -> Path:
     Raises:
         UserError: torchvision can't download this dataset, or the download failed.
     """
+    if dataset.folder:
+        raise UserError(f"{dataset.name} is a folder of your own, so there is nothing to download")
     if dataset.download is None:
         raise UserError(f"{dataset.name} has no automatic download; {dataset.get}")
     folder = (data or user_folder()) / dataset.name

@@ -19,7 +19,7 @@ from benchmark_adapters.types import resolve
 def decode(job: DecodeJob, send: Send) -> None:
     """Read the job's file and write its content as a native set."""
     installed = plugins.build()
-    dataset = own_data.find(installed, job.dataset)
+    dataset = own_data.find_for_job(installed, job.dataset)
     reader = resolve(installed.formats.require(job.format).read)
     distilled = reader(Path(job.path), dataset)
     native.write({dataset.name: (dataset, distilled)}, Path(job.output))

@@ -6,48 +6,23 @@ A caller from Python gets it by a function instead, and nothing is printed.
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from typing import Any
 
+from benchmark_adapters import listening
 from benchmark_adapters.types import Recipe
 from leaderboard.text import plural
-
-# Called with (phase, done, total); a total of None is unknown.
-Listener = Callable[[str, int, int | None], None]
-_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
-
-
-@contextlib.contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
-    """Pass all progress to ``listener`` instead of stderr."""
-    token = _LISTENER.set(listener)
-    try:
-        yield
-    finally:
-        _LISTENER.reset(token)
-
-
-def is_heard() -> bool:
-    """Return whether a function gets the progress."""
-    return _LISTENER.get() is not None
-
-
-def say(text: str) -> None:
-    """Print a line, unless a function gets the progress."""
-    if not is_heard():
-        print(text, file=sys.stderr, flush=True)
 
 
 def scored(done: int, total: int) -> None:
     """Tell the listener how many students are trained. Their own process shows a bar."""
-    if listener := _LISTENER.get():
+    if listener := listening.listener():
         listener("scoring", done, total)
 
 
 class HeardSampling:
     """The progress of a method, for a listener."""
 
-    def __init__(self, listener: Listener, ipc: int | None) -> None:
+    def __init__(self, listener: listening.Listener, ipc: int | None) -> None:
         self._listener, self._ipc, self._phase = listener, ipc, ""
 
     def show_images(self, count: int) -> None:
@@ -90,7 +65,7 @@ def sampling(
     title: str, ipc: int | None, limit: float
 ) -> Iterator[SamplingProgress | HeardSampling]:
     """Yield the progress of a method, to be updated while it runs."""
-    if listener := _LISTENER.get():
+    if listener := listening.listener():
         yield HeardSampling(listener, ipc)
         return
     from tqdm import tqdm
@@ -98,7 +73,7 @@ def sampling(
     wanted = "as many images per class as possible"
     if ipc is not None:
         wanted = f"{ipc} {plural(ipc, 'image')} per class"
-    say(f"{title}: sampling {wanted} in at most {limit:g} s")
+    listening.say(f"{title}: sampling {wanted} in at most {limit:g} s")
     with tqdm(total=ipc, desc="sampling", unit=" per class", leave=False, disable=None) as bar:
         yield SamplingProgress(bar)
 

@@ -36,6 +36,8 @@ from benchmark_adapters.execution.process_tree import process_tree
 from benchmark_adapters.types import UserError
 from leaderboard.records.record import Finding
 
+MAX_SECONDS = 30 * 86_400.0
+MAX_GIB = 2**20
 DECODER = "benchmark_adapters.execution.decoder"
 SCORER = "benchmark_adapters.execution.scorer"
 TRIAL = "benchmark_adapters.execution.student_trial"
@@ -55,6 +57,20 @@ class Limits:
 
     seconds: float | None = None
     memory: int | None = None
+
+    @classmethod
+    def of(cls, seconds: float, gib: float | None) -> Limits:
+        """Return the limits for ``--max-seconds`` and ``--max-memory``.
+
+        Raises:
+            UserError: a value is not allowed.
+        """
+        if not 0 < seconds <= MAX_SECONDS:
+            allowed = f"expected more than 0 and at most {MAX_SECONDS:g}"
+            raise UserError(f"--max-seconds {seconds:g}: {allowed}")
+        if gib is not None and not 0 < gib < MAX_GIB:
+            raise UserError(f"--max-memory {gib:g}: expected GiB, more than 0")
+        return cls(seconds, int(gib * 2**30) if gib is not None else None)
 
     @property
     def memory_bytes(self) -> int:

@@ -34,7 +34,7 @@ def score(job: ScoreJob, send: Send) -> None:
     Students are not trained on an untrusted set with errors.
     """
     installed = plugins.build()
-    dataset = own_data.find(installed, job.dataset)
+    dataset = own_data.find_for_job(installed, job.dataset)
     distilled = native.load(Path(job.images), dataset)
     findings: list[Finding] = []
     if not job.is_checked:

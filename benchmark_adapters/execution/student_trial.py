@@ -27,7 +27,10 @@ MIN_SECONDS = 1.0
 def measure(job: TrialJob, send: Send) -> None:
     """Train each of the job's students on random images for at least a second."""
     installed = plugins.build()
-    dataset, recipe = own_data.find(installed, job.dataset), installed.recipes.require(job.recipe)
+    dataset, recipe = (
+        own_data.find_for_job(installed, job.dataset),
+        installed.recipes.require(job.recipe),
+    )
     count = min(recipe.batch_size, job.images)
     images = torch.randn(count, dataset.channels, dataset.image_size, dataset.image_size)
     labels = torch.arange(count) % dataset.num_classes

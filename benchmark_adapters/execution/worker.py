@@ -53,7 +53,7 @@ def execute(job: MethodJob, send: Send) -> None:
 
     try:
         installed = plugins.build()
-        dataset = own_data.find(installed, job.dataset)
+        dataset = own_data.find_for_job(installed, job.dataset)
         method = method_files.find(installed, job.method)
         _report_file(method, send)
         recipe = installed.recipes.require(job.recipe)

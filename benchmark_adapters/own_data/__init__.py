@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from benchmark_adapters.own_data import reference as references
@@ -17,30 +18,48 @@ READ = "benchmark_adapters.own_data.decoded:read_split"
 DECODED = "decoded:"
 
 
-def find(plugins: Plugins, name: str, base: Path | None = None) -> Dataset:
+def find(plugins: Plugins, name: str, taken: Collection[str] = ()) -> Dataset:
     """Return an installed dataset by its name, or the dataset in a folder.
 
     Args:
         plugins: the installed plugins.
-        name: a name; or ``imagefolder:DIR``, ``hf:DIR`` or a path with a slash, perhaps followed by
-            ``?size=N&test=SPLIT``.
-        base: folder that a relative path starts at; None: the working directory.
+        name: a name; or ``imagefolder:DIR``, ``hf:DIR`` or a path with a slash, optionally followed
+            by ``?size=N&test=SPLIT``.
+        taken: names that the dataset in a folder must not have, besides installed ones.
 
     Raises:
         UserError: there is no such dataset, or its pictures can't be used.
     """
-    if name.startswith(DECODED):
-        folder, _, own_name = name.removeprefix(DECODED).rpartition("?")
-        return _dataset(own_name, Path(folder))
     if is_reference(name):
         from benchmark_adapters.own_data import decoded
 
-        reference = references.parse(name, base)
-        return _dataset(reference.name(plugins.datasets), decoded.decoded(reference))
+        reference = references.parse(name)
+        own_name = reference.name([*plugins.datasets, *taken])
+        return _dataset(own_name, decoded.decoded(reference))
     try:
         return plugins.datasets.require(name)
     except UserError as error:
-        raise UserError(f"{error}; or name a folder of your own: {IMAGE_FOLDER}:DIR") from None
+        hint = f"or name a folder of your own: {IMAGE_FOLDER}:DIR"
+        if Path(name).is_dir():
+            hint = f"did you mean the folder {name}/?"
+        raise UserError(f"{error}; {hint}") from None
+
+
+def find_for_job(plugins: Plugins, text: str) -> Dataset:
+    """Return the dataset for which `reference_of` returned ``text``, in a child process.
+
+    Raises:
+        UserError: it is not there any more.
+    """
+    if not text.startswith(DECODED):
+        return plugins.datasets.require(text)
+    folder, _, name = text.removeprefix(DECODED).rpartition("?")
+    return _dataset(name, Path(folder))
+
+
+def reference_of(dataset: Dataset) -> str:
+    """Return the text for which `find_for_job` returns ``dataset``."""
+    return f"{DECODED}{dataset.folder}?{dataset.name}" if dataset.folder else dataset.name
 
 
 def _dataset(name: str, folder: Path) -> Dataset:
@@ -61,13 +80,7 @@ def _dataset(name: str, folder: Path) -> Dataset:
         test_size=description.sizes["test"],
         prompts=description.prompts,
         folder=folder,
-        reference=f"{DECODED}{folder}?{name}",
     )
-
-
-def reference_of(dataset: Dataset) -> str:
-    """Return the text for which `find` returns ``dataset``."""
-    return dataset.reference or dataset.name
 
 
 def describe(dataset: Dataset) -> str:
@@ -75,12 +88,14 @@ def describe(dataset: Dataset) -> str:
     from benchmark_adapters.own_data import decoded
 
     assert dataset.folder
-    sizes = decoded.describe(dataset.folder).sizes
+    found = decoded.describe(dataset.folder)
     side, channels = dataset.image_size, dataset.channels
+    ignored = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
     return (
         f"{dataset.name}: {dataset.num_classes} classes, {side}x{side} pixels, {channels} "
-        f"{plural(channels, 'channel')}, {sizes['train']:,} train and {sizes['test']:,} test "
-        f"images, mean {_shown(dataset.mean)}, standard deviation {_shown(dataset.std)}"
+        f"{plural(channels, 'channel')}, {found.sizes['train']:,} train and "
+        f"{found.sizes['test']:,} test images, mean {_shown(dataset.mean)}, standard deviation "
+        f"{_shown(dataset.std)}{ignored and f'; ignored files: {ignored}'}"
     )
 
 

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmark_adapters.own_data.contents import MAX_NAMED, Contents, few
 from benchmark_adapters.own_data.pictures import SUFFIXES, Picture
 from benchmark_adapters.own_data.reference import Reference
 from benchmark_adapters.types import Split, UserError
 from leaderboard.text import plural
 
 TRAIN, CLASSES = "train", "classes.txt"
-# Classes that a message names.
-MAX_NAMED = 3
 
 
-@dataclass(frozen=True)
-class Contents:
-    """The pictures of a dataset, not yet decoded.
+def files(reference: Reference) -> list[Path]:
+    """Return all files that `read` reads or counts.
 
-    Attributes:
-        class_names: in label order.
-        prompts: text for each class that a text-to-image model gets; empty: the class names.
-        splits: the pictures of each split, or all of them as ``train`` if a share of them is to be
-            held out.
+    Raises:
+        UserError: a split is missing.
     """
-
-    class_names: tuple[str, ...]
-    prompts: tuple[str, ...]
-    splits: Mapping[Split, Sequence[Picture]]
+    root = reference.folder
+    found = [file for folder in _split_folders(reference).values() for file in _visible(folder)]
+    return [*found, *(file for file in [root / CLASSES] if file.is_file())]
 
 
 def read(reference: Reference) -> Contents:
@@ -54,80 +47,106 @@ def read(reference: Reference) -> Contents:
     prompts: tuple[str, ...] = ()
     if (root / CLASSES).is_file():
         names, prompts = _read_classes(root / CLASSES, names)
-    labels = {name: label for label, name in enumerate(names)}
     splits = {
         split: [
-            picture for name in names for picture in _pictures(root, classes[name], labels[name])
+            picture
+            for label, name in enumerate(names)
+            for picture in _pictures(root, classes[name], label)
         ]
         for split, classes in found.items()
     }
-    return Contents(tuple(names), prompts, splits)
+    ignored = Counter(
+        file.suffix or file.name
+        for folder in folders.values()
+        for file in _visible(folder)
+        if not _is_picture(file)
+    )
+    return Contents(tuple(names), splits, prompts, ignored)
 
 
 def _split_folders(reference: Reference) -> dict[Split, Path]:
     """Return the folder of each split; with a share, that of all images as ``train``."""
     root, test = reference.folder, reference.folder / reference.test
     train = root / TRAIN
-    has_splits = train.is_dir() and bool(_subfolders(train))
+    has_splits = train.is_dir() and bool(_class_folders(train))
     if reference.share is not None:
         return {"train": train if has_splits else root}
-    advice = "name the folder of the test images with --test-split NAME, or hold out a share of "
-    advice += "the images: --test-split 0.2"
+    advice = (
+        "name the folder of the test images with --test-split NAME, or hold out a share of the "
+        "images: --test-split 0.2"
+    )
     if not has_splits:
         raise UserError(f"{root} has no folder {TRAIN} with a folder for each class; {advice}")
     if not test.is_dir():
-        others = [folder.name for folder in _subfolders(root) if folder != train]
+        others = [name for name in _class_folders(root) if name != TRAIN]
         there = f" (there are: {', '.join(others[:MAX_NAMED])})" if others else ""
         raise UserError(f"{root} has no folder {reference.test}{there}; {advice}")
     return {"train": train, "test": test}
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    found = (one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
-    return sorted(found)
-
-
 def _class_folders(folder: Path) -> dict[str, Path]:
-    return {one.name: one for one in _subfolders(folder)}
+    """Return the visible folders in a folder by name, sorted.
+
+    Raises:
+        UserError: a name is not UTF-8.
+    """
+    found = sorted(one for one in folder.iterdir() if one.is_dir() and not _is_hidden(one.name))
+    for one in found:
+        try:
+            one.name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the name of {str(one)!r} is not UTF-8; rename the folder") from None
+    return {one.name: one for one in found}
 
 
 def _check_classes(names: list[str], others: list[str], train: Path, other: Path) -> None:
     if differing := sorted(set(names) ^ set(others)):
         only = train if differing[0] in names else other
         raise UserError(
-            f"the classes in {train} and {other} differ: {_few(differing)}; for example, "
+            f"the classes in {train} and {other} differ: {few(differing)}; for example, "
             f"{differing[0]} is only in {only}"
         )
 
 
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return f"{', '.join(names[:MAX_NAMED])}{more}"
+def _visible(folder: Path) -> Iterator[Path]:
+    """Yield all files in a folder and the folders in it, sorted, unless something is hidden.
+
+    Links are followed at the top, so that splits and classes may be links.
+    """
+    for entry in sorted(folder.iterdir()):
+        inside = sorted(entry.rglob("*")) if entry.is_dir() else [entry]
+        for file in inside:
+            if file.is_file() and not any(map(_is_hidden, file.relative_to(folder).parts)):
+                yield file
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES
 
 
 def _pictures(root: Path, folder: Path, label: int) -> Iterator[Picture]:
     """Yield the pictures in a class folder and the folders in it."""
-    files = sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
-    )
-    if not files:
+    found = [file for file in _visible(folder) if _is_picture(file)]
+    if not found:
         raise UserError(
             f"{folder} has no pictures; expected files named {', '.join(SUFFIXES)}, or remove the "
             "folder"
         )
-    for file in files:
+    for file in found:
         yield Picture(str(file.relative_to(root)), label, file)
 
 
 def _read_classes(file: Path, folders: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """Return the class names in label order, and their prompts if the file has them.
 
-    Each line is the name of a class folder, perhaps with a tab and a prompt after it.
+    Each line is the name of a class folder, optionally with a tab and a prompt after it.
     """
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} can't be read as UTF-8: {error}") from None
     rows = [line.split("\t") for line in lines if line.strip()]
@@ -140,8 +159,8 @@ def _read_classes(file: Path, folders: Sequence[str]) -> tuple[list[str], tuple[
     for problem, of_classes in problems.items():
         if of_classes:
             raise UserError(
-                f"{file}: {_few(of_classes)}: {problem}; write a line for each class folder: its "
-                "name and, after a tab, perhaps a prompt"
+                f"{file}: {few(of_classes)}: {problem}; write a line for each class folder: its "
+                "name and, optionally, a tab and a prompt"
             )
     prompts = tuple(row[1].strip() if len(row) > 1 else "" for row in rows)
     if any(prompts) and not all(prompts):

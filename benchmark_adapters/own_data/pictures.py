@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from benchmark_adapters import listening
 from benchmark_adapters.types import UserError, one_line
 from leaderboard.text import plural
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from benchmark_adapters.types import Array
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp")
+# JPEG includes files with several pictures, as many phones write them. The first one counts.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 # Pillow's modes with at most 8 bits per channel.
 GREY = ("1", "L", "LA")
@@ -25,9 +27,6 @@ COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
 # Pictures that a message names, and length of the reason for each.
 MAX_NAMED, MAX_REASON = 3, 80
 OPAQUE = 255
-
-# Settings of the progress bar, which a terminal shows.
-BAR: dict[str, Any] = {"leave": False, "disable": None, "unit": " pictures"}
 
 R = TypeVar("R")
 
@@ -65,12 +64,10 @@ def common_shape(pictures: Sequence[Picture], size: int | None) -> Shape:
         UserError: pictures can't be read, or ``size`` is None and they are not square and of one
             size.
     """
-    headers = _each(_header, pictures, "reading headers")
+    headers = _each(lambda _, picture: _header(picture), pictures, "reading headers")
     channels = 1 if all(mode in GREY for mode, _ in headers) else 3
     if size is None:
-        examples = {
-            pixels: picture.name for (_, pixels), picture in zip(headers, pictures, strict=True)
-        }
+        examples = {pixels: one.name for (_, pixels), one in zip(headers, pictures, strict=True)}
         (width, height), *others = examples
         if others or width != height:
             few = [f"{name} has {one[0]}x{one[1]}" for one, name in examples.items()][:2]
@@ -91,31 +88,36 @@ def decode(pictures: Sequence[Picture], shape: Shape, title: str) -> Array:
     import numpy as np
 
     images = np.empty((len(pictures), shape.channels, shape.size, shape.size), np.uint8)
-    for index, pixels in enumerate(_each(lambda one: _pixels(one, shape), pictures, title)):
-        images[index] = pixels
+
+    def put(index: int, picture: Picture) -> None:
+        images[index] = _pixels(picture, shape)
+
+    _each(put, pictures, title)
     return images
 
 
-def _each(function: Callable[[Picture], R], pictures: Sequence[Picture], title: str) -> list[R]:
-    """Return the results for all pictures, computed in several threads.
+def _each(
+    function: Callable[[int, Picture], R], pictures: Sequence[Picture], title: str
+) -> list[R]:
+    """Return the results for all indices and pictures, computed in several threads.
 
     Raises:
         UserError: some pictures can't be used.
     """
-    from tqdm import tqdm
 
-    def attempt(picture: Picture) -> R | _Unusable:
+    def attempt(index: int, picture: Picture) -> R | _Unusable:
         try:
-            return function(picture)
+            return function(index, picture)
         except _Unusable as error:
             return error
 
+    total = len(pictures)
     with ThreadPoolExecutor() as pool:
-        tried = pool.map(attempt, pictures)
-        results = list(tqdm(tried, title, len(pictures), **BAR))
+        tried = pool.map(attempt, range(total), pictures)
+        results = list(listening.counted(tried, title, total, " pictures"))
     used = [result for result in results if not isinstance(result, _Unusable)]
-    if len(used) < len(results):
-        _refuse(zip(pictures, results, strict=True), len(results) - len(used), len(results))
+    if len(used) < total:
+        _refuse(zip(pictures, results, strict=True), total - len(used), total)
     return used
 
 
@@ -137,20 +139,23 @@ def _open(picture: Picture) -> PillowImage:
     from PIL import Image
 
     content = picture.content
+    file = io.BytesIO(content) if isinstance(content, bytes) else content
     try:
-        found = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
+        found = Image.open(file, formats=FORMATS)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(picture, error) from None
-    if found.format not in FORMATS:
-        raise _Unusable(f"format {found.format}, expected one of {', '.join(FORMATS)}")
     if found.mode not in GREY + COLOUR:
         raise _Unusable(f"image mode {found.mode}, expected at most 8 bits per channel")
     return found
 
 
 def _unreadable(picture: Picture, error: Exception) -> _Unusable:
-    reason = str(error).replace(f"'{picture.content!s}'", "the file")
-    return _Unusable(f"not readable as an image ({one_line(reason, MAX_REASON)})")
+    from PIL import UnidentifiedImageError
+
+    reason = "damaged, or not PNG, JPEG, WebP or BMP"
+    if not isinstance(error, UnidentifiedImageError):
+        reason = one_line(str(error).replace(str(picture.content), "the file"), MAX_REASON)
+    return _Unusable(f"not readable as an image ({reason})")
 
 
 def _header(picture: Picture) -> tuple[str, tuple[int, int]]:
@@ -164,6 +169,7 @@ def _pixels(picture: Picture, shape: Shape) -> Array:
     import numpy as np
     from PIL import Image, ImageOps
 
+    side = (shape.size, shape.size)
     try:
         with _open(picture) as found:
             upright = ImageOps.exif_transpose(found)
@@ -172,11 +178,9 @@ def _pixels(picture: Picture, shape: Shape) -> Array:
                 if np.asarray(upright)[..., 3].min() < OPAQUE:
                     raise _Unusable("it is transparent")
             converted = upright.convert("L" if shape.channels == 1 else "RGB")
-            if converted.size != (shape.size, shape.size):
+            if converted.size != side:
                 # This filter averages over all pixels that become one.
-                converted = ImageOps.fit(
-                    converted, (shape.size, shape.size), Image.Resampling.LANCZOS
-                )
+                converted = ImageOps.fit(converted, side, Image.Resampling.LANCZOS)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(picture, error) from None
     pixels = np.asarray(converted)

@@ -65,7 +65,7 @@ def is_reference(text: str) -> bool:
 
 
 def parse(text: str, base: Path | None = None) -> Reference:
-    """Return the reference in ``text``; a relative path starts at ``base``, or here.
+    """Return the reference in ``text``; a relative path starts at ``base``, or in this folder.
 
     Raises:
         UserError: there is no such folder, or a setting is unknown or not allowed.
@@ -87,7 +87,7 @@ def parse(text: str, base: Path | None = None) -> Reference:
     return Reference(kind, folder, _size(settings.get("size")), _test(settings.get("test", TEST)))
 
 
-def with_settings(text: str, size: int | None, test: str | None) -> str:
+def with_settings(text: str, size: int | None, test: str | float | None) -> str:
     """Return ``text`` with the values of ``--image-size`` and ``--test-split``.
 
     Raises:
@@ -97,10 +97,14 @@ def with_settings(text: str, size: int | None, test: str | None) -> str:
         return text
     if not is_reference(text):
         option = "--image-size" if size is not None else "--test-split"
-        raise UserError(f"{option} needs a folder: --dataset {IMAGE_FOLDER}:DIR")
+        raise UserError(
+            f"{option} needs a folder of pictures, but {text} is none; did you mean {text}/?"
+        )
     found = parse(text)
     size = found.size if size is None else _size(str(size))
-    return str(Reference(found.kind, found.folder, size, _test(test or found.test)))
+    return str(
+        Reference(found.kind, found.folder, size, _test(found.test if test is None else str(test)))
+    )
 
 
 def _size(text: str | None) -> int | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark_adapters import datasets, own_data
+from benchmark_adapters import datasets
 from benchmark_adapters.files import new_folder
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
@@ -22,9 +22,9 @@ def export(
     file_format: Format,
     plugins: Plugins,
     output: Path,
+    find: Callable[[str], Dataset],
     with_truth: bool = False,
     data: Path | None = None,
-    own: Mapping[str, Dataset] | None = None,
 ) -> list[Path]:
     """Export the images of runs, at most one run per dataset.
 
@@ -33,9 +33,9 @@ def export(
         file_format: the format to write.
         plugins: the installed plugins.
         output: a new or empty folder.
+        find: returns the dataset of a run by its name.
         with_truth: also write the real test images.
         data: folder of the real datasets.
-        own: datasets that are folders of the user's own, by name.
 
     Returns:
         The written files.
@@ -53,7 +53,7 @@ def export(
     for folder in folders:
         record = of_run(folder).record
         assert record
-        dataset = (own or {}).get(record.dataset) or own_data.find(plugins, record.dataset)
+        dataset = find(record.dataset)
         if dataset.name in sets:
             raise UserError(
                 f"{folder}: a run on {dataset.name} was already given; "

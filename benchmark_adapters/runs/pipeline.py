@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark_adapters import datasets, own_data
+from benchmark_adapters import datasets, listening, own_data
 from benchmark_adapters.execution import progress, sandbox
 from benchmark_adapters.execution.messages import (
     Checked,
@@ -249,7 +249,7 @@ def _job(plan: ScoringPlan, source: Source, folder: Path) -> ScoreJob:
         device=plan.device,
         backend=plan.backend,
         cache=str((plan.runs / CACHE).absolute()),
-        is_quiet=progress.is_heard(),
+        is_quiet=listening.listener() is not None,
         is_untrusted=source.is_untrusted,
         probes_order=source.is_untrusted,
     )

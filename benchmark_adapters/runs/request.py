@@ -23,6 +23,7 @@ MAX_REPEATS = 1000
 MAX_PROCESSES = 1024
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
@@ -167,8 +168,12 @@ def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> 
     recipe = plugins.recipes.require(request.recipe or track.recipe)
     names = request.students or (track.student or recipe.student,)
     students = tuple(plugins.students.require(name) for name in dict.fromkeys(names))
+    if request.device not in DEVICES:
+        raise UserError(f"--device {request.device}: expected one of {', '.join(DEVICES)}")
     if request.device not in ("auto", "cpu"):
         devices.resolve(request.device)
+    if request.backend not in BACKENDS:
+        raise UserError(f"--backend {request.backend}: expected one of {', '.join(BACKENDS)}")
     seeds = _seeds(request, track)
     return [
         ScoringPlan(
@@ -190,12 +195,11 @@ def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> 
 
 def _datasets(request: Request, track: Track, plugins: Plugins) -> list[Dataset]:
     """Return the requested datasets, after checking that their files are available."""
-    sources = dict(track.sources)
     names = (request.dataset,) if request.dataset else track.datasets
-    found = [own_data.find(plugins, sources.get(name, name)) for name in names]
+    found = [track_files.find_dataset(plugins, track, name) for name in names]
     for dataset in found:
         # A folder of one's own may be used with the rules of any track.
-        if dataset.name not in track.datasets and not dataset.reference:
+        if dataset.name not in track.datasets and not dataset.folder:
             known = ", ".join(track.datasets)
             raise UserError(f"track {track.name} has no dataset {dataset.name}; it has: {known}")
     # A missing dataset is reported now, not after ten minutes spent on the first one.

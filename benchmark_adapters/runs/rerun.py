@@ -66,10 +66,17 @@ class Agreement:
         return self.status and self.images and self.accuracies is not False
 
 
-def prepare(folder: Path, record: Record, request: Request, plugins: Plugins) -> RerunPlan:
+def prepare(
+    folder: Path,
+    record: Record,
+    request: Request,
+    plugins: Plugins,
+    track_file: str | None = None,
+) -> RerunPlan:
     """Plan to rerun the run in ``folder``.
 
-    ``request`` provides only track, dataset, options, device, data and runs. A set that was only
+    ``request`` provides only dataset, options, device, data and runs, and ``track_file`` is the
+    track if it came from a file. A set that was only
     scored is scored again. If the run generated as many images as possible, the rerun requests
     their number under the same limit. Batches go over the classes in turn, so these are the same
     images.
@@ -90,13 +97,17 @@ def prepare(folder: Path, record: Record, request: Request, plugins: Plugins) ->
             f"recipe {recipe.name} has changed since the run: its sha256 is {recipe.sha256[:12]}, "
             f"the record has {record.recipe_sha256[:12]}"
         )
-    track = track_files.find(plugins, request.track)
+    track = track_files.find(plugins, track_file or record.track)
     if (track.name, track.sha256) != (record.track, record.rules.sha256 if record.rules else ""):
         raise UserError(f"track {record.track} of the run is not {track.name}, or has other rules")
+    dataset = track_files.find_dataset(plugins, track, request.dataset or record.dataset)
+    if dataset.name != record.dataset:
+        raise UserError(f"the run is on dataset {record.dataset}, not on {dataset.name}")
     request = replace(
         request,
         method=record.method,
-        dataset=submissions.dataset_of_run(record, request, plugins),
+        track=track_file or record.track,
+        dataset=request.dataset or record.dataset,
         recipe=record.recipe,
         seed=record.seed,
         repeats=record.repeats,

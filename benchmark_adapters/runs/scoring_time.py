@@ -6,8 +6,8 @@ import functools
 import math
 from dataclasses import dataclass
 
-from benchmark_adapters import own_data
-from benchmark_adapters.execution import devices, progress, sandbox
+from benchmark_adapters import listening, own_data
+from benchmark_adapters.execution import devices, sandbox
 from benchmark_adapters.execution.messages import TrialJob
 from benchmark_adapters.execution.sandbox import SandboxFailed
 from benchmark_adapters.runs.request import ScoringPlan
@@ -74,7 +74,7 @@ def _time_students(
 def announce(plan: ScoringPlan, ipc: int | None) -> None:
     """Print how long scoring will take, on stderr; ``ipc`` of None: it is not known yet."""
     # Only people want to know.
-    if not plan.seeds or progress.is_heard():
+    if not plan.seeds or listening.listener():
         return
     scored = plan.for_ipc(ipc or EXAMPLE_IPC)
     passes = scored.recipe.image_passes((ipc or EXAMPLE_IPC) * plan.dataset.num_classes)
@@ -90,4 +90,4 @@ def announce(plan: ScoringPlan, ipc: int | None) -> None:
             took = f"takes up to {duration(measure(plan, ipc).seconds(ipc or EXAMPLE_IPC))}"
         except SandboxFailed as error:
             took = f"could not be timed: {error}"
-    progress.say(f"{text} {took}")
+    listening.say(f"{text} {took}")

@@ -180,33 +180,16 @@ def score(
     record = submission.record
     if first_seed is None:
         first_seed = (record.seeds or [record.seed])[0] if record else 0
-    dataset = dataset_of_run(record, request, plugins) if record else request.dataset
+    dataset = request.dataset or (record.dataset if record else None)
     plans = plan_scoring(replace(request, dataset=dataset, seed=first_seed), plugins)
+    if record and (name := plans[0].dataset.name) != record.dataset:
+        raise UserError(f"run {record.run_id} is on dataset {record.dataset}, not on {name}")
     official = None
     if checkout:
         official_evaluator.find_script(checkout)
         official = _official(submission, plans, plugins, checkout)
     for plan in plans:
         yield pipeline.complete(plan, _source(submission, plan, first_seed), official)
-
-
-def dataset_of_run(record: Record, request: Request, plugins: Plugins) -> str:
-    """Return the dataset of a run: its name, or the folder that the request names.
-
-    A record does not say where a folder is.
-
-    Raises:
-        UserError: the request names another dataset.
-    """
-    if request.dataset is None or request.dataset == record.dataset:
-        return record.dataset
-    name = own_data.find(plugins, request.dataset).name
-    if name != record.dataset:
-        raise UserError(
-            f"run {record.run_id} is on dataset {record.dataset}, not on {name}; leave out "
-            "--dataset, or name the folder of its dataset"
-        )
-    return request.dataset
 
 
 def _source(submission: Submission, plan: ScoringPlan, seed: int) -> Source:

@@ -54,7 +54,6 @@ class Dataset:
         download: downloads the published files into a folder; None if that is not supported.
         bundled: folder in this package with the test split and part of the training split.
         folder: the folder that ``read`` gets; None: the first one that holds the dataset.
-        reference: text that names the dataset in child processes, if it has no installed name.
     """
 
     name: str
@@ -74,7 +73,6 @@ class Dataset:
     download: Callable[[Path], None] | str | None = None
     prompts: tuple[str, ...] = ()
     folder: Path | None = None
-    reference: str = ""
 
     @property
     def num_classes(self) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from benchmark_adapters import console
+from benchmark_adapters.cli.options import DATASET_HELP, IMAGE_SIZE, TEST_SPLIT
+from benchmark_adapters.own_data import with_settings
 from gdd_plugin.training.cli_options import (
     DATA,
     FOLDER,
@@ -50,7 +52,7 @@ def train_command(options: TrainingOptions, keep_checkpoints: bool) -> None:
     )
     click.echo(
         f"saved the model to {options.output}; evaluate it with: "
-        f"ddbench-turbo evaluate {options.output} --dataset {name}"
+        f"ddbench-turbo evaluate {options.output} --dataset {options.dataset_text}"
     )
 
 
@@ -119,8 +121,10 @@ def adapt_command(
     "name",
     default="fashion-mnist",
     show_default=True,
-    help="Dataset whose classes the model generates.",
+    help=f"Dataset whose classes the model generates; or {DATASET_HELP}",
 )
+@IMAGE_SIZE
+@TEST_SPLIT
 @DATA
 @click.option(
     "--split",
@@ -153,6 +157,8 @@ def evaluate_command(
     model: str,
     lora: Path | None,
     name: str,
+    image_size: int | None,
+    test_split: str | None,
     data: Path | None,
     split: str,
     seeds: int,
@@ -175,7 +181,8 @@ def evaluate_command(
     if card:
         # Fail before the evaluation, which takes minutes.
         model_card.read_metadata(locate(model).folder)
-    evaluation = evaluate(model, lora, find_dataset(name), data, split, seeds, device)
+    dataset = find_dataset(with_settings(name, image_size, test_split))
+    evaluation = evaluate(model, lora, dataset, data, split, seeds, device)
     click.echo(json.dumps(asdict(evaluation), indent=1))
     if card:
         model_card.write(locate(model).folder, evaluation)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from benchmark_adapters import console, own_data
+from benchmark_adapters.cli import options
 from benchmark_adapters.plugins import build
 from benchmark_adapters.types import Dataset
 from gdd_plugin.training.settings import LoraSettings, TurboMiniSettings
@@ -25,9 +26,13 @@ RUN_OPTIONS = (
     click.option(
         "--dataset",
         "name",
+        metavar="DATASET",
         required=True,
-        help="Name of a dataset; `ddbench list datasets` lists them all.",
+        help="Name of a dataset; `ddbench list datasets` lists them all. Or "
+        f"{options.DATASET_HELP}",
     ),
+    options.IMAGE_SIZE,
+    options.TEST_SPLIT,
     DATA,
     click.option(
         "--output",
@@ -118,12 +123,14 @@ class TrainingOptions:
     """Values of the options that all training commands share.
 
     Attributes:
+        dataset_text: the text that names the dataset.
         data: folder that contains the dataset; None: search the default locations.
         scale: factor for the number of steps of every stage.
         student: student settings that were set on the command line, by name.
     """
 
     dataset: Dataset
+    dataset_text: str
     data: Path | None
     output: Path
     seed: int
@@ -144,6 +151,8 @@ def training_options(command: Command) -> Command:
     @functools.wraps(command)
     def parse(
         name: str,
+        image_size: int | None,
+        test_split: str | None,
         data: Path | None,
         output: Path,
         seed: int,
@@ -154,19 +163,22 @@ def training_options(command: Command) -> Command:
     ) -> None:
         student = {field: others.pop(field) for field in STUDENT_FIELDS}
         given = {field: value for field, value in student.items() if value is not None}
-        dataset = find_dataset(name)
-        options = TrainingOptions(dataset, data, output, seed, held_out, scale, save_every, given)
-        command(options, **others)
+        text = own_data.with_settings(name, image_size, test_split)
+        dataset = find_dataset(text)
+        parsed = TrainingOptions(
+            dataset, text, data, output, seed, held_out, scale, save_every, given
+        )
+        command(parsed, **others)
 
     for option in reversed((*RUN_OPTIONS, *STUDENT_OPTIONS, console.DEBUG)):
         parse = option(parse)
     return parse
 
 
-def find_dataset(name: str) -> Dataset:
-    """Return the dataset called ``name``.
+def find_dataset(text: str) -> Dataset:
+    """Return the dataset that ``text`` names.
 
     Raises:
-        UserError: there is no such dataset.
+        UserError: there is no such dataset, or its pictures can't be used.
     """
-    return own_data.find(build(), name)
+    return own_data.find(build(), text)

@@ -152,7 +152,7 @@ def means(rows: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[Me
     )
     ranks = _ranks(
         [row.accuracies for row in ordered],
-        [_rules(row.record) for row in ordered],
+        [(*_rules(row.record), *(run.data_sha256 for run in row.runs.values())) for row in ordered],
     )
     return [replace(row, rank=rank) for row, rank in zip(ordered, ranks, strict=True)]
 

@@ -56,16 +56,20 @@ def test_default_ipc_is_the_first_or_as_many_as_fit(challenge):
     ("old", "new", "message"),
     [
         ("repeats =", "repeat =", "line 7, key repeat: unknown; did you mean repeats?"),
-        ("= 100", '= "soon"', "line 4, key time_limit: Expected `float`, got `str`"),
-        ("= 100", "= -1", "line 4, key time_limit: Expected `float` > 0"),
-        ("[2, 3]", "[0]", "line 5, key ipc: Expected `int` >= 1"),
+        ("= 100", '= "soon"', "line 4, key time_limit: expected seconds, more than 0"),
+        ("= 100", "= -1", "line 4, key time_limit: expected seconds, more than 0"),
+        ("[2, 3]", "[0]", "line 5, key ipc: expected a list of numbers from 1"),
         ("quickstart/1", "quick/1", "line 6, key recipe: unknown recipe 'quick/1'; did you mean"),
         ('"mlp"', '"mpl"', "line 8, key student: unknown student 'mpl'; did you mean mlp?"),
         ("./shoes/", "./boots/", "line 3, key datasets: .*boots is not a folder"),
         ("./shoes/", "fashion", "line 3, key datasets: unknown dataset 'fashion'"),
-        ("./shoes/", "./clothes/", "line 3, key datasets: two have the same name"),
+        ("./shoes/", "./clothes/", "line 3, key datasets: clothes is named twice"),
         ("clothes-sprint", "quickstart", "line 2, key name: quickstart is the name of an install"),
-        ("clothes-sprint", "../up", "line 2, key name: Expected `str` matching"),
+        ("clothes-sprint", "../up", "line 2, key name: expected a text of up to 80 letters"),
+        ('sprint"', 'sprint\\n"', "line 2, key name: expected a text of up to 80 letters"),
+        ("./shoes/", "shoes", "unknown dataset 'shoes'; did you mean the folder ./shoes?"),
+        ("time_limit =", "bundled_data = true\ntime_limit =", "key datasets: .* is not bundled"),
+        ("repeats = 2", 'summary = """\nrepeats = 3\n"""\nrepeats = 0', "line 10, key repeats"),
         ("repeats = 2\n", "", "these keys are missing: repeats"),
         ("= [2, 3]", "= [2, 3", "track file .*: .*line 6"),
     ],
@@ -76,6 +80,39 @@ def test_what_is_wrong_is_named_with_key_and_line(challenge, old, new, message):
     with pytest.raises(UserError, match=message) as error:
         find(challenge)
     assert "\n" not in str(error.value)
+
+
+def test_byte_order_marks_and_deep_nesting_do_no_harm(challenge):
+    challenge.write_text(TRACK, "utf-8-sig")
+    assert find(challenge).name == "clothes-sprint"
+    challenge.write_text(f"datasets = {'[' * 5000}")
+    with pytest.raises(UserError, match="track file"):
+        find(challenge)
+
+
+def test_another_folder_never_counts_as_the_tracks_dataset(ddbench, challenge, tmp_path):
+    """Same name, other pictures or another size."""
+    picture_folders.write(tmp_path / "other" / "clothes", count=3)
+    command = ("run", "--method", "random-real", "--track", "challenge.toml", "--repeats", "0")
+    for text, name in (
+        ("other/clothes/?size=16", "clothes-folder"),
+        ("clothes/?size=8", "clothes-folder"),
+        ("clothes/?size=16", "clothes"),
+        ("clothes", "clothes"),
+    ):
+        done = ddbench(*command, "--dataset", text, "--json", "--device", "cpu")
+        record = json.loads(done.stdout)
+        assert record["dataset"] == name
+        reasons = [reason["code"] for reason in record["not_comparable_because"]]
+        assert ("dataset" in reasons) == (name == "clothes-folder")
+    run = record["run_id"]
+    files = ("--format", "mtt", "--output", "team", "--track", "challenge.toml")
+    done = ddbench("export", run, *files)
+    assert done.returncode == 0, done.stderr
+    command = ("check", "team", "--format", "mtt", "--dataset", "clothes", "--track")
+    assert "6 images of clothes" in ddbench(*command, "challenge.toml").stdout
+    done = ddbench("score", run, "--track", "challenge.toml", "--repeats", "0")
+    assert done.returncode == 0, done.stderr
 
 
 def test_missing_files_and_unknown_tracks_are_told_apart(tmp_path):
@@ -113,7 +150,8 @@ def test_runs_follow_the_rules_and_are_ranked_by_them(ddbench, challenge, tmp_pa
     assert str(tmp_path) not in done.stdout
     # The records know the datasets, so that the mean needs no file.
     assert "clothes-sprint, mean over clothes and shoes" in ddbench("leaderboard").stdout
-    assert ddbench("leaderboard", "--track", "challenge.toml").returncode == 0
+    for track in ("challenge.toml", "clothes-sprint"):
+        assert "clothes and shoes" in ddbench("leaderboard", "--track", track).stdout
     # With other rules, a run is in a group of its own.
     challenge.write_text(TRACK.replace("= 100", "= 99"))
     again = ddbench(*command, "--dataset", "clothes", "--seed", "1", "--json")
@@ -123,8 +161,7 @@ def test_runs_follow_the_rules_and_are_ranked_by_them(ddbench, challenge, tmp_pa
     changed = ddbench("rerun", records[0]["run_id"], "--track", "challenge.toml")
     assert "or has other rules" in changed.stderr
     challenge.write_text(TRACK)
-    rerun = ("rerun", records[0]["run_id"], "--track", "challenge.toml", "--device", "cpu")
-    done = ddbench(*rerun, "--dataset", "clothes/?size=16")
+    done = ddbench("rerun", records[0]["run_id"], "--track", "challenge.toml", "--device", "cpu")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,6 +1,7 @@
 """The Python interface."""
 
 import json
+import pickle
 import subprocess
 import sys
 
@@ -98,6 +99,8 @@ def test_runs_and_leaderboard_are_typed(record):
     other = ddbench.run("random-real", ipc=2, repeats=1, students=["mlp"], seed=1, device="cpu")
     assert [one.run_id for one in ddbench.runs()] == [record.run_id, other.run_id]
     assert ddbench.runs(track="fashion-mnist") == []
+    with pytest.raises(ddbench.UserError, match="unknown track 'nope'"):
+        ddbench.leaderboard(track="nope")
     rows = ddbench.leaderboard(track="quickstart")
     assert all(isinstance(row, ddbench.Row) for row in rows)
     accuracies = [row.accuracy_mean for row in rows]
@@ -117,6 +120,35 @@ def test_folders_and_track_files_are_taken(here):
     assert (record.track, record.comparable) == ("mine", True)
 
 
+def test_decoding_is_heard_and_nothing_is_printed(here, capfd):
+    picture_folders.write(here / "clothes", count=3)
+    heard = []
+    ddbench.run(
+        "random-real",
+        dataset="clothes/",
+        ipc=1,
+        repeats=0,
+        device="cpu",
+        progress=lambda *told: heard.append(told),
+    )
+    assert ("decoding train", 9, 9) in heard
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("phase", ["sampling", "scoring"])
+def test_an_exception_of_the_callback_stops_the_run_after_saving_it(here, phase):
+    def progress(heard, done, total):
+        if heard == phase:
+            raise ZeroDivisionError("stop")
+
+    with pytest.raises(ZeroDivisionError, match="stop"):
+        ddbench.run(
+            "random-real", ipc=2, repeats=1, students=["mlp"], device="cpu", progress=progress
+        )
+    (record,) = ddbench.runs()
+    assert record.interrupted
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -125,6 +157,9 @@ def test_folders_and_track_files_are_taken(here):
         ({"image_size": 16}, "image_size and test_split need the argument dataset"),
         ({"track": "eccv2024-fixed"}, "eccv2024-fixed|not found"),
         ({"options": {"nope": 1}}, "no option 'nope'"),
+        ({"device": "gpu"}, "--device gpu: expected one of auto, cpu, cuda, mps"),
+        ({"backend": "quick"}, "--backend quick: expected one of"),
+        ({"students": "mlpp"}, "unknown student 'mlpp'"),
     ],
 )
 def test_wrong_arguments_raise_user_errors(here, arguments, message):
@@ -144,8 +179,16 @@ def test_failed_runs_raise_an_error_with_their_record(here):
         ddbench.run("lazy.py", device="cpu")
     assert error.value.record.status == "invalid"
     assert ddbench.runs()[0] == error.value.record
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
     with pytest.raises(ddbench.UserError, match="has no images: its status is invalid"):
         ddbench.load(error.value.record)
+
+
+def test_module_stands_for_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "ddbench", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout.startswith("ddbench, version") or "version" in done.stdout
 
 
 def test_import_is_light():

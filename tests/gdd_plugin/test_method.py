@@ -129,8 +129,8 @@ def test_prompts_of_a_dataset_replace_its_class_names():
     other = collect(make_task(FASHION_MNIST))
     first, second = (one.images[: 3 * one.ipc].astype(int) for one in (ours, other))
     assert abs(first - second).max() <= 1
-    expected = "model turbo-mini was trained on fashion-mnist alone, and may not know the classes"
-    assert metadata["warning"].startswith(f"{expected} of own;")
+    expected = "model turbo-mini was trained on fashion-mnist alone, not on the classes of own;"
+    assert metadata["warning"].startswith(expected)
     task = make_task(own, model="turbo-mini", prompts="a {name}")
     template = ImageGenerator(task, parse_settings(task.options, own.name), 1)
     assert template.prompts == [["a n01"], ["a n02"], ["a n03"]]
@@ -145,7 +145,7 @@ def test_a_missing_default_model_is_explained(ddbench, tmp_path):
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert "the bundled model knows only fashion-mnist, not clothes" in line
     assert "hf download stabilityai/sdxl-turbo" in line
-    assert line.endswith("`ddbench-turbo train --dataset DATASET` trains a small model")
+    assert line.endswith("or train a small one: ddbench-turbo train --dataset DATASET")
 
 
 def test_run_reports_a_missing_accelerator_in_one_line(ddbench):

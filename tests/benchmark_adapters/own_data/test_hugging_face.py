@@ -58,6 +58,29 @@ def test_folders_of_save_to_disk_are_read(find, tmp_path):
     assert find(f"hf:{tmp_path / 'clothes'}?test=0.34").test_size == 2
 
 
+def test_labels_must_be_known_and_every_class_needs_pictures(find, parquet):
+    table = _table(2)
+    file = parquet / "data" / "test-00000-of-00001.parquet"
+    for hidden in (-1, None):
+        rows = table.to_list()
+        changed = hugging_face.Dataset.from_list(
+            [{**row, "label": hidden} for row in rows], table.features
+        )
+        changed.to_parquet(file)
+        with pytest.raises(UserError, match=r"row 0 of test has label -1, expected 0 to 1"):
+            find(f"hf:{parquet}")
+    table.select([0, 1]).to_parquet(file)
+    with pytest.raises(UserError, match="no pictures of Bag in test"):
+        find(f"hf:{parquet}")
+
+
+def test_a_single_split_saved_to_disk_can_be_divided(find, tmp_path, capfd):
+    _table(4).save_to_disk(tmp_path / "clothes")
+    capfd.readouterr()
+    assert find(f"hf:{tmp_path / 'clothes'}?test=0.5").test_size == 4
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_folder_of_something_else_is_refused(find, tmp_path, parquet):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no Parquet files named SPLIT"):

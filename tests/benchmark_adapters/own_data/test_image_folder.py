@@ -9,7 +9,7 @@ import picture_folders
 import pytest
 from PIL import Image
 
-from benchmark_adapters import datasets
+from benchmark_adapters import datasets, own_data
 from benchmark_adapters.types import UserError
 
 
@@ -92,7 +92,8 @@ def test_pictures_are_resized_with_antialiasing_and_cropped_to_the_middle(find, 
 
 def test_classes_file_gives_order_and_prompts(find, clothes_folder):
     lines = ["Trouser\ta pair of blue jeans", "Bag\ta handbag", "Sneaker\ta running shoe", ""]
-    (clothes_folder / "classes.txt").write_text("\n".join(lines))
+    # Some editors write a byte order mark.
+    (clothes_folder / "classes.txt").write_text("\n".join(lines), "utf-8-sig")
     dataset = find(clothes_folder)
     assert dataset.class_names == ("Trouser", "Bag", "Sneaker")
     assert dataset.prompts == ("a pair of blue jeans", "a handbag", "a running shoe")
@@ -166,6 +167,11 @@ def _deepen(folder):
     Image.fromarray(np.full((28, 28), 999, np.uint16)).save(folder / "test" / "Bag" / "0.png")
 
 
+def _name_badly(folder):
+    for split in ("train", "test"):
+        (folder / split / "Bag").rename(folder / split / os.fsdecode(b"caf\xe9"))
+
+
 def _disguise(folder):
     Image.new("L", (28, 28)).save(folder / "test" / "Bag" / "0.png", format="GIF")
 
@@ -180,7 +186,8 @@ def _disguise(folder):
         (_rename_test_class, "classes in .*train and .*test differ: Bag, Hat; .*Bag is only in"),
         (_make_transparent, "1 of 12 pictures can't be used: test/Bag/0.png: it is transparent"),
         (_deepen, "test/Bag/0.png: image mode I;16, expected at most 8 bits"),
-        (_disguise, "1 of 24 pictures can't be used: test/Bag/0.png"),
+        (_disguise, "1 of 24 pictures can't be used: test/Bag/0.png: .*not PNG, JPEG, WebP or BMP"),
+        (_name_badly, "caf.*is not UTF-8; rename the folder"),
     ],
 )
 def test_what_is_wrong_with_a_folder_is_said_in_a_line(find, clothes_folder, break_it, message):
@@ -200,9 +207,49 @@ def test_pictures_are_decoded_once_until_they_change(find, clothes_folder, monke
     os.utime(picture, (1, 1))
     second = find(clothes_folder)
     assert second.folder != first.folder
-    assert not first.folder.exists()
     images = datasets.load(second, "train")[0]
     assert (images[0] == images[1]).all()
+    # A run may still use the first.
+    assert datasets.load(first, "train")[0].any()
+    os.utime(first.folder, (1, 1))
+    (clothes_folder / "test" / "Bag" / "0.png").unlink()
+    find(clothes_folder)
+    assert not first.folder.exists()
+    assert second.folder.exists()
+
+
+def test_only_what_is_read_decides_whether_to_decode_again(find, clothes_folder, tmp_path):
+    """Runs may be saved in the folder of the pictures; splits may be links."""
+    (clothes_folder / "train").rename(tmp_path / "elsewhere")
+    (clothes_folder / "train").symlink_to(tmp_path / "elsewhere")
+    first = find(clothes_folder)
+    (clothes_folder / "runs").mkdir()
+    (clothes_folder / "runs" / "record.json").write_text("{}")
+    assert find(clothes_folder) == first
+    shutil.copy(tmp_path / "elsewhere" / "Bag" / "0.png", tmp_path / "elsewhere" / "Bag" / "9.png")
+    assert len(datasets.load(find(clothes_folder), "train")[1]) == 13
+
+
+def test_hidden_files_are_left_out_and_other_files_are_counted(find, clothes_folder):
+    hidden = clothes_folder / "train" / "Bag" / ".checkpoints"
+    hidden.mkdir()
+    shutil.copy(clothes_folder / "train" / "Bag" / "0.png", hidden / "0.png")
+    for name in ("a.gif", "b.gif", "c.heic"):
+        (clothes_folder / "test" / "Bag" / name).touch()
+    dataset = find(clothes_folder)
+    assert len(datasets.load(dataset, "train")[1]) == 12
+    assert own_data.describe(dataset).endswith("; ignored files: 2 .gif, 1 .heic")
+
+
+def test_first_picture_of_phone_photos_counts(find, tmp_path):
+    folder = picture_folders.write(tmp_path / "a", suffix="jpg")
+    file = folder / "train" / "Bag" / "0.jpg"
+    picture = Image.open(file)
+    picture.load()
+    picture.save(file, "MPO", save_all=True, append_images=[Image.new("L", (28, 28))])
+    with Image.open(file) as saved:
+        assert saved.format == "MPO"
+    assert datasets.load(find(folder), "train")[0][0].any()
 
 
 def test_damaged_cache_is_not_used(find, clothes_folder):
@@ -254,12 +301,16 @@ def test_run_score_check_data_and_rerun_take_a_folder(ddbench, clothes_folder, u
     run = record["run_id"]
     # A record does not say where the folder is.
     assert str(clothes_folder.parent) not in done.stdout
-    assert "imagefolder:DIR" in ddbench("score", run).stderr
+    assert "did you mean the folder clothes/?" in ddbench("score", run).stderr
     again = ddbench("rerun", run, *here, "--device", "cpu")
     assert again.returncode == 0, again.stdout + again.stderr
-    other = ddbench("rerun", run, "--dataset", "fashion-mnist")
-    assert "is on dataset clothes, not on fashion-mnist" in other.stderr
-    ddbench("export", run, "--format", "mtt", "--output", "a", "--dataset", "clothes/?size=16")
+    for command in ("rerun", "score"):
+        other = ddbench(command, run, "--dataset", "fashion-mnist")
+        assert "is on dataset clothes, not on fashion-mnist" in other.stderr
+    done = ddbench("export", run, "--format", "mtt", "--output", "a", *here)
+    assert done.returncode == 0, done.stderr
+    assert "nothing to download" in ddbench("data", "clothes/", "--download").stderr
+    assert "did you mean the folder clothes/?" in ddbench("data", "clothes").stderr
     done = ddbench("check", "a", "--format", "mtt", *here)
     assert (done.returncode, "6 images of clothes" in done.stdout) == (0, True), done.stderr
     team = ("--format", "mtt", "--track", "quickstart", "--name", "us", "--repeats", "1")
@@ -272,4 +323,4 @@ def test_settings_of_folders_need_a_folder(ddbench):
     for more in ((), ("--dataset", "fashion-mnist")):
         done = ddbench(*command, *more)
         assert done.returncode == 2
-        assert "--image-size needs a folder: --dataset imagefolder:DIR" in done.stderr
+        assert "--image-size needs a folder of pictures" in done.stderr

@@ -18,7 +18,7 @@ from leaderboard.records.record import Record
 if TYPE_CHECKING:
     from benchmark_adapters.plugins import Plugins
     from benchmark_adapters.runs.request import Request
-    from benchmark_adapters.runs.submissions import CheckResult
+    from benchmark_adapters.runs.submissions import CheckResult, Submission
 
 Progress = Callable[[str, int, int | None], None]
 PathText = str | PathLike[str]
@@ -144,16 +144,10 @@ def score(
         RunFailed: the status is not ``ok``, for example because the set is not valid.
     """
     from benchmark_adapters.execution.sandbox import Limits
-    from benchmark_adapters.runs import read, submissions
+    from benchmark_adapters.runs import submissions
 
     plugins = installed_plugins()
-    if format is None:
-        submission = submissions.of_run(read.find_run(str(path), [Path(runs)]))
-    elif name is None or track is None:
-        raise UserError("scoring files needs the arguments track and name")
-    else:
-        known = plugins.formats.require(format)
-        (submission,) = submissions.find_submissions(Path(path), known, name, ())
+    submission = _submission(plugins, path, format, name if track else None, Path(runs))
     track = track or (submission.record.track if submission.record else "")
     request = replace(
         _scoring(track, repeats, students, device, backend, data, runs),
@@ -166,6 +160,20 @@ def score(
     return _finished(
         lambda: next(submissions.score(submission, request, plugins, first_seed=seed)), progress
     )
+
+
+def _submission(
+    plugins: Plugins, path: PathText, format: str | None, name: str | None, runs: Path
+) -> Submission:
+    """Return the set to score: files in a format, or the images of a run."""
+    from benchmark_adapters.runs import read, submissions
+
+    if format is None:
+        return submissions.of_run(read.find_run(str(path), [runs]))
+    if name is None:
+        raise UserError("scoring files needs the arguments track and name")
+    (found,) = submissions.find_submissions(Path(path), plugins.formats.require(format), name, ())
+    return found
 
 
 def check(

@@ -128,13 +128,11 @@ def score(
         format: the file format of the set.
         track: the track, required for files.
         name: the team, required for files.
-        dataset: as in `run`.
         recipe: recipe to train students with; None: the track's.
         seed: the first evaluation seed; None: that of the run, or 0 for files.
-        repeats, students, device, backend: as in `run`.
         max_seconds: time limit of the process that scores.
         max_memory: memory limit of each process in GiB; None: three quarters of the memory.
-        data, runs, image_size, test_split, progress: as in `run`.
+        others: as in `run`.
 
     Returns:
         The record of the new run.

@@ -139,7 +139,7 @@ def test_the_example_format_writes_what_it_reads(ddbench, tmp_path, monkeypatch)
     assert json.loads(done.stdout)["ipc"] == 2
 
 
-def test_the_commands_for_own_pictures_run(ddbench, tmp_path):
+def test_the_commands_for_own_pictures_run(ddbench, methods_here, tmp_path):
     picture_folders.write(tmp_path / "pets", count=12)
     data, *runs = commands("docs/own-data.md")
     assert "3 classes, 32x32 pixels" in ddbench(*data).stdout
@@ -153,7 +153,7 @@ def test_the_commands_for_own_pictures_run(ddbench, tmp_path):
 
 @pytest.mark.parametrize("own_pictures", [False, True])
 def test_an_organiser_gets_from_an_empty_folder_to_a_page(
-    ddbench, tmp_path, untrained_probe, own_pictures
+    ddbench, methods_here, tmp_path, untrained_probe, own_pictures
 ):
     (track,) = code("docs/challenge.md", "toml")
     team_model = ()

@@ -136,7 +136,7 @@ def test_prompts_of_a_dataset_replace_its_class_names():
     assert template.prompts == [["a n01"], ["a n02"], ["a n03"]]
 
 
-def test_a_missing_default_model_is_explained(ddbench, tmp_path):
+def test_a_missing_default_model_is_explained(ddbench, methods_here, tmp_path):
     picture_folders.write(tmp_path / "clothes")
     # Fakes the hub: it can't be reached.
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}

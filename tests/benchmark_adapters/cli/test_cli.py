@@ -193,6 +193,7 @@ def test_read_only_runs_folder_is_an_error(ddbench, example_folder):
 # End-to-end tests of generative-turbo
 
 
+@pytest.mark.slow
 def test_quickstart_scores_at_least_70_percent(shell):
     """Run the demo's command with one seed and score it on all 10,000 real test images.
 

@@ -78,13 +78,15 @@ def test_kmeans_selects_images_of_the_pool(ddbench, tmp_path):
         (("--ipc", "2", "--option", "copies=1"), "select=regression makes no augmented copies"),
     ],
 )
-def test_what_cannot_be_improved_is_refused_in_one_line(ddbench, arguments, message):
+def test_what_cannot_be_improved_is_refused_in_one_line(ddbench, methods_here, arguments, message):
     done = ddbench(*RUN, *arguments, *SELECT)
     assert done.returncode == 1
     assert message in json.loads(done.stdout)["message"]
 
 
-def test_by_default_what_cannot_be_improved_is_sampled_and_the_record_says_why(ddbench):
+def test_by_default_what_cannot_be_improved_is_sampled_and_the_record_says_why(
+    ddbench, methods_here
+):
     record = run(ddbench, "--ipc", "2", "--option", "copies=1")
     assert (record["ipc"], record["generated_per_class"]) == (2, 1)
     assert (record["metadata"]["select"], record["metadata"]["refine"]) == ("none", "none")

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import click
 import picture_folders
@@ -17,6 +18,7 @@ from project import ROOT
 
 from benchmark_adapters import datasets, hookspecs
 from benchmark_adapters.cli.main import commands as ddbench_commands
+from benchmark_adapters.scoring.recipes import QUICKSTART
 from gdd_plugin.training.cli import commands as turbo_commands
 
 EXTENDING = "docs/extending"
@@ -139,7 +141,11 @@ def test_the_example_format_writes_what_it_reads(ddbench, tmp_path, monkeypatch)
     assert json.loads(done.stdout)["ipc"] == 2
 
 
-def test_the_commands_for_own_pictures_run(ddbench, methods_here, tmp_path):
+def test_the_commands_for_own_pictures_run(ddbench, methods_here, tmp_path, monkeypatch):
+    # Hardly train the network that kmeans needs; test_coreset.py trains it.
+    monkeypatch.setattr(
+        "benchmark_adapters.scoring.features.QUICKSTART", replace(QUICKSTART, steps=5)
+    )
     picture_folders.write(tmp_path / "pets", count=12)
     data, *runs = commands("docs/own-data.md")
     assert "3 classes, 32x32 pixels" in ddbench(*data).stdout

@@ -1,5 +1,6 @@
 """Tracks from a TOML file."""
 
+import functools
 import json
 
 import picture_folders
@@ -29,8 +30,13 @@ def challenge(tmp_path):
     return tmp_path / "challenge.toml"
 
 
+@functools.cache
+def installed():
+    return plugins.build()
+
+
 def find(file):
-    return track_files.find(plugins.build(), str(file))
+    return track_files.find(installed(), str(file))
 
 
 def test_keys_become_the_rules(challenge):
@@ -165,7 +171,7 @@ def test_runs_follow_the_rules_and_are_ranked_by_them(ddbench, challenge, tmp_pa
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_real_images_may_be_forbidden(ddbench, challenge, tmp_path):
+def test_real_images_may_be_forbidden(ddbench, methods_here, challenge, tmp_path):
     challenge.write_text(TRACK + "real_data = false\n")
     done = ddbench("run", "--method", "random-real", "--track", "challenge.toml", "--json")
     assert done.returncode == 1

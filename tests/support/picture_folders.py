@@ -1,5 +1,7 @@
 """Folders of real pictures: clothes from Fashion-MNIST's bundled images."""
 
+import functools
+
 import numpy as np
 from PIL import Image
 
@@ -8,9 +10,14 @@ from benchmark_adapters import datasets
 CLASSES = {"Bag": 8, "Sneaker": 7, "Trouser": 1}
 
 
+@functools.cache
+def _clothes():
+    return datasets.load(datasets.FASHION_MNIST, "test", bundled=True)
+
+
 def pictures(name, count):
     """Return the first bundled test images of a class as grey pictures of 28x28 pixels."""
-    images, labels = datasets.load(datasets.FASHION_MNIST, "test", bundled=True)
+    images, labels = _clothes()
     rows = np.flatnonzero(labels == CLASSES[name])[:count]
     return [Image.fromarray(image[0]) for image in images[rows]]
 

@@ -5,9 +5,10 @@ import pytest
 
 @pytest.fixture
 def no_plots():
-    """Skip the plots, which take a third of the time. The shared model has them."""
+    """Skip the plots and most examples, which take half of the time. The shared model has them."""
     from gdd_plugin.training.run import TrainingRun
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingRun, "plot_losses", lambda self: None)
+        patch.setattr("gdd_plugin.training.stages.student.EXAMPLES", 1)
         yield

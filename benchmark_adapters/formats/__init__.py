@@ -40,7 +40,7 @@ FORMATS = (
         DDRANKING.write,
         DDRANKING.read,
         DDRANKING.find,
-        summary="DD-Ranking's images.pt and labels.pt, with its normalisation",
+        summary="DD-Ranking's images.pt and, if it is there, labels.pt, with its normalisation",
     ),
     Format(
         "imagefolder",

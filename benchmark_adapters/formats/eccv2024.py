@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark_adapters.errors import UserError
 from benchmark_adapters.formats import safe_load
 from benchmark_adapters.formats.layout import Sets, only_file
-from benchmark_adapters.formats.normalized import own_normalisation, to_set, to_tensor
+from benchmark_adapters.formats.normalized import (
+    labels_by_position,
+    own_normalisation,
+    to_set,
+    to_tensor,
+)
 from benchmark_adapters.types import Dataset, DistilledSet
 
 if TYPE_CHECKING:
@@ -28,16 +32,9 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
     Raises:
         UserError: there is no file, or its content is not as expected.
     """
-    import torch
-
     file = only_file(path, find(path, dataset), f"{_file_name(dataset)}.pt")
     images = safe_load.load_tensor(file)
-    if images.ndim < 1 or not len(images) or len(images) % dataset.num_classes:
-        raise UserError(
-            f"{file}: tensor of shape {list(images.shape)}, expected the same number of images "
-            f"for each of {dataset.num_classes} classes"
-        )
-    labels = torch.arange(dataset.num_classes).repeat_interleave(len(images) // dataset.num_classes)
+    labels = labels_by_position(images, dataset, file)
     return to_set(images, labels, dataset, own_normalisation(dataset), file)
 
 

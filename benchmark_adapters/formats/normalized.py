@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark_adapters.errors import UserError
 from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
 
 if TYPE_CHECKING:
@@ -13,6 +14,22 @@ if TYPE_CHECKING:
 # A pixel in 0..255 counts as a byte if it is this close to an integer. Rounding in float32 causes
 # errors of 0.0002.
 MAX_BYTE_ERROR = 0.01
+
+
+def labels_by_position(images: torch.Tensor, dataset: Dataset, path: Path) -> torch.Tensor:
+    """Return the labels of images that are sorted by class, int64 [n].
+
+    Raises:
+        UserError: classes can't have the same number of images.
+    """
+    import torch
+
+    if images.ndim < 1 or not len(images) or len(images) % dataset.num_classes:
+        raise UserError(
+            f"{path}: tensor of shape {list(images.shape)}, expected the same number of images "
+            f"for each of {dataset.num_classes} classes"
+        )
+    return torch.arange(dataset.num_classes).repeat_interleave(len(images) // dataset.num_classes)
 
 
 def to_set(
@@ -25,7 +42,8 @@ def to_set(
     """Return a distilled set of normalised images.
 
     Args:
-        images: normalised float32 [n, C, H, W].
+        images: normalised [n, C, H, W], float32 or a type that is converted to it: float16,
+            bfloat16 or float64.
         labels: integers [n].
         dataset: the dataset that the images stand for.
         normalisation: mean and standard deviation per channel, for pixels in [0, 1].
@@ -44,6 +62,13 @@ def to_set(
     from benchmark_adapters.distilled import as_array, class_major_set
 
     where = f"{path}:"
+    if images.dtype in (torch.float16, torch.bfloat16, torch.float64):
+        images = images.float()
+    if labels.ndim == 2 and labels.is_floating_point():
+        raise UserError(
+            f"{path}: labels of shape {list(labels.shape)} look like soft labels, but recipes train "
+            "with hard labels, integers [n]"
+        )
     floats = class_major_set(
         np.ascontiguousarray(as_array(images, where)),
         as_array(labels, where),

@@ -42,7 +42,8 @@ def load_tensors(path: Path) -> Any:
     try:
         if zipfile.is_zipfile(path):
             _check_members(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_numpy_scalars()):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except MemoryError:
@@ -81,6 +82,28 @@ def check_tensor(value: Any, path: Path, what: str) -> torch.Tensor:
     if value.numel() * value.element_size() > MAX_BYTES:
         raise UserError(f"{path}: {what} of shape {list(value.shape)} is larger than {_limit()}")
     return value.detach()
+
+
+def _numpy_scalars() -> list[Any]:
+    """Return what it takes to read numpy's numbers, which many tools store beside the images.
+
+    PyTorch's restricted reader knows tensors and plain containers alone.
+    """
+    import numpy as np
+
+    scalar = np.float64(0).__reduce__()[0]
+    types = [type(np.dtype(name)) for name in ("b1", "i4", "i8", "f4", "f8")]
+    # numpy 2 moved the function.
+    modules = ("numpy.core.multiarray", "numpy._core.multiarray")
+    names = [(scalar, f"{module}.scalar") for module in modules]
+    return [np.dtype, *types, *names, (_encode_latin1, "_codecs.encode")]
+
+
+def _encode_latin1(text: str, encoding: str) -> bytes:
+    """Return the bytes that pickles of protocol 2 hold as text."""
+    if encoding != "latin1":
+        raise ValueError(f"encoding {encoding}, expected latin1")
+    return text.encode("latin1")
 
 
 def _check_members(path: Path) -> None:

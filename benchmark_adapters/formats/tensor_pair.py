@@ -10,7 +10,12 @@ from benchmark_adapters.datasets import CIFAR10
 from benchmark_adapters.errors import UserError
 from benchmark_adapters.formats import safe_load
 from benchmark_adapters.formats.layout import Sets, read_folders, write_folder
-from benchmark_adapters.formats.normalized import own_normalisation, to_set, to_tensor
+from benchmark_adapters.formats.normalized import (
+    labels_by_position,
+    own_normalisation,
+    to_set,
+    to_tensor,
+)
 from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
 
 
@@ -22,31 +27,36 @@ class TensorPair:
         images_file: name of the file with the images.
         labels_file: name of the file with the labels.
         normalisation: returns the mean and standard deviation per channel for a dataset.
+        needs_labels: whether the file with the labels must exist. Without it, the images are sorted
+            by class.
     """
 
     images_file: str
     labels_file: str
     normalisation: Callable[[Dataset], Normalisation]
+    needs_labels: bool = True
 
     def find(self, path: Path, dataset: Dataset) -> list[Path]:
-        """Return both files, or an empty list if one is missing."""
+        """Return the files of a set, or an empty list if one that is needed is missing."""
         for folder in read_folders(path, dataset):
-            files = [folder / self.images_file, folder / self.labels_file]
-            if all(file.is_file() for file in files):
-                return files
+            images, labels = folder / self.images_file, folder / self.labels_file
+            if images.is_file() and (labels.is_file() or not self.needs_labels):
+                return [images, labels] if labels.is_file() else [images]
         return []
 
     def read(self, path: Path, dataset: Dataset) -> DistilledSet:
-        """Read both files.
+        """Read the images, and the labels if there is a file with them.
 
         Raises:
             UserError: a file is missing, or its content is not as expected.
         """
         files = self.find(path, dataset)
         if not files:
-            raise UserError(f"{path}: no {self.images_file} and {self.labels_file}")
+            needed = f" and {self.labels_file}" if self.needs_labels else ""
+            raise UserError(f"{path}: no {self.images_file}{needed}")
         safe_load.check_files(files)
-        images, labels = map(safe_load.load_tensor, files)
+        images, *rest = map(safe_load.load_tensor, files)
+        labels = rest[0] if rest else labels_by_position(images, dataset, files[0])
         return to_set(images, labels, dataset, self.normalisation(dataset), files[0])
 
     def write(self, sets: Sets, folder: Path) -> None:
@@ -66,4 +76,4 @@ def _ddranking_normalisation(dataset: Dataset) -> Normalisation:
 
 
 MTT = TensorPair("images_best.pt", "labels_best.pt", own_normalisation)
-DDRANKING = TensorPair("images.pt", "labels.pt", _ddranking_normalisation)
+DDRANKING = TensorPair("images.pt", "labels.pt", _ddranking_normalisation, needs_labels=False)

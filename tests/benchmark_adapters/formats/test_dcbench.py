@@ -1,12 +1,15 @@
 """DC-BENCH's files."""
 
+import codecs
+
 import numpy as np
 import pytest
 import torch
+from attack import Attack
 from sample_sets import random_set
 
 from benchmark_adapters.datasets import CIFAR10, CIFAR100, TINY_IMAGENET
-from benchmark_adapters.formats import dcbench
+from benchmark_adapters.formats import dcbench, safe_load
 from benchmark_adapters.scoring.images import normalise
 from benchmark_adapters.types import UserError
 
@@ -24,6 +27,67 @@ def test_read_returns_the_last_pair_sorted_by_class(tmp_path):
     assert dcbench.find(tmp_path, CIFAR100) == []
     dcbench.write({"tiny-imagenet": (TINY_IMAGENET, random_set(TINY_IMAGENET))}, tmp_path)
     assert (tmp_path / "res_somemethod_TinyImageNet_ConvNet_1ipc.pt").is_file()
+
+
+def with_scores(score):
+    """Return the content of a result of DC, DSA or DM: accuracies of each run beside the images."""
+    made = random_set(CIFAR10)
+    images = normalise(made.images, CIFAR10)
+    return made, {
+        "data": [[images, torch.arange(10)]],
+        "accs_all_exps": {"ConvNet": [score, score]},
+    }
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+@pytest.mark.parametrize(
+    "score", [np.float64(0.44), np.float32(0.5), np.int64(3), np.bool_(True)], ids=repr
+)
+def test_numpy_numbers_beside_the_images_are_read(tmp_path, is_zip, score):
+    made, content = with_scores(score)
+    file = tmp_path / "res_DSA_CIFAR10_ConvNet_1ipc.pt"
+    torch.save(content, file, _use_new_zipfile_serialization=is_zip)
+    assert np.array_equal(dcbench.read(tmp_path, CIFAR10).images, made.images)
+    assert safe_load.load_tensors(file)["accs_all_exps"] == {"ConvNet": [score, score]}
+
+
+def test_numbers_of_an_older_numpy_are_read(tmp_path):
+    """numpy 2 moved the function that pickles name. In this layout of files, the name is text."""
+    made, content = with_scores(np.float64(0.44))
+    file = tmp_path / "res_DSA_CIFAR10_ConvNet_1ipc.pt"
+    torch.save(content, file, _use_new_zipfile_serialization=False)
+    written = file.read_bytes()
+    assert b"numpy._core.multiarray\nscalar" in written
+    file.write_bytes(written.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    assert np.array_equal(dcbench.read(tmp_path, CIFAR10).images, made.images)
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.array(["a", None], dtype=object),
+        np.random.default_rng(0),
+        codecs.lookup("rot13"),
+    ],
+    ids=["object array", "generator", "codec"],
+)
+def test_other_objects_in_their_place_are_refused(tmp_path, is_zip, value):
+    _, content = with_scores(value)
+    file = tmp_path / "res_DSA_CIFAR10_ConvNet_1ipc.pt"
+    torch.save(content, file, _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(UserError, match="not readable as plain tensors"):
+        dcbench.read(tmp_path, CIFAR10)
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_an_attack_in_their_place_is_not_executed(tmp_path, is_zip):
+    _, content = with_scores(Attack(str(tmp_path / "executed")))
+    file = tmp_path / "res_DSA_CIFAR10_ConvNet_1ipc.pt"
+    torch.save(content, file, _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(UserError, match="not readable as plain tensors"):
+        dcbench.read(tmp_path, CIFAR10)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_read_rejects_several_matching_files(tmp_path):

@@ -86,7 +86,7 @@ def find(plugins: Plugins, name: str) -> Track:
     return _File(Path(name).expanduser(), plugins).track()
 
 
-def find_dataset(plugins: Plugins, track: Track, name: str) -> Dataset:
+def find_dataset(plugins: Plugins, track: Track | None, name: str) -> Dataset:
     """Return a dataset of a track by its name, or any other that ``name`` names.
 
     A folder that is not one of the track's datasets never gets the name of one of them.
@@ -94,6 +94,8 @@ def find_dataset(plugins: Plugins, track: Track, name: str) -> Dataset:
     Raises:
         UserError: there is no such dataset, or its pictures can't be used.
     """
+    if track is None:
+        return own_data.find(plugins, name)
     sources = dict(track.sources)
     if name in sources:
         return own_data.find(plugins, sources[name])

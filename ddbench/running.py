@@ -179,6 +179,7 @@ def check(
     format: str,
     dataset: PathText,
     *,
+    track: PathText | None = None,
     data: PathText | None = None,
     image_size: int | None = None,
     test_split: str | float | None = None,
@@ -188,6 +189,7 @@ def check(
     Args:
         path: a file or folder in ``format``.
         format: name of the file format.
+        track: the track whose rule on images per class the set must follow.
         dataset, data, image_size, test_split: as in `run`.
 
     Returns:
@@ -201,9 +203,11 @@ def check(
 
     plugins = installed_plugins()
     known = plugins.formats.require(format)
-    found = own_data.find(plugins, _dataset(dataset, image_size, test_split) or "")
+    rules = track_files.find(plugins, str(track)) if track else None
+    name = _dataset(dataset, image_size, test_split) or ""
+    found = track_files.find_dataset(plugins, rules, name)
     folder = Path(data) if data else None
-    return submissions.check(Path(path), known, found, folder, Limits(MAX_CHECK_SECONDS))
+    return submissions.check(Path(path), known, found, folder, Limits(MAX_CHECK_SECONDS), rules)
 
 
 def installed_plugins() -> Plugins:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from benchmark_adapters import console, own_data
+from benchmark_adapters import console, own_data, track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import one_line
 from leaderboard.text import plural
@@ -31,7 +31,12 @@ MAX_SECONDS = 3_600.0
     required=True,
     help=f"Dataset that the set stands for; or {options.DATASET_HELP}",
 )
-@options.TRACK_FILE
+@click.option(
+    "--track",
+    metavar="TRACK",
+    help="Track whose rule on images per class the set must follow. FILE.toml also knows the folder "
+    "of the dataset.",
+)
 @options.IMAGE_SIZE
 @options.TEST_SPLIT
 @options.DATA
@@ -61,8 +66,10 @@ def check_command(
     plugins = output.installed_plugins()
     file_format = plugins.formats.require(format_name)
     name = own_data.with_settings(dataset, image_size, test_split)
-    known = output.dataset(plugins, name, track)
-    result = submissions.check(path, file_format, known, data, Limits(seconds=MAX_SECONDS))
+    rules = track_files.find(plugins, track) if track else None
+    known = track_files.find_dataset(plugins, rules, name)
+    limits = Limits(seconds=MAX_SECONDS)
+    result = submissions.check(path, file_format, known, data, limits, rules)
     if as_json:
         document = {
             "ok": result.is_fit,

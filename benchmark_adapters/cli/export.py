@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmark_adapters import console
+from benchmark_adapters import console, track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import Dataset
 from leaderboard.text import plural
@@ -79,8 +79,10 @@ def export_command(
     folders = [find_run(run, [root]) for run in runs]
     own = options.dataset(dataset, image_size, test_split)
 
+    rules = track_files.find(plugins, track) if track else None
+
     def find(name: str) -> Dataset:
-        return output.dataset(plugins, own or name, track)
+        return track_files.find_dataset(plugins, rules, own or name)
 
     files = export(folders, file_format, plugins, folder, find, truth, data)
     for file in files[:MAX_SHOWN]:

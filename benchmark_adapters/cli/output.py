@@ -13,7 +13,6 @@ from benchmark_adapters.types import one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.plugins import Plugins
-    from benchmark_adapters.types import Dataset
     from leaderboard.records.record import Record
 
 MAX_MESSAGE = 5000
@@ -29,15 +28,6 @@ def installed_plugins() -> Plugins:
     for line in installed.skipped:
         click.echo(f"warning: {line}", err=True)
     return installed
-
-
-def dataset(plugins: Plugins, name: str, track: str | None) -> Dataset:
-    """Return a dataset by its name or folder; a track file knows the folders of its datasets."""
-    from benchmark_adapters import own_data, track_files
-
-    if track is None:
-        return own_data.find(plugins, name)
-    return track_files.find_dataset(plugins, track_files.find(plugins, track), name)
 
 
 def report_run(record: Record, folder: Path) -> None:

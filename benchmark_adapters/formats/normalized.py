@@ -66,8 +66,8 @@ def to_set(
         images = images.float()
     if labels.ndim == 2 and labels.is_floating_point():
         raise UserError(
-            f"{path}: labels of shape {list(labels.shape)} look like soft labels, but recipes train "
-            "with hard labels, integers [n]"
+            f"{path}: labels of shape {list(labels.shape)} look like soft labels, but recipes "
+            "train with hard labels, integers [n]"
         )
     floats = class_major_set(
         np.ascontiguousarray(as_array(images, where)),

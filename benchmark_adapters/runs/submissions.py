@@ -19,7 +19,7 @@ from benchmark_adapters.runs.redaction import redact_paths
 from benchmark_adapters.runs.request import Request, ScoringPlan, plan_scoring
 from benchmark_adapters.runs.sources.source import Source
 from benchmark_adapters.runs.sources.stored import FileSource, RunSource
-from benchmark_adapters.types import Dataset, Format, UserError, one_line, resolve
+from benchmark_adapters.types import Dataset, Format, Track, UserError, one_line, resolve
 from leaderboard.records.record import Finding, OfficialScore, Record
 
 MAX_NAME = 100
@@ -51,7 +51,12 @@ class CheckResult:
 
 
 def check(
-    path: Path, file_format: Format, dataset: Dataset, data: Path | None, limits: Limits
+    path: Path,
+    file_format: Format,
+    dataset: Dataset,
+    data: Path | None,
+    limits: Limits,
+    track: Track | None = None,
 ) -> CheckResult:
     """Check a set in the same way as `ddbench score` does before training.
 
@@ -61,6 +66,7 @@ def check(
         dataset: its dataset.
         data: folder of the real datasets.
         limits: limits of the child processes.
+        track: the track whose rule on images per class the set must follow.
 
     Returns:
         The result of the checks. A set that can't be read is a finding.
@@ -84,7 +90,12 @@ def check(
         except (SandboxFailed, UserError) as error:
             text = str(error).replace(f"{folder}/", "")
             return CheckResult([Finding("error", "unreadable", f"not readable: {text}")])
-    return results[0]
+    result = results[0]
+    if track and track.ipc and result.ipc not in track.ipc:
+        allowed = " or ".join(map(str, track.ipc))
+        text = f"{result.ipc} images per class, but track {track.name} takes {allowed}"
+        return replace(result, findings=[Finding("error", "ipc", text), *result.findings])
+    return result
 
 
 def _check_job(folder: Path, dataset: Dataset, data: Path | None) -> ScoreJob:

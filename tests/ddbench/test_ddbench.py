@@ -97,6 +97,11 @@ def test_score_and_check_take_runs_and_files(record, untrained_probe):
     assert result.is_fit
     assert (result.images, result.ipc) == (20, 2)
     assert [one.code for one in result.findings] == ["class-order"]
+    folder = ddbench.load(record).folder
+    result = ddbench.check(folder, "native", "fashion-mnist", track="quickstart")
+    assert not result.is_fit
+    text = "2 images per class, but track quickstart takes 20"
+    assert (result.findings[0].code, result.findings[0].text) == ("ipc", text)
 
 
 def test_runs_and_leaderboard_are_typed(record):

@@ -82,7 +82,7 @@ def find(plugins: Plugins, name: str) -> Track:
         try:
             return plugins.tracks.require(name)
         except UserError as error:
-            raise UserError(f"{error}; or name a file of your own: FILE{SUFFIX}") from None
+            raise UserError(f"{error}; or name a file of your own: --track FILE{SUFFIX}") from None
     return _File(Path(name).expanduser(), plugins).track()
 
 

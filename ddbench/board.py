@@ -21,7 +21,7 @@ def runs(folders: Folders = "runs", track: str | PathLike[str] | None = None) ->
     """Return the records of all runs, oldest first. Warn about records that can't be read.
 
     Args:
-        folders: one or more folders where runs are saved.
+        folders: one or more folders where runs are saved. A missing folder has no runs.
         track: only runs of this track, given by its name or file; None: all.
 
     Raises:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark_adapters.types import UserError
+from ddbench.board import Folders
 from leaderboard.records.record import Record
 
 if TYPE_CHECKING:
@@ -61,14 +61,12 @@ class LoadedSet:
         return TensorDataset(pixels, torch.from_numpy(self.labels))
 
 
-def load(
-    run: Record | str | PathLike[str], runs: str | PathLike[str] | Sequence[str] = "runs"
-) -> LoadedSet:
+def load(run: Record | str | PathLike[str], runs: Folders = "runs") -> LoadedSet:
     """Return the images, labels and class names of a run.
 
     Args:
         run: its record, its folder, or the beginning of its id.
-        runs: folders where runs are saved.
+        runs: one or more folders where runs are saved.
 
     Raises:
         UserError: there is no such run, it has no images, or its files are damaged.

@@ -100,7 +100,7 @@ def _run(request: Request) -> Path:
 
 
 def score(
-    path: PathText,
+    path: PathText | Record,
     format: str | None = None,
     track: PathText | None = None,
     name: str | None = None,
@@ -123,8 +123,8 @@ def score(
     """Score the set of one team for one dataset, or score the images of a run again.
 
     Args:
-        path: a file or folder in ``format``; without a format, a run: its folder or the beginning
-            of its id.
+        path: a file or folder in ``format``; without a format, a run: its record, its folder or the
+            beginning of its id.
         format: the file format of the set.
         track: the track, required for files.
         name: the team, required for files.
@@ -161,11 +161,13 @@ def score(
 
 
 def _submission(
-    plugins: Plugins, path: PathText, format: str | None, name: str | None, runs: Path
+    plugins: Plugins, path: PathText | Record, format: str | None, name: str | None, runs: Path
 ) -> Submission:
     """Return the set to score: files in a format, or the images of a run."""
     from benchmark_adapters.runs import read, submissions
 
+    if isinstance(path, Record):
+        path = path.run_id
     if format is None:
         return submissions.of_run(read.find_run(str(path), [runs]))
     if name is None:
@@ -189,7 +191,7 @@ def check(
     Args:
         path: a file or folder in ``format``.
         format: name of the file format.
-        track: the track whose rule on images per class the set must follow.
+        track: the track whose rules the set must follow: its datasets and images per class.
         dataset, data, image_size, test_split: as in `run`.
 
     Returns:

@@ -34,8 +34,8 @@ MAX_SECONDS = 3_600.0
 @click.option(
     "--track",
     metavar="TRACK",
-    help="Track whose rule on images per class the set must follow. FILE.toml also knows the folder "
-    "of the dataset.",
+    help="Track whose rules the set must follow: its datasets and images per class. FILE.toml also "
+    "knows the folders of its datasets.",
 )
 @options.IMAGE_SIZE
 @options.TEST_SPLIT

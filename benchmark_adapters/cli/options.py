@@ -99,5 +99,5 @@ def dataset(name: str | None, image_size: int | None, test_split: str | None) ->
 
     if name is None and (image_size is not None or test_split is not None):
         option = "--image-size" if image_size is not None else "--test-split"
-        raise UserError(f"{option} needs a folder of pictures: name it with --dataset DIR/")
+        raise UserError(f"{option} needs a folder of pictures: name it as the dataset, DIR/")
     return own_data.with_settings(name, image_size, test_split) if name is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from benchmark_adapters.own_data import reference as references
@@ -35,11 +36,12 @@ def find(plugins: Plugins, name: str, taken: Collection[str] = ()) -> Dataset:
 
         reference = references.parse(name)
         own_name = reference.name([*plugins.datasets, *taken])
-        return _dataset(own_name, decoded.decoded(reference))
+        found = _dataset(own_name, decoded.decoded(reference))
+        return replace(found, reference=reference.without_path)
     try:
         return plugins.datasets.require(name)
     except UserError as error:
-        hint = f"or name a folder of your own: {IMAGE_FOLDER}:DIR"
+        hint = "or name a folder of your own: --dataset DIR/"
         if Path(name).is_dir():
             hint = f"did you mean the folder {name}/?"
         raise UserError(f"{error}; {hint}") from None

@@ -73,7 +73,7 @@ def common_shape(pictures: Sequence[Picture], size: int | None) -> Shape:
             few = [f"{name} has {one[0]}x{one[1]}" for one, name in examples.items()][:2]
             raise UserError(
                 f"the pictures are not square and of one size ({', '.join(few)} pixels): "
-                "choose a size with --image-size N"
+                "choose a size with --image-size N, or DIR?size=N in a track file"
             )
         size = width
     return Shape(channels, size)
@@ -112,9 +112,13 @@ def _each(
             return error
 
     total = len(pictures)
-    with ThreadPoolExecutor() as pool:
+    pool = ThreadPoolExecutor()
+    try:
         tried = pool.map(attempt, range(total), pictures)
         results = list(listening.counted(tried, title, total, " pictures"))
+    finally:
+        # After an interruption, the others are not decoded.
+        pool.shutdown(cancel_futures=True)
     used = [result for result in results if not isinstance(result, _Unusable)]
     if len(used) < total:
         _refuse(zip(pictures, results, strict=True), total - len(used), total)

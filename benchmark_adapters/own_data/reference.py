@@ -35,10 +35,19 @@ class Reference:
     test: str = TEST
 
     def __str__(self) -> str:
+        return f"{self.kind}:{self.folder}{self._query}"
+
+    @property
+    def without_path(self) -> str:
+        """Return the text with DIR for the path."""
+        return f"{self.kind}:DIR{self._query}"
+
+    @property
+    def _query(self) -> str:
         size = [f"size={self.size}"] if self.size else []
         test = [f"test={self.test}"] if self.test != TEST else []
         query = "&".join([*size, *test])
-        return f"{self.kind}:{self.folder}{query and f'?{query}'}"
+        return query and f"?{query}"
 
     @property
     def share(self) -> float | None:
@@ -98,7 +107,7 @@ def with_settings(text: str, size: int | None, test: str | float | None) -> str:
     if not is_reference(text):
         option = "--image-size" if size is not None else "--test-split"
         raise UserError(
-            f"{option} needs a folder of pictures, but {text} is none; did you mean {text}/?"
+            f"{option} needs a folder of pictures, and {text} is a name; name a folder with a slash"
         )
     found = parse(text)
     size = found.size if size is None else _size(str(size))

@@ -206,6 +206,8 @@ def _trial(plan: SamplingPlan) -> tuple[Outcome, Trace]:
         outcome = supervisor.supervise(jobs(plan), limit, Path(folder), on_batch)
     if outcome.is_failed:
         raise UserError(f"the trial of {name} failed: {outcome.message}")
+    if outcome.batches and not outcome.sampled:
+        raise UserError(f"{name} samples no images, so there is nothing to plan; leave out --plan")
     if not outcome.sampled or outcome.load is None:
         raise UserError(
             f"{name} sampled no images in {limit:g} s, so --plan has nothing to measure"

@@ -77,7 +77,9 @@ def draft(
         commit=commit,
         dirty=has_changes,
     )
-    return _with_report(record, making)
+    own = {"dataset_reference": plan.dataset.reference} if plan.dataset.reference else {}
+    record = _with_report(record, making)
+    return replace(record, metadata={**record.metadata, **own})
 
 
 def _rules(track: Track) -> TrackRules | None:

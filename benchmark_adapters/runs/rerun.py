@@ -99,7 +99,8 @@ def prepare(
         )
     track = track_files.find(plugins, track_file or record.track)
     if (track.name, track.sha256) != (record.track, record.rules.sha256 if record.rules else ""):
-        raise UserError(f"track {record.track} of the run is not {track.name}, or has other rules")
+        what = "has other rules now" if track.name == record.track else f"is not {track.name}"
+        raise UserError(f"track {record.track} of the run {what}")
     dataset = track_files.find_dataset(plugins, track, request.dataset or record.dataset)
     if dataset.name != record.dataset:
         raise UserError(f"the run is on dataset {record.dataset}, not on {dataset.name}")

@@ -91,11 +91,18 @@ def check(
             text = str(error).replace(f"{folder}/", "")
             return CheckResult([Finding("error", "unreadable", f"not readable: {text}")])
     result = results[0]
+    return replace(result, findings=[*_breaches(result, dataset, track), *result.findings])
+
+
+def _breaches(result: CheckResult, dataset: Dataset, track: Track | None) -> Iterator[Finding]:
+    """Yield how a set breaks the rules of a track. `score` would score it, but not rank it."""
+    if track and dataset.name not in track.datasets:
+        takes = " and ".join(track.datasets)
+        yield Finding("error", "dataset", f"track {track.name} takes {takes}, not {dataset.name}")
     if track and track.ipc and result.ipc not in track.ipc:
-        allowed = " or ".join(map(str, track.ipc))
-        text = f"{result.ipc} images per class, but track {track.name} takes {allowed}"
-        return replace(result, findings=[Finding("error", "ipc", text), *result.findings])
-    return result
+        takes = " or ".join(map(str, track.ipc))
+        text = f"{result.ipc} images per class, but track {track.name} takes {takes}"
+        yield Finding("error", "ipc", text)
 
 
 def _check_job(folder: Path, dataset: Dataset, data: Path | None) -> ScoreJob:

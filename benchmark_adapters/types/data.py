@@ -54,6 +54,7 @@ class Dataset:
         download: downloads the published files into a folder; None if that is not supported.
         bundled: folder in this package with the test split and part of the training split.
         folder: the folder that ``read`` gets; None: the first one that holds the dataset.
+        reference: how a folder of one's own was named, with DIR for its path.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Dataset:
     download: Callable[[Path], None] | str | None = None
     prompts: tuple[str, ...] = ()
     folder: Path | None = None
+    reference: str = ""
 
     @property
     def num_classes(self) -> int:

@@ -22,11 +22,20 @@ class Row:
         record: the record of the run.
         rank: the rank as text, for example ``1`` or ``2-3``. Empty if the run is not ranked.
         same_images_as: other methods and teams with the same images on this track and dataset.
+        version: the hashes that tell the rules, recipe or test images of the run from those of
+            other runs on this track and dataset; empty if all have the same.
     """
 
     record: Record
     rank: str = ""
     same_images_as: tuple[str, ...] = ()
+    version: str = ""
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return what tables say about the run beside its status."""
+        others = ", ".join(self.same_images_as)
+        return [*([f"same images as {others}"] if others else []), *filter(None, [self.version])]
 
     @property
     def n(self) -> int:
@@ -108,10 +117,36 @@ def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
         [(r.dataset, r.data_sha256, *_rules(r)) for r in ordered],
     )
     makers = grouped(ordered, _images)
+    tables = grouped(ordered, _table)
     return [
-        Row(record, rank, _others(record, makers[_images(record)]))
+        Row(
+            record,
+            rank,
+            _others(record, makers[_images(record)]),
+            _version(record, tables[_table(record)]),
+        )
         for record, rank in zip(ordered, ranks, strict=True)
     ]
+
+
+def _table(record: Record) -> Hashable:
+    return record.track, record.dataset
+
+
+def _version(record: Record, table: Sequence[Record]) -> str:
+    """Return the hashes of a run that other runs of its table do not share."""
+    own, every = _hashes(record), [_hashes(other) for other in table]
+    differing = [name for name in own if len({hashes[name] for hashes in every}) > 1]
+    return ", ".join(f"{name} {(own[name] or 'unknown')[:8]}" for name in differing)
+
+
+def _hashes(record: Record) -> dict[str, str | None]:
+    """Return the hashes of what runs must share to be ranked together."""
+    return {
+        "rules": record.rules.sha256 if record.rules else None,
+        "recipe": record.recipe_sha256,
+        "test images": record.data_sha256,
+    }
 
 
 def _images(record: Record) -> Hashable:
@@ -152,7 +187,10 @@ def means(rows: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[Me
     )
     ranks = _ranks(
         [row.accuracies for row in ordered],
-        [(*_rules(row.record), *(run.data_sha256 for run in row.runs.values())) for row in ordered],
+        [
+            (*_rules(row.record), *(_data(row.runs.get(name)) for name in row.datasets))
+            for row in ordered
+        ],
     )
     return [replace(row, rank=rank) for row, rank in zip(ordered, ranks, strict=True)]
 
@@ -172,6 +210,11 @@ def _entry(record: Record) -> Hashable:
         record.seed,
         *_rules(record),
     )
+
+
+def _data(run: Record | None) -> str | None:
+    """Return the hash of the test images of a run."""
+    return run.data_sha256 if run else None
 
 
 def _rules(record: Record) -> tuple[Hashable, ...]:
@@ -237,11 +280,13 @@ def conflicts(records: Iterable[Record]) -> list[str]:
 
     One of the two runs is wrong, or they were computed with different rounding.
     """
+    ordered = _preferred_first(records)
+    shown = {run.run_id for run in distinct(ordered)}
     return [
         f"run {run.run_id} ({_score(run)}) has the same images, recipe and seeds as "
         f"run {first.run_id} ({_score(first)}), but different accuracies"
-        f"{'; it is hidden' if run.method == first.method else ''}"
-        for first, *others in grouped(_preferred_first(records), _result).values()
+        f"{'' if run.run_id in shown else '; it is hidden'}"
+        for first, *others in grouped(ordered, _result).values()
         for run in others
         if run.accuracies != first.accuracies
     ]
@@ -269,7 +314,7 @@ def _result(record: Record) -> Hashable:
         record.track,
         record.images_sha256,
         record.dataset,
-        record.recipe_sha256,
+        *_hashes(record).values(),
         record.student,
         tuple(record.seeds),
     )

@@ -121,12 +121,11 @@ def _hardware(record: Record) -> str:
 
 
 def _status(row: Row) -> str:
-    """Return the status, why a successful run is not comparable, and who has the same images."""
-    record, others = row.record, ", ".join(row.same_images_as)
-    status: str = record.status
-    if status == "ok" and not record.comparable:
-        status = f"ok, not comparable: {reasons(record)}"
-    return f"{status}; same images as {others}" if others else status
+    """Return the status, why a successful run is not comparable, and the remarks."""
+    status: str = row.record.status
+    if status == "ok" and not row.record.comparable:
+        status = f"ok, not comparable: {reasons(row.record)}"
+    return "; ".join([status, *row.remarks])
 
 
 def reasons(record: Record) -> str:
@@ -229,8 +228,8 @@ RUN: tuple[Column[Row], ...] = (
     Column(
         "status",
         "How the run ended: ok, timeout (too few images at the time limit), invalid or error. "
-        "A run that is not comparable is not ranked; the reasons follow. Other methods or teams "
-        "with the same images are named.",
+        "A run that is not comparable is not ranked; the reasons follow. Others with the same "
+        "images are named. Hashes tell apart runs that are ranked separately.",
         _status,
         "status",
     ),

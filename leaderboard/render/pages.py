@@ -166,6 +166,7 @@ def write_run(row: Row, source: Path, name: str, output: Path) -> None:
         interval=columns.interval(row.accuracy_ci95),
         details=report.details(record),
         command=report.command(record),
+        rerun=report.rerun(record),
         classes=html_tables.plain(classes) if classes.rows else None,
         matrix=pictures.heat(matrix) if has_numbers else [],
         matrix_picture=None if has_numbers else picture,

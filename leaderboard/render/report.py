@@ -31,6 +31,10 @@ class Details:
     provenance: dict[str, str]
 
 
+# Stand for a file or folder in a command, because a record keeps no path.
+TRACK_FILE, REFERENCE = "FILE.toml", "dataset_reference"
+
+
 def describe(record: Record, folder: Path) -> str:
     """Return the details of the run in ``folder``, one per line, and its accuracy by class."""
     from tabulate import tabulate
@@ -129,7 +133,7 @@ def command(record: Record) -> str:
             words = ["ddbench", "score", *_scoring(record), *_evaluation(record)]
             words += ["--", str(record.origin.run_id)]
         case "file":
-            words = ["ddbench", "score", *_scoring(record), "--dataset", record.dataset]
+            words = ["ddbench", "score", *_scoring(record), "--dataset", _dataset(record)]
             words += ["--format", str(record.origin.format), "--name", record.method]
             words += [*_evaluation(record), "--", record.origin.file or "FILE"]
         case "shards":
@@ -138,11 +142,31 @@ def command(record: Record) -> str:
     return shlex.join(one_line(word) for word in words)
 
 
+def rerun(record: Record) -> str:
+    """Return the command that repeats the run."""
+    words = ["ddbench", "rerun", record.run_id]
+    if record.rules:
+        words += ["--track", TRACK_FILE]
+    elif REFERENCE in record.metadata:
+        words += ["--dataset", _dataset(record)]
+    return shlex.join(one_line(word) for word in words)
+
+
+def _track(record: Record) -> str:
+    """Return the name of a track, or what stands for its file."""
+    return TRACK_FILE if record.rules else record.track
+
+
+def _dataset(record: Record) -> str:
+    """Return the name of a dataset, or how a folder was named that no track file knows."""
+    return record.dataset if record.rules else str(record.metadata.get(REFERENCE, record.dataset))
+
+
 def _sampling(record: Record) -> list[str]:
     limit = f"{record.seconds.limit or 0:g}"
     file = record.metadata.get("method_file")
     method = f"{file}:{record.method}" if file else record.method
-    words = ["--method", method, "--track", record.track, "--dataset", record.dataset]
+    words = ["--method", method, "--track", _track(record), "--dataset", _dataset(record)]
     words += ["--ipc", str(record.ipc_asked or "max"), "--seed", str(record.seed)]
     words += ["--time-limit", limit]
     words += [word for text in record.explicit_options for word in ("--option", text)]

@@ -165,7 +165,7 @@ def test_runs_follow_the_rules_and_are_ranked_by_them(ddbench, challenge, tmp_pa
     rows = json.loads(ddbench("leaderboard", "--format", "json").stdout)
     assert [row["rank"] for row in rows if row["dataset"] == "clothes"] == ["1", "1"]
     changed = ddbench("rerun", records[0]["run_id"], "--track", "challenge.toml")
-    assert "or has other rules" in changed.stderr
+    assert "track clothes-sprint of the run has other rules now" in changed.stderr
     challenge.write_text(TRACK)
     done = ddbench("rerun", records[0]["run_id"], "--track", "challenge.toml", "--device", "cpu")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -91,7 +91,7 @@ def test_float_images_are_scaled_back_to_pixels(here, untrained_probe):
 
 
 def test_score_and_check_take_runs_and_files(record, untrained_probe):
-    again = ddbench.score(record.run_id, students=["mlp"], repeats=1, device="cpu")
+    again = ddbench.score(record, students=["mlp"], repeats=1, device="cpu")
     assert again.accuracies == record.accuracies
     result = ddbench.check(ddbench.load(record).folder, "native", "fashion-mnist")
     assert result.is_fit

@@ -21,7 +21,10 @@ def test_check_accepts_a_good_set_and_rejects_bad_ones(ddbench, example_folder, 
     assert (document["images"], document["ipc"], document["pixels"]) == (20, 2, "uint8")
     other = ddbench("check", "team", *EXAMPLE, "--track", "eccv2024-fixed", path=[example_folder])
     assert other.returncode == 1
-    assert "error: 2 images per class, but track eccv2024-fixed takes 10" in other.stderr
+    assert other.stderr.splitlines() == [
+        "error: track eccv2024-fixed takes cifar100 and tiny-imagenet, not few",
+        "error: 2 images per class, but track eccv2024-fixed takes 10",
+    ]
     torch.save(torch.load(submission / "few.pt") * float("nan"), submission / "few.pt")
     bad = ddbench("check", "team/few.pt", *EXAMPLE, path=[example_folder])
     assert bad.returncode == 1

@@ -271,7 +271,7 @@ def test_damaged_cache_is_not_used(find, clothes_folder):
         ("{}?side=4", "unknown setting 'side'; known: size, test"),
         ("{}?test=../up", "test split '../up': expected the name of a split"),
         ("{}?test=1.5", "test split '1.5'"),
-        ("hat", "unknown dataset 'hat'.*or name a folder of your own: imagefolder:DIR"),
+        ("hat", "unknown dataset 'hat'.*or name a folder of your own: --dataset DIR/"),
     ],
 )
 def test_wrong_references_are_refused(find, clothes_folder, text, message):
@@ -302,6 +302,7 @@ def test_run_score_check_data_and_rerun_take_a_folder(ddbench, clothes_folder, u
     # A record does not say where the folder is.
     assert str(clothes_folder.parent) not in done.stdout
     assert "did you mean the folder clothes/?" in ddbench("score", run).stderr
+    assert record["metadata"]["dataset_reference"] == "imagefolder:DIR?size=16"
     again = ddbench("rerun", run, *here, "--device", "cpu")
     assert again.returncode == 0, again.stdout + again.stderr
     for command in ("rerun", "score"):

@@ -7,6 +7,7 @@ import scipy.stats
 from made_records import PAIR, TWO_DATASETS, pair_record, record
 
 from leaderboard.analysis import ranking
+from leaderboard.records.record import TrackRules
 from leaderboard.render import columns
 
 
@@ -55,6 +56,44 @@ def test_equal_images_of_different_teams_are_shown_on_both():
     status = next(column for column in columns.RUN if column.name == "status")
     assert status.cell(rows["a"]) == "ok; same images as two"
     assert status.cell(rows["d"]) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("change", "version"),
+    [
+        ({"data_sha256": "e" * 64}, "test images eeeeeeee"),
+        ({"recipe_sha256": "e" * 64}, "recipe eeeeeeee"),
+        (
+            {"rules": TrackRules("e" * 64, ["fashion-mnist"], 20, [10], 10, "dsa/1", 3)},
+            "rules eeeeeeee",
+        ),
+    ],
+)
+def test_runs_under_other_rules_are_shown_ranked_apart_and_told_apart(change, version):
+    same = {"images_sha256": "x" * 64}
+    before = record(run_id="a", **same)
+    after = dataclasses.replace(before, run_id="b", accuracies=[0.1, 0.1, 0.1], **change)
+    rows = {row.record.run_id: row for row in ranking.rows([before, after])}
+    assert (rows["a"].rank, rows["b"].rank) == ("1", "1")
+    assert rows["b"].version == version
+    assert rows["a"].version
+    assert ranking.conflicts([before, after]) == []
+
+
+def test_means_do_not_depend_on_the_order_of_the_runs():
+    runs = [
+        dataclasses.replace(
+            pair_record(
+                dataset, f"{method}-{dataset}", method=method, accuracies=[value, value + 0.01]
+            ),
+            data_sha256=dataset[0] * 64,
+            created=f"2026-01-0{day}T00:00:00Z",
+        )
+        for method, value, days in (("one", 0.5, (1, 2)), ("two", 0.1, (4, 3)))
+        for dataset, day in zip(PAIR, days, strict=True)
+    ]
+    means = ranking.means(ranking.rows(runs), TWO_DATASETS)
+    assert [(row.record.method, row.rank) for row in means] == [("one", "1"), ("two", "2")]
 
 
 def test_conflicts_name_runs_of_the_same_images_with_different_accuracies():

@@ -7,7 +7,13 @@ import pytest
 from made_records import record, save
 
 from leaderboard.records import store
-from leaderboard.records.record import Finding, OfficialScore, Origin, ScoringRuntime
+from leaderboard.records.record import (
+    Finding,
+    OfficialScore,
+    Origin,
+    ScoringRuntime,
+    TrackRules,
+)
 from leaderboard.render import report
 
 
@@ -66,3 +72,15 @@ def test_command_reproduces_the_run(origin, words):
     seeds = [4, 5, 6] if origin.kind == "run" else [0, 1, 2]
     made = record(origin=origin, seeds=seeds, limit_enforced=origin.kind != "file")
     assert report.command(made).endswith(words)
+
+
+def test_commands_of_own_files_and_folders_say_what_to_fill_in():
+    folder = record(dataset="pets", metadata={"dataset_reference": "imagefolder:DIR?size=16"})
+    assert "--dataset 'imagefolder:DIR?size=16'" in report.command(folder)
+    assert report.rerun(folder).endswith("--dataset 'imagefolder:DIR?size=16'")
+    rules = TrackRules("e" * 64, ["pets"], 20, [10], 10, "dsa/1", 3)
+    on_file = dataclasses.replace(folder, rules=rules, track="sprint")
+    # The track file knows the folder.
+    assert "--track FILE.toml --dataset pets " in report.command(on_file)
+    assert report.rerun(on_file) == f"ddbench rerun {on_file.run_id} --track FILE.toml"
+    assert report.rerun(record(run_id="a")) == "ddbench rerun a"

@@ -90,9 +90,9 @@ def test_means_do_not_depend_on_the_order_of_the_runs():
             created=f"2026-01-0{day}T00:00:00Z",
         )
         for method, value, days in (("one", 0.5, (1, 2)), ("two", 0.1, (4, 3)))
-        for dataset, day in zip(PAIR, days, strict=True)
+        for dataset, day in zip(PAIR["pair"], days, strict=True)
     ]
-    means = ranking.means(ranking.rows(runs), TWO_DATASETS)
+    means = ranking.means(ranking.rows(runs), PAIR)
     assert [(row.record.method, row.rank) for row in means] == [("one", "1"), ("two", "2")]
 
 

@@ -86,7 +86,8 @@ def test_interrupted_score_leaves_no_process(started, submission, tmp_path):
 
 
 def test_interrupted_training_reports_finished_seeds(started, submission, tmp_path):
-    process = started(*SCORE, "--format", "eccv2024", "--repeats", "1000", "--json")
+    quick = ("--students", "mlp", "--repeats", "1000")
+    process = started(*SCORE, "--format", "eccv2024", *quick, "--json")
     wait_for(lambda: list((tmp_path / "runs").glob(".unfinished/*.json")))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)

@@ -31,7 +31,7 @@ def runs(example_plugins, tmp_path, monkeypatch, clock):
         raise KeyboardInterrupt
 
     by_end = {
-        "ok": make(repeats=2, students=()),
+        "ok": make(repeats=2),
         "other limit": make(seed=1, time_limit=20),
         "invalid": make("too-few"),
         "broken": make("raises"),

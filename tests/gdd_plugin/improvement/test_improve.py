@@ -9,7 +9,7 @@ from gdd_plugin.improvement.improve import MIN_COMPILED_LIMIT
 
 RUN = ("run", "--method", "generative-turbo", "--device", "cpu", "--repeats", "0", "--json")
 SELECT = ("--option", "select=regression", "--option", "pool=12", "--option", "sweeps=1")
-REFINE = ("--option", "refine=pixels", "--option", "visits=3")
+REFINE = ("--option", "refine=pixels", "--option", "visits=2")
 SELECT_ALONE = (*SELECT, "--option", "refine=none")
 
 
@@ -40,7 +40,7 @@ def test_refined_images_are_no_samples_and_the_work_is_recorded(ddbench, tmp_pat
         f"phase: {phase}" for phase in phases
     ]
     metadata = record["metadata"]
-    assert (metadata["visits"], metadata["refinement_steps"]) == ("3/3", 15)
+    assert (metadata["visits"], metadata["refinement_steps"]) == ("2/2", 10)
     assert metadata["images"] == "refined in pixels"
 
 

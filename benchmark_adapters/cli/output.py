@@ -36,7 +36,7 @@ def report_run(record: Record, folder: Path) -> None:
     if record.model_licence:
         licence = f"licence of the model {record.model}: {record.model_licence}"
         click.echo(one_line(licence), err=True)
-    if warning := record.metadata.get("warning"):
+    for warning in record.metadata.get("warnings", []):
         click.echo(f"warning: {one_line(warning)}", err=True)
     if record.status != "ok":
         message = one_line(record.message, MAX_MESSAGE)

@@ -5,17 +5,19 @@ Each message is one line of JSON, validated on arrival. ``type`` distinguishes t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
+from benchmark_adapters.execution import facts
 from benchmark_adapters.scoring.backend_names import Backend, BackendName
 from leaderboard.records.record import Finding
 
 # Largest size of an event in bytes. The confusion matrix of 1,000 classes takes 7 MB.
 MAX_EVENT = 64 * 2**20
+MAX_WARNINGS = 20
+LEFT_OUT = "the method reported a value of"
 
 
 class MethodJob(msgspec.Struct, frozen=True):
@@ -114,6 +116,7 @@ class Report(msgspec.Struct, frozen=True):
     Attributes:
         sampled: number of images that the method sampled, if it does not yield them all.
         sampling_seconds: time that it took to sample them.
+        warnings: what the method warns of with ``warning=TEXT``, and what it reported in vain.
     """
 
     device: str | None = None
@@ -130,33 +133,50 @@ class Report(msgspec.Struct, frozen=True):
     sampled: int | None = None
     sampling_seconds: float | None = None
     metadata: dict[str, Any] = {}
+    warnings: list[str] = []
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Report:
-        """Return the report of a ``task.ready(...)`` call with these arguments.
+        """Return the report of a ``task.ready(...)`` or ``task.report(...)`` call.
 
-        Raises:
-            TypeError: a named value has the wrong type, or JSON can't represent a value.
-            ValueError: a number is NaN or infinite.
+        A value that a record can't hold is left out, with a warning.
         """
-        json.dumps(dict(values), allow_nan=False)
-        named = {name: value for name, value in values.items() if name in _NAMED}
-        others = {name: value for name, value in values.items() if name not in _NAMED}
-        for name, value in named.items():
+        named: dict[str, Any] = {}
+        others: dict[str, Any] = {}
+        warnings: list[str] = []
+        for name, value in values.items():
             try:
-                msgspec.convert({name: value}, cls)
-            except msgspec.ValidationError as error:
-                raise TypeError(f"task.ready({name}={value!r}): {error}") from None
-        return msgspec.convert({**named, "metadata": others}, cls)
+                fact = facts.plain(value)
+                if name == "warning":
+                    warnings.append(str(fact))
+                elif name in _NAMED:
+                    msgspec.convert({name: fact}, cls)
+                    named[name] = fact
+                else:
+                    others[name] = fact
+            except facts.NotPlain as error:
+                warnings.append(f"{LEFT_OUT} {name!r} that is left out: {error}")
+            except msgspec.ValidationError:
+                warnings.append(f"{LEFT_OUT} {name!r} that is left out: {value!r:.80}")
+        return msgspec.convert({**named, "metadata": others, "warnings": warnings}, cls)
 
     def merged(self, later: Report) -> Report:
         """Return this report, updated with the values of a ``later`` one."""
         changes = {name: getattr(later, name) for name in _NAMED}
         known = {name: value for name, value in changes.items() if value is not None}
-        return msgspec.structs.replace(self, **known, metadata={**self.metadata, **later.metadata})
+        return msgspec.structs.replace(
+            self,
+            **known,
+            metadata={**self.metadata, **later.metadata},
+            # A method may report the same in every step.
+            warnings=list(dict.fromkeys([*self.warnings, *later.warnings]))[:MAX_WARNINGS],
+        )
 
 
-_NAMED = frozenset(field.name for field in msgspec.structs.fields(Report)) - {"metadata"}
+_NAMED = frozenset(field.name for field in msgspec.structs.fields(Report)) - {
+    "metadata",
+    "warnings",
+}
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="type"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from benchmark_adapters import datasets, environment
+from benchmark_adapters.execution.messages import Report
 from benchmark_adapters.runs.redaction import option_value, redact_paths, redacted
 from benchmark_adapters.runs.request import ScoringPlan
 from benchmark_adapters.runs.sources.source import Making, Production
@@ -118,8 +119,13 @@ def _with_report(record: Record, making: Making) -> Record:
         batch=report.batch,
         threads=report.threads,
         hardware=record.hardware | _known(gpu),
-        metadata=redacted(report.metadata) | _known(timing),
+        metadata=redacted(report.metadata) | _known(timing) | _warnings(report),
     )
+
+
+def _warnings(report: Report) -> dict[str, list[str]]:
+    found = [one_line(redact_paths(text)) for text in report.warnings]
+    return {"warnings": found} if found else {}
 
 
 def _known(values: Mapping[str, str | int | float | None]) -> dict[str, str | int | float]:

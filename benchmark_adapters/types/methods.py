@@ -44,7 +44,8 @@ class Task:
         ready: call it once, when the model is loaded, with metadata for the record: ``model``,
             ``model_sha256``, ``model_trained_on``, ``batch`` and anything else that describes how
             the images are generated.
-        report: adds metadata to the record at any time.
+        report: adds metadata to the record at any time. Numbers and arrays of numpy and torch, and
+            paths, become plain JSON. ``report(warning=TEXT)`` warns the user.
         part: index of this process, from 0, if several processes generate one set. It generates
             the images whose index within their class is ``part``, ``part + parts``, ...
         parts: number of processes that generate the set.

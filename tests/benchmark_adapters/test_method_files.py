@@ -60,6 +60,23 @@ def test_file_is_run_in_processes_of_its_own(shell, noise):
     assert str(noise.parent) not in done.stdout
 
 
+def test_facts_of_any_kind_end_no_run(ddbench, methods_here, tmp_path):
+    method = """import numpy as np
+def distill(task, budget):
+    task.ready(model="zeros", batch=np.int64(10))
+    task.report(loss=np.float32("nan"), rate=np.float64(0.5), warning="all black")
+    yield np.zeros((10, 1, 28, 28), "uint8"), np.arange(10)
+"""
+    (tmp_path / "zeros.py").write_text(method)
+    done = ddbench("run", "--method", "zeros.py", "--ipc", "1", "--repeats", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["batch"], record["metadata"]["rate"]) == (10, 0.5)
+    lost = "the method reported a value of 'loss' that is left out: nan, not a finite number"
+    assert record["metadata"]["warnings"] == [lost, "all black"]
+    assert f"warning: {lost}\nwarning: all black\n" in done.stderr
+
+
 def test_function_of_a_file_is_chosen_by_name(ddbench, noise):
     command = ("run", "--ipc", "2", "--repeats", "0", "--json", "--device", "cpu")
     done = ddbench(*command, "--method", "noise.py:black")

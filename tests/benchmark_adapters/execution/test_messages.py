@@ -1,7 +1,11 @@
 """Reports of child processes."""
 
+from pathlib import Path
+
 import msgspec
+import numpy as np
 import pytest
+import torch
 
 from benchmark_adapters.execution.messages import Report
 
@@ -25,21 +29,60 @@ def test_merged_report_adds_and_changes_values():
     assert first.metadata == {"size": 64, "decoder": "vae"}
 
 
-@pytest.mark.parametrize("name", ["batch", "loss"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_report_rejects_numbers_that_are_not_finite(name, value):
-    with pytest.raises(ValueError, match="Out of range float values"):
-        Report.of({name: value})
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.float64(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (np.str_("a"), "a"),
+        (np.arange(3), [0, 1, 2]),
+        (torch.tensor(2), 2),
+        (torch.ones(2, 1), [[1.0], [1.0]]),
+        (Path("/home/me/model.pt"), "model.pt"),
+        ({1: (np.int8(1), None)}, {"1": [1, None]}),
+        ({"b"}, ["b"]),
+    ],
+    ids=repr,
+)
+def test_values_of_a_report_become_plain(value, expected):
+    report = Report.of({"fact": value})
+    assert report.metadata == {"fact": expected}
+    assert report.warnings == []
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
 
 
-def test_report_rejects_named_values_of_wrong_type():
-    with pytest.raises(TypeError, match=r"task.ready\(batch='many'\): Expected `int"):
-        Report.of({"batch": "many"})
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("loss", float("nan"), "nan, not a finite number"),
+        ("batch", float("inf"), "inf, not a finite number"),
+        ("losses", [1.0, np.float32("nan")], "nan, not a finite number"),
+        ("count", 10**400, "a number beyond 1e300"),
+        ("batch", "many", "'many'"),
+        ("weights", object(), "of type object"),
+        ("images", torch.zeros(100_001), "an array with more than 100000 numbers"),
+    ],
+)
+def test_a_bad_fact_is_left_out_with_a_warning_that_names_it(name, value, reason):
+    report = Report.of({name: value, "good": 1})
+    assert report.metadata == {"good": 1}
+    assert getattr(report, name, None) is None
+    (warning,) = report.warnings
+    assert warning == f"the method reported a value of {name!r} that is left out: {reason}"
 
 
-def test_report_rejects_values_that_json_cannot_represent():
-    with pytest.raises(TypeError):
-        Report.of({"weights": object()})
+def test_a_fact_that_contains_itself_is_left_out():
+    endless = []
+    endless.append(endless)
+    assert "nested too deeply" in Report.of({"endless": endless}).warnings[0]
+
+
+def test_warnings_are_collected_once():
+    first = Report.of({"warning": "hot"})
+    assert first.merged(Report.of({"warning": "hot"})).warnings == ["hot"]
+    assert first.merged(Report.of({"warning": "cold"})).warnings == ["hot", "cold"]
 
 
 def test_report_survives_json_round_trip():

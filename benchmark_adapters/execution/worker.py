@@ -97,7 +97,9 @@ def _task(job: MethodJob, dataset: Dataset, recipe: Recipe, send: Send) -> Task:
         send(Reported(Report.of(values)))
 
     def progress(name: str, done: int, total: int | None = None) -> None:
-        send(PhaseProgressed(one_line(name, MAX_PHASE), done, total))
+        # Counts may be numbers of numpy.
+        counts = int(done), None if total is None else int(total)
+        send(PhaseProgressed(one_line(name, MAX_PHASE), *counts))
 
     return Task(
         track=job.track,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 @click.command("leaderboard")
 @click.option("--track", metavar="TRACK", help="Show only this track.  [default: all]")
+@options.filters
 @options.SEVERAL_RUNS
 @click.option(
     "--format",
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 @console.DEBUG
 def leaderboard_command(
     track: str | None,
+    method: str | None,
+    dataset: str | None,
+    status: str | None,
     roots: tuple[Path, ...],
     style: str,
     names: str | None,
@@ -57,6 +61,9 @@ def leaderboard_command(
     from leaderboard.analysis import sections
     from leaderboard.render import tables
 
+    wanted = {"method": method, "dataset": dataset, "status": status}
+    if style == "html" and any(wanted.values()):
+        raise UserError("--method, --dataset and --status select rows of tables, not of pages")
     if names is not None and style in ("json", "html"):
         raise UserError(f"--columns selects columns of tables; --format {style} has them all")
     plugins = output.installed_plugins()
@@ -69,7 +76,8 @@ def leaderboard_command(
         _write_pages(entries, track, datasets, path)
         return
     records = [record for _, record in entries]
-    text = tables.render(sections.build(records, track, datasets), style, selected)
+    shown = sections.build(records, track, datasets, wanted=wanted)
+    text = tables.render(shown, style, selected)
     if path is None:
         click.echo(text)
         return

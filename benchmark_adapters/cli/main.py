@@ -16,6 +16,7 @@ from benchmark_adapters.cli.merge import merge_command
 from benchmark_adapters.cli.rerun import rerun_command
 from benchmark_adapters.cli.robustness import robustness_command
 from benchmark_adapters.cli.run import run_command
+from benchmark_adapters.cli.runs import rm_command, runs_command
 from benchmark_adapters.cli.score import score_command
 from benchmark_adapters.cli.show import show_command
 from benchmark_adapters.types import one_line
@@ -34,7 +35,9 @@ COMMANDS = (
     data_command,
     leaderboard_command,
     list_command,
+    runs_command,
     show_command,
+    rm_command,
 )
 
 

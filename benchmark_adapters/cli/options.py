@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from benchmark_adapters.types import UserError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 RUNS_FOLDER = Path("runs")
@@ -78,10 +82,26 @@ SEVERAL_RUNS = click.option(
     default=[RUNS_FOLDER],
     help="Folder where runs are saved; repeatable.  [default: runs]",
 )
+_FILTERS = (
+    click.option("--method", metavar="METHOD", help="Only runs of this method or team."),
+    click.option("--dataset", metavar="DATASET", help="Only runs on this dataset."),
+    click.option(
+        "--status",
+        type=click.Choice(["ok", "timeout", "invalid", "error"]),
+        help="Only runs that ended so.",
+    ),
+)
 RECORD_JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of the table."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def filters(command: Command) -> Command:
+    """Add the options that select runs, besides ``--track``."""
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
 
 
 def names(text: str | None) -> tuple[str, ...]:

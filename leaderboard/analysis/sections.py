@@ -49,6 +49,7 @@ def build(
     track: str | None = None,
     datasets: Mapping[str, Sequence[str]] | None = None,
     published: Iterable[PublishedResult] | None = None,
+    wanted: Mapping[str, str | None] | None = None,
 ) -> list[Section]:
     """Return a section for each track that has runs, or only for ``track``.
 
@@ -59,16 +60,27 @@ def build(
             is the mean over them.
         published: published results to show next to the runs. None means those bundled with this
             package.
+        wanted: values of fields of the records that are shown; None stands for any. Ranks are those
+            among all runs.
     """
     rows = ranking.rows(records, track)
     # Tracks from files are not installed. Their records know their datasets.
     of_files = {row.record.track: row.record.rules.datasets for row in rows if row.record.rules}
     means = grouped(ranking.means(rows, {**of_files, **(datasets or {})}), lambda r: r.record.track)
+    if wanted and any(wanted.values()):
+        # A mean is over all datasets and all runs of an entry.
+        means = {}
+        rows = [row for row in rows if matches(row.record, wanted)]
     results = published_results.load() if published is None else tuple(published)
     return [
         Section(name, of_track, means.get(name, []), _published(name, of_track, results))
         for name, of_track in grouped(rows, lambda row: row.record.track).items()
     ]
+
+
+def matches(record: Record, wanted: Mapping[str, str | None]) -> bool:
+    """Return whether fields of a record have the wanted values; None stands for any."""
+    return all(value in (None, getattr(record, name)) for name, value in wanted.items())
 
 
 def _published(

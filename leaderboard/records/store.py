@@ -110,6 +110,21 @@ def read(folder: Path) -> Record:
         raise ValueError(f"{path}: {one_line(error)}") from None
 
 
+def remove(folder: Path) -> None:
+    """Remove the run in ``folder``, and the folders above it that are empty then.
+
+    Raises:
+        OSError: it can't be removed.
+    """
+    # A run that is half removed must not be listed.
+    doomed = folder.with_name(f".{folder.name}-removed")
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+    for parent in list(folder.parents)[:3]:
+        with contextlib.suppress(OSError):
+            parent.rmdir()
+
+
 def entries(roots: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
     """Return folder and record of each run, oldest first, and a line for each unreadable one."""
     readable, problems = [], []
@@ -139,5 +154,5 @@ def find(run: str, roots: Iterable[Path]) -> Path:
     if len(matches) != 1:
         problem = f"{len(matches)} runs match {run!r}" if matches else f"no run {run!r}"
         places = ", ".join(map(str, roots))
-        raise ValueError(f"{problem} in {places}; `ddbench leaderboard` lists run ids")
+        raise ValueError(f"{problem} in {places}; `ddbench runs` lists run ids")
     return matches[0]

@@ -100,4 +100,5 @@ TINY_IMAGENET = Dataset(
     test_size=10_000,
     summary="200 classes of 64x64 colour photos",
     synonyms=tuple(SYNONYMS.values()),
+    folder_names=tuple(SYNONYMS),
 )

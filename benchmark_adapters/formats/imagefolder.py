@@ -1,4 +1,7 @@
-"""One folder of image files per class, with RDED's file names. SRe2L's names can be read too."""
+"""One folder of image files per class, with RDED's file names.
+
+Folders named as by SRe2L, after classes or by WordNet ID can be read too.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,19 @@ from typing import TYPE_CHECKING
 from benchmark_adapters.errors import UserError, one_line
 from benchmark_adapters.formats import safe_load
 from benchmark_adapters.formats.layout import Sets, read_folders, write_folder
+from benchmark_adapters.own_data import pictures
+from benchmark_adapters.own_data.pictures import Picture, Shape
 from benchmark_adapters.types import Dataset, DistilledSet
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+    from PIL.Image import Image as PillowImage
 
     from benchmark_adapters.types import Array
 
 MAX_FILES = 1_000_000
-SUFFIXES = (".png", ".jpg", ".jpeg")
-# Pillow's modes with at most 8 bits per channel and without transparency.
-MODES = ("L", "RGB", "P", "1")
+# Characters of a list of names.
+MAX_NAMES = 200
+TRAIN = "train"
 
 
 def find(path: Path, dataset: Dataset) -> list[Path]:
@@ -43,9 +48,7 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
 
     labelled = _labelled_files(path, dataset)
     if not labelled:
-        raise UserError(
-            f"{path}: no folders of PNG or JPEG files named 00000, new000 or after a class"
-        )
+        raise UserError(f"{path}: no folders of image files named 00000, new000 or after a class")
     safe_load.check_files(file for _, file in labelled)
     images = np.stack([_read_picture(file, dataset) for _, file in labelled])
     labels = np.array([label for label, _ in labelled], np.int64)
@@ -84,59 +87,71 @@ def write(sets: Sets, folder: Path) -> None:
 
 
 def _labelled_files(path: Path, dataset: Dataset) -> list[tuple[int, Path]]:
-    """Return the label and the path of each image file.
+    """Return the label and the path of each image file; hidden files are left out.
 
     Raises:
-        UserError: there are more than `MAX_FILES`.
+        UserError: there are more than `MAX_FILES`, or only some of the folders are classes.
     """
     root = next((folder for folder in read_folders(path, dataset) if folder.is_dir()), path)
-    labelled = []
+    # Hugging Face's and torchvision's layout has a folder for the split.
+    root = root / TRAIN if (root / TRAIN).is_dir() else root
+    labelled, strangers = [], []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        is_real = folder.is_dir() and not folder.is_symlink()
-        label = _label(folder.name, dataset) if is_real else None
-        if label is not None:
-            labelled += [
-                (label, file)
-                for file in sorted(folder.iterdir())
-                if file.suffix.lower() in SUFFIXES and file.is_file()
-            ]
+        if folder.name.startswith(".") or not folder.is_dir() or folder.is_symlink():
+            continue
+        files = [file for file in sorted(folder.iterdir()) if _is_image(file)]
+        label = _label(folder.name, dataset)
+        if label is None:
+            strangers += [folder.name] if files else []
+        else:
+            labelled += [(label, file) for file in files]
         if len(labelled) > MAX_FILES:
             raise UserError(f"{root}: more than {MAX_FILES:,} image files")
+    if labelled and strangers:
+        raise UserError(
+            f"{root}: these folders are not named after a class of {dataset.name}: "
+            f"{one_line(', '.join(strangers), MAX_NAMES)}"
+        )
     return sorted(labelled)
 
 
+def _is_image(file: Path) -> bool:
+    is_hidden = file.name.startswith(".")
+    return not is_hidden and file.suffix.lower() in pictures.SUFFIXES and file.is_file()
+
+
 def _label(name: str, dataset: Dataset) -> int | None:
-    """Return the label of a folder named after a class or a number; None for other names."""
-    if name in dataset.class_names:
-        return dataset.class_names.index(name)
+    """Return the label of a folder named after a class or a number; None for other names.
+
+    Names are compared without case, spaces and punctuation, unless classes would be alike then.
+    """
+    for names in (dataset.folder_names, dataset.class_names):
+        if name in names:
+            return names.index(name)
     number = re.fullmatch(r"(?:new)?(\d{1,6})", name)
-    return int(number[1]) if number and int(number[1]) < dataset.num_classes else None
+    if number and int(number[1]) < dataset.num_classes:
+        return int(number[1])
+    plain = [_plain(class_name) for class_name in dataset.class_names]
+    return plain.index(_plain(name)) if plain.count(_plain(name)) == 1 else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def _read_picture(path: Path, dataset: Dataset) -> Array:
     """Return an image file as uint8 [C, H, W]. Its header is checked before it is decoded."""
-    import numpy as np
-    from PIL import Image
-
-    size = dataset.image_size
+    size, picture = dataset.image_size, Picture(path.name, 0, path)
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as picture:
-            if picture.size != (size, size):
-                raise UserError(
-                    f"{path}: {picture.size[0]}x{picture.size[1]} pixels, expected {size}x{size}"
-                )
-            if picture.mode not in MODES:
-                raise UserError(
-                    f"{path}: image mode {picture.mode}, expected one of {', '.join(MODES)}"
-                )
-            pixels = np.asarray(picture.convert("L" if dataset.channels == 1 else "RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = one_line(error, safe_load.MAX_REASON_CHARS)
-        raise UserError(f"{path}: not readable as an image ({reason})") from None
-    return pixels[None] if dataset.channels == 1 else pixels.transpose(2, 0, 1)
+        _, (width, height) = pictures.header(picture)
+        if (width, height) != (size, size):
+            raise UserError(f"{path}: {width}x{height} pixels, expected {size}x{size}")
+        return pictures.pixels_of(picture, Shape(dataset.channels, size))
+    except pictures.Unusable as error:
+        raise UserError(f"{path}: {error}") from None
 
 
-def _to_picture(image: Array) -> Picture:
+def _to_picture(image: Array) -> PillowImage:
     """Return an array uint8 [C, H, W] as a Pillow image."""
     from PIL import Image
 

@@ -53,7 +53,7 @@ class Shape:
     size: int
 
 
-class _Unusable(Exception):
+class Unusable(Exception):
     """Raised if a picture can't be decoded. The message says why."""
 
 
@@ -64,7 +64,7 @@ def common_shape(pictures: Sequence[Picture], size: int | None) -> Shape:
         UserError: pictures can't be read, or ``size`` is None and they are not square and of one
             size.
     """
-    headers = _each(lambda _, picture: _header(picture), pictures, "reading headers")
+    headers = _each(lambda _, picture: header(picture), pictures, "reading headers")
     channels = 1 if all(mode in GREY for mode, _ in headers) else 3
     if size is None:
         examples = {pixels: one.name for (_, pixels), one in zip(headers, pictures, strict=True)}
@@ -90,7 +90,7 @@ def decode(pictures: Sequence[Picture], shape: Shape, title: str) -> Array:
     images = np.empty((len(pictures), shape.channels, shape.size, shape.size), np.uint8)
 
     def put(index: int, picture: Picture) -> None:
-        images[index] = _pixels(picture, shape)
+        images[index] = pixels_of(picture, shape)
 
     _each(put, pictures, title)
     return images
@@ -105,10 +105,10 @@ def _each(
         UserError: some pictures can't be used.
     """
 
-    def attempt(index: int, picture: Picture) -> R | _Unusable:
+    def attempt(index: int, picture: Picture) -> R | Unusable:
         try:
             return function(index, picture)
-        except _Unusable as error:
+        except Unusable as error:
             return error
 
     total = len(pictures)
@@ -119,14 +119,14 @@ def _each(
     finally:
         # After an interruption, the others are not decoded.
         pool.shutdown(cancel_futures=True)
-    used = [result for result in results if not isinstance(result, _Unusable)]
+    used = [result for result in results if not isinstance(result, Unusable)]
     if len(used) < total:
         _refuse(zip(pictures, results, strict=True), total - len(used), total)
     return used
 
 
 def _refuse(results: Iterable[tuple[Picture, object]], count: int, total: int) -> None:
-    named = [f"{one.name}: {why}" for one, why in results if isinstance(why, _Unusable)]
+    named = [f"{one.name}: {why}" for one, why in results if isinstance(why, Unusable)]
     more = f"; and {count - MAX_NAMED:,} more" if count > MAX_NAMED else ""
     raise UserError(
         f"{count:,} of {total:,} {plural(total, 'picture')} can't be used: "
@@ -138,7 +138,7 @@ def _open(picture: Picture) -> PillowImage:
     """Open a picture. Only its header is read.
 
     Raises:
-        _Unusable: it is damaged, of another format, or too large.
+        Unusable: it is damaged, of another format, or too large.
     """
     from PIL import Image
 
@@ -149,27 +149,35 @@ def _open(picture: Picture) -> PillowImage:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(picture, error) from None
     if found.mode not in GREY + COLOUR:
-        raise _Unusable(f"image mode {found.mode}, expected at most 8 bits per channel")
+        raise Unusable(f"image mode {found.mode}, expected at most 8 bits per channel")
     return found
 
 
-def _unreadable(picture: Picture, error: Exception) -> _Unusable:
+def _unreadable(picture: Picture, error: Exception) -> Unusable:
     from PIL import UnidentifiedImageError
 
     reason = "damaged, or not PNG, JPEG, WebP or BMP"
     if not isinstance(error, UnidentifiedImageError):
         reason = one_line(str(error).replace(str(picture.content), "the file"), MAX_REASON)
-    return _Unusable(f"not readable as an image ({reason})")
+    return Unusable(f"not readable as an image ({reason})")
 
 
-def _header(picture: Picture) -> tuple[str, tuple[int, int]]:
-    """Return the mode, and width and height in pixels."""
+def header(picture: Picture) -> tuple[str, tuple[int, int]]:
+    """Return the mode, and width and height in pixels. The picture is not decoded.
+
+    Raises:
+        Unusable: it can't be read, or has more than 8 bits per channel.
+    """
     with _open(picture) as found:
         return found.mode, found.size
 
 
-def _pixels(picture: Picture, shape: Shape) -> Array:
-    """Return a picture as uint8 [C, S, S]."""
+def pixels_of(picture: Picture, shape: Shape) -> Array:
+    """Return a picture as uint8 [C, S, S], resized and cropped to the middle where necessary.
+
+    Raises:
+        Unusable: it can't be read, or is transparent.
+    """
     import numpy as np
     from PIL import Image, ImageOps
 
@@ -180,7 +188,7 @@ def _pixels(picture: Picture, shape: Shape) -> Array:
             if upright.has_transparency_data:
                 upright = upright.convert("RGBA")
                 if np.asarray(upright)[..., 3].min() < OPAQUE:
-                    raise _Unusable("it is transparent")
+                    raise Unusable("it is transparent")
             converted = upright.convert("L" if shape.channels == 1 else "RGB")
             if converted.size != side:
                 # This filter averages over all pixels that become one.

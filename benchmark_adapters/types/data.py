@@ -49,6 +49,8 @@ class Dataset:
         get: how to get the files, as a clause that completes an error message.
         system_folders: where Linux distribution packages install the files.
         synonyms: all names of each class, starting with the class name.
+        folder_names: other names of the classes, which folders of images may have, such as WordNet
+            IDs.
         prompts: the text for each class that a text-to-image model gets; empty: made from the class
             names.
         download: downloads the published files into a folder; None if that is not supported.
@@ -73,6 +75,7 @@ class Dataset:
     bundled: Path | None = None
     download: Callable[[Path], None] | str | None = None
     prompts: tuple[str, ...] = ()
+    folder_names: tuple[str, ...] = ()
     folder: Path | None = None
     reference: str = ""
 

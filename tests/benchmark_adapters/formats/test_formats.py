@@ -55,5 +55,5 @@ def test_read_names_missing_files(tmp_path):
     }.items():
         with pytest.raises(UserError, match=expected):
             FORMAT[name].read(tmp_path, CIFAR10)
-    with pytest.raises(UserError, match="no folders of PNG or JPEG"):
+    with pytest.raises(UserError, match="no folders of image files"):
         FORMAT["imagefolder"].read(tmp_path, CIFAR10)

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from sample_sets import float_set, real_set
 
-from benchmark_adapters.datasets import CIFAR10, FASHION_MNIST
+from benchmark_adapters.datasets import CIFAR10, FASHION_MNIST, TINY_IMAGENET
+from benchmark_adapters.datasets.tiny_imagenet import SYNONYMS
 from benchmark_adapters.formats import imagefolder
 from benchmark_adapters.types import DistilledSet, UserError
 
@@ -82,20 +83,59 @@ def test_read_does_not_decode_images_of_the_wrong_size(tmp_path):
         imagefolder.read(tmp_path, FASHION_MNIST)
 
 
-@pytest.mark.parametrize("mode", ["I;16", "RGBA", "F"])
-def test_read_rejects_modes_that_would_lose_information(mode, tmp_path):
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        ("I;16", "image mode I;16, expected at most 8 bits per channel"),
+        ("RGBA", "it is transparent"),
+        ("junk", "not readable as an image"),
+    ],
+)
+def test_read_rejects_pictures_that_would_lose_information(mode, message, tmp_path):
     (tmp_path / "00000").mkdir()
-    if mode == "F":
-        (tmp_path / "00000" / "a.png").write_bytes(b"junk")
+    file = tmp_path / "00000" / "a.png"
+    if mode == "junk":
+        file.write_bytes(b"junk")
     else:
-        Image.new(mode, (28, 28)).save(tmp_path / "00000" / "a.png")
-    with pytest.raises(
-        UserError,
-        match="not readable as an image"
-        if mode == "F"
-        else f"image mode {mode}, expected one of L, RGB",
-    ):
+        Image.new(mode, (28, 28)).save(file)
+    with pytest.raises(UserError, match=message):
         imagefolder.read(tmp_path, FASHION_MNIST)
+
+
+def test_read_accepts_other_formats_and_opaque_pictures(tmp_path):
+    for label, suffix in enumerate(["webp", "bmp", "png", "JPG", *["png"] * 6]):
+        (tmp_path / f"{label:05}").mkdir()
+        picture = Image.new("RGBA", (32, 32), (10 * label, 0, 0, 255))
+        picture = picture if suffix in ("png", "webp") else picture.convert("RGB")
+        picture.save(tmp_path / f"{label:05}" / f"a.{suffix}", lossless=True, quality=95)
+    back = imagefolder.read(tmp_path, CIFAR10)
+    assert np.abs(back.images[:, 0, 0, 0] - 10 * back.labels).max() <= 2
+
+
+@pytest.mark.parametrize("level", ["", "train"])
+def test_read_compares_names_without_case_and_punctuation(tmp_path, level):
+    names = ["t-shirt_TOP", "trouser", "PULLOVER", "Dress", "coat", "Sandal", "shirt", "sneaker"]
+    for label, name in enumerate([*names, "bag", "ankle-boot"]):
+        folder = tmp_path / level / name
+        folder.mkdir(parents=True)
+        Image.new("L", (28, 28), label).save(folder / "a.png")
+        # Left by macOS.
+        (folder / "._a.png").write_bytes(b"junk")
+    (tmp_path / "__MACOSX").mkdir()
+    back = imagefolder.read(tmp_path, FASHION_MNIST)
+    assert back.images[:, 0, 0, 0].tolist() == back.labels.tolist() == list(range(10))
+    (tmp_path / level / "hat").mkdir()
+    Image.new("L", (28, 28)).save(tmp_path / level / "hat" / "a.png")
+    with pytest.raises(UserError, match=r"not named after a class of fashion-mnist: hat$"):
+        imagefolder.read(tmp_path, FASHION_MNIST)
+
+
+def test_read_accepts_folders_named_by_wordnet_id(tmp_path):
+    for label, wnid in enumerate(SYNONYMS):
+        (tmp_path / wnid).mkdir()
+        Image.new("RGB", (64, 64), (label, 0, 0)).save(tmp_path / wnid / "0.png")
+    back = imagefolder.read(tmp_path, TINY_IMAGENET)
+    assert back.images[:, 0, 0, 0].tolist() == back.labels.tolist() == list(range(200))
 
 
 def test_write_gives_every_image_of_an_unbalanced_set_its_own_name(clothes, tmp_path):

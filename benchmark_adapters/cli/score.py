@@ -11,7 +11,7 @@ import click
 
 from benchmark_adapters import console, track_files
 from benchmark_adapters.cli import options, output
-from benchmark_adapters.types import UserError
+from benchmark_adapters.types import UserError, one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.plugins import Plugins
@@ -154,4 +154,8 @@ def _submissions(
     names = [request["dataset"]] if request["dataset"] else track.datasets
     wanted = [track_files.find_dataset(plugins, track, name) for name in names]
     file_format = plugins.formats.require(format_name)
-    return submissions.find_submissions(Path(path), file_format, name, wanted)
+    found = submissions.find_submissions(Path(path), file_format, name, wanted)
+    if name is None:
+        for line in submissions.passed_over(Path(path)):
+            click.echo(f"warning: {one_line(line)}", err=True)
+    return found

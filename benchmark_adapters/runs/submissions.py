@@ -23,6 +23,9 @@ from benchmark_adapters.types import Dataset, Format, Track, UserError, one_line
 from leaderboard.records.record import Finding, OfficialScore, Record
 
 MAX_NAME = 100
+# Left behind by macOS in archives.
+MACOS = "__MACOSX"
+ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar")
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,29 @@ def find_submissions(
     return [_submission(path, file_format, name)]
 
 
+def passed_over(path: Path) -> list[str]:
+    """Return a line for each entry of a folder of teams that is no team's submission."""
+    entries = sorted(path.iterdir())
+    return [
+        f"{entry.name} is no team's submission: {why}" for entry in entries if (why := _why(entry))
+    ]
+
+
 def _is_team(folder: Path) -> bool:
-    return folder.is_dir() and not folder.is_symlink() and not folder.name.startswith(".")
+    return not _why(folder)
+
+
+def _why(entry: Path) -> str:
+    """Return why an entry of a folder of teams is no submission; empty: it is one."""
+    if entry.is_symlink():
+        return "links are not followed"
+    if entry.name.startswith(".") or entry.name == MACOS:
+        return "its name is that of files which systems leave behind"
+    if entry.is_dir():
+        return ""
+    if entry.suffix.lower() in ARCHIVES:
+        return "unpack it into a folder named after the team"
+    return "put the files of a team into a folder named after it"
 
 
 def _submission(path: Path, file_format: Format, name: str) -> Submission:

@@ -49,6 +49,31 @@ def test_exported_set_scores_the_same_as_its_run(
     assert str(tmp_path) not in (folder / "record.json").read_text()
 
 
+def test_everything_in_a_folder_of_teams_is_accounted_for(
+    ddbench, example_folder, submission, tmp_path
+):
+    teams = tmp_path / "teams"
+    shutil.copytree(submission, teams / "good")
+    (teams / "__MACOSX").mkdir()
+    (teams / ".DS_Store").touch()
+    (teams / "late.zip").touch()
+    (teams / "readme.txt").touch()
+    (teams / "linked").symlink_to(submission)
+    command = (*SCORE_TEAMS, "--format", "eccv2024", "--repeats", "0", "--json")
+    done = ddbench(*command, path=[example_folder])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["method"] == "good"
+    warnings = [line for line in done.stderr.splitlines() if "no team's submission" in line]
+    assert [line.split()[1] for line in warnings] == [
+        ".DS_Store",
+        "__MACOSX",
+        "late.zip",
+        "linked",
+        "readme.txt",
+    ]
+    assert "late.zip is no team's submission: unpack it into a folder" in done.stderr
+
+
 def test_float_sets_are_scored_and_saved_as_floats(ddbench, example_folder, submission, tmp_path):
     images = torch.load(submission / "few.pt")
     torch.save(

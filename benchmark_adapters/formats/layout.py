@@ -33,6 +33,11 @@ def only_file(path: Path, files: list[Path], expected: str) -> Path:
     Raises:
         UserError: there is no file or more than one; the message calls it ``expected``.
     """
-    if len(files) != 1:
-        raise UserError(f"{path}: {'no' if not files else 'more than one'} {expected}")
-    return files[0]
+    if len(files) == 1:
+        return files[0]
+    deeper = sorted(path.glob(f"*/{expected}"))
+    if not files and len(deeper) == 1:
+        raise UserError(
+            f"{path}: no {expected}, but there is one in {deeper[0].parent.name}; move it up"
+        )
+    raise UserError(f"{path}: {'no' if not files else 'more than one'} {expected}")

@@ -72,6 +72,9 @@ def test_everything_in_a_folder_of_teams_is_accounted_for(
         "readme.txt",
     ]
     assert "late.zip is no team's submission: unpack it into a folder" in done.stderr
+    shutil.move(teams / "good", teams / "deep" / "inner")
+    done = ddbench(*command, path=[example_folder])
+    assert "deep: no few.pt, but there is one in inner; move it up" in done.stderr
 
 
 def test_float_sets_are_scored_and_saved_as_floats(ddbench, example_folder, submission, tmp_path):

@@ -25,7 +25,7 @@ def read_folder(folder: Path, split: Split) -> tuple[Array, Array]:
     """
     import numpy as np
 
-    root = folder / "tiny-imagenet-200" if (folder / "tiny-imagenet-200").is_dir() else folder
+    root = _root(folder)
     if sorted(_read_lines(root / "wnids.txt")) != list(SYNONYMS):
         raise UserError(
             f"{root / 'wnids.txt'}: these are not the 200 WordNet IDs of Tiny-ImageNet; "
@@ -39,19 +39,46 @@ def read_folder(folder: Path, split: Split) -> tuple[Array, Array]:
     return images, np.array([label for _, label in files], np.int64)
 
 
+def _root(folder: Path) -> Path:
+    """Return the folder with the lists. Archives are often unpacked into a folder of their name."""
+    name = "tiny-imagenet-200"
+    candidates = (folder / name / name, folder / name, folder)
+    return next((root for root in candidates if (root / "wnids.txt").is_file()), folder)
+
+
 def _training_files(root: Path, label_of: dict[str, int]) -> list[tuple[Path, int]]:
+    return _files_by_class(root / "train", label_of)
+
+
+def _files_by_class(split: Path, label_of: dict[str, int]) -> list[tuple[Path, int]]:
+    """Return the files in the folders of the classes, or in a folder ``images`` in each of them."""
     return [
         (path, label)
         for wnid, label in label_of.items()
-        for path in sorted((root / "train" / wnid / "images").glob("*.JPEG"))
+        for path in sorted((split / wnid / "images").glob("*.JPEG"))
+        or sorted((split / wnid).glob("*.JPEG"))
     ]
 
 
 def _test_files(root: Path, label_of: dict[str, int]) -> list[tuple[Path, int]]:
     """Return files and labels of the validation split. The published test split has no labels.
 
-    Each line of the annotations is ``name<tab>wnid<tab>box``.
+    Many tools move the files into folders by class. They keep their names, so their order is
+    known.
     """
+    if (root / "val" / "images").is_dir():
+        return _annotated_files(root, label_of)
+    files = _files_by_class(root / "val", label_of)
+    if not files:
+        raise UserError(
+            f"{root / 'val'} has neither a folder images nor a folder for each class; get the "
+            "dataset again"
+        )
+    return sorted(files, key=lambda file: (len(file[0].name), file[0].name))
+
+
+def _annotated_files(root: Path, label_of: dict[str, int]) -> list[tuple[Path, int]]:
+    """Return files and labels by the annotations, whose lines are ``name<tab>wnid<tab>box``."""
     annotations = root / "val" / "val_annotations.txt"
     rows = [line.split("\t") for line in _read_lines(annotations)]
     for number, row in enumerate(rows, 1):
@@ -81,9 +108,11 @@ def _read_jpeg(path: Path) -> Array:
 
 
 def _read_lines(path: Path) -> list[str]:
+    """Return the lines of a file without blanks at their end and without empty ones."""
     if not path.is_file():
         raise UserError(f"{path} is missing; get the dataset again")
-    return path.read_text(errors="replace").splitlines()
+    lines = path.read_text(errors="replace").splitlines()
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 TINY_IMAGENET = Dataset(
@@ -94,7 +123,11 @@ TINY_IMAGENET = Dataset(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
     read=read_folder,
-    markers=("tiny-imagenet-200/wnids.txt", "wnids.txt"),
+    markers=(
+        "tiny-imagenet-200/tiny-imagenet-200/wnids.txt",
+        "tiny-imagenet-200/wnids.txt",
+        "wnids.txt",
+    ),
     get="unpack the published tiny-imagenet-200.zip and "
     "point --data or $DDBENCH_DATA to its folder",
     test_size=10_000,

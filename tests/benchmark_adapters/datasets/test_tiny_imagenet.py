@@ -44,6 +44,64 @@ def test_load_labels_classes_by_sorted_wordnet_id(tiny):
     assert TINY_IMAGENET.class_names[95] == "crane"
 
 
+def nest(root):
+    inner = root / root.name
+    inner.mkdir()
+    for entry in [*root.iterdir()]:
+        if entry != inner:
+            entry.rename(inner / entry.name)
+
+
+def pad_lists(root):
+    for file in (root / "wnids.txt", root / "val" / "val_annotations.txt"):
+        lines = file.read_text().splitlines()
+        file.write_text("".join(f"{line}  \r\n" for line in lines) + "\n")
+
+
+def move_by_class(root, inner=""):
+    """Do what the usual scripts do for readers of image folders."""
+    rows = [
+        line.split("\t") for line in (root / "val/val_annotations.txt").read_text().splitlines()
+    ]
+    for name, wnid, *_ in rows:
+        folder = root / "val" / wnid / inner
+        folder.mkdir(parents=True, exist_ok=True)
+        (root / "val" / "images" / name).rename(folder / name)
+    (root / "val" / "images").rmdir()
+    (root / "val" / "val_annotations.txt").unlink()
+
+
+def move_training_images_up(root):
+    for folder in [*(root / "train").glob("*/images")]:
+        for file in [*folder.iterdir()]:
+            file.rename(folder.parent / file.name)
+        folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    "rearrange",
+    [
+        nest,
+        pad_lists,
+        move_by_class,
+        lambda root: move_by_class(root, "images"),
+        move_training_images_up,
+    ],
+    ids=["nested", "blanks", "by class", "by class, images", "no images folder"],
+)
+def test_other_layouts_give_the_same_data(tiny, rearrange):
+    before = [datasets.load(TINY_IMAGENET, split, tiny.parent) for split in ("train", "test")]
+    rearrange(tiny)
+    after = [datasets.load(TINY_IMAGENET, split, tiny.parent) for split in ("train", "test")]
+    assert [datasets.digest(*one) for one in after] == [datasets.digest(*one) for one in before]
+
+
+def test_missing_validation_images_are_named(tiny):
+    (tiny / "val" / "images").rename(tiny / "val" / "pictures")
+    with pytest.raises(UserError, match="has neither a folder images nor a folder for each class"):
+        datasets.load(TINY_IMAGENET, "test", tiny)
+
+
 def damage_encoding(root):
     (root / "wnids.txt").write_bytes(bytes(range(128, 256)))
 

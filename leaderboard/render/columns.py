@@ -17,6 +17,8 @@ T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 # The kind of a column decides how a page sorts, links, breaks and colours its cells.
 Kind = Literal["text", "number", "name", "interval", "unbroken", "long", "status", "source"]
+# Characters of the reason why a run failed.
+MAX_REASON = 100
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,12 @@ def _hardware(record: Record) -> str:
 
 
 def _status(row: Row) -> str:
-    """Return the status, why a successful run is not comparable, and the remarks."""
-    status: str = row.record.status
-    if status == "ok" and not row.record.comparable:
-        status = f"ok, not comparable: {reasons(row.record)}"
+    """Return the status, the reason if it is not ok or not comparable, and the remarks."""
+    record, status = row.record, str(row.record.status)
+    if status == "ok" and not record.comparable:
+        status = f"ok, not comparable: {reasons(record)}"
+    elif record.message and status != "ok":
+        status = f"{status}: {one_line(record.message, MAX_REASON)}"
     return "; ".join([status, *row.remarks])
 
 
@@ -227,9 +231,9 @@ RUN: tuple[Column[Row], ...] = (
     ),
     Column(
         "status",
-        "How the run ended: ok, timeout (too few images at the time limit), invalid or error. "
-        "A run that is not comparable is not ranked; the reasons follow. Others with the same "
-        "images are named. Hashes tell apart runs that are ranked separately.",
+        "How the run ended: ok, timeout (too few images at the time limit), invalid or error, "
+        "and why. A run that is not comparable is not ranked; the reasons follow. Others with the "
+        "same images are named. Hashes tell apart runs that are ranked separately.",
         _status,
         "status",
     ),

@@ -14,7 +14,7 @@ demo: setup  ## distil and score on real images, next to as many real training i
 test: setup  ## run the test suite, one process per core
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-slow: setup  ## run the tests that take minutes each
+slow: setup  ## run the tests that take long
 	$(BIN)/python -m pytest -m slow
 
 bench: setup  ## measure speed and memory, each next to what it is compared with (15 minutes)

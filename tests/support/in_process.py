@@ -61,18 +61,20 @@ def supervise(jobs, limit, folder, on_batch=lambda outcome: None, on_phase=lambd
             process_job.job, batches=str(folder / "batches"), limit=limit, deadline=began + limit
         )
         with contextlib.suppress(Stopped):
-            _execute(job, outcomes[-1], began, folder / "batches", on_batch)
+            _execute(job, outcomes[-1], began, folder / "batches", on_batch, on_phase)
     (folder / "log.txt").write_text("")
     return supervisor.joined(outcomes, jobs[0].job.ipc is None)
 
 
-def _execute(job, outcome, began: float, batches: Path, on_batch) -> None:
+def _execute(job, outcome, began: float, batches: Path, on_batch, on_phase) -> None:
     def send(event):
         event = msgspec.json.decode(msgspec.json.encode(event), type=messages.MethodEvent)
         supervisor.record_event(outcome, event, time.monotonic() - began, batches)
         try:
             if isinstance(event, messages.BatchWritten):
                 on_batch(outcome)
+            if isinstance(event, messages.PhaseProgressed):
+                on_phase(event)
         except supervisor.StopSampling:
             outcome.end = "done"
             raise Stopped from None

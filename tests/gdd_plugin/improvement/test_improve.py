@@ -30,7 +30,7 @@ def test_selected_images_are_samples(ddbench, tmp_path):
     assert record["images_per_second"] > 20
 
 
-def test_refined_images_are_no_samples_and_the_work_is_recorded(ddbench, tmp_path):
+def test_refined_images_are_no_samples_and_the_work_is_recorded(ddbench, methods_here):
     done = ddbench(*RUN, "--ipc", "1", *SELECT, *REFINE)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)

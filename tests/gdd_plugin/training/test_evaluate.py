@@ -15,6 +15,7 @@ from gdd_plugin.training import evaluate, metrics
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.slow
 def test_evaluate_returns_plausible_scores(trained_model, few, monkeypatch):
     monkeypatch.setattr(evaluate, "PER_CLASS", 60)
     monkeypatch.setattr(metrics, "RECIPE", replace(metrics.RECIPE, steps=60, width=8))

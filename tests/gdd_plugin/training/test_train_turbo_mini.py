@@ -52,6 +52,7 @@ def test_train_saves_a_model_and_its_metadata(trained_model):
     assert turbo.sample(["Sneaker"], [seeded_generator(0, 0, 0)]).shape == (1, 3, 28, 28)
 
 
+@pytest.mark.slow
 def test_interrupted_training_continues_with_the_same_results(
     trained_model, few, tmp_path, monkeypatch
 ):
@@ -104,6 +105,7 @@ def test_losses_with_weight_0_are_not_logged(few, tmp_path):
     } == {"loss", "distillation"}
 
 
+@pytest.mark.slow
 def test_non_finite_loss_stops_the_training_and_keeps_the_checkpoints(
     trained_model, few, tmp_path, monkeypatch
 ):

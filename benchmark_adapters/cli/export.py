@@ -36,14 +36,7 @@ MAX_SHOWN = 10
     is_flag=True,
     help="Also write the real test images for the format's own evaluator.",
 )
-@click.option(
-    "--dataset",
-    metavar="DATASET",
-    help="Folder of the dataset of RUN, if it was one of your own, as in `ddbench run`.",
-)
-@options.IMAGE_SIZE
-@options.TEST_SPLIT
-@options.TRACK_FILE
+@options.own_dataset
 @options.DATA
 @click.option(
     "--runs",

@@ -97,6 +97,15 @@ RECORD_JSON = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
+def own_dataset(command: Command) -> Command:
+    """Add the options that say where the folder of a run's own dataset is."""
+    text = "Folder of the dataset of RUN, if it was one of your own, as in `ddbench run`."
+    dataset = click.option("--dataset", metavar="DATASET", help=text)
+    for option in (TRACK_FILE, TEST_SPLIT, IMAGE_SIZE, dataset):
+        command = option(command)
+    return command
+
+
 def filters(command: Command) -> Command:
     """Add the options that select runs, besides ``--track``."""
     for option in reversed(_FILTERS):

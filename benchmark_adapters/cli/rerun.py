@@ -29,14 +29,7 @@ if TYPE_CHECKING:
     help="Override an option of RUN; repeatable. Needed for paths: a record keeps only the last "
     "component of a path.",
 )
-@click.option(
-    "--dataset",
-    metavar="DATASET",
-    help="Folder of the dataset of RUN, if it was one of your own, as in `ddbench run`.",
-)
-@options.IMAGE_SIZE
-@options.TEST_SPLIT
-@options.TRACK_FILE
+@options.own_dataset
 @click.option("--device", type=options.DEVICES, help="Device to run on.  [default: that of RUN]")
 @options.DATA
 @options.RUNS

@@ -119,12 +119,17 @@ def test_the_example_student_is_trained(ddbench, tmp_path):
     assert record["accuracy_mean"] > 0.5
 
 
-def test_the_example_track_and_recipe_are_listed(ddbench, tmp_path):
+def test_the_example_track_and_recipe_are_listed_and_used(ddbench, tmp_path):
     site = installed_block(f"{EXTENDING}/track.md", tmp_path)
     done = ddbench("list", "--json", path=[site])
     installed = json.loads(done.stdout)
     assert installed["tracks"]["sprint"]
     assert installed["recipes"]["sprint/1"]
+    command = next(one for one in commands(f"{EXTENDING}/track.md") if one[0] == "run")
+    done = ddbench(*command, "--ipc", "1", "--repeats", "1", "--json", path=[site])
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["track"], record["recipe"], record["n"]) == ("sprint", "sprint/1", 1)
 
 
 def test_the_example_format_writes_what_it_reads(ddbench, tmp_path, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import TypeVar
@@ -47,12 +46,6 @@ def heard_by(listener: Listener) -> Iterator[None]:
 def listener() -> Listener | None:
     """Return the function that gets the progress, if there is one."""
     return _LISTENER.get()
-
-
-def say(text: str) -> None:
-    """Print a line on stderr, unless a function gets the progress."""
-    if not listener():
-        print(text, file=sys.stderr, flush=True)
 
 
 def counted(items: Iterable[T], phase: str, total: int, unit: str) -> Iterator[T]:

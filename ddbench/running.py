@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark_adapters import listening, own_data, track_files
+from benchmark_adapters.scoring.backend_names import Backend
 from benchmark_adapters.types import UserError
 from ddbench.errors import RunFailed
 from leaderboard.records import store
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int | None], None]
 PathText = str | PathLike[str]
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Backend = Literal["auto", "reference", "fast"]
 MAX_CHECK_SECONDS, MAX_SCORE_SECONDS = 3_600.0, 86_400.0
 
 

@@ -73,7 +73,7 @@ def sampling(
     wanted = "as many images per class as possible"
     if ipc is not None:
         wanted = f"{ipc} {plural(ipc, 'image')} per class"
-    listening.say(f"{title}: sampling {wanted} in at most {limit:g} s")
+    print(f"{title}: sampling {wanted} in at most {limit:g} s", file=sys.stderr, flush=True)
     with tqdm(total=ipc, desc="sampling", unit=" per class", leave=False, disable=None) as bar:
         yield SamplingProgress(bar)
 

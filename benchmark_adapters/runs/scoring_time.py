@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from dataclasses import dataclass
 
 from benchmark_adapters import listening, own_data
@@ -90,4 +91,4 @@ def announce(plan: ScoringPlan, ipc: int | None) -> None:
             took = f"takes up to {duration(measure(plan, ipc).seconds(ipc or EXAMPLE_IPC))}"
         except SandboxFailed as error:
             took = f"could not be timed: {error}"
-    listening.say(f"{text} {took}")
+    print(f"{text} {took}", file=sys.stderr, flush=True)

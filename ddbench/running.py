@@ -18,8 +18,9 @@ from leaderboard.records.record import Record
 
 if TYPE_CHECKING:
     from benchmark_adapters.plugins import Plugins
+    from benchmark_adapters.runs.inbox import Submission
     from benchmark_adapters.runs.request import Request
-    from benchmark_adapters.runs.submissions import CheckResult, Submission
+    from benchmark_adapters.runs.submissions import CheckResult
 
 Progress = Callable[[str, int, int | None], None]
 PathText = str | PathLike[str]
@@ -123,63 +124,71 @@ def score(
     """Score the set of one team for one dataset, or score the images of a run again.
 
     Args:
-        path: a file or folder in ``format``; without a format, a run: its record, its folder or the
-            beginning of its id.
-        format: the file format of the set.
-        track: the track, required for files.
-        name: the team, required for files.
+        path: a file, a folder or a zip archive; or a run: its record, its folder or the beginning
+            of its id.
+        format: the format of files; None: that which the names of the files tell.
+        track, name: the track, and the team; both are required for files.
         recipe: recipe to train students with; None: the track's.
         seed: the first evaluation seed; None: that of the run, or 0 for files.
         max_seconds: time limit of the process that scores.
         max_memory: memory limit of each process in GiB; None: three quarters of the memory.
+        image_size: resize the pictures of the set, and those of the dataset if it is a folder.
         others: as in `run`.
 
     Returns:
         The record of the new run.
 
     Raises:
-        UserError: an argument is wrong, or data or a device is missing.
-        RunFailed: the status is not ``ok``, for example because the set is not valid.
+        UserError, RunFailed: as in `run`; a set that is not valid has another status than ``ok``.
     """
     from benchmark_adapters.execution.sandbox import Limits
-    from benchmark_adapters.runs import submissions
+    from benchmark_adapters.runs import inbox, read, submissions
 
     plugins = installed_plugins()
-    submission = _submission(plugins, path, format, name if track else None, Path(runs))
+    path = path.run_id if isinstance(path, Record) else path
+    named = _dataset_of_set(dataset, image_size, test_split)
+    if format is None and not inbox.are_files(Path(path)):
+        submission = inbox.of_run(read.find_run(str(path), [Path(runs)]))
+    else:
+        submission = _files(plugins, Path(path), format, track, name, named, image_size)
     track = track or (submission.record.track if submission.record else "")
     request = replace(
         _scoring(track, repeats, students, device, backend, data, runs),
-        dataset=_dataset(dataset, image_size, test_split),
+        dataset=named,
         recipe=recipe,
         limits=Limits.of(max_seconds, max_memory),
     )
-    if submission.record is None and request.dataset is None:
-        _only(track_files.find(plugins, request.track).datasets, request.track)
-    return _finished(
-        lambda: next(submissions.score(submission, request, plugins, first_seed=seed)), progress
-    )
+    scoring = submissions.score(submission, request, plugins, first_seed=seed)
+    return _finished(lambda: next(scoring), progress)
 
 
-def _submission(
-    plugins: Plugins, path: PathText | Record, format: str | None, name: str | None, runs: Path
+def _files(
+    plugins: Plugins,
+    path: Path,
+    format: str | None,
+    track: PathText | None,
+    name: str | None,
+    dataset: str | None,
+    image_size: int | None,
 ) -> Submission:
-    """Return the set to score: files in a format, or the images of a run."""
-    from benchmark_adapters.runs import read, submissions
+    """Return the files of a team for one dataset."""
+    from benchmark_adapters.runs import inbox
 
-    if isinstance(path, Record):
-        path = path.run_id
-    if format is None:
-        return submissions.of_run(read.find_run(str(path), [runs]))
-    if name is None:
+    if track is None or name is None:
         raise UserError("scoring files needs the arguments track and name")
-    (found,) = submissions.find_submissions(Path(path), plugins.formats.require(format), name, ())
-    return found
+    rules = track_files.find(plugins, str(track))
+    (only,) = [dataset] if dataset else _only(rules.datasets, str(track))
+    wanted = track_files.find_dataset(plugins, rules, only)
+    inbox.require_size(image_size, wanted)
+    known = plugins.formats.require(format) if format else None
+    (found,) = inbox.find_submissions(path, known, name, [wanted], plugins.formats)
+    return replace(found, image_size=image_size)
 
 
 def check(
     path: PathText,
-    format: str,
-    dataset: PathText,
+    format: str | None = None,
+    dataset: PathText | None = None,
     *,
     track: PathText | None = None,
     data: PathText | None = None,
@@ -189,10 +198,12 @@ def check(
     """Check a set from a stranger, in processes with limits; nothing in it is executed.
 
     Args:
-        path: a file or folder in ``format``.
-        format: name of the file format.
+        path: a file, a folder or a zip archive.
+        format: name of the file format; None: that which the names of the files tell.
+        dataset: the dataset that the set stands for; required.
         track: the track whose rules the set must follow: its datasets and images per class.
-        dataset, data, image_size, test_split: as in `run`.
+        image_size: resize the pictures of the set, and those of the dataset if it is a folder.
+        data, test_split: as in `run`.
 
     Returns:
         The findings. ``is_fit`` says whether the set can be scored.
@@ -201,15 +212,19 @@ def check(
         UserError: an argument is wrong, or ``path`` does not exist.
     """
     from benchmark_adapters.execution.sandbox import Limits
-    from benchmark_adapters.runs import submissions
+    from benchmark_adapters.runs import inbox, submissions
 
     plugins = installed_plugins()
-    known = plugins.formats.require(format)
+    known = plugins.formats.require(format) if format else None
     rules = track_files.find(plugins, str(track)) if track else None
-    name = _dataset(dataset, image_size, test_split) or ""
+    if dataset is None:
+        raise UserError("name the dataset with the argument dataset")
+    name = _dataset_of_set(dataset, image_size, test_split) or ""
     found = track_files.find_dataset(plugins, rules, name)
-    folder = Path(data) if data else None
-    return submissions.check(Path(path), known, found, folder, Limits(MAX_CHECK_SECONDS), rules)
+    inbox.require_size(image_size, found)
+    folder, limits = Path(data) if data else None, Limits(MAX_CHECK_SECONDS)
+    resizes = image_size is not None
+    return submissions.check(Path(path), known, found, folder, limits, rules, resizes)
 
 
 def installed_plugins() -> Plugins:
@@ -225,6 +240,17 @@ def installed_plugins() -> Plugins:
 def _text(value: object) -> str:
     """Return the value of an option as the command line has it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _dataset_of_set(
+    name: PathText | None, size: int | None, test: str | float | None
+) -> str | None:
+    """Return the text that names the dataset of a set."""
+    from benchmark_adapters.runs import inbox
+
+    if name is None:
+        return _dataset(None, size, test)
+    return inbox.dataset_text(_dataset(name, None, None) or "", size, test)
 
 
 def _dataset(name: PathText | None, size: int | None, test: str | float | None) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from benchmark_adapters import console, own_data, track_files
+from benchmark_adapters import console, track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import one_line
 from leaderboard.text import plural
@@ -18,13 +18,7 @@ MAX_SECONDS = 3_600.0
 
 @click.command("check")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "format_name",
-    metavar="FORMAT",
-    required=True,
-    help="Format of the files; `ddbench list formats` lists them all.",
-)
+@options.FORMAT
 @click.option(
     "--dataset",
     metavar="DATASET",
@@ -37,14 +31,14 @@ MAX_SECONDS = 3_600.0
     help="Track whose rules the set must follow: its datasets and images per class. FILE.toml also "
     "knows the folders of its datasets.",
 )
-@options.IMAGE_SIZE
+@options.PICTURE_SIZE
 @options.TEST_SPLIT
 @options.DATA
 @options.JSON
 @console.DEBUG
 def check_command(
     path: Path,
-    format_name: str,
+    format_name: str | None,
     dataset: str,
     track: str | None,
     image_size: int | None,
@@ -54,25 +48,27 @@ def check_command(
 ) -> None:
     """Check a distilled set without scoring it.
 
-    PATH is a file or folder of the given FORMAT. It is read in a process with memory and time
-    limits, and nothing in it is executed. The checks cover counts, values, duplicates and, if the
-    real data is available, the class order.
+    PATH is a file, a folder or a zip archive. It is read in a process with memory and time limits,
+    and nothing in it is executed. The checks cover counts, values, duplicates and, if the real data
+    is available, the class order.
 
     Exit codes: 0 if no errors were found, 1 if some were, 2 for wrong usage.
     """
     from benchmark_adapters.execution.sandbox import Limits
-    from benchmark_adapters.runs import submissions
+    from benchmark_adapters.runs import inbox, submissions
 
     plugins = output.installed_plugins()
-    file_format = plugins.formats.require(format_name)
-    name = own_data.with_settings(dataset, image_size, test_split)
+    file_format = plugins.formats.require(format_name) if format_name else None
+    name = inbox.dataset_text(dataset, image_size, test_split)
     rules = track_files.find(plugins, track) if track else None
     known = track_files.find_dataset(plugins, rules, name)
-    limits = Limits(seconds=MAX_SECONDS)
-    result = submissions.check(path, file_format, known, data, limits, rules)
+    inbox.require_size(image_size, known)
+    limits, resizes = Limits(seconds=MAX_SECONDS), image_size is not None
+    result = submissions.check(path, file_format, known, data, limits, rules, resizes)
     if as_json:
         document = {
             "ok": result.is_fit,
+            "format": result.format,
             "images": result.images,
             "ipc": result.ipc,
             "pixels": result.pixels,

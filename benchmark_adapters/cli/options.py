@@ -23,6 +23,20 @@ IMAGE_SIZE = click.option(
     metavar="N",
     help="Resize the pictures of a folder of your own to N x N pixels.",
 )
+PICTURE_SIZE = click.option(
+    "--image-size",
+    type=int,
+    metavar="N",
+    help="Resize the pictures of the set to N x N pixels, the size of the dataset; and those of "
+    "DATASET, if it is a folder of your own.",
+)
+FORMAT = click.option(
+    "--format",
+    "format_name",
+    metavar="FORMAT",
+    help="Format of the files; `ddbench list formats` lists them all.  [default: that which the "
+    "names of the files tell]",
+)
 TEST_SPLIT = click.option(
     "--test-split",
     metavar="NAME|SHARE",

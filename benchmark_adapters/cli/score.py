@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +16,14 @@ from benchmark_adapters.types import UserError, one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.plugins import Plugins
-    from benchmark_adapters.runs.submissions import Submission
+    from benchmark_adapters.runs.inbox import Submission
 
 DAY = 86_400.0
 
 
 @click.command("score")
 @click.argument("path", metavar="PATH|RUN")
-@click.option(
-    "--format",
-    "format_name",
-    metavar="FORMAT",
-    help="Format of the files at PATH; `ddbench list formats` lists them all. Omit it for a RUN.",
-)
+@options.FORMAT
 @click.option(
     "--track",
     metavar="TRACK",
@@ -37,14 +33,15 @@ DAY = 86_400.0
 @click.option(
     "--name",
     metavar="TEAM",
-    help="Team that submitted PATH. Without it, each folder in PATH is one team's submission.",
+    help="Team that submitted PATH. Without it, each folder and zip archive in PATH is one team's "
+    "submission.",
 )
 @click.option(
     "--dataset",
     metavar="DATASET",
     help=f"Use only this dataset of the track; or {options.DATASET_HELP}  [default: all]",
 )
-@options.IMAGE_SIZE
+@options.PICTURE_SIZE
 @options.TEST_SPLIT
 @click.option(
     "--recipe", metavar="RECIPE", help="Recipe to train students with.  [default: the track's]"
@@ -104,21 +101,24 @@ def score_command(
 ) -> None:
     """Score distilled sets from files, or score a run again.
 
-    PATH is a file or folder of the given FORMAT, or a folder with one such folder per team. RUN is
-    a folder or the beginning of a run ID; its saved images are scored again, for example with
-    other --students or another --recipe. Each set is checked before students are trained on it,
-    and each score is saved as a new run.
+    PATH is a file, a folder or a zip archive, or a folder with one of these per team. RUN is a
+    folder or the beginning of a run ID; its saved images are scored again, for example with other
+    --students or another --recipe. Each set is checked before students are trained on it, and each
+    score is saved as a new run.
 
     Exit codes: 0 if all sets were scored, 1 if not (the records say why), 2 for wrong usage.
     """
     from benchmark_adapters.execution.sandbox import Limits
-    from benchmark_adapters.runs import submissions
+    from benchmark_adapters.runs import inbox, submissions
     from benchmark_adapters.runs.request import Request
     from leaderboard.records import store
 
-    request["dataset"] = options.dataset(dataset, image_size, test_split)
+    if dataset is None:
+        request["dataset"] = options.dataset(None, image_size, test_split)
+    else:
+        request["dataset"] = inbox.dataset_text(dataset, image_size, test_split)
     plugins, limits = output.installed_plugins(), Limits.of(max_seconds, max_memory)
-    sets = _submissions(path, format_name, name, plugins, request)
+    sets = _submissions(path, format_name, name, image_size, plugins, request)
     track = request.pop("track") or (sets[0].record.track if sets[0].record else "")
     named = Request(track=track, students=options.names(students), limits=limits, **request)
     records = []
@@ -134,28 +134,32 @@ def score_command(
 
 
 def _submissions(
-    path: str, format_name: str | None, name: str | None, plugins: Plugins, request: dict[str, Any]
+    path: str,
+    format_name: str | None,
+    name: str | None,
+    image_size: int | None,
+    plugins: Plugins,
+    request: dict[str, Any],
 ) -> list[Submission]:
     """Return the sets to score."""
-    from benchmark_adapters.runs import submissions
+    from benchmark_adapters.runs import inbox
     from benchmark_adapters.runs.read import find_run
 
-    if format_name is None:
-        submission = submissions.of_run(find_run(path, [request["runs"]]))
+    if format_name is None and not inbox.are_files(Path(path)):
+        submission = inbox.of_run(find_run(path, [request["runs"]]))
         if name is not None:
-            raise UserError(
-                "--name is only for files: leave it out to score a run, or add --format to score "
-                "files"
-            )
+            raise UserError("--name is only for files, and this is a run: leave it out")
         return [submission]
     if request["track"] is None:
         raise UserError("name the track to score the files on with --track")
     track = track_files.find(plugins, request["track"])
     names = [request["dataset"]] if request["dataset"] else track.datasets
     wanted = [track_files.find_dataset(plugins, track, name) for name in names]
-    file_format = plugins.formats.require(format_name)
-    found = submissions.find_submissions(Path(path), file_format, name, wanted)
+    for dataset in wanted:
+        inbox.require_size(image_size, dataset)
+    file_format = plugins.formats.require(format_name) if format_name else None
+    found = inbox.find_submissions(Path(path), file_format, name, wanted, plugins.formats)
     if name is None:
-        for line in submissions.passed_over(Path(path)):
+        for line in inbox.passed_over(Path(path)):
             click.echo(f"warning: {one_line(line)}", err=True)
-    return found
+    return [replace(submission, image_size=image_size) for submission in found]

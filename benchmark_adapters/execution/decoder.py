@@ -6,23 +6,61 @@ folder. The parent's end is `benchmark_adapters.execution.sandbox.decode`.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from benchmark_adapters import own_data, plugins
 from benchmark_adapters.execution import child
 from benchmark_adapters.execution.child import Send
-from benchmark_adapters.execution.messages import DecodeJob
-from benchmark_adapters.formats import native
-from benchmark_adapters.types import resolve
+from benchmark_adapters.execution.messages import DecodeJob, FormatFound
+from benchmark_adapters.formats import archives, detection, native
+from benchmark_adapters.plugins import Plugins
+from benchmark_adapters.types import Dataset, DistilledSet, UserError, resolve
+
+# Folder within the output for the content of an archive.
+UNPACKED = "unpacked"
 
 
 def decode(job: DecodeJob, send: Send) -> None:
-    """Read the job's file and write its content as a native set."""
+    """Read the job's set and write its content as a native set.
+
+    Raises:
+        UserError: it can't be read.
+    """
     installed = plugins.build()
     dataset = own_data.find_for_job(installed, job.dataset)
-    reader = resolve(installed.formats.require(job.format).read)
-    distilled = reader(Path(job.path), dataset)
-    native.write({dataset.name: (dataset, distilled)}, Path(job.output))
+    path, unpacked = Path(job.path), Path(job.output) / UNPACKED
+    if not path.is_file() or path.suffix.lower() != archives.SUFFIX:
+        distilled = _read(path, dataset, job, installed, send)
+        native.write({dataset.name: (dataset, distilled)}, Path(job.output))
+        return
+    try:
+        archives.unpack(path, unpacked)
+        # Native images stay in their file, so they are written while it is there.
+        distilled = _read(unpacked, dataset, job, installed, send)
+        native.write({dataset.name: (dataset, distilled)}, Path(job.output))
+    except UserError as error:
+        raise UserError(str(error).replace(str(unpacked), path.name)) from None
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+
+
+def _read(
+    path: Path, dataset: Dataset, job: DecodeJob, installed: Plugins, send: Send
+) -> DistilledSet:
+    """Read a set in the job's format, or in that which the names of its files tell."""
+    if job.format:
+        file_format = installed.formats.require(job.format)
+    else:
+        file_format = detection.detect(path, [dataset], installed.formats)
+        send(FormatFound(file_format.name))
+    if job.resizes and not file_format.read_resized:
+        raise UserError(
+            f"--image-size is for pictures, and the set is in format {file_format.name}"
+        )
+    read = file_format.read_resized if job.resizes else file_format.read
+    assert read
+    return resolve(read)(detection.content_of(path, dataset, file_format), dataset)
 
 
 if __name__ == "__main__":

@@ -51,12 +51,19 @@ class MethodJob(msgspec.Struct, frozen=True):
 
 
 class DecodeJob(msgspec.Struct, frozen=True):
-    """A job to decode a file or folder in ``format`` into a native set in the folder ``output``."""
+    """A job to decode a set into a native set in the folder ``output``.
+
+    Attributes:
+        path: a file, a folder, or a zip archive of one.
+        format: its format; None: that which the names of its files tell.
+        resizes: resize pictures to the size of the dataset.
+    """
 
     path: str
-    format: str
+    format: str | None
     dataset: str
     output: str
+    resizes: bool = False
 
 
 class ScoreJob(msgspec.Struct, frozen=True):
@@ -253,6 +260,12 @@ class ScoringStarted(Event, frozen=True, tag="scoring"):
     threads: int
 
 
+class FormatFound(Event, frozen=True, tag="format"):
+    """The set that is being decoded is in this format."""
+
+    name: str
+
+
 class Checked(Event, frozen=True, tag="checked"):
     """The checks of a set are finished."""
 
@@ -295,4 +308,4 @@ MethodEvent = (
     | Failed
     | Ended
 )
-SandboxEvent = ScoringStarted | Checked | SeedScored | StudentTimed | Failed | Ended
+SandboxEvent = FormatFound | ScoringStarted | Checked | SeedScored | StudentTimed | Failed | Ended

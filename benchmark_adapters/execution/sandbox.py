@@ -26,6 +26,7 @@ from benchmark_adapters.execution.messages import (
     DecodeJob,
     Ended,
     Failed,
+    FormatFound,
     SandboxEvent,
     ScoreJob,
     StudentTimed,
@@ -33,11 +34,12 @@ from benchmark_adapters.execution.messages import (
     is_unfit,
 )
 from benchmark_adapters.execution.process_tree import process_tree
-from benchmark_adapters.types import UserError
+from benchmark_adapters.types import UserError, one_line
 from leaderboard.records.record import Finding
 
 MAX_SECONDS = 30 * 86_400.0
 MAX_GIB = 2**20
+MAX_FORMAT_NAME = 100
 DECODER = "benchmark_adapters.execution.decoder"
 SCORER = "benchmark_adapters.execution.scorer"
 TRIAL = "benchmark_adapters.execution.student_trial"
@@ -87,22 +89,41 @@ class SandboxFailed(Exception):
         self.cause = cause
 
 
-def decode(path: Path, format_name: str, dataset: str, output: Path, limits: Limits) -> None:
-    """Decode an untrusted file or folder into a native set.
+def decode(
+    path: Path,
+    format_name: str | None,
+    dataset: str,
+    output: Path,
+    limits: Limits,
+    resizes: bool = False,
+) -> str:
+    """Decode an untrusted file, folder or zip archive into a native set.
 
     Args:
-        path: the file or folder.
-        format_name: name of its format.
+        path: the file, folder or archive.
+        format_name: name of its format; None: that which the names of its files tell.
         dataset: name of its dataset.
         output: folder for the native set.
         limits: limits of the child process.
+        resizes: resize pictures to the size of the dataset.
+
+    Returns:
+        The name of the format.
 
     Raises:
         UserError: ``path`` is not a set of ``dataset`` in that format.
         SandboxFailed: decoding exceeded its limits, or the reader crashed.
     """
-    job = DecodeJob(str(path.absolute()), format_name, dataset, str(output.absolute()))
-    run(DECODER, [job], limits, lambda event: None)
+    job = DecodeJob(str(path.absolute()), format_name, dataset, str(output.absolute()), resizes)
+    found = format_name or ""
+
+    def hear(event: SandboxEvent) -> None:
+        nonlocal found
+        if isinstance(event, FormatFound):
+            found = one_line(event.name, MAX_FORMAT_NAME)
+
+    run(DECODER, [job], limits, hear)
+    return found
 
 
 def score(job: ScoreJob, limits: Limits, on_event: Callable[[SandboxEvent], None]) -> None:

@@ -1,6 +1,6 @@
 """File formats for distilled sets. Reading never executes the content of a file."""
 
-from benchmark_adapters.formats import dcbench, eccv2024, imagefolder, native
+from benchmark_adapters.formats import dcbench, eccv2024, idc, imagefolder, native, npz
 from benchmark_adapters.formats.tensor_pair import DDRANKING, MTT
 from benchmark_adapters.types import Format
 
@@ -26,7 +26,7 @@ FORMATS = (
         dcbench.write,
         dcbench.read,
         dcbench.find,
-        summary="DC-BENCH's res_METHOD_DATASET_ConvNet_Nipc.pt, normalised",
+        summary="res_METHOD_DATASET_ConvNet_Nipc.pt of DC, DSA, DM and DC-BENCH, normalised",
     ),
     Format(
         "mtt",
@@ -42,11 +42,20 @@ FORMATS = (
         DDRANKING.find,
         summary="DD-Ranking's images.pt and, if it is there, labels.pt, with its normalisation",
     ),
+    Format("idc", idc.write, idc.read, idc.find, summary="IDC's data.pt, in [0, 1]"),
+    Format(
+        "npz",
+        npz.write,
+        npz.read,
+        npz.find,
+        summary="FRePo's or KIP's .npz file, normalised, if its labels were not learned",
+    ),
     Format(
         "imagefolder",
         imagefolder.write,
         imagefolder.read,
         imagefolder.find,
-        summary="PNG files in one folder per class, with metadata.jsonl",
+        read_resized=imagefolder.read_resized,
+        summary="PNG, JPEG, WebP or BMP files in one folder per class",
     ),
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmark_adapters.errors import UserError, one_line
 from benchmark_adapters.formats import safe_load
-from benchmark_adapters.formats.layout import Sets, read_folders, write_folder
+from benchmark_adapters.formats.layout import Sets, is_left_behind, read_folders, write_folder
 from benchmark_adapters.own_data import pictures
 from benchmark_adapters.own_data.pictures import Picture, Shape
 from benchmark_adapters.types import Dataset, DistilledSet
@@ -42,6 +42,19 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
     Raises:
         UserError: there are no image files or too many, or one is damaged or has the wrong size.
     """
+    return _read(path, dataset, resizes=False)
+
+
+def read_resized(path: Path, dataset: Dataset) -> DistilledSet:
+    """Read image files of any size, crop them to squares and resize them to that of the dataset.
+
+    Raises:
+        UserError: as in `read`, except for the size.
+    """
+    return _read(path, dataset, resizes=True)
+
+
+def _read(path: Path, dataset: Dataset, resizes: bool) -> DistilledSet:
     import numpy as np
 
     from benchmark_adapters.distilled import class_major_set
@@ -50,7 +63,7 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
     if not labelled:
         raise UserError(f"{path}: no folders of image files named 00000, new000 or after a class")
     safe_load.check_files(file for _, file in labelled)
-    images = np.stack([_read_picture(file, dataset) for _, file in labelled])
+    images = np.stack([_read_picture(file, dataset, resizes) for _, file in labelled])
     labels = np.array([label for label, _ in labelled], np.int64)
     return class_major_set(images, labels, dataset, f"{path}:", provenance={"folder": path.name})
 
@@ -97,7 +110,7 @@ def _labelled_files(path: Path, dataset: Dataset) -> list[tuple[int, Path]]:
     root = root / TRAIN if (root / TRAIN).is_dir() else root
     labelled, strangers = [], []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if folder.name.startswith(".") or not folder.is_dir() or folder.is_symlink():
+        if is_left_behind(folder.name) or not folder.is_dir() or folder.is_symlink():
             continue
         files = [file for file in sorted(folder.iterdir()) if _is_image(file)]
         label = _label(folder.name, dataset)
@@ -139,13 +152,16 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
-def _read_picture(path: Path, dataset: Dataset) -> Array:
+def _read_picture(path: Path, dataset: Dataset, resizes: bool) -> Array:
     """Return an image file as uint8 [C, H, W]. Its header is checked before it is decoded."""
     size, picture = dataset.image_size, Picture(path.name, 0, path)
     try:
         _, (width, height) = pictures.header(picture)
-        if (width, height) != (size, size):
-            raise UserError(f"{path}: {width}x{height} pixels, expected {size}x{size}")
+        if not resizes and (width, height) != (size, size):
+            raise UserError(
+                f"{path}: {width}x{height} pixels, expected {size}x{size}; --image-size {size} "
+                "resizes all pictures"
+            )
         return pictures.pixels_of(picture, Shape(dataset.channels, size))
     except pictures.Unusable as error:
         raise UserError(f"{path}: {error}") from None

@@ -8,6 +8,9 @@ from pathlib import Path
 from benchmark_adapters.errors import UserError
 from benchmark_adapters.types import Dataset, DistilledSet
 
+# Names that systems leave behind in folders and archives, besides hidden files.
+LEFT_BEHIND = ("__MACOSX", "Thumbs.db", "desktop.ini")
+
 # By dataset name.
 Sets = Mapping[str, tuple[Dataset, DistilledSet]]
 
@@ -25,6 +28,24 @@ def write_folder(root: Path, sets: Sets, dataset: Dataset) -> Path:
 def read_folders(root: Path, dataset: Dataset) -> tuple[Path, Path]:
     """Return the folders that may contain a set, the more specific one first."""
     return root / dataset.name, root
+
+
+def is_left_behind(name: str) -> bool:
+    """Return whether a file or folder of this name is no content: hidden, or left by a system."""
+    return name.startswith(".") or name in LEFT_BEHIND
+
+
+def content_of(path: Path) -> Path:
+    """Return the folder that holds the files of a set.
+
+    That is ``path`` itself, or a folder within, as deep as each folder holds one other alone.
+    """
+    while path.is_dir():
+        entries = [entry for entry in path.iterdir() if not is_left_behind(entry.name)]
+        if len(entries) != 1 or entries[0].is_symlink() or not entries[0].is_dir():
+            break
+        path = entries[0]
+    return path
 
 
 def only_file(path: Path, files: list[Path], expected: str) -> Path:

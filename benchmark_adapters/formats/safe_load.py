@@ -80,7 +80,7 @@ def check_tensor(value: Any, path: Path, what: str) -> torch.Tensor:
         raise UserError(f"{path}: {what} should be a plain tensor, not {type(value).__name__}")
     # A view may be larger than the storage that was loaded.
     if value.numel() * value.element_size() > MAX_BYTES:
-        raise UserError(f"{path}: {what} of shape {list(value.shape)} is larger than {_limit()}")
+        raise UserError(f"{path}: {what} of shape {list(value.shape)} is larger than {limit()}")
     return value.detach()
 
 
@@ -117,8 +117,9 @@ def _check_members(path: Path) -> None:
 
 
 def _too_large(path: Path) -> UserError:
-    return UserError(f"{path}: the submission is larger than {_limit()}")
+    return UserError(f"{path}: the submission is larger than {limit()}")
 
 
-def _limit() -> str:
+def limit() -> str:
+    """Return `MAX_BYTES` as text."""
     return f"{MAX_BYTES / 2**30:g} GiB"

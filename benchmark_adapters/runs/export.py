@@ -10,7 +10,7 @@ from benchmark_adapters import datasets
 from benchmark_adapters.files import new_folder
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
-from benchmark_adapters.runs.submissions import of_run
+from benchmark_adapters.runs.inbox import of_run
 from benchmark_adapters.types import Dataset, DistilledSet, Format, UserError, resolve
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 from benchmark_adapters import environment, track_files
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
-from benchmark_adapters.runs import pipeline, submissions
+from benchmark_adapters.runs import inbox, pipeline, submissions
 from benchmark_adapters.runs.request import (
     BACKENDS,
     Request,
@@ -265,7 +265,7 @@ def _scoring(folder: Path, request: Request, plugins: Plugins) -> RerunPlan:
         raise UserError(
             f"{folder} was only scored, so the rerun does not run a method; leave out --option"
         )
-    submission = submissions.of_run(folder)
+    submission = inbox.of_run(folder)
     # Errors in the request are reported before anything runs.
     plan_scoring(request, plugins)
 

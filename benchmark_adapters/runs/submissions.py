@@ -14,38 +14,24 @@ from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.runs import official_evaluator, pipeline
-from benchmark_adapters.runs.read import read_record
+from benchmark_adapters.runs.inbox import Submission
 from benchmark_adapters.runs.redaction import redact_paths
 from benchmark_adapters.runs.request import Request, ScoringPlan, plan_scoring
 from benchmark_adapters.runs.sources.source import Source
 from benchmark_adapters.runs.sources.stored import FileSource, RunSource
-from benchmark_adapters.types import Dataset, Format, Track, UserError, one_line, resolve
-from leaderboard.records.record import Finding, OfficialScore, Record
-
-MAX_NAME = 100
-# Left behind by macOS in archives.
-MACOS = "__MACOSX"
-ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar")
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A set at a path in a format; ``record`` is that of the run it comes from, if any."""
-
-    path: Path
-    format: str
-    name: str
-    record: Record | None = None
+from benchmark_adapters.types import Dataset, Format, Track, UserError, resolve
+from leaderboard.records.record import Finding, OfficialScore
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The findings of the checks of a set, and its size."""
+    """The findings of the checks of a set, its size, and the format in which it was read."""
 
     findings: list[Finding]
     images: int = 0
     ipc: int = 0
     pixels: str | None = None
+    format: str | None = None
 
     @property
     def is_fit(self) -> bool:
@@ -55,21 +41,23 @@ class CheckResult:
 
 def check(
     path: Path,
-    file_format: Format,
+    file_format: Format | None,
     dataset: Dataset,
     data: Path | None,
     limits: Limits,
     track: Track | None = None,
+    resizes: bool = False,
 ) -> CheckResult:
     """Check a set in the same way as `ddbench score` does before training.
 
     Args:
-        path: file or folder of the set.
-        file_format: its format.
+        path: file, folder or zip archive of the set.
+        file_format: its format; None: that which the names of its files tell.
         dataset: its dataset.
         data: folder of the real datasets.
         limits: limits of the child processes.
         track: the track whose rule on images per class the set must follow.
+        resizes: resize pictures to the size of the dataset.
 
     Returns:
         The result of the checks. A set that can't be read is a finding.
@@ -88,13 +76,15 @@ def check(
     with TemporaryDirectory() as folder:
         try:
             reference = own_data.reference_of(dataset)
-            sandbox.decode(path, file_format.name, reference, Path(folder), limits)
+            name = file_format.name if file_format else None
+            found = sandbox.decode(path, name, reference, Path(folder), limits, resizes)
             sandbox.score(_check_job(Path(folder), dataset, data), limits, hear)
         except (SandboxFailed, UserError) as error:
             text = str(error).replace(f"{folder}/", "")
             return CheckResult([Finding("error", "unreadable", f"not readable: {text}")])
     result = results[0]
-    return replace(result, findings=[*_breaches(result, dataset, track), *result.findings])
+    findings = [*_breaches(result, dataset, track), *result.findings]
+    return replace(result, findings=findings, format=found)
 
 
 def _breaches(result: CheckResult, dataset: Dataset, track: Track | None) -> Iterator[Finding]:
@@ -123,77 +113,6 @@ def _check_job(folder: Path, dataset: Dataset, data: Path | None) -> ScoreJob:
         is_untrusted=True,
         probes_order=True,
     )
-
-
-def find_submissions(
-    path: Path, file_format: Format, name: str | None, wanted: Sequence[Dataset]
-) -> list[Submission]:
-    """Return the submissions at ``path``.
-
-    With a ``name``, the path is the submission of that team. Without one, each folder in it is the
-    submission of the team that the folder is named after.
-
-    Raises:
-        UserError: ``path`` doesn't exist, or it is a single submission without a name.
-    """
-    if not path.exists():
-        raise UserError(f"{path} is missing")
-    find = resolve(file_format.find)
-    if name is None and path.is_dir() and not any(find(path, dataset) for dataset in wanted):
-        folders = sorted(folder for folder in path.iterdir() if _is_team(folder))
-        if folders:
-            return [_submission(folder, file_format, folder.name) for folder in folders]
-    if name is None or not name.strip():
-        raise UserError(f"{path} is a single submission: name the team with --name")
-    return [_submission(path, file_format, name)]
-
-
-def passed_over(path: Path) -> list[str]:
-    """Return a line for each entry of a folder of teams that is no team's submission."""
-    entries = sorted(path.iterdir())
-    return [
-        f"{entry.name} is no team's submission: {why}" for entry in entries if (why := _why(entry))
-    ]
-
-
-def _is_team(folder: Path) -> bool:
-    return not _why(folder)
-
-
-def _why(entry: Path) -> str:
-    """Return why an entry of a folder of teams is no submission; empty: it is one."""
-    if entry.is_symlink():
-        return "links are not followed"
-    if entry.name.startswith(".") or entry.name == MACOS:
-        return "its name is that of files which systems leave behind"
-    if entry.is_dir():
-        return ""
-    if entry.suffix.lower() in ARCHIVES:
-        return "unpack it into a folder named after the team"
-    return "put the files of a team into a folder named after it"
-
-
-def _submission(path: Path, file_format: Format, name: str) -> Submission:
-    return Submission(path, file_format.name, one_line(name, MAX_NAME))
-
-
-def of_run(folder: Path) -> Submission:
-    """Return the images of the run in ``folder`` as a submission.
-
-    Raises:
-        UserError: the record can't be read, or the run has no usable images.
-    """
-    record = read_record(folder)
-    if not (folder / native.IMAGES).is_file():
-        raise UserError(f"{folder} has no images: its status is {record.status}")
-    if record.shard:
-        raise UserError(
-            f"{folder} is shard {record.shard} of a set; join the shards with `ddbench merge`"
-        )
-    is_made = record.status == "error" and record.failed_stage == "scoring"
-    if record.status in ("invalid", "error") and not is_made:
-        raise UserError(f"{folder} can't be used: its status is {record.status}: {record.message}")
-    return Submission(folder, "native", record.method, record)
 
 
 def score(
@@ -245,6 +164,7 @@ def _source(submission: Submission, plan: ScoringPlan, seed: int) -> Source:
         seed,
         plan.track.time_limit,
         plan.limits,
+        submission.image_size,
     )
 
 
@@ -296,6 +216,7 @@ def _rewrite(
     dataset, decoded = plan.dataset, scratch / f"decoded-{plan.dataset.name}"
     decoded.mkdir()
     reference = own_data.reference_of(dataset)
-    sandbox.decode(submission.path, submission.format, reference, decoded, plan.limits)
+    resizes = submission.image_size is not None
+    sandbox.decode(submission.path, submission.format, reference, decoded, plan.limits, resizes)
     distilled = native.load(decoded, dataset)
     resolve(file_format.write)({dataset.name: (dataset, distilled)}, output)

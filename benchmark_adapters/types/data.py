@@ -139,6 +139,8 @@ class Format:
             dataset.
         write_truth: like ``write``, for the real test images that the format's own evaluator needs;
             None if it needs none.
+        read_resized: like ``read``, for pictures of any size, which it resizes to that of the
+            dataset; None: the format does not hold such pictures.
     """
 
     name: str
@@ -149,3 +151,4 @@ class Format:
         Callable[[Mapping[str, tuple[Dataset, tuple[Array, Array]]], Path], None] | str | None
     ) = None
     summary: str = ""
+    read_resized: Callable[[Path, Dataset], DistilledSet] | str | None = None

@@ -74,6 +74,8 @@ class Origin:
             were merged from several runs.
         file: file name of the submission.
         format: format in which the submission was read.
+        image_size: size in pixels that the pictures of the submission were resized to; None: they
+            were read as they are.
         run_id: id of the run whose images were scored again.
         shards: the merged runs.
         reruns: id of the run that this one repeats (`ddbench rerun`).
@@ -85,6 +87,7 @@ class Origin:
     run_id: str | None = None
     shards: list[ShardOrigin] = field(default_factory=list)
     reruns: str | None = None
+    image_size: int | None = None
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,9 @@ def _source(record: Record) -> str:
     match origin.kind:
         case "file":
             form = f", format {origin.format}" if origin.format else ""
-            return f"file {origin.file}{form}" if origin.file else ""
+            side = origin.image_size
+            size = f", pictures resized to {side}x{side} pixels" if side else ""
+            return f"file {origin.file}{form}{size}" if origin.file else ""
         case "run":
             return f"run {origin.run_id}"
         case "shards":
@@ -134,8 +136,11 @@ def command(record: Record) -> str:
             words += ["--", str(record.origin.run_id)]
         case "file":
             words = ["ddbench", "score", *_scoring(record), "--dataset", _dataset(record)]
-            words += ["--format", str(record.origin.format), "--name", record.method]
-            words += [*_evaluation(record), "--", record.origin.file or "FILE"]
+            words += ["--format", record.origin.format] if record.origin.format else []
+            size = record.origin.image_size
+            words += ["--image-size", str(size)] if size else []
+            words += ["--name", record.method, *_evaluation(record)]
+            words += ["--", record.origin.file or "FILE"]
         case "shards":
             count = len(record.origin.shards)
             return f"ddbench merge RUN ... ({count} {plural(count, 'shard')})"

@@ -31,15 +31,21 @@ OF_SCORING = (
 
 @dataclass(frozen=True)
 class FileSource:
-    """An untrusted file or folder in a format; ``name`` is the name of the team."""
+    """An untrusted file, folder or zip archive; ``name`` is the name of the team.
+
+    Attributes:
+        format: its format; None: that which the names of its files tell.
+        image_size: size in pixels to resize pictures to; None: they have that of the dataset.
+    """
 
     name: str
     path: Path
-    format: str
+    format: str | None
     dataset: Dataset
     seed: int
     time_limit: float
     limits: Limits
+    image_size: int | None = None
     expected_ipc: int | None = None
     is_untrusted: bool = True
 
@@ -49,7 +55,9 @@ class FileSource:
             seed=self.seed,
             time_limit=self.time_limit,
             limit_enforced=False,
-            origin=Origin("file", file=self.path.name, format=self.format),
+            origin=Origin(
+                "file", file=self.path.name, format=self.format, image_size=self.image_size
+            ),
         )
         production = _decoded(making, self, self.dataset, self.limits, folder)
         return lambda: production
@@ -64,6 +72,7 @@ class RunSource:
     dataset: Dataset
     limits: Limits
     format: str = "native"
+    image_size: int | None = None
 
     @property
     def name(self) -> str:
@@ -113,7 +122,10 @@ class _Stored(Protocol):
     def path(self) -> Path: ...
 
     @property
-    def format(self) -> str: ...
+    def format(self) -> str | None: ...
+
+    @property
+    def image_size(self) -> int | None: ...
 
 
 def _decoded(
@@ -136,7 +148,8 @@ def _decoded(
     decoded = folder / "decoded"
     decoded.mkdir()
     try:
-        sandbox.decode(stored.path, stored.format, own_data.reference_of(dataset), decoded, limits)
+        reference, resizes = own_data.reference_of(dataset), stored.image_size is not None
+        found = sandbox.decode(stored.path, stored.format, reference, decoded, limits, resizes)
         distilled = native.load(decoded, dataset)
         (decoded / native.IMAGES).rename(folder / native.IMAGES)
     except UserError as error:
@@ -146,4 +159,6 @@ def _decoded(
         return Production(making, None, "error", f"reading failed: {error}", "reading")
     finally:
         shutil.rmtree(decoded, ignore_errors=True)
+    if making.origin.kind == "file":
+        making = replace(making, origin=replace(making.origin, format=found))
     return Production(making, distilled, "done", stage="reading")

@@ -1,10 +1,12 @@
 """The command ``check``."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmark_adapters import datasets
 from benchmark_adapters.datasets import FASHION_MNIST
@@ -39,6 +41,26 @@ def test_check_accepts_a_good_set_and_rejects_bad_ones(ddbench, example_folder, 
     document = json.loads(unreadable.stdout)
     assert (document["ok"], document["images"]) == (False, 0)
     assert document["findings"][0]["level"] == "error"
+
+
+def test_check_tells_the_format_and_resizes_pictures(ddbench, example_folder, tmp_path):
+    images, labels = datasets.load(FASHION_MNIST, "test", bundled=True)
+    for label in range(10):
+        (tmp_path / "team" / f"{label:05}").mkdir(parents=True)
+        picture = Image.fromarray(images[np.flatnonzero(labels == label)[0], 0])
+        picture.resize((56, 56)).save(tmp_path / "team" / f"{label:05}" / "a.png")
+    shutil.make_archive(str(tmp_path / "team"), "zip", tmp_path / "team")
+    command = ("--dataset", "few", "--json")
+    for path in ("team", "team.zip"):
+        resized = ddbench("check", path, *command, "--image-size", "28", path=[example_folder])
+        assert resized.returncode == 0, resized.stdout
+        document = json.loads(resized.stdout)
+        assert (document["format"], document["images"]) == ("imagefolder", 10)
+    refused = ddbench("check", "team", *command, path=[example_folder])
+    assert "56x56 pixels, expected 28x28; --image-size 28 resizes" in refused.stdout
+    other = ddbench("check", "team", *command, "--image-size", "32", path=[example_folder])
+    assert other.returncode == 2
+    assert "--image-size 32: images of few have 28x28 pixels" in other.stderr
 
 
 def test_check_finds_a_shuffled_class_order_in_real_images(ddbench, tmp_path, monkeypatch):

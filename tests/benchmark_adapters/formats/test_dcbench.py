@@ -25,8 +25,35 @@ def test_read_returns_the_last_pair_sorted_by_class(tmp_path):
     torch.save({"data": pairs, "accs_all_exps": {}}, tmp_path / "res_DC_CIFAR10_ConvNet_1ipc.pt")
     assert np.array_equal(dcbench.read(tmp_path, CIFAR10).images, made.images)
     assert dcbench.find(tmp_path, CIFAR100) == []
-    dcbench.write({"tiny-imagenet": (TINY_IMAGENET, random_set(TINY_IMAGENET))}, tmp_path)
-    assert (tmp_path / "res_somemethod_TinyImageNet_ConvNet_1ipc.pt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        (CIFAR10, "res_SOMEMETHOD_CIFAR10_ConvNet_1ipc.pt"),
+        (TINY_IMAGENET, "res_SOMEMETHOD_tinyimagenet_ConvNetD4_1ipc.pt"),
+    ],
+)
+def test_exports_have_the_names_that_dc_bench_builds(dataset, name, tmp_path):
+    dcbench.write({dataset.name: (dataset, random_set(dataset))}, tmp_path)
+    assert dcbench.find(tmp_path, dataset) == [tmp_path / name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "res_DM_TinyImageNet_ConvNetD4_10ipc.pt",
+        "res_DC_tinyimagenet_ConvNetD4_1ipc.pt",
+        "res_MTT_Tiny_ConvNetD4_1ipc.pt",
+        "res_DSA_tiny_imagenet_ConvNetBN_1ipc.pt",
+    ],
+)
+def test_names_of_networks_and_datasets_in_use_are_found(name, tmp_path):
+    for other in ("res_DM_CIFAR100_ConvNetD4_10ipc.pt", "res_DM_TinyImageNet_MLP_1ipc.pt"):
+        (tmp_path / other).touch()
+    (tmp_path / name).touch()
+    assert dcbench.find(tmp_path, TINY_IMAGENET) == [tmp_path / name]
+    assert dcbench.find(tmp_path, CIFAR10) == []
 
 
 def with_scores(score):

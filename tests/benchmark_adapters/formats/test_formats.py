@@ -9,7 +9,8 @@ from benchmark_adapters.formats import FORMATS
 from benchmark_adapters.types import UserError
 
 FORMAT = {format.name: format for format in FORMATS}
-TENSORS = [name for name in FORMAT if name != "imagefolder"]
+# The others store pixels in another range.
+TENSORS = [name for name in FORMAT if name not in ("imagefolder", "idc")]
 
 
 def write_and_read(name, sets, folder):
@@ -51,6 +52,9 @@ def test_read_names_missing_files(tmp_path):
     for name, expected in {
         "eccv2024": "no cifar10.pt",
         "mtt": "no images_best.pt and labels_best.pt",
+        "dcbench": "no res_METHOD_CIFAR10_ConvNet_Nipc.pt",
+        "idc": "no data.pt",
+        "npz": r"no \*.npz",
         "native": "no images.safetensors",
     }.items():
         with pytest.raises(UserError, match=expected):

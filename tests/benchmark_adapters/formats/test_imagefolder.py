@@ -83,6 +83,19 @@ def test_read_does_not_decode_images_of_the_wrong_size(tmp_path):
         imagefolder.read(tmp_path, FASHION_MNIST)
 
 
+def test_larger_pictures_are_resized_where_that_is_wanted(tmp_path):
+    """D4M and MinimaxDiffusion write pictures of 224 and 256 pixels."""
+    for label in range(10):
+        (tmp_path / f"{label:05}").mkdir()
+        picture = Image.new("RGB", (256, 300), (20 * label, 0, 0))
+        picture.save(tmp_path / f"{label:05}" / "a.png")
+    with pytest.raises(UserError, match="256x300 pixels, expected 32x32; --image-size 32 resizes"):
+        imagefolder.read(tmp_path, CIFAR10)
+    back = imagefolder.read_resized(tmp_path, CIFAR10)
+    assert back.images.shape == (10, 3, 32, 32)
+    assert back.images[:, 0, 16, 16].tolist() == (20 * back.labels).tolist()
+
+
 @pytest.mark.parametrize(
     ("mode", "message"),
     [

@@ -31,6 +31,25 @@ def test_ddranking_labels_by_position_without_a_file_of_labels(tmp_path):
         MTT.read(tmp_path, CIFAR10)
 
 
+def test_a_file_of_a_pair_finds_its_partner(tmp_path):
+    made = random_set(CIFAR10)
+    images, labels = tmp_path / "images_5000.pt", tmp_path / "labels_5000.pt"
+    torch.save(normalise(made.images, CIFAR10), images)
+    with pytest.raises(UserError, match=r"images_5000\.pt: no labels_5000\.pt beside it"):
+        MTT.read(images, CIFAR10)
+    torch.save(torch.arange(10).flip(0), labels)
+    for path in (images, labels):
+        assert MTT.find(path, CIFAR10) == [images, labels]
+        assert (MTT.read(path, CIFAR10).images == made.images[::-1]).all()
+    images.unlink()
+    with pytest.raises(UserError, match=r"labels_5000\.pt: no images_5000\.pt beside it"):
+        DDRANKING.read(labels, CIFAR10)
+    torch.save(normalise(made.images, CIFAR10), tmp_path / "mine.pt")
+    with pytest.raises(UserError, match=r"named neither like images_best\.pt nor like labels_best"):
+        MTT.read(tmp_path / "mine.pt", CIFAR10)
+    assert (DDRANKING.read(tmp_path / "mine.pt", CIFAR10).images == made.images).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_floats_become_float32(tmp_path, dtype):
     images = torch.randn(10, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(dtype)

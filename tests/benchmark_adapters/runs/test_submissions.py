@@ -56,7 +56,8 @@ def test_everything_in_a_folder_of_teams_is_accounted_for(
     shutil.copytree(submission, teams / "good")
     (teams / "__MACOSX").mkdir()
     (teams / ".DS_Store").touch()
-    (teams / "late.zip").touch()
+    (teams / "late.tar.gz").touch()
+    (teams / "good.zip").touch()
     (teams / "readme.txt").touch()
     (teams / "linked").symlink_to(submission)
     command = (*SCORE_TEAMS, "--format", "eccv2024", "--repeats", "0", "--json")
@@ -67,14 +68,62 @@ def test_everything_in_a_folder_of_teams_is_accounted_for(
     assert [line.split()[1] for line in warnings] == [
         ".DS_Store",
         "__MACOSX",
-        "late.zip",
+        "good.zip",
+        "late.tar.gz",
         "linked",
         "readme.txt",
     ]
-    assert "late.zip is no team's submission: unpack it into a folder" in done.stderr
+    assert "late.tar.gz is no team's submission: unpack it into a folder" in done.stderr
+    assert "good.zip is no team's submission: good/ is scored" in done.stderr
     shutil.move(teams / "good", teams / "deep" / "inner")
+    (teams / "deep" / "readme.txt").touch()
     done = ddbench(*command, path=[example_folder])
     assert "deep: no few.pt, but there is one in inner; move it up" in done.stderr
+
+
+def test_inbox_of_archives_in_several_formats(ddbench, example_folder, submission, tmp_path):
+    """Archives hold sets at several depths, or broken ones. Names of files tell the formats."""
+    teams = tmp_path / "teams"
+    shutil.make_archive(str(teams / "flat"), "zip", submission)
+    (submission / "__MACOSX").mkdir()
+    shutil.make_archive(str(teams / "deep"), "zip", tmp_path, "team")
+    (teams / "junk.zip").write_text("junk")
+    (teams / "unknown").mkdir()
+    shutil.copy(submission / "few.pt", teams / "unknown" / "mine.pt")
+    images = torch.load(submission / "few.pt")
+    (teams / "other" / "inner").mkdir(parents=True)
+    torch.save(images, teams / "other" / "inner" / "images.pt")
+    done = ddbench(*SCORE_TEAMS, "--repeats", "0", path=[example_folder])
+    assert done.returncode == 1
+    found = {record.method: record for record in records(tmp_path / "runs")}
+    assert {name: record.status for name, record in found.items()} == {
+        "deep": "ok",
+        "flat": "ok",
+        "junk": "invalid",
+        "other": "ok",
+        "unknown": "invalid",
+    }
+    formats = [found[name].origin.format for name in ("deep", "flat", "other")]
+    assert formats == ["eccv2024", "eccv2024", "ddranking"]
+    assert (found["flat"].origin.file, found["junk"].origin.format) == ("flat.zip", None)
+    assert len({found[name].images_sha256 for name in ("deep", "flat", "other")}) == 1
+    assert found["junk"].message.startswith("junk.zip: not readable as a zip archive")
+    assert "has no files named as in a known format" in found["unknown"].message
+    assert not list((tmp_path / "runs").rglob("unpacked"))
+
+
+def test_a_single_set_needs_a_name_and_a_format_that_can_be_told(
+    ddbench, example_folder, submission, tmp_path
+):
+    shutil.copy(submission / "few.pt", tmp_path / "mine.pt")
+    command = ("--track", "few", "--device", "cpu", "--repeats", "0")
+    done = ddbench("score", "team/few.pt", *command, "--json", "--name", "T", path=[example_folder])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["origin"]["format"] == "eccv2024"
+    done = ddbench("score", "team", *command, path=[example_folder])
+    assert (done.returncode, "name the team with --name" in done.stderr) == (2, True)
+    done = ddbench("score", "mine.pt", *command, "--name", "T", path=[example_folder])
+    assert (done.returncode, "name the format with --format" in done.stderr) == (2, True)
 
 
 def test_float_sets_are_scored_and_saved_as_floats(ddbench, example_folder, submission, tmp_path):

@@ -62,8 +62,6 @@ def write_nothing(sets, folder):
 def formats():
     """Return a format for each reader."""
     return [
-        Format(
-            read.__name__.removeprefix("read_"), write_nothing, read, lambda path, dataset: [path]
-        )
+        Format(read.__name__.removeprefix("read_"), write_nothing, read, lambda path, dataset: [])
         for read in (read_greedy, read_sleepy, read_deadly, read_forging)
     ]

@@ -1,0 +1,153 @@
+"""Find the sets that the user names: files, archives, folders of teams, and the images of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark_adapters import own_data
+from benchmark_adapters.formats import archives, detection, layout, native
+from benchmark_adapters.runs.read import read_record
+from benchmark_adapters.types import Dataset, Format, UserError, one_line
+from leaderboard.records import store
+from leaderboard.records.record import Record
+
+MAX_NAME = 100
+OTHER_ARCHIVES = (".gz", ".tgz", ".bz2", ".xz", ".tar", ".7z", ".rar")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A set to score.
+
+    Attributes:
+        path: a file, a folder or a zip archive.
+        format: its format; None: that which the names of its files tell.
+        name: the team, or the method of the run.
+        record: the record of the run that it comes from, if any.
+        image_size: size in pixels to resize pictures to; None: they have that of the dataset.
+    """
+
+    path: Path
+    format: str | None
+    name: str
+    record: Record | None = None
+    image_size: int | None = None
+
+
+def dataset_text(text: str, image_size: int | None, test_split: str | float | None) -> str:
+    """Return the text that names the dataset of a set, with the settings of a folder of pictures.
+
+    The pictures of a set can have a size of their own, also where those of the dataset have not.
+
+    Raises:
+        UserError: a setting is given that does not fit.
+    """
+    size = image_size if own_data.is_reference(text) else None
+    return own_data.with_settings(text, size, test_split)
+
+
+def require_size(image_size: int | None, dataset: Dataset) -> None:
+    """Raise `UserError` if pictures are to be resized to another size than that of the dataset."""
+    size = dataset.image_size
+    if image_size not in (None, size):
+        raise UserError(
+            f"--image-size {image_size}: images of {dataset.name} have {size}x{size} pixels"
+        )
+
+
+def find_submissions(
+    path: Path,
+    file_format: Format | None,
+    name: str | None,
+    wanted: Sequence[Dataset],
+    formats: Mapping[str, Format],
+) -> list[Submission]:
+    """Return the submissions at ``path``.
+
+    With a ``name``, the path is the submission of that team. Without one, each folder and each zip
+    archive in it is the submission of the team that it is named after.
+
+    Args:
+        path: a file, a folder, a zip archive, or a folder of submissions.
+        file_format: the format of all submissions; None: that which the names of files tell.
+        name: name of the team.
+        wanted: the datasets whose sets are looked for.
+        formats: all formats by name.
+
+    Raises:
+        UserError: ``path`` doesn't exist, or it is a single submission without a name or in an
+            unknown format.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing")
+    candidates = [file_format] if file_format else formats.values()
+    is_set = path.is_dir() and any(detection.holds_set(path, wanted, one) for one in candidates)
+    format_name = file_format.name if file_format else None
+    if name is None and path.is_dir() and not is_set:
+        teams = [entry for entry in sorted(path.iterdir()) if not _why_passed_over(entry)]
+        if teams:
+            return [_submission(entry, format_name, _team(entry)) for entry in teams]
+    if name is None or not name.strip():
+        raise UserError(f"{path} is a single submission: name the team with --name")
+    if format_name is None and path.suffix.lower() != archives.SUFFIX:
+        format_name = detection.detect(path, wanted, formats).name
+    return [_submission(path, format_name, name)]
+
+
+def passed_over(path: Path) -> list[str]:
+    """Return a line for each entry of a folder of teams that is no team's submission."""
+    entries = sorted(path.iterdir())
+    return [
+        f"{entry.name} is no team's submission: {why}"
+        for entry in entries
+        if (why := _why_passed_over(entry))
+    ]
+
+
+def _team(entry: Path) -> str:
+    return entry.name if entry.is_dir() else entry.stem
+
+
+def _why_passed_over(entry: Path) -> str:
+    """Return why an entry of a folder of teams is no submission; empty: it is one."""
+    if entry.is_symlink():
+        return "links are not followed"
+    if layout.is_left_behind(entry.name):
+        return "its name is that of files which systems leave behind"
+    if entry.is_dir():
+        return ""
+    if entry.suffix.lower() == archives.SUFFIX:
+        return f"{entry.stem}/ is scored" if entry.with_suffix("").is_dir() else ""
+    if entry.suffix.lower() in OTHER_ARCHIVES:
+        return "unpack it into a folder named after the team"
+    return "put the files of a team into a folder named after it"
+
+
+def _submission(path: Path, format_name: str | None, name: str) -> Submission:
+    return Submission(path, format_name, one_line(name, MAX_NAME))
+
+
+def are_files(path: Path) -> bool:
+    """Return whether there are files at ``path`` that are not those of a run."""
+    return path.exists() and not (path / store.RECORD).exists()
+
+
+def of_run(folder: Path) -> Submission:
+    """Return the images of the run in ``folder`` as a submission.
+
+    Raises:
+        UserError: the record can't be read, or the run has no usable images.
+    """
+    record = read_record(folder)
+    if not (folder / native.IMAGES).is_file():
+        raise UserError(f"{folder} has no images: its status is {record.status}")
+    if record.shard:
+        raise UserError(
+            f"{folder} is shard {record.shard} of a set; join the shards with `ddbench merge`"
+        )
+    is_made = record.status == "error" and record.failed_stage == "scoring"
+    if record.status in ("invalid", "error") and not is_made:
+        raise UserError(f"{folder} can't be used: its status is {record.status}: {record.message}")
+    return Submission(folder, "native", record.method, record)

@@ -4,12 +4,13 @@ import contextlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
-from benchmark_adapters.types import UserError, one_line
+from benchmark_adapters.types import Notice, UserError, one_line
 
 MAX_MESSAGE = 5000
 # By default, torch's OpenMP threads busy-wait for so long that two runs on the same cores starve
@@ -36,6 +37,26 @@ def stdout_to_stderr() -> Iterator[None]:
         os.close(stdout)
 
 
+@contextlib.contextmanager
+def _notices_on_one_line() -> Iterator[None]:
+    """Print notices as lines of their own. Other warnings are shown as before."""
+    show = warnings.showwarning
+
+    def show_notice(
+        message: Warning | str, category: type[Warning], *where: Any, **also: Any
+    ) -> None:
+        if issubclass(category, Notice):
+            click.echo(f"warning: {one_line(message, MAX_MESSAGE)}", err=True)
+        else:
+            show(message, category, *where, **also)
+
+    warnings.showwarning = show_notice
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
+
+
 def run(commands: click.Group) -> NoReturn:
     """Run a command line and exit.
 
@@ -46,7 +67,8 @@ def run(commands: click.Group) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        code = commands.main(standalone_mode=False)
+        with _notices_on_one_line():
+            code = commands.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = 2

@@ -182,7 +182,7 @@ def _files(
     inbox.require_size(image_size, wanted)
     known = plugins.formats.require(format) if format else None
     (found,) = inbox.find_submissions(path, known, name, [wanted], plugins.formats)
-    return replace(found, image_size=image_size)
+    return replace(found, resizes=image_size is not None)
 
 
 def check(

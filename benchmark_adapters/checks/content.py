@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark_adapters.checks.normalisation import check_normalisation
+from benchmark_adapters.checks.normalisation import check_normalisation, check_values
 from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
 from leaderboard.records.record import Finding
 from leaderboard.text import plural
@@ -28,9 +28,13 @@ def inspect(distilled: DistilledSet, dataset: Dataset) -> list[Finding]:
     """Return all findings that need no real images; empty if nothing is wrong."""
     findings = list(_check_counts(distilled.labels, dataset))
     if distilled.normalisation is not None:
-        findings += _check_values(distilled.images, distilled.normalisation)
-        if not any(finding.level == "error" for finding in findings):
-            findings += check_normalisation(distilled.images, distilled.normalisation)
+        images, normalisation = distilled.images, distilled.normalisation
+        # The first explanation of the values counts.
+        findings += (
+            list(_check_values(images, normalisation))
+            or list(check_normalisation(images, normalisation))
+            or list(check_values(images, normalisation))
+        )
     if not any(finding.level == "error" for finding in findings):
         is_constant = _constant_images(distilled)
         findings += _check_constant(is_constant, distilled.labels, dataset)

@@ -8,7 +8,7 @@ import click
 
 from benchmark_adapters import console, own_data
 from benchmark_adapters.cli import options, output
-from benchmark_adapters.types import Dataset, UserError
+from benchmark_adapters.types import Dataset, UserError, one_line
 from leaderboard.text import plural
 
 
@@ -72,6 +72,12 @@ def _show(dataset: Dataset, data: Path | None) -> bool:
         return False
     size = _test_images(len(test[0]))
     click.echo(f"{dataset.name}: found in {folder}, {size}, sha256 {datasets.digest(*test)}")
+    for text in (
+        datasets.overlooked(dataset, data, folder),
+        datasets.lacking(dataset, folder, "train"),
+    ):
+        if text:
+            click.echo(f"warning: {one_line(text)}", err=True)
     return True
 
 

@@ -162,4 +162,4 @@ def _submissions(
     if name is None:
         for line in inbox.passed_over(Path(path)):
             click.echo(f"warning: {one_line(line)}", err=True)
-    return [replace(submission, image_size=image_size) for submission in found]
+    return [replace(submission, resizes=image_size is not None) for submission in found]

@@ -18,6 +18,9 @@ from benchmark_adapters.datasets.tiny_imagenet import TINY_IMAGENET as TINY_IMAG
 from benchmark_adapters.errors import UserError, one_line
 from benchmark_adapters.types import Dataset, Split, resolve
 
+# Missing files that a message names.
+MAX_NAMED = 5
+
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
@@ -29,8 +32,8 @@ def find(dataset: Dataset, data: Path | None = None) -> Path:
     packages, then the user's data folder.
 
     Raises:
-        UserError: ``data`` is not a folder, or the dataset was not found; the message then says
-            how to get it.
+        UserError: ``data`` is not a folder, or the dataset was not found or lacks test images; the
+            message then says how to get it.
     """
     if dataset.folder:
         return dataset.folder
@@ -39,9 +42,45 @@ def find(dataset: Dataset, data: Path | None = None) -> Path:
     folders = list(_search_path(dataset, data))
     for folder in folders:
         if any(next(folder.glob(marker), None) for marker in dataset.markers):
+            require_complete(dataset, folder, "test")
             return folder
-    searched = ", ".join(map(str, folders))
+    searched = ", ".join(dict.fromkeys(map(str, folders)))
     raise UserError(f"dataset {dataset.name} was not found in {searched}; {dataset.get}")
+
+
+def require_complete(dataset: Dataset, folder: Path, split: Split) -> None:
+    """Raise `UserError`, which names what is missing, unless a folder has all files of a split."""
+    if text := lacking(dataset, folder, split):
+        raise UserError(f"{text}; {dataset.get}")
+
+
+def lacking(dataset: Dataset, folder: Path, split: Split) -> str:
+    """Return a line that names the files which a folder lacks of a split; "": it has them all."""
+    names = resolve(dataset.missing)(folder, split) if dataset.missing else []
+    if not names:
+        return ""
+    more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
+    return (
+        f"{folder}: {dataset.name} is incomplete; its {split} split lacks "
+        f"{', '.join(names[:MAX_NAMED])}{more}"
+    )
+
+
+def overlooked(dataset: Dataset, data: Path | None, folder: Path) -> str:
+    """Return a line if a dataset is used from another folder than the user named; else "".
+
+    Args:
+        dataset: the dataset.
+        data: the folder that the user named, as in `find`.
+        folder: the folder that `find` returned.
+    """
+    named = list(_named_folders(dataset, data))
+    if not named or folder in named:
+        return ""
+    return (
+        f"{dataset.name} was not recognised in {named[1]}, so the copy in {folder} is used; "
+        f"a folder is recognised by {' or '.join(dataset.markers)}"
+    )
 
 
 def user_folder() -> Path:
@@ -73,6 +112,7 @@ def load(
             f"dataset {dataset.name} is not bundled; choose a track that reads the full dataset"
         )
     folder = dataset.bundled if bundled and dataset.bundled else find(dataset, data)
+    require_complete(dataset, folder, split)
     try:
         images, labels = resolve(dataset.read)(folder, split)
     except OSError as error:
@@ -109,9 +149,18 @@ def digest(images: Array, labels: Array) -> str:
     return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
 
 
-def _search_path(dataset: Dataset, data: Path | None) -> Iterator[Path]:
-    root = data or (Path(os.environ["DDBENCH_DATA"]) if os.environ.get("DDBENCH_DATA") else None)
+def _named_folders(dataset: Dataset, data: Path | None) -> Iterator[Path]:
+    """Yield the folders in question if the user named one."""
+    environment = os.environ.get("DDBENCH_DATA")
+    root = data or (Path(environment) if environment else None)
     if root:
         yield from (root / dataset.name, root)
+        # The user may name the folder with the files itself.
+        if root.absolute().name in {marker.split("/")[0] for marker in dataset.markers}:
+            yield root.absolute().parent
+
+
+def _search_path(dataset: Dataset, data: Path | None) -> Iterator[Path]:
+    yield from _named_folders(dataset, data)
     yield from map(Path, dataset.system_folders)
     yield user_folder() / dataset.name

@@ -1,4 +1,7 @@
-"""Fashion-MNIST, read from IDX files. The test split and part of the training split are bundled."""
+"""Fashion-MNIST, read from IDX or Parquet files.
+
+The test split and part of the training split are bundled as IDX files.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark_adapters.datasets import parquet
 from benchmark_adapters.datasets.class_names import read_class_names
 from benchmark_adapters.errors import UserError
 from benchmark_adapters.types import Dataset, Split
@@ -17,7 +21,28 @@ from leaderboard.text import plural
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
+MARKER, RAW = "*-idx?-ubyte*", "FashionMNIST/raw"
+PARQUET_FOLDERS = ("fashion-mnist", "fashion_mnist")
 BUNDLED = Path(__file__).parent / "bundled" / "fashion-mnist"
+
+
+def read(folder: Path, split: Split) -> tuple[Array, Array]:
+    """Read one split: images uint8 [N, 1, 28, 28] and labels int64 [N].
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    found = parquet.files(folder, PARQUET_FOLDERS, split)
+    if not found or _has_idx(folder):
+        return read_idx(folder, split)
+    return parquet.read(found, [FASHION_MNIST.class_names], "reading fashion-mnist")
+
+
+def missing(folder: Path, split: Split) -> list[str]:
+    """Return the names of the files of a split that a folder lacks."""
+    if _has_idx(folder):
+        return [name for name in _names(split) if not _file(_raw(folder), name)]
+    return [] if parquet.files(folder, PARQUET_FOLDERS, split) else [f"{split}-*.parquet"]
 
 
 def read_idx(folder: Path, split: Split) -> tuple[Array, Array]:
@@ -29,13 +54,30 @@ def read_idx(folder: Path, split: Split) -> tuple[Array, Array]:
     Raises:
         UserError: a file is missing or damaged.
     """
-    torchvision_folder = folder / "FashionMNIST" / "raw"
-    if torchvision_folder.is_dir():
-        folder = torchvision_folder
+    images, labels = _names(split)
+    pixels = _read_array(_raw(folder), images, dimensions=3)
+    return pixels[:, None], _read_array(_raw(folder), labels, dimensions=1).astype("int64")
+
+
+def _has_idx(folder: Path) -> bool:
+    return any(_raw(folder).glob(MARKER))
+
+
+def _names(split: Split) -> tuple[str, str]:
+    """Return the names of the files with images and labels."""
     stem = "train" if split == "train" else "t10k"
-    images = _read_array(folder, f"{stem}-images-idx3-ubyte", dimensions=3)
-    labels = _read_array(folder, f"{stem}-labels-idx1-ubyte", dimensions=1)
-    return images[:, None], labels.astype("int64")
+    return f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte"
+
+
+def _raw(folder: Path) -> Path:
+    """Return the folder with the IDX files."""
+    torchvision_folder = folder / RAW
+    return torchvision_folder if torchvision_folder.is_dir() else folder
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    """Return the file, plain or gzipped; None: there is none."""
+    return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
 
 
 def _read_array(folder: Path, name: str, dimensions: int) -> Array:
@@ -46,7 +88,7 @@ def _read_array(folder: Path, name: str, dimensions: int) -> Array:
     """
     import numpy as np
 
-    path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+    path = _file(folder, name)
     if path is None:
         raise UserError(f"{folder}: {name}[.gz] is missing")
     raw = path.read_bytes()
@@ -95,8 +137,8 @@ FASHION_MNIST = Dataset(
     channels=1,
     mean=(0.2861,),
     std=(0.3530,),
-    read=read_idx,
-    markers=("t10k-images-idx3-ubyte*", "FashionMNIST/raw/t10k-images-idx3-ubyte*"),
+    read=read,
+    markers=(MARKER, f"{RAW}/{MARKER}", *map(parquet.marker, PARQUET_FOLDERS)),
     get="download it with `ddbench data fashion-mnist --download`, install Debian's package "
     "dataset-fashion-mnist, or point --data or $DDBENCH_DATA to its folder",
     test_size=10_000,
@@ -105,4 +147,5 @@ FASHION_MNIST = Dataset(
     "(test split and 100 training images per class bundled)",
     system_folders=("/usr/share/datasets/fashion-mnist",),
     bundled=BUNDLED,
+    missing=missing,
 )

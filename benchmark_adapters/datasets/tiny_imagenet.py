@@ -1,10 +1,12 @@
-"""Tiny-ImageNet, read from the published folder of JPEG files."""
+"""Tiny-ImageNet, read from the published folder of JPEG files or from Parquet files."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark_adapters.datasets import parquet
 from benchmark_adapters.datasets.class_names import read_synonyms
 from benchmark_adapters.errors import UserError
 from benchmark_adapters.types import Dataset, Split
@@ -15,9 +17,13 @@ if TYPE_CHECKING:
 # Names by WordNet ID. Labels follow the order of the sorted IDs.
 SYNONYMS = read_synonyms("tiny-imagenet")
 IMAGE_SIZE = 64
+FOLDER, LIST = "tiny-imagenet-200", "wnids.txt"
+PARQUET_FOLDERS = ("tiny-imagenet",)
+# Published training images of each class.
+TRAIN_PER_CLASS = 500
 
 
-def read_folder(folder: Path, split: Split) -> tuple[Array, Array]:
+def read(folder: Path, split: Split) -> tuple[Array, Array]:
     """Read one split: images uint8 [N, 3, 64, 64] and labels int64 [N].
 
     Raises:
@@ -26,28 +32,45 @@ def read_folder(folder: Path, split: Split) -> tuple[Array, Array]:
     import numpy as np
 
     root = _root(folder)
-    if sorted(_read_lines(root / "wnids.txt")) != list(SYNONYMS):
+    found = parquet.files(folder, PARQUET_FOLDERS, split)
+    if found and not (root / LIST).is_file():
+        names = (tuple(SYNONYMS), TINY_IMAGENET.class_names)
+        return parquet.read(found, names, "reading tiny-imagenet")
+    if sorted(_read_lines(root / LIST)) != list(SYNONYMS):
         raise UserError(
-            f"{root / 'wnids.txt'}: these are not the 200 WordNet IDs of Tiny-ImageNet; "
+            f"{root / LIST}: these are not the 200 WordNet IDs of Tiny-ImageNet; "
             "get the dataset again"
         )
     label_of = {wnid: label for label, wnid in enumerate(SYNONYMS)}
-    files = _training_files(root, label_of) if split == "train" else _test_files(root, label_of)
+    is_train = split == "train"
+    files = _files_by_class(root / "train", label_of) if is_train else _test_files(root, label_of)
     if not files:
         raise UserError(f"{root}: no {split} images")
     images = np.stack([_read_jpeg(path) for path, _ in files])
     return images, np.array([label for _, label in files], np.int64)
 
 
+def missing(folder: Path, split: Split) -> list[str]:
+    """Return what a folder lacks of a split: files, and folders with the number of their images."""
+    root = _root(folder)
+    if not (root / LIST).is_file():
+        return [] if parquet.files(folder, PARQUET_FOLDERS, split) else [LIST]
+    label_of = {wnid: label for label, wnid in enumerate(SYNONYMS)}
+    if split == "test":
+        names = [file for file, _ in _test_files(root, label_of) if not file.is_file()]
+        return [str(file.relative_to(root)) for file in names]
+    counts = Counter(label for _, label in _files_by_class(root / "train", label_of))
+    return [
+        f"train/{wnid} ({counts[label]} of {TRAIN_PER_CLASS} images)"
+        for wnid, label in label_of.items()
+        if counts[label] < TRAIN_PER_CLASS
+    ]
+
+
 def _root(folder: Path) -> Path:
     """Return the folder with the lists. Archives are often unpacked into a folder of their name."""
-    name = "tiny-imagenet-200"
-    candidates = (folder / name / name, folder / name, folder)
-    return next((root for root in candidates if (root / "wnids.txt").is_file()), folder)
-
-
-def _training_files(root: Path, label_of: dict[str, int]) -> list[tuple[Path, int]]:
-    return _files_by_class(root / "train", label_of)
+    candidates = (folder / FOLDER / FOLDER, folder / FOLDER, folder)
+    return next((root for root in candidates if (root / LIST).is_file()), folder)
 
 
 def _files_by_class(split: Path, label_of: dict[str, int]) -> list[tuple[Path, int]]:
@@ -122,16 +145,13 @@ TINY_IMAGENET = Dataset(
     channels=3,
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
-    read=read_folder,
-    markers=(
-        "tiny-imagenet-200/tiny-imagenet-200/wnids.txt",
-        "tiny-imagenet-200/wnids.txt",
-        "wnids.txt",
-    ),
+    read=read,
+    markers=(f"{FOLDER}/*", LIST, *map(parquet.marker, PARQUET_FOLDERS)),
     get="unpack the published tiny-imagenet-200.zip and "
     "point --data or $DDBENCH_DATA to its folder",
     test_size=10_000,
     summary="200 classes of 64x64 colour photos",
     synonyms=tuple(SYNONYMS.values()),
     folder_names=tuple(SYNONYMS),
+    missing=missing,
 )

@@ -53,14 +53,11 @@ def _read(
         file_format = installed.formats.require(job.format)
     else:
         file_format = detection.detect(path, [dataset], installed.formats)
-        send(FormatFound(file_format.name))
-    if job.resizes and not file_format.read_resized:
-        raise UserError(
-            f"--image-size is for pictures, and the set is in format {file_format.name}"
-        )
-    read = file_format.read_resized if job.resizes else file_format.read
-    assert read
-    return resolve(read)(detection.content_of(path, dataset, file_format), dataset)
+    resized = file_format.read_resized if job.resizes else None
+    send(FormatFound(file_format.name, resized is not None))
+    return resolve(resized or file_format.read)(
+        detection.content_of(path, dataset, file_format), dataset
+    )
 
 
 if __name__ == "__main__":

@@ -261,9 +261,10 @@ class ScoringStarted(Event, frozen=True, tag="scoring"):
 
 
 class FormatFound(Event, frozen=True, tag="format"):
-    """The set that is being decoded is in this format."""
+    """The set that is being decoded is in the format ``name``; its pictures may be resized."""
 
     name: str
+    resizes: bool = False
 
 
 class Checked(Event, frozen=True, tag="checked"):

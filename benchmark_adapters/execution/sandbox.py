@@ -96,7 +96,7 @@ def decode(
     output: Path,
     limits: Limits,
     resizes: bool = False,
-) -> str:
+) -> FormatFound:
     """Decode an untrusted file, folder or zip archive into a native set.
 
     Args:
@@ -108,19 +108,19 @@ def decode(
         resizes: resize pictures to the size of the dataset.
 
     Returns:
-        The name of the format.
+        The format, and whether the set has pictures that were resized.
 
     Raises:
         UserError: ``path`` is not a set of ``dataset`` in that format.
         SandboxFailed: decoding exceeded its limits, or the reader crashed.
     """
     job = DecodeJob(str(path.absolute()), format_name, dataset, str(output.absolute()), resizes)
-    found = format_name or ""
+    found = FormatFound(format_name or "")
 
     def hear(event: SandboxEvent) -> None:
         nonlocal found
         if isinstance(event, FormatFound):
-            found = one_line(event.name, MAX_FORMAT_NAME)
+            found = FormatFound(one_line(event.name, MAX_FORMAT_NAME), event.resizes)
 
     run(DECODER, [job], limits, hear)
     return found

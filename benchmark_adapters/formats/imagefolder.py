@@ -10,11 +10,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark_adapters import pictures
 from benchmark_adapters.errors import UserError, one_line
 from benchmark_adapters.formats import safe_load
 from benchmark_adapters.formats.layout import Sets, is_left_behind, read_folders, write_folder
-from benchmark_adapters.own_data import pictures
-from benchmark_adapters.own_data.pictures import Picture, Shape
+from benchmark_adapters.pictures import Picture, Shape
 from benchmark_adapters.types import Dataset, DistilledSet
 
 if TYPE_CHECKING:

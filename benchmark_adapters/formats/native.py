@@ -82,8 +82,7 @@ def load(path: Path, dataset: Dataset) -> DistilledSet:
     safe_load.check_files(files, max_bytes=math.inf)
     file = files[0]
     manifest_path = file.with_name(MANIFEST)
-    if manifest_path.is_symlink():
-        raise UserError(f"{manifest_path} is a symbolic link, which is not followed")
+    safe_load.refuse_link(manifest_path)
     manifest = _read_manifest(manifest_path)
     if manifest.dataset not in (None, dataset.name):
         name = one_line(manifest.dataset, 50)

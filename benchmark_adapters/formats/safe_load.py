@@ -21,13 +21,31 @@ def check_files(files: Iterable[Path], max_bytes: float = MAX_BYTES) -> None:
     """Raise `UserError` unless all files are plain files, not links, and small enough in total."""
     total = 0
     for file in files:
-        if file.is_symlink():
-            raise UserError(f"{file} is a symbolic link, which is not followed")
+        refuse_link(file)
         if not file.is_file():
             raise UserError(f"{file} is missing")
         total += file.stat().st_size
         if total > max_bytes:
             raise _too_large(file)
+
+
+def refuse_link(file: Path) -> None:
+    """Raise `UserError` if a file is a symbolic link, except in the cache of the Hugging Face Hub.
+
+    The files of a snapshot in that cache are links to the blobs of the same repository.
+    """
+    if not file.is_symlink():
+        return
+    absolute = file.absolute()
+    repository = next(
+        (folder.parent for folder in absolute.parents if folder.name == "snapshots"), None
+    )
+    target = absolute.resolve()
+    is_cached = repository and target.parent == repository.resolve() / "blobs"
+    if not is_cached or not target.is_file():
+        raise UserError(
+            f"{file} is a symbolic link, which is not followed; put a copy of the file there"
+        )
 
 
 def load_tensors(path: Path) -> Any:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from benchmark_adapters.own_data.pictures import Picture
+from benchmark_adapters.pictures import Picture
 from benchmark_adapters.types import Split, UserError
 
 # Classes that a message names.

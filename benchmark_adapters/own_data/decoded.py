@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import platformdirs
 
+from benchmark_adapters import pictures
 from benchmark_adapters.datasets import digest
 from benchmark_adapters.files import new_folder
-from benchmark_adapters.own_data import hugging_face, image_folder, pictures
+from benchmark_adapters.own_data import hugging_face, image_folder
 from benchmark_adapters.own_data.contents import Contents
 from benchmark_adapters.own_data.reference import IMAGE_FOLDER, Reference
 from benchmark_adapters.types import Split, UserError

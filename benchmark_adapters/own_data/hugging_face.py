@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark_adapters.own_data.contents import Contents
-from benchmark_adapters.own_data.pictures import Picture
 from benchmark_adapters.own_data.reference import Reference
+from benchmark_adapters.pictures import Picture
 from benchmark_adapters.types import Split, UserError, one_line
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmark_adapters.own_data.contents import MAX_NAMED, Contents, few
-from benchmark_adapters.own_data.pictures import SUFFIXES, Picture
 from benchmark_adapters.own_data.reference import Reference
+from benchmark_adapters.pictures import SUFFIXES, Picture
 from benchmark_adapters.types import Split, UserError
 from leaderboard.text import plural
 

@@ -26,14 +26,14 @@ class Submission:
         format: its format; None: that which the names of its files tell.
         name: the team, or the method of the run.
         record: the record of the run that it comes from, if any.
-        image_size: size in pixels to resize pictures to; None: they have that of the dataset.
+        resizes: resize pictures to the size of the dataset.
     """
 
     path: Path
     format: str | None
     name: str
     record: Record | None = None
-    image_size: int | None = None
+    resizes: bool = False
 
 
 def dataset_text(text: str, image_size: int | None, test_split: str | float | None) -> str:
@@ -113,7 +113,7 @@ def _team(entry: Path) -> str:
 def _why_passed_over(entry: Path) -> str:
     """Return why an entry of a folder of teams is no submission; empty: it is one."""
     if entry.is_symlink():
-        return "links are not followed"
+        return "links are not followed; put a copy of the files there"
     if layout.is_left_behind(entry.name):
         return "its name is that of files which systems leave behind"
     if entry.is_dir():

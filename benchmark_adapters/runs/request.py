@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,16 @@ from benchmark_adapters.execution import devices
 from benchmark_adapters.execution.sandbox import Limits
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.scoring.backend_names import Backend
-from benchmark_adapters.types import Dataset, Method, Option, Recipe, Student, Track, UserError
+from benchmark_adapters.types import (
+    Dataset,
+    Method,
+    Notice,
+    Option,
+    Recipe,
+    Student,
+    Track,
+    UserError,
+)
 
 DAY = 86_400.0
 MAX_IPC = 1_000_000
@@ -203,10 +213,19 @@ def _datasets(request: Request, track: Track, plugins: Plugins) -> list[Dataset]
             known = ", ".join(track.datasets)
             raise UserError(f"track {track.name} has no dataset {dataset.name}; it has: {known}")
     # A missing dataset is reported now, not after ten minutes spent on the first one.
-    if not track.bundled_data:
-        for dataset in found:
-            datasets.find(dataset, request.data)
+    for dataset in found:
+        if not track.bundled_data:
+            folder = datasets.find(dataset, request.data)
+            _notice(datasets.overlooked(dataset, request.data, folder))
+            _notice(datasets.lacking(dataset, folder, "train"))
+        elif request.data and not dataset.folder:
+            _notice(f"track {track.name} has images of its own; --data {request.data} is not used")
     return found
+
+
+def _notice(text: str) -> None:
+    if text:
+        warnings.warn(text, Notice, stacklevel=2)
 
 
 def _seeds(request: Request, track: Track) -> tuple[int, ...]:

@@ -84,7 +84,7 @@ def check(
             return CheckResult([Finding("error", "unreadable", f"not readable: {text}")])
     result = results[0]
     findings = [*_breaches(result, dataset, track), *result.findings]
-    return replace(result, findings=findings, format=found)
+    return replace(result, findings=findings, format=found.name)
 
 
 def _breaches(result: CheckResult, dataset: Dataset, track: Track | None) -> Iterator[Finding]:
@@ -164,7 +164,7 @@ def _source(submission: Submission, plan: ScoringPlan, seed: int) -> Source:
         seed,
         plan.track.time_limit,
         plan.limits,
-        submission.image_size,
+        submission.resizes,
     )
 
 
@@ -216,7 +216,8 @@ def _rewrite(
     dataset, decoded = plan.dataset, scratch / f"decoded-{plan.dataset.name}"
     decoded.mkdir()
     reference = own_data.reference_of(dataset)
-    resizes = submission.image_size is not None
-    sandbox.decode(submission.path, submission.format, reference, decoded, plan.limits, resizes)
+    sandbox.decode(
+        submission.path, submission.format, reference, decoded, plan.limits, submission.resizes
+    )
     distilled = native.load(decoded, dataset)
     resolve(file_format.write)({dataset.name: (dataset, distilled)}, output)

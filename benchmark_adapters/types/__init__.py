@@ -7,6 +7,7 @@ process that calls the function then imports the module.
 from typing import TYPE_CHECKING
 
 from benchmark_adapters.budget import Budget as Budget
+from benchmark_adapters.errors import Notice as Notice
 from benchmark_adapters.errors import UserError as UserError
 from benchmark_adapters.errors import one_line as one_line
 from benchmark_adapters.types.data import Dataset as Dataset

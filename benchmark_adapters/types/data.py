@@ -56,6 +56,8 @@ class Dataset:
         download: downloads the published files into a folder; None if that is not supported.
         bundled: folder in this package with the test split and part of the training split.
         folder: the folder that ``read`` gets; None: the first one that holds the dataset.
+        missing: ``(folder, split) -> names``: what a folder that holds the dataset lacks of a
+            split; None: the dataset can't tell.
         reference: how a folder of one's own was named, with DIR for its path.
     """
 
@@ -78,6 +80,7 @@ class Dataset:
     folder_names: tuple[str, ...] = ()
     folder: Path | None = None
     reference: str = ""
+    missing: Callable[[Path, Split], list[str]] | str | None = None
 
     @property
     def num_classes(self) -> int:

@@ -35,7 +35,7 @@ class FileSource:
 
     Attributes:
         format: its format; None: that which the names of its files tell.
-        image_size: size in pixels to resize pictures to; None: they have that of the dataset.
+        resizes: resize pictures to the size of the dataset.
     """
 
     name: str
@@ -45,7 +45,7 @@ class FileSource:
     seed: int
     time_limit: float
     limits: Limits
-    image_size: int | None = None
+    resizes: bool = False
     expected_ipc: int | None = None
     is_untrusted: bool = True
 
@@ -55,9 +55,7 @@ class FileSource:
             seed=self.seed,
             time_limit=self.time_limit,
             limit_enforced=False,
-            origin=Origin(
-                "file", file=self.path.name, format=self.format, image_size=self.image_size
-            ),
+            origin=Origin("file", file=self.path.name, format=self.format),
         )
         production = _decoded(making, self, self.dataset, self.limits, folder)
         return lambda: production
@@ -72,7 +70,7 @@ class RunSource:
     dataset: Dataset
     limits: Limits
     format: str = "native"
-    image_size: int | None = None
+    resizes: bool = False
 
     @property
     def name(self) -> str:
@@ -125,7 +123,7 @@ class _Stored(Protocol):
     def format(self) -> str | None: ...
 
     @property
-    def image_size(self) -> int | None: ...
+    def resizes(self) -> bool: ...
 
 
 def _decoded(
@@ -148,8 +146,10 @@ def _decoded(
     decoded = folder / "decoded"
     decoded.mkdir()
     try:
-        reference, resizes = own_data.reference_of(dataset), stored.image_size is not None
-        found = sandbox.decode(stored.path, stored.format, reference, decoded, limits, resizes)
+        reference = own_data.reference_of(dataset)
+        found = sandbox.decode(
+            stored.path, stored.format, reference, decoded, limits, stored.resizes
+        )
         distilled = native.load(decoded, dataset)
         (decoded / native.IMAGES).rename(folder / native.IMAGES)
     except UserError as error:
@@ -160,5 +160,7 @@ def _decoded(
     finally:
         shutil.rmtree(decoded, ignore_errors=True)
     if making.origin.kind == "file":
-        making = replace(making, origin=replace(making.origin, format=found))
+        size = dataset.image_size if found.resizes else None
+        origin = replace(making.origin, format=found.name, image_size=size)
+        making = replace(making, origin=origin)
     return Production(making, distilled, "done", stage="reading")

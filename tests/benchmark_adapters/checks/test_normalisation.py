@@ -46,6 +46,34 @@ def test_optimised_images_prove_nothing():
     assert list(check_normalisation(noise, (CIFAR10.mean, CIFAR10.std))) == []
 
 
+def whitened(images, regularisation=0.1):
+    """Return images after ZCA, as FRePo and KIP apply it: unrelated pixels of mean 0."""
+    flat = images.reshape(len(images), -1)
+    flat = flat - flat.mean(0)
+    vectors, values, _ = np.linalg.svd(flat.T @ flat / len(flat))
+    scale = 1 / np.sqrt(values + regularisation * values.mean())
+    return (flat @ (vectors * scale) @ vectors.T).reshape(images.shape).astype(np.float32)
+
+
+def test_whitened_images_are_a_warning_and_others_are_not():
+    clothes = normalised_set(real_set(30))
+    odd = normalised_set(clothes, whitened(clothes.images))
+    (finding,) = inspect(odd, FASHION_MNIST)
+    assert (finding.level, finding.code) == ("warning", "unrelated-pixels")
+    assert "these look whitened" in finding.text
+    noise = np.random.default_rng(0).normal(0, 0.3, clothes.images.shape).astype(np.float32)
+    assert inspect(normalised_set(clothes, clothes.images + noise), FASHION_MNIST) == []
+
+
+def test_values_outside_of_pixels_are_a_warning():
+    clothes = normalised_set(real_set(30))
+    low = normalised_set(clothes, clothes.images - 0.5)
+    (finding,) = inspect(low, FASHION_MNIST)
+    assert (finding.level, finding.code) == ("warning", "outside")
+    assert "% of the values lie outside" in finding.text
+    assert "from -0.18 to 0.82" in finding.text
+
+
 def test_few_values_prove_nothing():
     flat = normalised("[-1, 1]", np.zeros((20, 3, 32, 32), np.float32))
     assert list(check_normalisation(flat, (CIFAR10.mean, CIFAR10.std))) == []

@@ -1,6 +1,7 @@
 """The command line."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from project import COMMAND
 from safetensors.numpy import load_file
+
+from benchmark_adapters.datasets import FASHION_MNIST
 
 RUN_GOOD = ("run", "--method", "good", "--track", "few", "--device", "cpu")
 
@@ -180,6 +183,23 @@ def test_data_shows_available_and_missing_datasets(ddbench, tmp_path):
     assert "fashion-mnist: 10,000 test images bundled, sha256 " in done.stdout
     assert "cifar100: dataset cifar100 was not found in" in done.stdout
     assert ddbench("data", "cifar10", "--data", tmp_path, **folders).returncode == 1
+
+
+def test_data_that_was_overlooked_or_is_incomplete_is_said(ddbench, tmp_path):
+    """One folder has none of the known names, the other one no training images."""
+    (tmp_path / "mine").mkdir()
+    part = tmp_path / "home" / "ddbench" / "fashion-mnist"
+    shutil.copytree(FASHION_MNIST.bundled, part, ignore=shutil.ignore_patterns("train*"))
+    here = {"XDG_DATA_HOME": str(tmp_path / "home")}
+    random = ("--method", "random-real", "--plan")
+    for command in (("data", "fashion-mnist"), ("run", *random, "--track", "fashion-mnist")):
+        lines = ddbench(*command, "--data", "mine", **here).stderr.splitlines()
+        assert "warning: fashion-mnist was not recognised in mine, so the copy in" in lines[0]
+        line = ddbench(*command, "--data", part).stderr.splitlines()[0]
+        assert line.startswith(f"warning: {part}: fashion-mnist is incomplete; its train split")
+        assert line.endswith("lacks train-images-idx3-ubyte, train-labels-idx1-ubyte")
+    bundled = ddbench("run", *random, "--data", "mine")
+    assert "track quickstart has images of its own; --data mine is not used" in bundled.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux's /proc")

@@ -2,6 +2,8 @@
 
 import hashlib
 import pickle
+import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +81,11 @@ def test_load_does_not_unpickle_files_with_a_wrong_md5(cifar):
             return Path.touch, (trap,)
 
     (folder / "train").write_bytes(pickle.dumps(Touch()))
-    with pytest.raises(
-        UserError, match=r"cifar-100-python: a file is missing or does not have the published MD5"
-    ):
+    with pytest.raises(UserError, match="cifar-100-python/train is not the published file"):
         datasets.load(CIFAR100, "train", root)
     assert not trap.exists()
+    # The other split can be used.
+    assert len(datasets.load(CIFAR100, "test", root)[0]) == 4
 
 
 def test_load_verifies_the_published_md5(tmp_path):
@@ -94,6 +96,44 @@ def test_load_verifies_the_published_md5(tmp_path):
         (folder / file).write_bytes(b"not the published file")
     with pytest.raises(UserError, match="MD5"):
         datasets.load(CIFAR100, "test", tmp_path)
+
+
+def test_the_folder_of_the_batches_may_be_named_itself(cifar, monkeypatch):
+    _, folder, images = cifar()
+    assert np.array_equal(datasets.load(CIFAR100, "test", folder)[0], images["test"])
+    monkeypatch.chdir(folder)
+    assert np.array_equal(datasets.load(CIFAR100, "test", Path())[0], images["test"])
+
+
+def test_the_published_archive_is_read(cifar, monkeypatch):
+    root, folder, images = cifar()
+    archive = root / torchvision.datasets.CIFAR100.filename
+    with tarfile.open(archive, "w:gz") as target:
+        target.add(folder, folder.name)
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match=r"cifar-100-python\.tar\.gz is not the published file"):
+        datasets.load(CIFAR100, "test", root)
+    md5 = hashlib.md5(archive.read_bytes()).hexdigest()
+    monkeypatch.setattr(torchvision.datasets.CIFAR100, "tgz_md5", md5)
+    for split in ("train", "test"):
+        assert np.array_equal(datasets.load(CIFAR100, split, root)[0], images[split])
+    assert list(root.iterdir()) == [archive]
+
+
+def test_what_is_missing_is_named_when_the_data_is_found(cifar):
+    root, folder, _ = cifar(CIFAR10.class_names)
+    for number in (2, 5):
+        (folder / f"data_batch_{number}").unlink()
+    assert datasets.find(CIFAR10, root) == root
+    lacking = (
+        "its train split lacks cifar-10-batches-py/data_batch_2, cifar-10-batches-py/data_batch_5"
+    )
+    assert lacking in datasets.lacking(CIFAR10, root, "train")
+    with pytest.raises(UserError, match=f"{lacking}; download it with"):
+        datasets.load(CIFAR10, "train", root)
+    (folder / "batches.meta").unlink()
+    with pytest.raises(UserError, match=r"its test split lacks cifar-10-batches-py/batches\.meta"):
+        datasets.find(CIFAR10, root)
 
 
 def test_load_rejects_class_names_in_a_different_order(cifar):

@@ -1,5 +1,6 @@
 """Finding and loading datasets."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -77,6 +78,22 @@ def test_find_lists_the_searched_folders_and_how_to_get_the_data(
     assert all(
         part in text
         for part in (dataset.name, str(tmp_path / "mine"), str(tmp_path / "user"), command)
+    )
+
+
+def test_a_folder_that_was_not_recognised_is_said(clothes, tmp_path, monkeypatch):
+    monkeypatch.setenv("DDBENCH_DATA", str(clothes.parent))
+    assert datasets.overlooked(FASHION_MNIST, None, datasets.find(FASHION_MNIST)) == ""
+    assert datasets.overlooked(FASHION_MNIST, clothes, datasets.find(FASHION_MNIST, clothes)) == ""
+    mine = tmp_path / "mine"
+    shutil.copytree(clothes, mine / "FMNIST")
+    shutil.copytree(clothes, tmp_path / "user" / "fashion-mnist")
+    used = dataclasses.replace(FASHION_MNIST, system_folders=())
+    folder = datasets.find(used, mine)
+    assert folder == tmp_path / "user" / "fashion-mnist"
+    text = datasets.overlooked(used, mine, folder)
+    assert text.startswith(
+        f"fashion-mnist was not recognised in {mine}, so the copy in {folder} is"
     )
 
 

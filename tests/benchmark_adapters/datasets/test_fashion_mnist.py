@@ -83,7 +83,7 @@ def test_load_rejects_truncated_gzip_files(clothes):
 
 def test_load_names_a_missing_file(clothes):
     (clothes / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\[.gz\] is missing"):
+    with pytest.raises(UserError, match="its test split lacks t10k-labels-idx1-ubyte; "):
         datasets.load(FASHION_MNIST, "test", clothes)
 
 

@@ -1,22 +1,24 @@
 """A small version of Tiny-ImageNet's folder, and errors if it differs from the published one."""
 
 import json
+import shutil
 
 import pytest
 from PIL import Image
 
 from benchmark_adapters import datasets
-from benchmark_adapters.datasets import TINY_IMAGENET
+from benchmark_adapters.datasets import TINY_IMAGENET, tiny_imagenet
 from benchmark_adapters.datasets.class_names import LABELS
 from benchmark_adapters.types import UserError
 
 
 @pytest.fixture
-def tiny(tmp_path):
-    """Return a folder in the published layout: one training and one test image of 3 classes."""
+def tiny(tmp_path, monkeypatch):
+    """Return a folder in the published layout, with a training image of each class."""
+    monkeypatch.setattr(tiny_imagenet, "TRAIN_PER_CLASS", 1)
     wnids = list(json.loads((LABELS / "tiny-imagenet.json").read_text()))
     root = tmp_path / "tiny-imagenet-200"
-    for number, wnid in enumerate((wnids[0], wnids[95], wnids[199])):
+    for number, wnid in enumerate(wnids):
         images = root / "train" / wnid / "images"
         images.mkdir(parents=True)
         Image.new("RGB", (64, 64), (number, 0, 0)).save(images / f"{wnid}_0.JPEG")
@@ -40,7 +42,7 @@ def test_load_labels_classes_by_sorted_wordnet_id(tiny):
     assert labels.tolist() == [95, 0, 199]
     assert images.shape == (3, 3, 64, 64)
     assert images[1].min() == images[1].max() == 200
-    assert datasets.load(TINY_IMAGENET, "train", tiny)[1].tolist() == [0, 95, 199]
+    assert datasets.load(TINY_IMAGENET, "train", tiny)[1].tolist() == list(range(200))
     assert TINY_IMAGENET.class_names[95] == "crane"
 
 
@@ -102,6 +104,18 @@ def test_missing_validation_images_are_named(tiny):
         datasets.load(TINY_IMAGENET, "test", tiny)
 
 
+def test_incomplete_data_is_named(tiny):
+    shutil.rmtree(tiny / "train" / "n01443537")
+    (tiny / "val" / "images" / "val_1.JPEG").unlink()
+    with pytest.raises(UserError, match=r"its test split lacks val/images/val_1\.JPEG; unpack the"):
+        datasets.find(TINY_IMAGENET, tiny)
+    text = datasets.lacking(TINY_IMAGENET, tiny, "train")
+    assert text.endswith("its train split lacks train/n01443537 (0 of 1 images)")
+    (tiny / "wnids.txt").unlink()
+    with pytest.raises(UserError, match=r"lacks wnids\.txt; unpack"):
+        datasets.load(TINY_IMAGENET, "train", tiny.parent)
+
+
 def damage_encoding(root):
     (root / "wnids.txt").write_bytes(bytes(range(128, 256)))
 
@@ -144,7 +158,7 @@ def damage_size(root):
         ),
         (
             lambda root: (root / "val" / "images" / "val_1.JPEG").unlink(),
-            "val_1.JPEG: not readable",
+            "its test split lacks val/images/val_1.JPEG",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """Untrusted files: nothing in them is executed, and every problem is a one-line error."""
 
 import pickle
+import shutil
 import zipfile
 
 import pytest
@@ -75,3 +76,39 @@ def test_large_files_are_not_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "load", None)
     with pytest.raises(UserError, match="the submission is larger than"):
         eccv2024.read(tmp_path, FASHION_MNIST)
+
+
+def snapshot(tmp_path):
+    """Return a file of a snapshot, in the layout of the Hugging Face Hub's cache."""
+    repository = tmp_path / "hub" / "datasets--someone--set"
+    (repository / "blobs").mkdir(parents=True)
+    torch.save(torch.zeros(3), repository / "blobs" / "0123abcd")
+    file = repository / "snapshots" / "ffff" / "sets" / "images.pt"
+    file.parent.mkdir(parents=True)
+    file.symlink_to("../../../blobs/0123abcd")
+    return repository, file
+
+
+def test_links_of_a_snapshot_are_followed(tmp_path):
+    _, file = snapshot(tmp_path)
+    assert safe_load.load_tensor(file).shape == (3,)
+    # The cache may lie behind a link itself.
+    (tmp_path / "cache").symlink_to(tmp_path / "hub")
+    assert safe_load.load_tensor(tmp_path / "cache" / file.relative_to(tmp_path / "hub")).ndim == 1
+
+
+def test_links_that_leave_the_repository_are_refused(tmp_path):
+    repository, file = snapshot(tmp_path)
+    secret = tmp_path / "secret" / "0123abcd"
+    secret.parent.mkdir()
+    torch.save(torch.zeros(3), secret)
+    file.unlink()
+    file.symlink_to(secret)
+    with pytest.raises(UserError, match=r"images\.pt is a symbolic link, .*; put a copy"):
+        safe_load.load_tensor(file)
+    file.unlink()
+    file.symlink_to("../../../blobs/0123abcd")
+    shutil.rmtree(repository / "blobs")
+    (repository / "blobs").symlink_to(secret.parent)
+    with pytest.raises(UserError, match="is a symbolic link"):
+        safe_load.load_tensor(file)

@@ -32,8 +32,8 @@ def find(dataset: Dataset, data: Path | None = None) -> Path:
     packages, then the user's data folder.
 
     Raises:
-        UserError: ``data`` is not a folder, or the dataset was not found or lacks test images; the
-            message then says how to get it.
+        UserError: ``data`` is not a folder, or the dataset was not found; the message then says
+            how to get it.
     """
     if dataset.folder:
         return dataset.folder
@@ -42,7 +42,6 @@ def find(dataset: Dataset, data: Path | None = None) -> Path:
     folders = list(_search_path(dataset, data))
     for folder in folders:
         if any(next(folder.glob(marker), None) for marker in dataset.markers):
-            require_complete(dataset, folder, "test")
             return folder
     searched = ", ".join(dict.fromkeys(map(str, folders)))
     raise UserError(f"dataset {dataset.name} was not found in {searched}; {dataset.get}")

@@ -216,6 +216,7 @@ def _datasets(request: Request, track: Track, plugins: Plugins) -> list[Dataset]
     for dataset in found:
         if not track.bundled_data:
             folder = datasets.find(dataset, request.data)
+            datasets.require_complete(dataset, folder, "test")
             _notice(datasets.overlooked(dataset, request.data, folder))
             _notice(datasets.lacking(dataset, folder, "train"))
         elif request.data and not dataset.folder:

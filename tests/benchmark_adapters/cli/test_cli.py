@@ -198,6 +198,10 @@ def test_data_that_was_overlooked_or_is_incomplete_is_said(ddbench, tmp_path):
         line = ddbench(*command, "--data", part).stderr.splitlines()[0]
         assert line.startswith(f"warning: {part}: fashion-mnist is incomplete; its train split")
         assert line.endswith("lacks train-images-idx3-ubyte, train-labels-idx1-ubyte")
+    (part / "t10k-labels-idx1-ubyte.gz").unlink()
+    refused = ddbench("run", *random, "--track", "fashion-mnist", "--data", part)
+    assert refused.returncode == 2
+    assert "its test split lacks t10k-labels-idx1-ubyte; download it with" in refused.stderr
     bundled = ddbench("run", *random, "--data", "mine")
     assert "track quickstart has images of its own; --data mine is not used" in bundled.stderr
 

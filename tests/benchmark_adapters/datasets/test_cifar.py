@@ -133,7 +133,7 @@ def test_what_is_missing_is_named_when_the_data_is_found(cifar):
         datasets.load(CIFAR10, "train", root)
     (folder / "batches.meta").unlink()
     with pytest.raises(UserError, match=r"its test split lacks cifar-10-batches-py/batches\.meta"):
-        datasets.find(CIFAR10, root)
+        datasets.load(CIFAR10, "test", root)
 
 
 def test_load_rejects_class_names_in_a_different_order(cifar):

@@ -62,7 +62,7 @@ def test_files_of_the_hub_are_read(tmp_path, made, dataset, folder, test, column
             assert back[1].tolist() == labels.tolist()
     (tmp_path / folder / f"{test}-00000.parquet").unlink()
     with pytest.raises(UserError, match=f"{dataset.name} is incomplete; its test split lacks"):
-        datasets.find(dataset, tmp_path)
+        datasets.load(dataset, "test", tmp_path)
 
 
 def test_other_classes_and_damaged_files_are_refused(tmp_path, made):

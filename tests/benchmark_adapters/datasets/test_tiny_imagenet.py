@@ -108,7 +108,7 @@ def test_incomplete_data_is_named(tiny):
     shutil.rmtree(tiny / "train" / "n01443537")
     (tiny / "val" / "images" / "val_1.JPEG").unlink()
     with pytest.raises(UserError, match=r"its test split lacks val/images/val_1\.JPEG; unpack the"):
-        datasets.find(TINY_IMAGENET, tiny)
+        datasets.load(TINY_IMAGENET, "test", tiny)
     text = datasets.lacking(TINY_IMAGENET, tiny, "train")
     assert text.endswith("its train split lacks train/n01443537 (0 of 1 images)")
     (tiny / "wnids.txt").unlink()

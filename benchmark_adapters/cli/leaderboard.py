@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,16 +26,22 @@ if TYPE_CHECKING:
     "--format",
     "style",
     type=click.Choice([*FORMATS, "html"]),
-    default="github",
-    show_default=True,
-    help="Output format.",
+    help="Output format.  [default: plain in a terminal, else github]",
 )
 @click.option(
     "--columns",
     "names",
     metavar="A,B",
     help="Columns to show, in this order: rank, method, ipc, accuracy, interval, n, ... (the "
-    "headings without units; not for json and html).  [default: all]",
+    "headings without units; not for json and html).  [default: all; in a terminal and for latex, "
+    "those that matter most]",
+)
+@click.option("--wide", is_flag=True, help="Show all columns in a terminal.")
+@click.option(
+    "--all",
+    "shows_all",
+    is_flag=True,
+    help="Also list runs of methods that failed, which are only counted otherwise.",
 )
 @click.option(
     "--output",
@@ -49,8 +56,10 @@ def leaderboard_command(
     dataset: str | None,
     status: str | None,
     roots: tuple[Path, ...],
-    style: str,
+    style: str | None,
     names: str | None,
+    wide: bool,
+    shows_all: bool,
     path: Path | None,
 ) -> None:
     """Show all runs as a table or as HTML pages, best first.
@@ -61,6 +70,10 @@ def leaderboard_command(
     from leaderboard.analysis import sections
     from leaderboard.render import tables
 
+    in_terminal = path is None and sys.stdout.isatty()
+    style = style or ("plain" if in_terminal else "github")
+    # Programs that read CSV and JSON select rows themselves.
+    shows_all = shows_all or status is not None or style in ("csv", "json")
     wanted = {"method": method, "dataset": dataset, "status": status}
     if style == "html" and any(wanted.values()):
         raise UserError("--method, --dataset and --status select rows of tables, not of pages")
@@ -76,8 +89,9 @@ def leaderboard_command(
         _write_pages(entries, track, datasets, path)
         return
     records = [record for _, record in entries]
-    shown = sections.build(records, track, datasets, wanted=wanted)
-    text = tables.render(shown, style, selected)
+    hides = (lambda record: False) if shows_all else sections.is_failed
+    shown = sections.build(records, track, datasets, wanted=wanted, hides=hides)
+    text = tables.render(shown, style, selected, wide)
     if path is None:
         click.echo(text)
         return

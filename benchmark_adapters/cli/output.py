@@ -79,7 +79,14 @@ def _show_table(records: Sequence[Record], runs: Path) -> None:
         tracks = plugins.build().tracks
     datasets = {name: track.datasets for name, track in tracks.items()}
     stored = [record for _, record in all_runs([runs])]
-    shown = sections.build(stored, records[0].track, datasets, published=())
+    own = {record.run_id for record in records}
+    shown = sections.build(
+        stored,
+        records[0].track,
+        datasets,
+        published=(),
+        hides=lambda record: sections.is_failed(record) and record.run_id not in own,
+    )
     click.echo(tables.render(shown, "plain"))
     ids = {row.record.run_id for section in shown for row in section.rows}
     for record in records:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leaderboard.analysis import published as published_results
@@ -21,12 +21,14 @@ class Section:
         rows: the runs of the track, in the order of `ranking.rows`.
         means: scores over the datasets of the track, if there are several.
         published: published results by dataset, never ranked.
+        hidden: number of runs that failed and are not among the rows.
     """
 
     track: str
     rows: list[Row]
     means: list[MeanRow] = field(default_factory=list)
     published: dict[str, list[PublishedResult]] = field(default_factory=dict)
+    hidden: int = 0
 
     @property
     def by_dataset(self) -> dict[str, list[Row]]:
@@ -50,6 +52,7 @@ def build(
     datasets: Mapping[str, Sequence[str]] | None = None,
     published: Iterable[PublishedResult] | None = None,
     wanted: Mapping[str, str | None] | None = None,
+    hides: Callable[[Record], bool] = lambda record: False,
 ) -> list[Section]:
     """Return a section for each track that has runs, or only for ``track``.
 
@@ -62,6 +65,7 @@ def build(
             package.
         wanted: values of fields of the records that are shown; None stands for any. Ranks are those
             among all runs.
+        hides: returns whether a run is left out and counted instead.
     """
     rows = ranking.rows(records, track)
     # Tracks from files are not installed. Their records know their datasets.
@@ -71,11 +75,29 @@ def build(
         # A mean is over all datasets and all runs of an entry.
         means = {}
         rows = [row for row in rows if matches(row.record, wanted)]
+    by_track = grouped(rows, lambda row: row.record.track)
     results = published_results.load() if published is None else tuple(published)
     return [
-        Section(name, of_track, means.get(name, []), _published(name, of_track, results))
-        for name, of_track in grouped(rows, lambda row: row.record.track).items()
+        _section(name, of_track, means.get(name, []), results, hides)
+        for name, of_track in by_track.items()
     ]
+
+
+def _section(
+    name: str,
+    rows: list[Row],
+    means: list[MeanRow],
+    results: Sequence[PublishedResult],
+    hides: Callable[[Record], bool],
+) -> Section:
+    shown = [row for row in rows if not hides(row.record)]
+    published = _published(name, shown, results)
+    return Section(name, shown, means, published, len(rows) - len(shown))
+
+
+def is_failed(record: Record) -> bool:
+    """Return whether a method's run failed. Invalid files of teams are results of a challenge."""
+    return record.status in ("error", "invalid") and record.limit_enforced
 
 
 def matches(record: Record, wanted: Mapping[str, str | None]) -> bool:

@@ -32,7 +32,6 @@ class Column(Generic[T_contra]):
         kind: ``number`` sorts by value, ``name`` links to a run, ``interval`` has a bar,
             ``unbroken`` stays on one line, ``long`` may take several lines, ``status`` is coloured,
             ``source`` links to another site.
-        in_terminal: whether tables in a terminal show the column.
         on_page: whether HTML pages show it.
         on_phone: whether pages show it on a small screen.
     """
@@ -41,7 +40,6 @@ class Column(Generic[T_contra]):
     meaning: str
     text: Callable[[T_contra], str]
     kind: Kind = "text"
-    in_terminal: bool = True
     on_page: bool = True
     on_phone: bool = True
 
@@ -210,7 +208,6 @@ RUN: tuple[Column[Row], ...] = (
         "Generative model, as reported by the method.",
         lambda row: row.record.model or "",
         "unbroken",
-        in_terminal=False,
         on_phone=False,
     ),
     Column(
@@ -218,7 +215,6 @@ RUN: tuple[Column[Row], ...] = (
         "GPU, or else CPU, that generated the set.",
         lambda row: _hardware(row.record),
         "text",
-        in_terminal=False,
         on_phone=False,
     ),
     Column(
@@ -226,7 +222,6 @@ RUN: tuple[Column[Row], ...] = (
         "Date of the record (UTC).",
         lambda row: row.record.created[:10],
         "unbroken",
-        in_terminal=False,
         on_phone=False,
     ),
     Column(

@@ -11,16 +11,23 @@ from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import MeanRow, Row
 from leaderboard.analysis.sections import Section
 from leaderboard.render import FORMATS as FORMATS
-from leaderboard.render import columns
+from leaderboard.render import columns, latex, short_columns
 from leaderboard.render.columns import Column, Table
-from leaderboard.text import one_line
+from leaderboard.text import one_line, plural
 
 # The prefix of a title, and tabulate's name for the format.
 STYLES = {"github": ("### ", "github"), "plain": ("", "simple"), "latex": ("% ", "latex_booktabs")}
 EMPTY = "no runs yet: create one with `ddbench run --method generative-turbo`"
+# Characters of a line in a terminal, between two columns, and that tabulate adds to a heading.
+WIDTH, GAP, PADDING = 80, 2, 2
 
 
-def render(sections: Sequence[Section], style: str = "github", names: Sequence[str] = ()) -> str:
+def render(
+    sections: Sequence[Section],
+    style: str = "github",
+    names: Sequence[str] = (),
+    is_wide: bool = False,
+) -> str:
     """Return the sections from `sections.build` as text in one of `FORMATS`.
 
     CSV and JSON contain only the runs; JSON has all fields of their records. The other formats also
@@ -30,18 +37,29 @@ def render(sections: Sequence[Section], style: str = "github", names: Sequence[s
         sections: the sections to show.
         style: one of `FORMATS`.
         names: names of the columns to show, in this order, where a table has them. JSON ignores
-            them. None given: all columns.
+            them. None given: all columns, but for terminals and LaTeX those that matter most.
+        is_wide: show all columns in a terminal, also if lines get longer than `WIDTH`.
     """
     rows = [row for section in sections for row in section.rows]
     if style == "json":
         return json.dumps([_fields(row) for row in rows], indent=1)
     if style == "csv":
         return _csv(rows, columns.select(columns.CSV, names))
-    texts = [
-        _titled(f"{section.track}, {table.title}", table, style, names)
-        for section in sections
-        for table in _all(section)
-    ]
+    texts = []
+    for section in sections:
+        for table in _all(section):
+            title = f"{section.track}, {table.title}"
+            if style == "latex" and not names:
+                texts.append(latex.paper(title, table))
+            elif style == "plain" and not names and not is_wide:
+                texts.append(_fitted(title, table))
+            else:
+                texts.append(_titled(title, table, style, names))
+    hidden = sum(section.hidden for section in sections)
+    if hidden:
+        failed = plural(hidden, "run failed and is", "runs failed and are")
+        comment = "% " if style == "latex" else ""
+        texts.append(f"{comment}{hidden} {failed} not shown; --all lists them")
     return "\n\n".join(texts) or EMPTY
 
 
@@ -91,19 +109,52 @@ def _fields(row: Row) -> dict[str, Any]:
 
 def _titled(title: str, table: Table[Any], style: str, names: Sequence[str]) -> str:
     shown = columns.select(table.columns, names)
-    if not names:
-        shown = [column for column in shown if column.in_terminal or style != "plain"]
     headings = [_escape(column.heading, style) for column in shown]
     cells = [[_escape(column.cell(row), style) for column in shown] for row in table.rows]
     return f"{STYLES[style][0]}{_escape(title, style)}\n\n{grid(headings, cells, style)}"
 
 
-def grid(headings: Sequence[str], cells: Iterable[Sequence[str]], style: str = "plain") -> str:
-    """Return cells with headings as a table in one of `STYLES`."""
+def _fitted(title: str, table: Table[Any]) -> str:
+    """Return the columns that matter most; long cells are wrapped so that lines fit a terminal."""
+    shown = short_columns.terminal(table.columns)
+    headings = [one_line(column.heading) for column in shown]
+    cells = [[column.cell(row) for column in shown] for row in table.rows]
+    natural = [_longest(texts) for texts in zip(*cells, strict=True)]
+    widths = [
+        max(width, len(heading) + PADDING) for width, heading in zip(natural, headings, strict=True)
+    ]
+    # Numbers are not wrapped, only their headings.
+    least = [
+        max(_longest(column.heading.split()) + PADDING, width if column.kind == "number" else 0)
+        for column, width in zip(shown, natural, strict=True)
+    ]
+    excess = sum(widths) + GAP * (len(widths) - 1) - WIDTH
+    while excess > 0 and (wide := [i for i, width in enumerate(widths) if width > least[i]]):
+        widths[max(wide, key=lambda index: widths[index])] -= 1
+        excess -= 1
+    return f"{one_line(title)}\n\n{grid(headings, cells, widths=widths)}"
+
+
+def _longest(texts: Sequence[str]) -> int:
+    return max(map(len, texts))
+
+
+def grid(
+    headings: Sequence[str],
+    cells: Iterable[Sequence[str]],
+    style: str = "plain",
+    widths: Sequence[int] | None = None,
+) -> str:
+    """Return cells with headings as a table in one of `STYLES`; ``widths`` wraps the cells."""
     from tabulate import tabulate
 
     return tabulate(
-        list(cells), headers=list(headings), tablefmt=STYLES[style][1], disable_numparse=True
+        list(cells),
+        headers=list(headings),
+        tablefmt=STYLES[style][1],
+        disable_numparse=True,
+        maxcolwidths=widths and list(widths),
+        maxheadercolwidths=widths and [width - PADDING for width in widths],
     )
 
 

@@ -7,7 +7,7 @@ from made_records import record
 
 from leaderboard.analysis.ranking import Row
 from leaderboard.records.record import Reason, Seconds
-from leaderboard.render import columns
+from leaderboard.render import columns, short_columns
 
 
 def cell(heading, **values):
@@ -53,7 +53,10 @@ def test_every_column_explains_its_heading_in_a_sentence():
         assert column.meaning.endswith("."), column.heading
 
 
-def test_terminals_and_phones_show_fewer_columns():
-    left_out = {column.heading for column in columns.RUN if not column.in_terminal}
-    assert left_out == {"model", "hardware", "date"}
-    assert left_out < {column.heading for column in columns.RUN if not column.on_phone}
+def test_terminals_and_papers_show_what_matters():
+    terminal = ["rank", "method", "IPC", "accuracy %", "n", "time s", "status"]
+    assert [column.heading for column in short_columns.terminal(columns.RUN)] == terminal
+    paper = short_columns.paper(columns.RUN)
+    assert [column.heading for column in paper] == ["method", "IPC", "accuracy %"]
+    assert paper[-1].cell(Row(record())) == "72.00 ± 4.97"
+    assert paper[-1].cell(Row(record(accuracies=[0.5]))) == "50.00"

@@ -134,6 +134,48 @@ def test_other_formats_contain_the_same_runs():
     assert "quickstart, fashion-mnist" in rendered(RUNS, "plain")
 
 
+def test_lines_for_a_terminal_have_at_most_80_characters():
+    """Long names of options, messages and teams are wrapped."""
+    options = [f"{name}=value" for name in ("preset", "select", "refine", "decoder", "model")]
+    rows = [record(explicit_options=options), record(status="timeout", message=40 * "so late ")]
+    for text in (rendered(rows, "plain"), rendered_golden("plain")):
+        tables_only = [line for line in text.splitlines() if ": sets from files" not in line]
+        assert max(map(len, tables_only)) <= 80
+    built = sections.build(rows, published=())
+    assert "hardware" in tables.render(built, "plain", is_wide=True)
+
+
+def test_failed_runs_are_counted():
+    rows = [
+        record(run_id="20260101T000000Z-aaaaaa"),
+        record(run_id="20260102T000000Z-bbbbbb", status="error", accuracies=[]),
+        record(status="invalid", accuracies=[], limit_enforced=False, method="team"),
+    ]
+    built = sections.build(rows, published=(), hides=sections.is_failed)
+    for style, prefix in (("github", ""), ("plain", ""), ("latex", "% ")):
+        text = tables.render(built, style)
+        assert text.endswith(f"{prefix}1 run failed and is not shown; --all lists them")
+    shown = tables.render(built, "csv").splitlines()
+    assert [line.split(",")[3] for line in shown] == ["method", "one", "team"]
+
+
+def test_latex_for_a_paper_has_the_best_in_bold():
+    """Two runs share rank 1, and a third is not ranked."""
+    rows = [
+        record(run_id="a", method="a_1"),
+        record(run_id="b", method="b", accuracies=[0.71, 0.73, 0.7]),
+        record(run_id="c", method="c", accuracies=[0.31, 0.33, 0.3]),
+        record(run_id="d", method="d", comparable=False),
+    ]
+    lines = rendered(rows, "latex").splitlines()
+    assert lines[5:8] == [
+        r"a\_1 & 20 & \textbf{72.00 $\pm$ 4.97} \\",
+        r"b & 20 & \textbf{71.33 $\pm$ 3.79} \\",
+        r"c & 20 & 31.33 $\pm$ 3.79 \\",
+    ]
+    assert lines[-1] == "% 1 row is not ranked"
+
+
 def test_untrusted_names_are_escaped():
     rows = [record(method="=cmd|x ![a](http://b) <script>", limit_enforced=False)]
     assert "=cmd\\|x !\\[a](http://b) &lt;script>" in rendered(rows)

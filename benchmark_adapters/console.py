@@ -5,12 +5,15 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
 
 import click
 
+from benchmark_adapters import reporting
 from benchmark_adapters.types import Notice, UserError, one_line
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 MAX_MESSAGE = 5000
 # By default, torch's OpenMP threads busy-wait for so long that two runs on the same cores starve
@@ -18,6 +21,50 @@ MAX_MESSAGE = 5000
 SPIN_COUNT = "1000"
 # Commands don't receive the flag because `run` looks for it in `sys.argv`.
 DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
+
+
+def _sets(variable: str, value: str) -> Callable[..., None]:
+    """Return a callback of a flag that sets an environment variable, which children inherit."""
+
+    def callback(context: click.Context, parameter: click.Parameter, is_set: bool) -> None:
+        if is_set:
+            os.environ[variable] = value
+
+    return callback
+
+
+FOLLOW = click.option(
+    "--follow",
+    is_flag=True,
+    expose_value=False,
+    callback=_sets(reporting.FOLLOW_ENV, "1"),
+    help="Show what the method prints while it runs; log.txt in the run's folder has it too.",
+)
+_LOUDNESS = (
+    click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_sets(reporting.LEVEL_ENV, "verbose"),
+        help="Say more: options, data, the result of each seed.",
+    ),
+    click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_sets(reporting.LEVEL_ENV, "quiet"),
+        help="Say less: only results, warnings and errors.",
+    ),
+)
+
+
+def loudness(command: Command) -> Command:
+    """Add the options that say how much a command says while it works."""
+    for option in reversed(_LOUDNESS):
+        command = option(command)
+    return command
 
 
 @contextlib.contextmanager
@@ -57,6 +104,19 @@ def _notices_on_one_line() -> Iterator[None]:
         warnings.showwarning = show
 
 
+@contextlib.contextmanager
+def _own_environment() -> Iterator[None]:
+    """Forget the environment variables that options set."""
+    before = {name: os.environ.get(name) for name in (reporting.LEVEL_ENV, reporting.FOLLOW_ENV)}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
 def run(commands: click.Group) -> NoReturn:
     """Run a command line and exit.
 
@@ -67,7 +127,7 @@ def run(commands: click.Group) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        with _notices_on_one_line():
+        with _notices_on_one_line(), _own_environment():
             code = commands.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()

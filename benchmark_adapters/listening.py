@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import TypeVar
 
+from benchmark_adapters import reporting
+
 # Called with (phase, done, total); a total of None is unknown.
 Listener = Callable[[str, int, int | None], None]
 _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
@@ -55,6 +57,4 @@ def counted(items: Iterable[T], phase: str, total: int, unit: str) -> Iterator[T
             yield item
             heard(phase, done, total)
         return
-    from tqdm import tqdm
-
-    yield from tqdm(items, phase, total, leave=False, disable=None, unit=unit)
+    yield from reporting.bar(items, desc=phase, total=total, unit=unit)

@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from benchmark_adapters import reporting
 from benchmark_adapters.files import replacing
 from benchmark_adapters.scoring import features, training
 from benchmark_adapters.scoring.images import images_of
@@ -72,7 +73,14 @@ def classifier(dataset: Dataset, real: tuple[Array, Array], device: str = "cpu")
         net = features.untrained_network(dataset)
         net.load_state_dict(safetensors.torch.load_file(path))
         return net.to(device)
-    net = features.train_network(*real, dataset, device=device, steps=steps)
+    with reporting.bar(desc="training the class-order probe", total=steps, unit=" steps") as bar:
+        net = features.train_network(
+            *real,
+            dataset,
+            device=device,
+            steps=steps,
+            report=lambda done, _: bar.update(done - bar.n),
+        )
     # The cache only saves time, so a read-only folder or a full disk is not an error.
     with contextlib.suppress(OSError, SafetensorError):
         _store(net, path)

@@ -35,6 +35,7 @@ MAX_SECONDS = 3_600.0
 @options.TEST_SPLIT
 @options.DATA
 @options.JSON
+@console.loudness
 @console.DEBUG
 def check_command(
     path: Path,

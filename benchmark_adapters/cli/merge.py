@@ -21,6 +21,7 @@ from benchmark_adapters.cli import options, output
 @options.DATA
 @options.RUNS
 @options.RECORD_JSON
+@console.loudness
 @console.DEBUG
 @click.pass_context
 def merge_command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from benchmark_adapters import reporting
 from benchmark_adapters.types import one_line
 
 if TYPE_CHECKING:
@@ -32,15 +33,27 @@ def installed_plugins() -> Plugins:
 
 def report_run(record: Record, folder: Path) -> None:
     """Print the folder of a run, the licence of its model and its error, if any, to stderr."""
-    click.echo(f"run: {one_line(folder)}", err=True)
+    reporting.say(f"run: {one_line(folder)}")
     if record.model_licence:
-        licence = f"licence of the model {record.model}: {record.model_licence}"
-        click.echo(one_line(licence), err=True)
+        reporting.say(one_line(f"licence of the model {record.model}: {record.model_licence}"))
     for warning in record.metadata.get("warnings", []):
         click.echo(f"warning: {one_line(warning)}", err=True)
     if record.status != "ok":
         message = one_line(record.message, MAX_MESSAGE)
         click.echo(f"error: status {record.status}: {message}", err=True)
+    if hint := _hint(record, folder):
+        click.echo(hint, err=True)
+
+
+def _hint(record: Record, folder: Path) -> str:
+    """Return how to go on after an interruption, or where to look after a failure; or ""."""
+    if record.interrupted and record.failed_stage == "scoring":
+        return f"go on with: ddbench score {record.run_id}"
+    if record.interrupted:
+        return "sampling can't be resumed, because it has a time limit: run the command again"
+    log = folder / "log.txt"
+    is_failed = record.status in ("error", "invalid") and record.failed_stage == "sampling"
+    return f"log of the method: {one_line(log)}" if is_failed and log.is_file() else ""
 
 
 def all_runs(roots: Sequence[Path]) -> list[tuple[Path, Record]]:

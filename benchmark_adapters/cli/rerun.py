@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 @options.DATA
 @options.RUNS
 @options.JSON
+@console.FOLLOW
+@console.loudness
 @console.DEBUG
 @click.pass_context
 def rerun_command(

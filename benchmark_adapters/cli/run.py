@@ -88,6 +88,8 @@ PLAN = ("IPC", "sampled per class", "seconds", "in the limit", "scoring, up to")
     help="Estimate the IPC that the time limit allows from a short trial, and exit.",
 )
 @options.RECORD_JSON
+@console.FOLLOW
+@console.loudness
 @console.DEBUG
 @click.pass_context
 def run_command(

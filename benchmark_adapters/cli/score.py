@@ -79,6 +79,7 @@ DAY = 86_400.0
 @options.DATA
 @options.RUNS
 @options.RECORD_JSON
+@console.loudness
 @console.DEBUG
 @click.pass_context
 def score_command(

@@ -1,14 +1,13 @@
-"""Show the progress of a run on stderr: one line per phase and, on a terminal, a progress bar.
+"""Show the progress of a run on stderr: one line per phase, and a bar or a line now and then.
 
 A caller from Python gets it by a function instead, and nothing is printed.
 """
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmark_adapters import listening
+from benchmark_adapters import listening, reporting
 from benchmark_adapters.types import Recipe
 from leaderboard.text import plural
 
@@ -53,11 +52,10 @@ class SamplingProgress:
             self._phase = name
             self._bar.unit = " steps"
             self._bar.set_description(name, refresh=False)
-            if self._bar.disable:
-                print(f"phase: {name}", file=sys.stderr, flush=True)
+            # What is left is estimated from the speed of this phase.
+            self._bar.reset(total)
         self._bar.total = total
-        self._bar.n = done
-        self._bar.refresh()
+        self._bar.update(done - self._bar.n)
 
 
 @contextlib.contextmanager
@@ -68,13 +66,11 @@ def sampling(
     if listener := listening.listener():
         yield HeardSampling(listener, ipc)
         return
-    from tqdm import tqdm
-
     wanted = "as many images per class as possible"
     if ipc is not None:
         wanted = f"{ipc} {plural(ipc, 'image')} per class"
-    print(f"{title}: sampling {wanted} in at most {limit:g} s", file=sys.stderr, flush=True)
-    with tqdm(total=ipc, desc="sampling", unit=" per class", leave=False, disable=None) as bar:
+    reporting.say(f"{title}: sampling {wanted} in at most {limit:g} s")
+    with reporting.bar(total=ipc, desc="sampling", unit=" per class") as bar:
         yield SamplingProgress(bar)
 
 
@@ -89,20 +85,10 @@ def scoring(
     if is_quiet:
         yield lambda index, done, total: None
         return
-    from tqdm import tqdm
-
-    print(
-        f"scoring: {student} with recipe {recipe.name}, {seeds} {plural(seeds, 'seed')}",
-        file=sys.stderr,
-        flush=True,
-    )
-    with tqdm(
-        desc="training",
-        unit=" steps" if recipe.schedule == "one-cycle" else " epochs",
-        leave=False,
-        disable=None,
-        mininterval=0.2,
-    ) as bar:
+    counted = f"{seeds} {plural(seeds, 'seed')}"
+    reporting.say(f"scoring: {student} with recipe {recipe.name}, {counted}")
+    unit = " steps" if recipe.schedule == "one-cycle" else " epochs"
+    with reporting.bar(desc="training", unit=unit) as bar:
 
         def report(index: int, done: int, total: int) -> None:
             bar.total = seeds * total

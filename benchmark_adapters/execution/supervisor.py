@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from benchmark_adapters import reporting
 from benchmark_adapters.execution import channel
 from benchmark_adapters.execution.channel import Child, UnknownEvent
 from benchmark_adapters.execution.log import Log
@@ -62,6 +64,7 @@ class Outcome:
         ipc: images per class.
         load: seconds until the method was ready.
         last: seconds until its last batch.
+        used: seconds until the time limit ended it; None: it ended by itself.
         failed_processes: one line for each process that failed while others continued.
     """
 
@@ -76,6 +79,7 @@ class Outcome:
     ipc: int = 0
     load: float | None = None
     last: float | None = None
+    used: float | None = None
     report: Report = field(default_factory=Report)
     used_real_data: bool = False
     failed_processes: list[str] = field(default_factory=list)
@@ -178,7 +182,14 @@ class _Run:
             self.workers.append(_start(self.tree, job, one.environment))
 
     def listen(self) -> None:
-        channel.listen(self.workers, self.deadline, self.hear, self.log.write)
+        channel.listen(self.workers, self.deadline, self.hear, self.hear_output)
+
+    def hear_output(self, data: bytes) -> None:
+        """Keep what a method printed, and show it to a user who follows it."""
+        self.log.write(data)
+        if reporting.follows():
+            sys.stderr.write(data.decode(errors="replace"))
+            sys.stderr.flush()
 
     def hear(self, worker: Child, data: bytes) -> None:
         assert isinstance(worker, Worker)
@@ -211,7 +222,7 @@ class _Run:
                     self.hear(worker, data)
             assert worker.process.stdout
             for data in channel.unread(worker.process.stdout.fileno()):
-                self.log.write(data)
+                self.hear_output(data)
             worker.close()
         (self.folder / "log.txt").write_text(self.log.text(), encoding="utf-8")
 
@@ -277,6 +288,7 @@ def _conclude(worker: Worker, limit: float) -> None:
         return
     if not worker.is_done:
         outcome.end, outcome.message = "limit", f"the time limit of {limit:g} s was reached"
+        outcome.used = limit
         return
     outcome.end = "error"
     if code < 0:
@@ -316,6 +328,7 @@ def joined(outcomes: Sequence[Outcome], fills_time: bool) -> Outcome:
         ipc=sum(outcome.ipc for outcome in outcomes),
         load=min(loads, default=None),
         last=max(lasts, default=None),
+        used=worst.used,
         report=_joined_report(sound or outcomes),
         used_real_data=any(outcome.used_real_data for outcome in outcomes),
         failed_processes=failures if survived else [],

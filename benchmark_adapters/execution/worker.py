@@ -51,6 +51,7 @@ def execute(job: MethodJob, send: Send) -> None:
     """Run the job's method; send whatever it raises as an event."""
     from benchmark_adapters.distilled import InvalidImages
 
+    method: Method | None = None
     try:
         installed = plugins.build()
         dataset = own_data.find_for_job(installed, job.dataset)
@@ -67,10 +68,34 @@ def execute(job: MethodJob, send: Send) -> None:
         # A method may fail in any way, and its record has to say how.
         with contextlib.suppress(Exception):
             traceback.print_exc()
-        send(Failed("exception", f"the method raised {type(error).__name__}: {error}"))
+        where = _where(error, method)
+        send(Failed("exception", f"the method raised {type(error).__name__}: {error}{where}"))
     # The method may have closed stdout.
     with contextlib.suppress(Exception):
         sys.stdout.flush()
+
+
+def _where(error: BaseException, method: Method | None) -> str:
+    """Return file and line of the method's own code that raised an exception; "" if none did."""
+    if method is None:
+        return ""
+    module = sys.modules.get(_package(method))
+    own = Path(method.file or getattr(module, "__file__", None) or "")
+    # All modules of the method's package are its own code.
+    own = own.parent if own.name == "__init__.py" else own
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(own)
+    ]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+
+
+def _package(method: Method) -> str:
+    """Return the name of the package, or of the module outside of one, that defines a method."""
+    target = method.distill
+    name = target if isinstance(target, str) else getattr(target, "__module__", __name__)
+    return name.partition(":")[0].partition(".")[0]
 
 
 def _report_file(method: Method, send: Send) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark_adapters import datasets, listening, own_data
+from benchmark_adapters import datasets, listening, own_data, reporting
 from benchmark_adapters.execution import progress, sandbox
 from benchmark_adapters.execution.messages import (
     Checked,
@@ -173,6 +173,8 @@ class _Scores:
                     event.cache_key,
                 )
                 progress.scored(len(self.by_seed), self.expected)
+                accuracy, took = f"{100 * event.accuracy:.2f} %", f"{event.seconds:.1f} s"
+                reporting.detail(f"{student}, seed {seed}: {accuracy}, {took}, {event.backend}")
 
     def results(self, plan: ScoringPlan) -> dict[str, list[SeedResult]]:
         """Return the results of each student, for the first seeds up to one that is missing."""

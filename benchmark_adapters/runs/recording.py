@@ -64,7 +64,7 @@ def draft(
         generated_per_class=distilled.generated_per_class if distilled else 0.0,
         sampled=making.report.sampled or making.sampled,
         images_per_second=_rate(making),
-        seconds=Seconds(making.load, making.generate, None, making.time_limit),
+        seconds=Seconds(making.load, making.generate, None, making.time_limit, making.used),
         images_sha256=distilled.sha256 if distilled else None,
         data_sha256=datasets.digest(*test),
         uses_real_data=making.used_real_data,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from benchmark_adapters import datasets, method_files, own_data, track_files
+from benchmark_adapters import datasets, method_files, own_data, reporting, track_files
 from benchmark_adapters.execution import devices
 from benchmark_adapters.execution.sandbox import Limits
 from benchmark_adapters.plugins import Plugins
@@ -217,6 +217,7 @@ def _datasets(request: Request, track: Track, plugins: Plugins) -> list[Dataset]
         if not track.bundled_data:
             folder = datasets.find(dataset, request.data)
             datasets.require_complete(dataset, folder, "test")
+            reporting.detail(f"{dataset.name}: {folder}")
             _notice(datasets.overlooked(dataset, request.data, folder))
             _notice(datasets.lacking(dataset, folder, "train"))
         elif request.data and not dataset.folder:

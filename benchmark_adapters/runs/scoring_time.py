@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 from dataclasses import dataclass
 
-from benchmark_adapters import listening, own_data
+from benchmark_adapters import listening, own_data, reporting
 from benchmark_adapters.execution import devices, sandbox
 from benchmark_adapters.execution.messages import TrialJob
 from benchmark_adapters.execution.sandbox import SandboxFailed
@@ -91,4 +90,4 @@ def announce(plan: ScoringPlan, ipc: int | None) -> None:
             took = f"takes up to {duration(measure(plan, ipc).seconds(ipc or EXAMPLE_IPC))}"
         except SandboxFailed as error:
             took = f"could not be timed: {error}"
-    print(f"{text} {took}", file=sys.stderr, flush=True)
+    reporting.say(f"{text} {took}")

@@ -5,6 +5,7 @@ They are used to select images and to tell classes apart.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ def train_network(
     seed: int = 0,
     device: str = "cpu",
     steps: int | None = None,
+    report: Callable[[int, int], object] = lambda done, total: None,
 ) -> students.ConvNet:
     """Train the student of quickstart/1 on real images.
 
@@ -38,6 +40,7 @@ def train_network(
         seed: determines the initial weights and the order of the images.
         device: a torch device name.
         steps: number of optimizer steps; None: the recipe's number.
+        report: called with (done, total) steps.
 
     Returns:
         The network, on ``device``.
@@ -45,7 +48,7 @@ def train_network(
     recipe = replace(QUICKSTART, steps=steps or QUICKSTART.steps)
     net = untrained_network(dataset, seed)
     pixels = Normalised.of(images, dataset.mean, dataset.std)
-    training.train(net, pixels, torch.from_numpy(labels), recipe, seed, device)
+    training.train(net, pixels, torch.from_numpy(labels), recipe, seed, device, report=report)
     return net
 
 

@@ -22,7 +22,7 @@ from benchmark_adapters.scoring.recipes import RECIPES
 from benchmark_adapters.types import Recipe
 
 Augment = Callable[[Tensor], Tensor]
-Report = Callable[[int, int], None]
+Report = Callable[[int, int], object]
 
 
 def train(

@@ -136,16 +136,20 @@ class Seconds:
         generate: from then until the method's last complete batch.
         evaluate: training and testing of all students.
         limit: the time limit for loading and generating together.
+        used: from the start until the limit ended the method; None: it ended by itself.
     """
 
     load: Amount | None = None
     generate: Amount | None = None
     evaluate: Amount | None = None
     limit: Amount | None = None
+    used: Amount | None = None
 
     @property
     def sampling(self) -> float | None:
         """Return the time to generate the set, including loading; None if it was not measured."""
+        if self.used is not None:
+            return self.used
         return None if self.load is None else self.load + (self.generate or 0.0)
 
 

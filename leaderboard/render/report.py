@@ -43,6 +43,7 @@ def describe(record: Record, folder: Path) -> str:
     grid = folder / "grid.png"
     lines = parts.result | parts.settings | parts.provenance
     lines |= {"image grid": str(grid) if grid.is_file() else ""}
+    lines |= {"command": command(record), "repeat with": rerun(record)}
     shown = [(label, one_line(text)) for label, text in lines.items() if text]
     text = tabulate(shown, tablefmt="plain", disable_numparse=True)
     by_class = class_table(record, class_names(record, folder))
@@ -88,6 +89,7 @@ def _provenance(record: Record) -> dict[str, str]:
     machine = (record.hardware | record.versions).items()
     trained = f"{record.model}, trained on {record.model_trained_on}"
     return {
+        "date": record.created,
         "image source": _source(record),
         "model": trained if record.model else "",
         "model licence": record.model_licence or "",

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from benchmark_adapters import method_files, own_data
+from benchmark_adapters import method_files, own_data, reporting
 from benchmark_adapters.execution import devices, progress, supervisor
 from benchmark_adapters.execution.messages import MethodJob
 from benchmark_adapters.execution.supervisor import Outcome, ProcessJob
@@ -47,6 +47,8 @@ class MethodSource:
     def produce(self, folder: Path) -> Callable[[], Production]:
         plan = replace(self.plan, options={**self.plan.options, **self.decided_options})
         title = f"{plan.track.name} / {plan.dataset.name} / {plan.method.name}"
+        options = ", ".join(f"{name}={value}" for name, value in plan.options.items())
+        reporting.detail(f"options: {options or 'none'}")
         with progress.sampling(title, plan.ipc, plan.time_limit) as shown:
             outcome = supervisor.supervise(
                 jobs(plan),
@@ -76,6 +78,7 @@ class MethodSource:
             shard=plan.shard,
             load=outcome.load,
             generate=outcome.generate,
+            used=outcome.used,
             sampled=outcome.sampled,
             used_real_data=outcome.used_real_data,
             report=outcome.report,

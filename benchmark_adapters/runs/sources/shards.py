@@ -76,6 +76,7 @@ class ShardsSource:
             explicit_options=plan.explicit_options,
             load=max(record.seconds.load or 0.0 for record in records),
             generate=max(record.seconds.generate or 0.0 for record in records),
+            used=max(record.seconds.used or 0.0 for record in records) or None,
             sampled=sum(record.sampled for record in records),
             used_real_data=any(record.uses_real_data for record in records),
             report=report_of(records[0]),

@@ -27,6 +27,7 @@ class Making:
         shard: index of this part of the set, from 0, and the number of parts.
         load: seconds until the method was ready.
         generate: seconds from then to the method's last batch.
+        used: seconds until the time limit ended the method; None: it ended by itself.
         sampled: number of freshly sampled images.
         deviations: deviations from the track in how the set was made.
     """
@@ -42,6 +43,7 @@ class Making:
     shard: tuple[int, int] = (0, 1)
     load: float | None = None
     generate: float | None = None
+    used: float | None = None
     sampled: int = 0
     used_real_data: bool = False
     report: Report = field(default_factory=Report)

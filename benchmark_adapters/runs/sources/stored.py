@@ -101,6 +101,7 @@ class RunSource:
             explicit_options=tuple(record.explicit_options),
             load=record.seconds.load or 0.0,
             generate=record.seconds.generate or 0.0,
+            used=record.seconds.used,
             sampled=record.sampled,
             used_real_data=record.uses_real_data,
             report=report_of(record),

@@ -9,6 +9,9 @@ from benchmark_adapters.runs import plugin_check
 from benchmark_adapters.runs.request import Request, plan_runs
 from benchmark_adapters.runs.trials import IPC
 
+# Where the example raises its exception.
+RAISED = "bad_methods.py, line 26"
+
 TORCH_AT_ITS_TOP = """
 import torch
 from benchmark_adapters import hookimpl
@@ -72,7 +75,7 @@ def test_method_killed_at_the_limit_passes(checks):
         ("nan", "yielded images of type float32, some of them NaN or infinite, expected uint8"),
         ("label-range", "yielded labels from 1 to 10, expected 0 to 9"),
         ("no-generator", "distill returned NoneType, expected a generator of batches"),
-        ("raises", "the method raised RuntimeError: the model exploded"),
+        ("raises", f"the method raised RuntimeError: the model exploded ({RAISED})"),
         ("dies", "the method's process was killed by SIGKILL"),
         ("meddles", "the method wrote to the pipe reserved for the harness"),
         (
@@ -202,7 +205,8 @@ def test_command_explains_why_a_method_fails(ddbench, example_folder):
     done = ddbench(*arguments, path=[example_folder])
     assert (done.returncode, done.stderr) == (1, "")
     assert (
-        "failed   batches      the method raised RuntimeError: the model exploded\n" in done.stdout
+        f"failed   batches      the method raised RuntimeError: the model exploded ({RAISED})\n"
+        in done.stdout
     )
     assert done.stdout.endswith("raises fails: batches\n")
     debug = ddbench(*arguments, "--debug", path=[example_folder])
@@ -213,7 +217,7 @@ def test_command_explains_why_a_method_fails(ddbench, example_folder):
     assert document["checks"][1] == {
         "name": "batches",
         "status": "failed",
-        "text": "the method raised RuntimeError: the model exploded",
+        "text": f"the method raised RuntimeError: the model exploded ({RAISED})",
     }
 
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="File to write instead of printing the table; for html, the folder for the pages.",
 )
+@click.option("--title", help="Title of the page of --format html.  [default: Leaderboard]")
 @console.DEBUG
 def leaderboard_command(
     track: str | None,
@@ -61,6 +62,7 @@ def leaderboard_command(
     wide: bool,
     shows_all: bool,
     path: Path | None,
+    title: str | None,
 ) -> None:
     """Show all runs as a table or as HTML pages, best first.
 
@@ -79,6 +81,8 @@ def leaderboard_command(
         raise UserError("--method, --dataset and --status select rows of tables, not of pages")
     if names is not None and style in ("json", "html"):
         raise UserError(f"--columns selects columns of tables; --format {style} has them all")
+    if title is not None and style != "html":
+        raise UserError("--title is the title of a page: add --format html")
     plugins = output.installed_plugins()
     entries = output.all_runs(roots)
     if track:
@@ -86,7 +90,7 @@ def leaderboard_command(
     datasets = {name: one.datasets for name, one in plugins.tracks.items()}
     selected = _columns(names, plugins.datasets) if names is not None else []
     if style == "html":
-        _write_pages(entries, track, datasets, path)
+        _write_pages(entries, track, datasets, path, title or "Leaderboard")
         return
     records = [record for _, record in entries]
     hides = (lambda record: False) if shows_all else sections.is_failed
@@ -122,13 +126,14 @@ def _write_pages(
     track: str | None,
     datasets: Mapping[str, Sequence[str]],
     folder: Path | None,
+    title: str,
 ) -> None:
     from leaderboard.render import pages
 
     if folder is None:
         raise UserError("--format html needs a folder for the pages: --output DIR")
     try:
-        click.echo(pages.write(entries, folder, track, datasets))
+        click.echo(pages.write(entries, folder, track, datasets, title))
     except ValueError as error:
         raise UserError(str(error)) from None
     except OSError as error:

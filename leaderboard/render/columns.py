@@ -32,6 +32,7 @@ class Column(Generic[T_contra]):
         kind: ``number`` sorts by value, ``name`` links to a run, ``interval`` has a bar,
             ``unbroken`` stays on one line, ``long`` may take several lines, ``status`` is coloured,
             ``source`` links to another site.
+        low_first: whether sorting begins with the lowest number, as for a time.
         on_page: whether HTML pages show it.
         on_phone: whether pages show it on a small screen.
     """
@@ -40,6 +41,7 @@ class Column(Generic[T_contra]):
     meaning: str
     text: Callable[[T_contra], str]
     kind: Kind = "text"
+    low_first: bool = False
     on_page: bool = True
     on_phone: bool = True
 
@@ -146,6 +148,7 @@ RANK: Column[Row | MeanRow] = Column(
     "Empty if the entry is not ranked.",
     lambda row: row.rank,
     "number",
+    low_first=True,
 )
 METHOD: Column[Row | MeanRow] = Column(
     "method",
@@ -195,6 +198,7 @@ RUN: tuple[Column[Row], ...] = (
         "Seconds to generate the set, including loading.",
         lambda row: number(row.record.seconds.sampling, 1),
         "number",
+        low_first=True,
     ),
     Column(
         "limit s",
@@ -222,7 +226,7 @@ RUN: tuple[Column[Row], ...] = (
         "Date of the record (UTC).",
         lambda row: row.record.created[:10],
         "unbroken",
-        on_phone=False,
+        on_page=False,
     ),
     Column(
         "status",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from leaderboard.analysis.published import PublishedResult
@@ -27,14 +27,26 @@ CSS: dict[Kind, str] = {
 }
 
 
+# Pixels from one image of a grid to the next.
+GRID_STEP = 68
+SET: Column[Any] = Column("set", "Some images of the set.", lambda row: "", on_phone=False)
+
+
 @dataclass(frozen=True)
 class Cell:
-    """A cell: untrusted text, CSS classes, and an optional link or bar."""
+    """A cell: untrusted text, CSS classes, and an optional link, bar, or picture.
+
+    Attributes:
+        picture: a file, whose upper right corner is shown.
+        picture_width: width of that corner in pixels.
+    """
 
     text: str
     css: str
     link: str = ""
     bar: Bar | None = None
+    picture: str = ""
+    picture_width: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,10 +60,11 @@ class Head:
 
 @dataclass(frozen=True)
 class HtmlRow:
-    """A row: its CSS classes and its cells."""
+    """A row: its CSS classes, its cells, and the status of its run; empty: it is no run."""
 
     css: str
     cells: list[Cell]
+    status: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,9 +108,19 @@ def published(table: Table[PublishedResult]) -> HtmlTable:
     return _build(table, cell, lambda index: "published")
 
 
-def ranked(table: Table[RankedRow], pages: Mapping[RankedRow, str]) -> HtmlTable:
-    """Return a table with bars for the intervals, and with links to the ``pages`` of its rows."""
+def ranked(
+    table: Table[RankedRow],
+    pages: Mapping[RankedRow, str],
+    grids: Mapping[RankedRow, str] | None = None,
+) -> HtmlTable:
+    """Return a table with bars for the intervals, and with links to the ``pages`` of its rows.
+
+    With ``grids``, the files of grids of images, it also shows a part of each.
+    """
     low, high = _span(table.rows)
+    if grids is not None:
+        rank, *others = table.columns
+        table = replace(table, columns=[rank, SET, *others])
 
     def bar(row: RankedRow) -> Bar | None:
         if row.accuracy_mean is None or high <= low:
@@ -108,6 +131,11 @@ def ranked(table: Table[RankedRow], pages: Mapping[RankedRow, str]) -> HtmlTable
     def cell(column: Column[RankedRow], row: RankedRow) -> Cell:
         if column.kind == "interval":
             return _cell(column, row, bar=bar(row))
+        if column is SET:
+            # Images are on the right of their classes, at most ten in a line.
+            width = GRID_STEP * min(2, row.record.ipc)
+            empty = _cell(column, row, link=pages.get(row, ""))
+            return replace(empty, picture=(grids or {}).get(row, ""), picture_width=width)
         return _cell(column, row, link=pages.get(row, "") if column.kind == "name" else "")
 
     def css(index: int) -> str:
@@ -136,14 +164,19 @@ def _build(
     columns = [column for column in table.columns if column.on_page]
     heads = [_head(column) for column in columns]
     rows = [
-        HtmlRow(css(index), [cell(column, row) for column in columns])
+        HtmlRow(css(index), [cell(column, row) for column in columns], _status(row))
         for index, row in enumerate(table.rows)
     ]
     return HtmlTable(table.title, heads, rows)
 
 
+def _status(row: Any) -> str:
+    return str(row.record.status) if isinstance(row, Row) else ""
+
+
 def _head(column: Column[Any]) -> Head:
     css = _css(column, CSS["number"] if column.kind == "number" else "")
+    css += " low-first" if column.low_first else ""
     return Head(column.heading, css, column.meaning)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -74,6 +75,7 @@ def write(
     output: Path,
     track: str | None = None,
     datasets: Mapping[str, Sequence[str]] | None = None,
+    title: str = "Leaderboard",
 ) -> Path:
     """Write the pages of the leaderboard.
 
@@ -82,6 +84,7 @@ def write(
         output: a new folder, or one that this function wrote before.
         track: the only track to show. None shows all tracks.
         datasets: names of the datasets of each track.
+        title: title of the index.
 
     Returns:
         The path of index.html.
@@ -95,11 +98,19 @@ def write(
     folders = {id(record): folder for folder, record in entries}
     names = _names(rows)
     with page_folder.replaced(output, LEADERBOARD) as folder:
-        views = [_section(section, index, names, folder) for index, section in enumerate(shown)]
-        legends = _legends(views)
-        _write(folder / INDEX, LEADERBOARD, title="Leaderboard", sections=views, legends=legends)
-        for row in rows:
-            write_run(row, folders[id(row.record)], names[row], folder)
+        grids = {row: write_run(row, folders[id(row.record)], names[row], folder) for row in rows}
+        views = [
+            _section(section, index, names, grids, folder) for index, section in enumerate(shown)
+        ]
+        _write(
+            folder / INDEX,
+            LEADERBOARD,
+            title=one_line(title),
+            sections=views,
+            legends=_legends(views),
+            written=datetime.now(UTC).date().isoformat(),
+            newest=max((row.record.created[:10] for row in rows), default=""),
+        )
     return output / INDEX
 
 
@@ -137,7 +148,7 @@ def _compared_grid(label: str, run: Record, source: Path, output: Path) -> Grid:
     return Grid(f"{label}: {run.method}, {run.run_id}", file if copied else None)
 
 
-def write_run(row: Row, source: Path, name: str, output: Path) -> None:
+def write_run(row: Row, source: Path, name: str, output: Path) -> str:
     """Write the page and the pictures of a run.
 
     Args:
@@ -145,6 +156,9 @@ def write_run(row: Row, source: Path, name: str, output: Path) -> None:
         source: the run's folder.
         name: name of the files to write.
         output: the folder of all pages.
+
+    Returns:
+        The file of the grid of images in ``output``, or an empty text if there are no images.
     """
     record = row.record
     # A matrix without a single prediction would be an empty picture.
@@ -152,6 +166,7 @@ def write_run(row: Row, source: Path, name: str, output: Path) -> None:
     names = report.class_names(record, source)
     classes = report.class_table(record, names)
     grid, picture = f"grids/{name}.png", f"confusion/{name}.png"
+    has_grid = pictures.copy_grid(source, output / grid)
     has_numbers = len(matrix) <= MAX_NUMBERS
     if not has_numbers:
         pictures.draw_matrix(matrix, output / picture)
@@ -171,8 +186,9 @@ def write_run(row: Row, source: Path, name: str, output: Path) -> None:
         matrix=pictures.heat(matrix) if has_numbers else [],
         matrix_picture=None if has_numbers else picture,
         names=names,
-        grid=grid if pictures.copy_grid(source, output / grid) else None,
+        grid=grid if has_grid else None,
     )
+    return grid if has_grid else ""
 
 
 def _names(rows: Iterable[Row]) -> Names:
@@ -190,14 +206,16 @@ def _names(rows: Iterable[Row]) -> Names:
     return names
 
 
-def _section(section: Section, index: int, names: Names, output: Path) -> SectionView:
+def _section(
+    section: Section, index: int, names: Names, grids: Mapping[Row, str], output: Path
+) -> SectionView:
     """Write the plots of a track, and return the track for the template."""
     pages = {row: f"runs/{names[row]}.html" for row in section.rows}
     return SectionView(
         track=section.track,
         id=f"track-{index}",
         means=[html_tables.ranked(table, {}) for table in tables.means(section)],
-        runs=[html_tables.ranked(table, pages) for table in tables.runs(section)],
+        runs=[html_tables.ranked(table, pages, grids) for table in tables.runs(section)],
         published=[html_tables.published(table) for table in tables.published(section)],
         plots=_plots(section, index, output),
     )

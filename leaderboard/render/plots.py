@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ OTHERS = "#8a8f98"
 # Placeholders, which become the colours of the theme.
 INK, GRID = "#010203", "#040506"
 MAX_TICKS = 8
-# Characters of a method's name in a legend.
-MAX_LABEL = 40
+# Characters of a method's name in a legend, and of one of its lines.
+MAX_LABEL, LABEL_WIDTH = 44, 24
 STYLE = """<style>
 :root { --ink: #22262c; --grid: #dfe2e6 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e6ea; --grid: #3a3f47 } }
@@ -79,13 +80,17 @@ SECONDS = Axis(
 def accuracy(
     rows: Sequence[Row], against: Axis, published: Sequence[PublishedResult] = ()
 ) -> str | None:
-    """Return an SVG of accuracies with 95 % intervals, or None if there is nothing to draw.
+    """Return an SVG of accuracies with 95 % intervals, or None if there is nothing to compare.
 
+    That is so without runs, and if all marks are at the same place on the horizontal axis.
     Comparable runs have filled marks, and other runs hollow ones. Published results are grey
     diamonds.
     """
     points = [(row, against.value(row.record) or 0.0) for row in plotted(rows, against)]
-    if not points:
+    results = [
+        (place, result) for result in published if (place := against.published(result)) is not None
+    ]
+    if not points or len({place for _, place in points} | {place for place, _ in results}) < 2:
         return None
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -94,9 +99,6 @@ def accuracy(
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     _draw_runs(axes, points, _colours(rows))
-    results = [
-        (place, result) for result in published if (place := against.published(result)) is not None
-    ]
     _draw_published(axes, results)
     limits = _draw_limits(axes, [row for row, _ in points], against)
     elsewhere = [place for place, _ in results] + limits
@@ -133,7 +135,8 @@ def _draw_runs(axes: Axes, points: Sequence[Point], colours: dict[str, str]) -> 
 def _draw_method(axes: Axes, points: Sequence[Point], name: str, colour: str) -> None:
     """Draw the runs of a method with one label. Comparable runs are filled."""
     # Matplotlib hides labels that begin with an underscore. An untrusted name may be long.
-    label: str | None = f" {name[: MAX_LABEL - 1]}…" if len(name) > MAX_LABEL else f" {name}"
+    short = f"{name[: MAX_LABEL - 1]}…" if len(name) > MAX_LABEL else name
+    label: str | None = "\n".join(f" {line}" for line in textwrap.wrap(short, LABEL_WIDTH))
     for filled in (True, False):
         some = [point for point in points if point[0].is_comparable == filled]
         if some:

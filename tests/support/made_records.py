@@ -8,6 +8,12 @@ from leaderboard.records import store
 from leaderboard.records.record import Reason, Record, Seconds
 from leaderboard.render import tables
 
+# An untrusted text that would run as a script, be set as a formula, or break a layout.
+HOSTILE = (
+    '<img src=x onerror="document.title=1"><script>document.title=2</script> $\\frac{x}$ & "q" '
+    + 40 * "W"
+)
+
 PAIR = {"pair": ("cifar100", "tiny-imagenet")}
 
 

@@ -3,6 +3,7 @@
 from made_records import record
 
 from leaderboard.analysis import sections
+from leaderboard.analysis.published import PublishedResult
 from leaderboard.records.record import Seconds
 from leaderboard.render import plots
 
@@ -15,6 +16,7 @@ def test_plots_follow_the_theme_and_escape_names():
                 run_id="b",
                 method=r"<script>$\frac{x}$",
                 ipc=50,
+                seconds=Seconds(load=1.0, generate=2.0, limit=60.0),
                 images_sha256="b",
                 comparable=False,
             ),
@@ -44,4 +46,12 @@ def test_there_is_no_plot_without_scores():
 def test_there_is_no_plot_of_time_without_measured_times():
     (section,) = sections.build([record(seconds=Seconds(limit=60.0))], published=())
     assert plots.accuracy(section.rows, plots.SECONDS) is None
-    assert plots.accuracy(section.rows, plots.IPC)
+
+
+def test_there_is_no_plot_with_all_marks_at_one_place():
+    records = [record(run_id="a"), record(run_id="b", method="b")]
+    (section,) = sections.build(records, published=())
+    assert plots.accuracy(section.rows, plots.IPC) is None
+    assert plots.accuracy(section.rows, plots.SECONDS) is None
+    published = PublishedResult("fashion-mnist", "DM", 10, 0.8, "a", "b", "c", "", True)
+    assert "published" in plots.accuracy(section.rows, plots.IPC, [published])

@@ -51,7 +51,7 @@ class SamplingProgress:
         if name != self._phase:
             self._phase = name
             self._bar.unit = " steps"
-            self._bar.set_description(name, refresh=False)
+            self._bar.set_description_str(name, refresh=False)
             # What is left is estimated from the speed of this phase.
             self._bar.reset(total)
         self._bar.total = total
@@ -92,7 +92,7 @@ def scoring(
 
         def report(index: int, done: int, total: int) -> None:
             bar.total = seeds * total
-            bar.set_description(f"seed {index + 1} of {seeds}", refresh=False)
+            bar.set_description_str(f"seed {index + 1} of {seeds}", refresh=False)
             bar.update(index * total + done - bar.n)
 
         yield report

@@ -150,6 +150,7 @@ def test_adapters_need_a_known_pipeline(folder, tmp_path):
         samplers.load(str(folder), "cpu", lora=str(tmp_path))
 
 
+@pytest.mark.slow
 def test_network_of_another_pipeline_is_compiled_and_uncompiled(folder):
     sampler = samplers.load(str(folder), "cpu")
     before = sampler.latents(["cat"], [seeded_generator(0, 0, 0)])

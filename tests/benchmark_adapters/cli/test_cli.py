@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ import pytest
 from project import COMMAND
 from safetensors.numpy import load_file
 
+from benchmark_adapters import plugins
 from benchmark_adapters.datasets import FASHION_MNIST
+from benchmark_adapters.runs.request import Request, plan_scoring
+from benchmark_adapters.types import Notice, UserError
 
 RUN_GOOD = ("run", "--method", "good", "--track", "few", "--device", "cpu")
 
@@ -191,19 +195,20 @@ def test_data_that_was_overlooked_or_is_incomplete_is_said(ddbench, tmp_path):
     part = tmp_path / "home" / "ddbench" / "fashion-mnist"
     shutil.copytree(FASHION_MNIST.bundled, part, ignore=shutil.ignore_patterns("train*"))
     here = {"XDG_DATA_HOME": str(tmp_path / "home")}
-    random = ("--method", "random-real", "--plan")
-    for command in (("data", "fashion-mnist"), ("run", *random, "--track", "fashion-mnist")):
-        lines = ddbench(*command, "--data", "mine", **here).stderr.splitlines()
-        assert "warning: fashion-mnist was not recognised in mine, so the copy in" in lines[0]
-        line = ddbench(*command, "--data", part).stderr.splitlines()[0]
-        assert line.startswith(f"warning: {part}: fashion-mnist is incomplete; its train split")
-        assert line.endswith("lacks train-images-idx3-ubyte, train-labels-idx1-ubyte")
+    lines = ddbench("data", "fashion-mnist", "--data", "mine", **here).stderr.splitlines()
+    assert "warning: fashion-mnist was not recognised in mine, so the copy in" in lines[0]
+    (line,) = ddbench("data", "fashion-mnist", "--data", part).stderr.splitlines()
+    assert line.startswith(f"warning: {part}: fashion-mnist is incomplete; its train split")
+    assert line.endswith("lacks train-images-idx3-ubyte, train-labels-idx1-ubyte")
+    # A run says the same when it is planned.
+    installed, request = plugins.build(), Request(track="fashion-mnist", data=part)
+    with pytest.warns(Notice, match="its train split lacks train-images"):
+        plan_scoring(request, installed)
+    with pytest.warns(Notice, match="images of its own; --data .* is not used"):
+        plan_scoring(replace(request, track="quickstart"), installed)
     (part / "t10k-labels-idx1-ubyte.gz").unlink()
-    refused = ddbench("run", *random, "--track", "fashion-mnist", "--data", part)
-    assert refused.returncode == 2
-    assert "its test split lacks t10k-labels-idx1-ubyte; download it with" in refused.stderr
-    bundled = ddbench("run", *random, "--data", "mine")
-    assert "track quickstart has images of its own; --data mine is not used" in bundled.stderr
+    with pytest.raises(UserError, match="its test split lacks t10k-labels-idx1-ubyte; download it"):
+        plan_scoring(request, installed)
 
 
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs Linux's /proc")

@@ -70,6 +70,9 @@ def _check_values(images: Array, normalisation: Normalisation) -> Iterator[Findi
         )
         return
     mean, std = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in normalisation)
+    if not mean.any() and (std == 1).all():
+        # The format stores pixels in [0, 1] as they are.
+        return
     # In [0, 1] if the images were normalised exactly once.
     pixels = images * std + mean
     low, high = float(images.min()), float(images.max())

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sample_sets import random_set
 
+from benchmark_adapters.checks.content import inspect
 from benchmark_adapters.datasets import CIFAR10
 from benchmark_adapters.formats import idc
 from benchmark_adapters.types import UserError
@@ -18,7 +19,11 @@ def test_images_in_the_unit_range_are_read(tmp_path):
     read = idc.read(tmp_path, CIFAR10)
     assert np.array_equal(read.images, made.images)
     assert read.normalisation is None
-    # Optimised images are not clipped.
+    # Optimised images are no whole bytes, but in the right range.
+    torch.save([images * 0.97 + 0.01, torch.arange(10)], tmp_path / "data.pt")
+    levels = [finding.level for finding in inspect(idc.read(tmp_path, CIFAR10), CIFAR10)]
+    assert "error" not in levels
+    # They are not clipped.
     torch.save([images * 1.2 - 0.1, torch.arange(10)], tmp_path / "data.pt")
     read = idc.read(tmp_path / "data.pt", CIFAR10)
     assert torch.equal(torch.from_numpy(read.images), images * 1.2 - 0.1)

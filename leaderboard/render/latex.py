@@ -15,6 +15,9 @@ SPECIAL = str.maketrans(
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
+        # These would be an argument of the line break before a row.
+        "[": "{[}",
+        "*": "{*}",
         "|": r"\textbar{}",
         "<": r"\textless{}",
         ">": r"\textgreater{}",

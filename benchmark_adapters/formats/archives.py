@@ -21,17 +21,8 @@ def unpack(path: Path, folder: Path) -> None:
             links or members with paths outside it.
     """
     safe_load.check_files([path])
-    try:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder, _members(archive, path))
-    except UserError:
-        raise
-    except MemoryError:
-        raise UserError(f"{path}: unpacking it exceeds the memory limit") from None
-    # A damaged or hostile archive can make the reader raise anything.
-    except Exception as error:
-        reason = one_line(f"{type(error).__name__}: {error}", safe_load.MAX_REASON_CHARS)
-        raise UserError(f"{path}: not readable as a zip archive ({reason})") from None
+    with safe_load.one_line_errors(path, "a zip archive"), zipfile.ZipFile(path) as archive:
+        archive.extractall(folder, _members(archive, path))
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:

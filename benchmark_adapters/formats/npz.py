@@ -70,7 +70,7 @@ def _arrays(file: Path) -> tuple[Array, Array]:
     import numpy as np
 
     safe_load.check_files([file])
-    try:
+    with safe_load.one_line_errors(file, "arrays"):
         with zipfile.ZipFile(file) as archive:
             size = sum(member.file_size for member in archive.infolist())
         if size > safe_load.MAX_BYTES:
@@ -78,17 +78,16 @@ def _arrays(file: Path) -> tuple[Array, Array]:
         with np.load(file, allow_pickle=False) as content:
             for images, labels in NAMES:
                 if images in content and labels in content:
-                    return content[images], content[labels]
+                    return _native(content[images]), _native(content[labels])
             names = one_line(", ".join(content.files), safe_load.MAX_REASON_CHARS)
-    except UserError:
-        raise
-    except MemoryError:
-        raise UserError(f"{file}: loading it exceeds the memory limit") from None
-    # A damaged or hostile file can make the reader raise anything.
-    except Exception as error:
-        reason = one_line(f"{type(error).__name__}: {error}", safe_load.MAX_REASON_CHARS)
-        raise UserError(f"{file}: not readable as arrays ({reason})") from None
     raise UserError(f"{file}: expected image and label, or images and labels; found {names}")
+
+
+def _native(array: Array) -> Array:
+    """Return numbers in this machine's byte order; text and other kinds are refused."""
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"values of type {array.dtype}")
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def _classes(labels: Array, dataset: Dataset, file: Path) -> Array:

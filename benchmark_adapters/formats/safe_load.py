@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,21 @@ def refuse_link(file: Path) -> None:
         )
 
 
+@contextlib.contextmanager
+def one_line_errors(path: Path, kind: str) -> Iterator[None]:
+    """Raise a `UserError`, which says that ``path`` is not readable as ``kind``, for any error."""
+    try:
+        yield
+    except UserError:
+        raise
+    except MemoryError:
+        raise UserError(f"{path}: loading it exceeds the memory limit") from None
+    # A damaged or hostile file can make a reader raise anything.
+    except Exception as error:
+        reason = one_line(f"{type(error).__name__}: {error}", MAX_REASON_CHARS)
+        raise UserError(f"{path}: not readable as {kind} ({reason})") from None
+
+
 def load_tensors(path: Path) -> Any:
     """Return the tensors and plain containers that ``torch.save`` wrote.
 
@@ -57,19 +73,11 @@ def load_tensors(path: Path) -> Any:
     import torch
 
     check_files([path])
-    try:
+    with one_line_errors(path, "plain tensors"):
         if zipfile.is_zipfile(path):
             _check_members(path)
         with torch.serialization.safe_globals(_numpy_scalars()):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except UserError:
-        raise
-    except MemoryError:
-        raise UserError(f"{path}: loading it exceeds the memory limit") from None
-    # A damaged or hostile file can make the reader raise anything.
-    except Exception as error:
-        reason = one_line(f"{type(error).__name__}: {error}", MAX_REASON_CHARS)
-        raise UserError(f"{path}: not readable as plain tensors ({reason})") from None
 
 
 def load_tensor(path: Path) -> torch.Tensor:

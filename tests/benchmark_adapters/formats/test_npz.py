@@ -21,7 +21,7 @@ def channels_last(made):
     ("names", "labels"),
     [
         (("image", "label"), HARD - 0.1),
-        (("images", "labels"), (HARD - 0.1).astype(np.float64)),
+        (("images", "labels"), (HARD - 0.1).astype(">f8")),
         (("images", "labels"), HARD),
         (("images", "labels"), np.arange(10)),
     ],
@@ -53,6 +53,9 @@ def test_hostile_files_are_refused(tmp_path, monkeypatch):
     np.savez_compressed(file, image=np.zeros((1000, 32, 32, 3), np.float32), label=HARD)
     monkeypatch.setattr(safe_load, "MAX_BYTES", 2**20)
     with pytest.raises(UserError, match="when unpacked"):
+        npz.read(file, CIFAR10)
+    np.savez(file, image=np.full((10, 32, 32, 3), "text"), label=HARD)
+    with pytest.raises(UserError, match="not readable as arrays"):
         npz.read(file, CIFAR10)
     file.write_bytes(b"junk")
     with pytest.raises(UserError, match="not readable as arrays"):

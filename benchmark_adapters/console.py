@@ -47,7 +47,7 @@ _LOUDNESS = (
         is_flag=True,
         expose_value=False,
         callback=_sets(reporting.LEVEL_ENV, "verbose"),
-        help="Say more: options, data, the result of each seed.",
+        help="Say more: the options and data in use, and results as they come.",
     ),
     click.option(
         "-q",

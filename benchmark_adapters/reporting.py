@@ -17,8 +17,6 @@ LEVEL_ENV = "DDBENCH_VERBOSITY"
 Level = Literal["quiet", "normal", "verbose"]
 # Whether the output of methods is shown while they run.
 FOLLOW_ENV = "DDBENCH_FOLLOW"
-# Seconds before the first line of progress and between two lines, where there is no terminal.
-FIRST_LINE, BETWEEN_LINES = 10.0, 30.0
 
 
 def say(text: str) -> None:
@@ -43,17 +41,6 @@ def follows() -> bool:
     return FOLLOW_ENV in os.environ
 
 
-class _Lines:
-    """A file in which each state of a bar becomes a line."""
-
-    def write(self, text: str) -> None:
-        if line := text.strip():
-            print(line, file=sys.stderr, flush=True)
-
-    def flush(self) -> None:
-        """Do nothing, because lines are flushed one by one."""
-
-
 def bar(
     items: Iterable[Any] | None = None,
     *,
@@ -64,16 +51,8 @@ def bar(
     """Return a progress bar, or where there is no terminal one that prints a line now and then."""
     from tqdm import tqdm
 
-    settings: dict[str, Any] = {"leave": False, "disable": is_quiet(), "unit": unit}
+    from benchmark_adapters.line_bar import LineBar
+
     # The output of a method would tear a bar.
-    if not sys.stderr.isatty() or follows():
-        settings |= {
-            "file": _Lines(),
-            "bar_format": "{desc}: {n_fmt} of {total_fmt}{unit} after {elapsed}, {remaining} left",
-            "delay": FIRST_LINE,
-            "mininterval": BETWEEN_LINES,
-            "miniters": 1,
-            # What is left is estimated from the average speed.
-            "smoothing": 0,
-        }
-    return tqdm(items, desc, total, **settings)
+    kind = tqdm if sys.stderr.isatty() and not follows() else LineBar
+    return kind(items, desc=desc, total=total, unit=unit, leave=False, disable=is_quiet())

@@ -142,13 +142,13 @@ def score(
         UserError, RunFailed: as in `run`; a set that is not valid has another status than ``ok``.
     """
     from benchmark_adapters.execution.sandbox import Limits
-    from benchmark_adapters.runs import inbox, read, submissions
+    from benchmark_adapters.runs import inbox, submissions
 
     plugins = installed_plugins()
     path = path.run_id if isinstance(path, Record) else path
     named = _dataset_of_set(dataset, image_size, test_split)
     if format is None and not inbox.are_files(Path(path)):
-        submission = inbox.of_run(read.find_run(str(path), [Path(runs)]))
+        submission = inbox.of_named_run(str(path), [Path(runs)], name, image_size, named)
     else:
         submission = _files(plugins, Path(path), format, track, name, named, image_size)
     track = track or (submission.record.track if submission.record else "")
@@ -219,7 +219,7 @@ def check(
     rules = track_files.find(plugins, str(track)) if track else None
     if dataset is None:
         raise UserError("name the dataset with the argument dataset")
-    name = _dataset_of_set(dataset, image_size, test_split) or ""
+    name = _dataset_of_set(dataset, image_size, test_split) or str(dataset)
     found = track_files.find_dataset(plugins, rules, name)
     inbox.require_size(image_size, found)
     folder, limits = Path(data) if data else None, Limits(MAX_CHECK_SECONDS)
@@ -248,9 +248,7 @@ def _dataset_of_set(
     """Return the text that names the dataset of a set."""
     from benchmark_adapters.runs import inbox
 
-    if name is None:
-        return _dataset(None, size, test)
-    return inbox.dataset_text(_dataset(name, None, None) or "", size, test)
+    return inbox.dataset_text(_dataset(name, None, None), size, test)
 
 
 def _dataset(name: PathText | None, size: int | None, test: str | float | None) -> str | None:

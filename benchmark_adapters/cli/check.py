@@ -60,7 +60,7 @@ def check_command(
 
     plugins = output.installed_plugins()
     file_format = plugins.formats.require(format_name) if format_name else None
-    name = inbox.dataset_text(dataset, image_size, test_split)
+    name = inbox.dataset_text(dataset, image_size, test_split) or dataset
     rules = track_files.find(plugins, track) if track else None
     known = track_files.find_dataset(plugins, rules, name)
     inbox.require_size(image_size, known)
@@ -77,8 +77,9 @@ def check_command(
         }
         click.echo(json.dumps(document, indent=1))
     else:
-        count = f"{result.images:,} {plural(result.images, 'image')}"
-        click.echo(f"{path}: {count} of {known.name}, IPC {result.ipc}, {result.pixels}")
+        if result.pixels:
+            count = f"{result.images:,} {plural(result.images, 'image')}"
+            click.echo(f"{path}: {count} of {known.name}, IPC {result.ipc}, {result.pixels}")
         for finding in result.findings:
             is_error = finding.level == "error"
             click.echo(f"{finding.level}: {one_line(finding.text)}", err=is_error)

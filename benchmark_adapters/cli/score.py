@@ -114,10 +114,7 @@ def score_command(
     from benchmark_adapters.runs.request import Request
     from leaderboard.records import store
 
-    if dataset is None:
-        request["dataset"] = options.dataset(None, image_size, test_split)
-    else:
-        request["dataset"] = inbox.dataset_text(dataset, image_size, test_split)
+    request["dataset"] = inbox.dataset_text(dataset, image_size, test_split)
     plugins, limits = output.installed_plugins(), Limits.of(max_seconds, max_memory)
     sets = _submissions(path, format_name, name, image_size, plugins, request)
     track = request.pop("track") or (sets[0].record.track if sets[0].record else "")
@@ -144,13 +141,9 @@ def _submissions(
 ) -> list[Submission]:
     """Return the sets to score."""
     from benchmark_adapters.runs import inbox
-    from benchmark_adapters.runs.read import find_run
 
     if format_name is None and not inbox.are_files(Path(path)):
-        submission = inbox.of_run(find_run(path, [request["runs"]]))
-        if name is not None:
-            raise UserError("--name is only for files, and this is a run: leave it out")
-        return [submission]
+        return [inbox.of_named_run(path, [request["runs"]], name, image_size, request["dataset"])]
     if request["track"] is None:
         raise UserError("name the track to score the files on with --track")
     track = track_files.find(plugins, request["track"])

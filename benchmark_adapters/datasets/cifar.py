@@ -141,7 +141,7 @@ def _dataset(name: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Data
         mean=mean,
         std=std,
         read=partial(read, class_names=class_names),
-        markers=(f"{NAMES[name].folder}/*", NAMES[name].archive, parquet.marker(name)),
+        markers=(f"{NAMES[name].folder}/*", NAMES[name].archive, *parquet.markers([name])),
         get=f"download it with `ddbench data {name} --download`, "
         "or point --data or $DDBENCH_DATA to its folder",
         test_size=10_000,

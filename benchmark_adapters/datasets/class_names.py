@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 LABELS = Path(__file__).parent / "labels"
@@ -17,3 +18,8 @@ def read_synonyms(dataset: str) -> dict[str, tuple[str, ...]]:
     """Return the names for each WordNet ID, the class name first."""
     names = json.loads((LABELS / f"{dataset}.json").read_text())
     return {wnid: tuple(words) for wnid, words in names.items()}
+
+
+def plain_name(name: str) -> str:
+    """Return a name without case, spaces and punctuation, to compare it with others."""
+    return re.sub(r"[\W_]+", "", name).casefold()

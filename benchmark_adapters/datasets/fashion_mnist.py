@@ -138,7 +138,7 @@ FASHION_MNIST = Dataset(
     mean=(0.2861,),
     std=(0.3530,),
     read=read,
-    markers=(MARKER, f"{RAW}/{MARKER}", *map(parquet.marker, PARQUET_FOLDERS)),
+    markers=(MARKER, f"{RAW}/{MARKER}", *parquet.markers(PARQUET_FOLDERS)),
     get="download it with `ddbench data fashion-mnist --download`, install Debian's package "
     "dataset-fashion-mnist, or point --data or $DDBENCH_DATA to its folder",
     test_size=10_000,

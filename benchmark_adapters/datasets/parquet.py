@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark_adapters import pictures
+from benchmark_adapters.datasets.class_names import plain_name
 from benchmark_adapters.errors import UserError, one_line
 from benchmark_adapters.pictures import Picture
 from benchmark_adapters.types import Split
@@ -19,21 +20,27 @@ if TYPE_CHECKING:
 IMAGES = ("img", "image")
 LABELS = ("fine_label", "label")
 SPLITS: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("test", "valid")}
+# Class names that are spelt otherwise on the hub.
+HUB_NAMES = {"cra": "crab"}
 
 
-def marker(folder: str) -> str:
-    """Return a glob pattern for Parquet files in ``folder``."""
-    return f"{folder}/**/train*.parquet"
+def markers(folders: Sequence[str]) -> tuple[str, ...]:
+    """Return glob patterns for the Parquet files of the training split in one of ``folders``."""
+    return tuple(f"{name}/**/{pattern}" for name in folders for pattern in _patterns("train"))
 
 
 def files(folder: Path, names: Sequence[str], split: Split) -> list[Path]:
     """Return the Parquet files of a split in the first of the folders ``names`` that has some."""
     for name in names:
         for split_name in SPLITS[split]:
-            for pattern in (f"{split_name}-*.parquet", f"{split_name}.parquet"):
+            for pattern in _patterns(split_name):
                 if found := sorted((folder / name).rglob(pattern)):
                     return found
     return []
+
+
+def _patterns(split_name: str) -> tuple[str, ...]:
+    return f"{split_name}-*.parquet", f"{split_name}.parquet"
 
 
 def read(found: Sequence[Path], names: Sequence[Sequence[str]], title: str) -> tuple[Array, Array]:
@@ -41,13 +48,13 @@ def read(found: Sequence[Path], names: Sequence[Sequence[str]], title: str) -> t
 
     Args:
         found: the files of a split.
-        names: the names of all classes in label order. The files may use any of these lists, or
-            have no names.
+        names: the names of all classes in label order. The files may use any of these lists,
+            spelt as on the hub, or have no names.
         title: what is being read, for the progress.
 
     Raises:
         UserError: the package ``pyarrow`` is missing, or a file is damaged, has no such columns, or
-            has other classes.
+            has other classes, or a row has no image or no label.
     """
     import numpy as np
 
@@ -79,11 +86,20 @@ def _pictures(table: Any, file: Path, names: Sequence[Sequence[str]]) -> Iterato
         columns = one_line(", ".join(table.column_names))
         raise UserError(f"{file} has the columns {columns}; expected img or image, and label")
     stored = _class_names(table.schema.metadata or {}, labels)
-    if stored is not None and stored not in [list(known) for known in names]:
+    if stored is not None and _spelling(stored) not in map(_spelling, names):
         raise UserError(f"{file}: the classes or their order are not those of the dataset")
     rows = zip(table[images].to_pylist(), table[labels].to_pylist(), strict=True)
     for row, (image, label) in enumerate(rows):
-        yield Picture(f"{file.name}, row {row}", label, image["bytes"])
+        content = image.get("bytes") if isinstance(image, dict) else image
+        if not isinstance(content, bytes) or not isinstance(label, int):
+            raise UserError(f"{file}, row {row}: no encoded image, or no label")
+        yield Picture(f"{file.name}, row {row}", label, content)
+
+
+def _spelling(names: Sequence[object]) -> list[str]:
+    """Return class names as they are compared."""
+    plain = [plain_name(str(name)) for name in names]
+    return [HUB_NAMES.get(name, name) for name in plain]
 
 
 def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:

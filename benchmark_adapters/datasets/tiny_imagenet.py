@@ -146,7 +146,7 @@ TINY_IMAGENET = Dataset(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
     read=read,
-    markers=(f"{FOLDER}/*", LIST, *map(parquet.marker, PARQUET_FOLDERS)),
+    markers=(f"{FOLDER}/*", LIST, *parquet.markers(PARQUET_FOLDERS)),
     get="unpack the published tiny-imagenet-200.zip and "
     "point --data or $DDBENCH_DATA to its folder",
     test_size=10_000,

@@ -52,7 +52,9 @@ def _read(
     if job.format:
         file_format = installed.formats.require(job.format)
     else:
-        file_format = detection.detect(path, [dataset], installed.formats)
+        # A team may have a set of another dataset alone. Then the reader says what is missing.
+        others = installed.datasets.values()
+        file_format = detection.detect(path, [dataset], installed.formats, others)
     resized = file_format.read_resized if job.resizes else None
     send(FormatFound(file_format.name, resized is not None))
     return resolve(resized or file_format.read)(

@@ -52,6 +52,7 @@ class SamplingProgress:
             self._phase = name
             self._bar.unit = " steps"
             self._bar.set_description_str(name, refresh=False)
+            self._bar.total = total
             # What is left is estimated from the speed of this phase.
             self._bar.reset(total)
         self._bar.total = total

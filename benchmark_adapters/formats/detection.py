@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmark_adapters.errors import UserError
@@ -10,14 +10,22 @@ from benchmark_adapters.formats import layout
 from benchmark_adapters.types import Dataset, Format, resolve
 
 
-def detect(path: Path, wanted: Iterable[Dataset], formats: Mapping[str, Format]) -> Format:
+def detect(
+    path: Path,
+    wanted: Iterable[Dataset],
+    formats: Mapping[str, Format],
+    others: Iterable[Dataset] = (),
+) -> Format:
     """Return the only format that has a set of one of the ``wanted`` datasets at ``path``.
+
+    If none has, the sets of ``others`` tell the format.
 
     Raises:
         UserError: no format has one, or several have.
     """
-    wanted = list(wanted)
-    found = [name for name, one in formats.items() if _is_named_as_in(one, path, wanted)]
+    found: list[str] = []
+    for sought in map(list, (wanted, others)):
+        found = found or [name for name, one in formats.items() if _names_tell(one, path, sought)]
     if len(found) == 1:
         return formats[found[0]]
     why = f"could be {' or '.join(found)}" if found else "has no files named as in a known format"
@@ -26,9 +34,15 @@ def detect(path: Path, wanted: Iterable[Dataset], formats: Mapping[str, Format])
 
 
 def holds_set(path: Path, wanted: Iterable[Dataset], file_format: Format) -> bool:
-    """Return whether a format finds a set of one of the ``wanted`` datasets at ``path``."""
+    """Return whether a format finds a set of one of the ``wanted`` datasets at ``path``.
+
+    It does so too if something is wrong with the files of the set.
+    """
     find = resolve(file_format.find)
-    return any(find(path, dataset) for dataset in wanted)
+    try:
+        return any(find(path, dataset) for dataset in wanted)
+    except UserError:
+        return True
 
 
 def content_of(path: Path, dataset: Dataset, file_format: Format) -> Path:
@@ -36,21 +50,15 @@ def content_of(path: Path, dataset: Dataset, file_format: Format) -> Path:
     return path if holds_set(path, [dataset], file_format) else layout.content_of(path)
 
 
-def _is_named_as_in(file_format: Format, path: Path, wanted: Iterable[Dataset]) -> bool:
-    """Return whether the names of a set's files say that it is in a format.
-
-    A format may read a file of any name. Its folder tells which names are those of the format.
-    """
+def _names_tell(file_format: Format, path: Path, wanted: Sequence[Dataset]) -> bool:
+    """Return whether the names of a set's files say that it is in a format."""
+    if not path.is_file():
+        return any(holds_set(at, wanted, file_format) for at in (path, layout.content_of(path)))
+    if not holds_set(path, wanted, file_format):
+        return False
+    # A format may read a file of any name. Its folder tells which names are those of the format.
     find = resolve(file_format.find)
-    content = layout.content_of(path)
-    for dataset in wanted:
-        try:
-            if path.is_file():
-                if find(path, dataset) and path in find(path.parent, dataset):
-                    return True
-            elif find(path, dataset) or find(content, dataset):
-                return True
-        except UserError:
-            # The format's files are there, but something is wrong with them.
-            return True
-    return False
+    try:
+        return any(path in find(path.parent, dataset) for dataset in wanted)
+    except UserError:
+        return False

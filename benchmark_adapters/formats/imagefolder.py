@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark_adapters import pictures
+from benchmark_adapters.datasets.class_names import plain_name
 from benchmark_adapters.errors import UserError, one_line
 from benchmark_adapters.formats import safe_load
 from benchmark_adapters.formats.layout import Sets, is_left_behind, read_folders, write_folder
@@ -103,17 +104,21 @@ def _labelled_files(path: Path, dataset: Dataset) -> list[tuple[int, Path]]:
     """Return the label and the path of each image file; hidden files are left out.
 
     Raises:
-        UserError: there are more than `MAX_FILES`, or only some of the folders are classes.
+        UserError: there are more than `MAX_FILES`, only some of the folders are classes, or one is
+            a link.
     """
     root = next((folder for folder in read_folders(path, dataset) if folder.is_dir()), path)
     # Hugging Face's and torchvision's layout has a folder for the split.
-    root = root / TRAIN if (root / TRAIN).is_dir() else root
+    train = root / TRAIN
+    root = train if train.is_dir() and not train.is_symlink() else root
     labelled, strangers = [], []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if is_left_behind(folder.name) or not folder.is_dir() or folder.is_symlink():
+        if is_left_behind(folder.name) or not folder.is_dir():
             continue
-        files = [file for file in sorted(folder.iterdir()) if _is_image(file)]
         label = _label(folder.name, dataset)
+        if label is not None:
+            safe_load.refuse_link(folder)
+        files = [file for file in sorted(folder.iterdir()) if _is_image(file)]
         if label is None:
             strangers += [folder.name] if files else []
         else:
@@ -144,12 +149,8 @@ def _label(name: str, dataset: Dataset) -> int | None:
     number = re.fullmatch(r"(?:new)?(\d{1,6})", name)
     if number and int(number[1]) < dataset.num_classes:
         return int(number[1])
-    plain = [_plain(class_name) for class_name in dataset.class_names]
-    return plain.index(_plain(name)) if plain.count(_plain(name)) == 1 else None
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).casefold()
+    plain, known = plain_name(name), [plain_name(known) for known in dataset.class_names]
+    return known.index(plain) if known.count(plain) == 1 else None
 
 
 def _read_picture(path: Path, dataset: Dataset, resizes: bool) -> Array:

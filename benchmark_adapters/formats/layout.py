@@ -25,9 +25,13 @@ def write_folder(root: Path, sets: Sets, dataset: Dataset) -> Path:
     return folder
 
 
-def read_folders(root: Path, dataset: Dataset) -> tuple[Path, Path]:
-    """Return the folders that may contain a set, the more specific one first."""
-    return root / dataset.name, root
+def read_folders(root: Path, dataset: Dataset) -> list[Path]:
+    """Return the folders that may contain a set, the more specific one first.
+
+    A link in ``root`` could lead to files outside it, so it is left out.
+    """
+    specific = root / dataset.name
+    return [root] if specific.is_symlink() else [specific, root]
 
 
 def is_left_behind(name: str) -> bool:

@@ -31,9 +31,10 @@ def check_files(files: Iterable[Path], max_bytes: float = MAX_BYTES) -> None:
 
 
 def refuse_link(file: Path) -> None:
-    """Raise `UserError` if a file is a symbolic link, except in the cache of the Hugging Face Hub.
+    """Raise `UserError` if a file or folder is a symbolic link.
 
-    The files of a snapshot in that cache are links to the blobs of the same repository.
+    In the cache of the Hugging Face Hub, the files of a snapshot are links to the blobs of the same
+    repository, which are followed.
     """
     if not file.is_symlink():
         return

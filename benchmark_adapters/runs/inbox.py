@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark_adapters import own_data
 from benchmark_adapters.formats import archives, detection, layout, native
-from benchmark_adapters.runs.read import read_record
+from benchmark_adapters.runs.read import find_run, read_record
 from benchmark_adapters.types import Dataset, Format, UserError, one_line
 from leaderboard.records import store
 from leaderboard.records.record import Record
 
 MAX_NAME = 100
+# Folders within a set, besides those of datasets.
+SPLITS = ("train", "val", "test")
 OTHER_ARCHIVES = (".gz", ".tgz", ".bz2", ".xz", ".tar", ".7z", ".rar")
 
 
@@ -36,14 +38,21 @@ class Submission:
     resizes: bool = False
 
 
-def dataset_text(text: str, image_size: int | None, test_split: str | float | None) -> str:
+def dataset_text(
+    text: str | None, image_size: int | None, test_split: str | float | None
+) -> str | None:
     """Return the text that names the dataset of a set, with the settings of a folder of pictures.
 
     The pictures of a set can have a size of their own, also where those of the dataset have not.
+    Without a ``text``, the set is for all datasets of the track.
 
     Raises:
         UserError: a setting is given that does not fit.
     """
+    if text is None:
+        if test_split is not None:
+            raise UserError("the test split belongs to a folder of pictures: name the dataset too")
+        return None
     size = image_size if own_data.is_reference(text) else None
     return own_data.with_settings(text, size, test_split)
 
@@ -82,10 +91,9 @@ def find_submissions(
     """
     if not path.exists():
         raise UserError(f"{path} is missing")
-    candidates = [file_format] if file_format else formats.values()
-    is_set = path.is_dir() and any(detection.holds_set(path, wanted, one) for one in candidates)
+    candidates = [file_format] if file_format else list(formats.values())
     format_name = file_format.name if file_format else None
-    if name is None and path.is_dir() and not is_set:
+    if name is None and path.is_dir() and not _is_set(path, wanted, candidates):
         teams = [entry for entry in sorted(path.iterdir()) if not _why_passed_over(entry)]
         if teams:
             return [_submission(entry, format_name, _team(entry)) for entry in teams]
@@ -94,6 +102,18 @@ def find_submissions(
     if format_name is None and path.suffix.lower() != archives.SUFFIX:
         format_name = detection.detect(path, wanted, formats).name
     return [_submission(path, format_name, name)]
+
+
+def _is_set(folder: Path, wanted: Sequence[Dataset], candidates: Sequence[Format]) -> bool:
+    """Return whether a folder is a set, rather than one of teams.
+
+    The folders of teams may be named like those of classes, but they hold sets of their own.
+    """
+    if not any(detection.holds_set(folder, wanted, one) for one in candidates):
+        return False
+    parts = {*(dataset.name for dataset in wanted), *SPLITS}
+    others = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name not in parts]
+    return not any(detection.holds_set(at, wanted, one) for at in others for one in candidates)
 
 
 def passed_over(path: Path) -> list[str]:
@@ -119,7 +139,9 @@ def _why_passed_over(entry: Path) -> str:
     if entry.is_dir():
         return ""
     if entry.suffix.lower() == archives.SUFFIX:
-        return f"{entry.stem}/ is scored" if entry.with_suffix("").is_dir() else ""
+        unpacked = entry.with_suffix("")
+        is_scored = unpacked.is_dir() and not unpacked.is_symlink()
+        return f"{entry.stem}/ is scored" if is_scored else ""
     if entry.suffix.lower() in OTHER_ARCHIVES:
         return "unpack it into a folder named after the team"
     return "put the files of a team into a folder named after it"
@@ -132,6 +154,37 @@ def _submission(path: Path, format_name: str | None, name: str) -> Submission:
 def are_files(path: Path) -> bool:
     """Return whether there are files at ``path`` that are not those of a run."""
     return path.exists() and not (path / store.RECORD).exists()
+
+
+def of_named_run(
+    run: str,
+    roots: Iterable[Path],
+    name: str | None = None,
+    image_size: int | None = None,
+    dataset: str | None = None,
+) -> Submission:
+    """Return the images of a run as a submission.
+
+    Args:
+        run: a folder or the beginning of a run ID.
+        roots: folders of runs.
+        name: the name of a team, which only files can have.
+        image_size: a size of pictures, which only files and those of the ``dataset`` can have.
+        dataset: the text that names a dataset.
+
+    Raises:
+        UserError: there is no such run, its record can't be read, it has no usable images, or a
+            setting is given that is for files alone.
+    """
+    try:
+        folder = find_run(run, roots)
+    except UserError as error:
+        raise UserError(f"there are no files at {run}, and {error}") from None
+    is_for_files = image_size is not None and not own_data.is_reference(dataset or "")
+    if name is not None or is_for_files:
+        option = "--name" if name is not None else "--image-size"
+        raise UserError(f"{option} is only for files, and {run} is a run: leave it out")
+    return of_run(folder)
 
 
 def of_run(folder: Path) -> Submission:

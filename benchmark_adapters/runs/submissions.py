@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmark_adapters import datasets, own_data
+from benchmark_adapters import datasets, own_data, reporting
 from benchmark_adapters.execution import sandbox
 from benchmark_adapters.execution.messages import Checked, SandboxEvent, ScoreJob
 from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
@@ -67,6 +68,9 @@ def check(
     """
     if not path.exists():
         raise UserError(f"{path} is missing")
+    # A check says by itself that it lacks the real data.
+    with contextlib.suppress(UserError):
+        reporting.detail(f"{dataset.name}: {datasets.find(dataset, data)}")
     results: list[CheckResult] = []
 
     def hear(event: SandboxEvent) -> None:

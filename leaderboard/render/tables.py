@@ -59,7 +59,9 @@ def render(
     if hidden:
         failed = plural(hidden, "run failed and is", "runs failed and are")
         comment = "% " if style == "latex" else ""
-        texts.append(f"{comment}{hidden} {failed} not shown; --all lists them")
+        texts.append(
+            f"{comment}{hidden} {failed} not shown; `ddbench leaderboard --all` lists them"
+        )
     return "\n\n".join(texts) or EMPTY
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from benchmark_adapters import reporting
+from benchmark_adapters.execution.progress import sampling
 
 RUN = ("run", "--track", "few", "--device", "cpu", "--method")
 
@@ -15,8 +16,8 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(tmp_path):
     """The file has no control characters, and lines that say how long it will take."""
     script = (
         "import time\n"
-        "from benchmark_adapters import reporting\n"
-        "reporting.FIRST_LINE, reporting.BETWEEN_LINES = 0.1, 0.2\n"
+        "from benchmark_adapters import line_bar, reporting\n"
+        "line_bar.INTERVAL = 0.2\n"
         "for _ in reporting.bar(range(20), desc='reading', total=20, unit=' files'):\n"
         "    time.sleep(0.05)\n"
     )
@@ -27,6 +28,19 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(tmp_path):
     assert all(line.startswith("reading: ") and line.endswith(" left") for line in lines)
     assert "of 20 files after 00:0" in lines[-1]
     assert done.stderr.replace("\n", "").isprintable()
+
+
+def test_lines_of_phases_with_and_without_an_end(capsys, monkeypatch):
+    monkeypatch.setattr("benchmark_adapters.line_bar.INTERVAL", 0)
+    with sampling("good on few", 2, 60) as progress:
+        progress.show_phase("making", 1, 4)
+        for done in range(3):
+            progress.show_phase("refining", done, None)
+    assert [line.split(" after ") for line in capsys.readouterr().err.splitlines()[1:]] == [
+        ["making: 1 of 4 steps", "00:00, 00:00 left"],
+        ["refining: 1 steps", "00:00"],
+        ["refining: 2 steps", "00:00"],
+    ]
 
 
 def test_quiet_commands_say_nothing_but_results(ddbench, example_folder):

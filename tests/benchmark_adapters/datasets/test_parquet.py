@@ -1,5 +1,7 @@
 """Published datasets as Parquet files, in the layouts of the Hugging Face hub."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +12,8 @@ from benchmark_adapters.datasets.tiny_imagenet import SYNONYMS
 from benchmark_adapters.types import UserError
 
 hub = pytest.importorskip("datasets")
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 
 def write(file, dataset, columns, names, images, labels):
@@ -63,6 +67,71 @@ def test_files_of_the_hub_are_read(tmp_path, made, dataset, folder, test, column
     (tmp_path / folder / f"{test}-00000.parquet").unlink()
     with pytest.raises(UserError, match=f"{dataset.name} is incomplete; its test split lacks"):
         datasets.load(dataset, "test", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "folder", "spelling"),
+    [
+        (CIFAR100, "cifar100", {"crab": "cra"}),
+        (FASHION_MNIST, "fashion_mnist", {"T-shirt/top": "T - shirt / top"}),
+    ],
+    ids=["cifar100", "fashion-mnist"],
+)
+def test_class_names_spelt_as_on_the_hub_are_accepted(tmp_path, made, dataset, folder, spelling):
+    images, labels = made(dataset, 4)
+    assert set(spelling) < set(dataset.class_names)
+    names = [spelling.get(name, name) for name in dataset.class_names]
+    for split in ("train", "test"):
+        write(
+            tmp_path / folder / f"{split}-00000-of-00001.parquet",
+            dataset,
+            ("image", "label"),
+            names,
+            images,
+            labels,
+        )
+    assert datasets.load(dataset, "test", tmp_path)[1].tolist() == labels.tolist()
+
+
+def encoded(image):
+    file = io.BytesIO()
+    Image.fromarray(image.transpose(1, 2, 0)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_column_of_plain_bytes_is_read(tmp_path, made):
+    images, labels = made(CIFAR10, 3)
+    for split in ("train", "test"):
+        table = {"image": [encoded(image) for image in images], "label": labels}
+        write_plain(tmp_path / "cifar10" / f"{split}.parquet", table)
+    assert np.array_equal(datasets.load(CIFAR10, "train", tmp_path)[0], images)
+
+
+def write_plain(file, table):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pyarrow.table(table), file)
+
+
+@pytest.mark.parametrize("lacks", ["image", "bytes", "label"])
+def test_a_row_that_lacks_something_is_named(tmp_path, made, lacks):
+    images, labels = made(CIFAR10, 3)
+    rows = [{"bytes": encoded(image), "path": None} for image in images]
+    labels = labels.tolist()
+    if lacks == "label":
+        labels[1] = None
+    else:
+        rows[1] = None if lacks == "image" else {"bytes": None, "path": "1.png"}
+    for split in ("train", "test"):
+        write_plain(tmp_path / "cifar10" / f"{split}.parquet", {"image": rows, "label": labels})
+    with pytest.raises(UserError, match=r"train\.parquet, row 1: no encoded image, or no label"):
+        datasets.load(CIFAR10, "train", tmp_path)
+
+
+def test_a_folder_of_other_splits_is_not_taken_for_the_dataset(tmp_path):
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "cifar10" / "training.parquet").touch()
+    with pytest.raises(UserError, match="was not found"):
+        datasets.load(CIFAR10, "train", tmp_path)
 
 
 def test_other_classes_and_damaged_files_are_refused(tmp_path, made):

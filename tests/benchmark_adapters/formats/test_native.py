@@ -28,7 +28,8 @@ def test_read_does_not_follow_links(tmp_path):
     (tmp_path / "pictures").mkdir()
     Image.new("L", (28, 28)).save(tmp_path / "pictures" / "private.png")
     (tmp_path / "team" / "00000").symlink_to(tmp_path / "pictures")
-    assert imagefolder.find(tmp_path / "team", FASHION_MNIST) == []
+    with pytest.raises(UserError, match="00000 is a symbolic link, which is not followed"):
+        imagefolder.find(tmp_path / "team", FASHION_MNIST)
 
 
 @pytest.mark.parametrize(

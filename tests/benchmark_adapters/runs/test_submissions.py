@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from attack import Attack
+from PIL import Image
 from small_runs import only
 
 from benchmark_adapters.datasets import FASHION_MNIST
@@ -79,6 +80,74 @@ def test_everything_in_a_folder_of_teams_is_accounted_for(
     (teams / "deep" / "readme.txt").touch()
     done = ddbench(*command, path=[example_folder])
     assert "deep: no few.pt, but there is one in inner; move it up" in done.stderr
+
+
+@pytest.mark.parametrize("names", [("1", "2"), ("Bag", "train"), ("3", "Alice")])
+def test_teams_named_like_classes_are_teams(ddbench, example_folder, submission, tmp_path, names):
+    """Each has a picture beside its set, as the folder of a class would have."""
+    Image.new("L", (28, 28)).save(submission / "preview.png")
+    for name in names:
+        shutil.copytree(submission, tmp_path / "teams" / name)
+    done = ddbench(*SCORE_TEAMS, "--repeats", "0", path=[example_folder])
+    assert done.returncode == 0, done.stderr
+    assert {record.method for record in records(tmp_path / "runs")} == set(names)
+
+
+def test_a_set_in_class_folders_is_one_set(ddbench, example_folder, tmp_path):
+    for label in range(10):
+        (tmp_path / "teams" / "train" / str(label)).mkdir(parents=True)
+        Image.new("L", (28, 28), label).save(tmp_path / "teams" / "train" / str(label) / "a.png")
+    done = ddbench(*SCORE_TEAMS, path=[example_folder])
+    assert (done.returncode, "teams is a single submission: name" in done.stderr) == (2, True)
+
+
+def test_a_link_stands_for_no_team(ddbench, example_folder, submission, tmp_path):
+    """An archive beside a link of its name is scored."""
+    teams = tmp_path / "teams"
+    shutil.make_archive(str(teams / "a"), "zip", submission)
+    (teams / "a").symlink_to(submission)
+    done = ddbench(*SCORE_TEAMS, "--repeats", "0", "--json", path=[example_folder])
+    assert json.loads(done.stdout)["origin"]["file"] == "a.zip"
+    assert "a is no team's submission: links are not followed" in done.stderr
+
+
+def test_folders_within_a_set_that_are_links_are_not_followed(
+    ddbench, example_folder, submission, tmp_path
+):
+    (tmp_path / "real" / "0").mkdir(parents=True)
+    Image.new("L", (28, 28)).save(tmp_path / "real" / "0" / "a.png")
+    for name, target in (("few", "real"), ("train", "real"), ("0", "real/0")):
+        team = tmp_path / f"team {name}"
+        team.mkdir()
+        (team / name).symlink_to(tmp_path / target)
+        command = ("--dataset", "few", "--format", "imagefolder")
+        done = ddbench("check", team, *command, path=[example_folder])
+        reason = "0 is a symbolic link, which is not followed" if name == "0" else "no folders of "
+        assert (done.returncode, reason in done.stderr) == (1, True)
+
+
+def test_a_team_that_lacks_a_dataset_hears_which_file_is_missing(
+    ddbench, example_folder, submission
+):
+    done = ddbench("check", "team", "--dataset", "cifar10", path=[example_folder])
+    assert (done.returncode, done.stdout) == (1, "not fit for scoring\n")
+    assert "no cifar10.pt" in done.stderr
+
+
+def test_settings_of_files_and_of_runs(ddbench, example_folder, submission, real_runs):
+    run = only(real_runs, "few")
+    command = ("--track", "few", "--device", "cpu", "--repeats", "0")
+    sized = (*command, "--name", "T", "--image-size")
+    assert ddbench("score", "team", *sized, "28", path=[example_folder]).returncode == 0
+    for arguments, message in (
+        (("team", *sized, "32"), "--image-size 32: images of few have 28x28 pixels"),
+        ((run, *command, "--image-size", "28"), "--image-size is only for files, and "),
+        ((run, *command, "--name", "T"), "--name is only for files, and "),
+        (("team", *command, "--name", "T", "--test-split", "0.2"), "name the dataset too"),
+        (("missing", *command, "--name", "T"), "there are no files at missing, and no run"),
+    ):
+        done = ddbench("score", *arguments, path=[example_folder])
+        assert (done.returncode, message in done.stderr) == (2, True), done.stderr
 
 
 def test_inbox_of_archives_in_several_formats(ddbench, example_folder, submission, tmp_path):

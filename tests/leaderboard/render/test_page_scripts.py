@@ -76,7 +76,7 @@ def test_the_index_has_the_title_the_dates_and_pictures_of_sets(browser, pages, 
                 pictures.map((image) => [image.parentElement.href, image.src])];
     """)
     assert title == "Spring <b>round</b>"
-    assert re.search(r"Written on \d{4}-\d\d-\d\d; the newest run is of \d{4}-\d\d-\d\d\.", text)
+    assert re.search(r"Written on \d{4}-\d\d-\d\d; the newest run is from \d{4}-\d\d-\d\d\.", text)
     assert len(pictures) == len(list((ROOT / "docs" / "runs").rglob("grid.png")))
     for page, picture in pictures:
         assert page.rsplit("/", 1)[1].removesuffix(".html") in picture

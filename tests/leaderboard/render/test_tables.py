@@ -154,7 +154,8 @@ def test_failed_runs_are_counted():
     built = sections.build(rows, published=(), hides=sections.is_failed)
     for style, prefix in (("github", ""), ("plain", ""), ("latex", "% ")):
         text = tables.render(built, style)
-        assert text.endswith(f"{prefix}1 run failed and is not shown; --all lists them")
+        hint = "1 run failed and is not shown; `ddbench leaderboard --all` lists them"
+        assert text.endswith(f"{prefix}{hint}")
     shown = tables.render(built, "csv").splitlines()
     assert [line.split(",")[3] for line in shown] == ["method", "one", "team"]
 

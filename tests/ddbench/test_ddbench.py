@@ -106,7 +106,8 @@ def test_score_and_check_take_runs_and_files(record, untrained_probe):
 
 def test_runs_and_leaderboard_are_typed(record):
     other = ddbench.run("random-real", ipc=2, repeats=1, students=["mlp"], seed=1, device="cpu")
-    assert [one.run_id for one in ddbench.runs()] == [record.run_id, other.run_id]
+    # Runs of the same second have no order.
+    assert {one.run_id for one in ddbench.runs()} == {record.run_id, other.run_id}
     assert ddbench.runs(track="fashion-mnist") == []
     with pytest.raises(ddbench.UserError, match="unknown track 'nope'"):
         ddbench.leaderboard(track="nope")

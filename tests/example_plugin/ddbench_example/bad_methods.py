@@ -96,7 +96,7 @@ def silenced_raises(task, budget):
 def meddles(task, budget):
     """Write to every open file descriptor."""
     yield images()
-    for descriptor in range(3, 20):
+    for descriptor in range(3, 1024):
         try:
             os.write(descriptor, b"garbage\n")
         except OSError:

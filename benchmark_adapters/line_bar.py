@@ -10,8 +10,10 @@ from tqdm import tqdm
 
 # Seconds between two lines, and before the first one.
 INTERVAL = 15.0
-WITH_END = "{desc}: {n_fmt} of {total_fmt}{unit} after {elapsed}, {remaining} left"
-WITHOUT_END = "{desc}: {n_fmt}{unit} after {elapsed}"
+# Lines with and without a known total.
+BEGIN_OF_TOTAL, BEGIN = "{desc}: {total_fmt}{unit}", "{desc}"
+PART_OF_TOTAL = "{desc}: {n_fmt} of {total_fmt}{unit} after {elapsed}, {remaining} left"
+PART = "{desc}: {n_fmt}{unit} after {elapsed}"
 
 
 class _Lines:
@@ -26,19 +28,19 @@ class _Lines:
 
 
 class LineBar(tqdm):  # type: ignore[type-arg]
-    """A progress bar whose states are lines."""
+    """A progress bar whose states are lines: one when a phase begins, and one now and then."""
 
     def __init__(self, items: Iterable[Any] | None, **settings: Any) -> None:
         # What is left is estimated from the average speed.
         settings |= {"file": _Lines(), "mininterval": INTERVAL, "miniters": 1, "smoothing": 0}
-        super().__init__(items, **settings)
+        # With a delay, however short, a bar is not shown before it is reset for a phase.
+        super().__init__(items, delay=1e-9, **settings)
 
     @property
     def format_dict(self) -> Any:
         """Return what the format of a line is filled with, and the format itself."""
-        return {**super().format_dict, "bar_format": WITH_END if self.total else WITHOUT_END}
-
-    def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        """Print a line, unless nothing is done yet."""
         if self.n:
-            super().display(msg, pos)
+            line = PART_OF_TOTAL if self.total else PART
+        else:
+            line = BEGIN_OF_TOTAL if self.total else BEGIN
+        return {**super().format_dict, "bar_format": line}

@@ -36,10 +36,12 @@ def test_lines_of_phases_with_and_without_an_end(capsys, monkeypatch):
         progress.show_phase("making", 1, 4)
         for done in range(3):
             progress.show_phase("refining", done, None)
-    assert [line.split(" after ") for line in capsys.readouterr().err.splitlines()[1:]] == [
-        ["making: 1 of 4 steps", "00:00, 00:00 left"],
-        ["refining: 1 steps", "00:00"],
-        ["refining: 2 steps", "00:00"],
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "making: 4 steps",
+        "making: 1 of 4 steps after 00:00, 00:00 left",
+        "refining",
+        "refining: 1 steps after 00:00",
+        "refining: 2 steps after 00:00",
     ]
 
 

@@ -32,6 +32,7 @@ def test_team_that_exhausts_memory_does_not_stop_the_next_team(
     assert (second.status, second.n) == ("ok", 1)
 
 
+@pytest.mark.slow
 def test_gpus_share_the_students_and_seeds(ddbench, example_folder, submission, monkeypatch):
     """The GPUs are faked: two processes on the CPU, each with one thread, do what one would do."""
     command = ("score", "team/few.pt", "--format", "eccv2024", "--track", "hidden", "--name", "T")

@@ -48,6 +48,7 @@ def test_seconds_grow_with_seeds_students_and_images_and_shrink_with_gpus(plan, 
     assert estimate.seconds(ipc) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_measured_time_is_that_of_training(plan, clothes):
     """Machines are noisy, so a factor of 3 is allowed."""
     seconds = scoring_time.measure(plan, 20).seconds(20) / len(plan.seeds)

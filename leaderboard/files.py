@@ -1,7 +1,8 @@
-"""Bounded reads, and files and folders that appear only once they are complete."""
+"""Bounded reads, locks, and files and folders that appear only once they are complete."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -68,6 +69,27 @@ def new_folder(path: Path) -> Iterator[Path]:
         os.replace(scratch, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Lock ``folder`` until the block finishes or the process exits for any reason.
+
+    Yields False if another process holds the lock or the file system does not support locks.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_locked = True
+    except OSError:
+        is_locked = False
+    try:
+        yield is_locked
+    finally:
+        os.close(descriptor)
 
 
 def _hidden(path: Path) -> Path:

@@ -14,6 +14,7 @@ from benchmark_adapters.cli.leaderboard import leaderboard_command
 from benchmark_adapters.cli.list import list_command
 from benchmark_adapters.cli.merge import merge_command
 from benchmark_adapters.cli.rerun import rerun_command
+from benchmark_adapters.cli.resume import resume_command
 from benchmark_adapters.cli.robustness import robustness_command
 from benchmark_adapters.cli.run import run_command
 from benchmark_adapters.cli.runs import rm_command, runs_command
@@ -24,6 +25,7 @@ from benchmark_adapters.types import one_line
 GROUP = "ddbench.commands"
 COMMANDS = (
     run_command,
+    resume_command,
     rerun_command,
     merge_command,
     check_command,

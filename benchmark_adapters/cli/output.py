@@ -47,10 +47,8 @@ def report_run(record: Record, folder: Path) -> None:
 
 def _hint(record: Record, folder: Path) -> str:
     """Return how to go on after an interruption, or where to look after a failure; or ""."""
-    if record.interrupted and record.failed_stage == "scoring":
-        return f"go on with: ddbench score {record.run_id}"
-    if record.interrupted:
-        return "sampling can't be resumed, because it has a time limit: run the command again"
+    if record.interrupted or record.failed_stage == "scoring":
+        return f"go on with: ddbench resume {record.run_id}"
     log = folder / "log.txt"
     is_failed = record.status in ("error", "invalid") and record.failed_stage == "sampling"
     return f"log of the method: {one_line(log)}" if is_failed and log.is_file() else ""

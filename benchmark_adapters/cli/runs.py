@@ -34,7 +34,10 @@ def runs_command(
     roots: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """List saved runs with their status and size, oldest first."""
+    """List saved runs with their status and size, oldest first.
+
+    Runs that were interrupted are listed on stderr if `ddbench resume` can go on with them.
+    """
     from tabulate import tabulate
 
     from leaderboard.analysis.sections import matches
@@ -53,6 +56,16 @@ def runs_command(
     if rows:
         click.echo(tabulate(rows, headers=HEADERS, disable_numparse=True))
     click.echo(f"{len(rows)} {plural(len(rows), 'run')}, {sum(sizes) / MB:.1f} MB", err=True)
+    _print_resumable(roots)
+
+
+def _print_resumable(roots: Sequence[Path]) -> None:
+    """Print a line on stderr for each run that can be resumed."""
+    from benchmark_adapters.runs import resume, unfinished
+
+    for root in roots:
+        for line in resume.describe(unfinished.entries(root)):
+            click.echo(f"can be resumed: {line}", err=True)
 
 
 @click.command("rm")

@@ -76,6 +76,26 @@ def collect(
     return DistilledSet(images, labels[chosen], dataset.class_names, generated[chosen])
 
 
+def class_counts(path: Path, dataset: Dataset) -> Array:
+    """Return how many images of each class a batch file has, int64 [classes].
+
+    Raises:
+        CorruptBatchError: it is damaged, or it is not a batch of the dataset.
+    """
+    shape = [dataset.channels, dataset.image_size, dataset.image_size]
+    with _opened(path) as file:
+        images, labels, marks = (file.get_slice(name) for name in ("images", "labels", "generated"))
+        found = [(one.get_dtype(), one.get_shape()) for one in (images, labels, marks)]
+        count = labels.get_shape()[:1]
+        if found != [("U8", [*count, *shape]), ("I64", count), ("BOOL", count)] or not count:
+            raise CorruptBatchError(f"{path.name} is not a batch of {dataset.name}")
+        values = file.get_tensor("labels")
+    if len(values) and not 0 <= values.min() <= values.max() < dataset.num_classes:
+        raise CorruptBatchError(f"{path.name} has labels of other classes than {dataset.name}")
+    counts: Array = np.bincount(values, minlength=dataset.num_classes)
+    return counts
+
+
 def _write_images(out: BinaryIO, files: Sequence[Path], row: Array, start: int, size: int) -> None:
     """Write the images of batch files into their rows of the set.
 

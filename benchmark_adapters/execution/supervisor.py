@@ -16,6 +16,7 @@ import msgspec
 from benchmark_adapters import reporting
 from benchmark_adapters.execution import channel
 from benchmark_adapters.execution.channel import Child, UnknownEvent
+from benchmark_adapters.execution.journal import Journal
 from benchmark_adapters.execution.log import Log
 from benchmark_adapters.execution.messages import (
     BatchWritten,
@@ -64,7 +65,7 @@ class Outcome:
         ipc: images per class.
         load: seconds until the method was ready.
         last: seconds until its last batch.
-        used: seconds until the time limit ended it; None: it ended by itself.
+        used: seconds until the limit or an interruption ended it; None: it ended by itself.
         failed_processes: one line for each process that failed while others continued.
     """
 
@@ -170,6 +171,7 @@ class _Run:
         self.batches.mkdir()
         self.log, self.tree = Log(), new_tree()
         self.started = time.monotonic()
+        self.journal = Journal(folder, lambda: time.monotonic() - self.started)
         self.deadline = self.started + limit
         self.workers: list[Worker] = []
         self.interrupted = False
@@ -182,7 +184,8 @@ class _Run:
             self.workers.append(_start(self.tree, job, one.environment))
 
     def listen(self) -> None:
-        channel.listen(self.workers, self.deadline, self.hear, self.hear_output)
+        hears = self.hear, self.hear_output, self.journal.beat
+        channel.listen(self.workers, self.deadline, *hears)
 
     def hear_output(self, data: bytes) -> None:
         """Keep what a method printed, and show it to a user who follows it."""
@@ -206,7 +209,8 @@ class _Run:
 
     def take(self, worker: Worker, event: MethodEvent) -> None:
         """Apply one event to the worker's outcome."""
-        record_event(worker.outcome, event, time.monotonic() - self.started, self.batches)
+        record_event(worker.outcome, event, self.journal.elapsed(), self.batches)
+        self.journal.note(self.workers.index(worker), event)
         worker.is_done = isinstance(event, Ended)
         if isinstance(event, BatchWritten) and not self.interrupted:
             self.on_batch(worker.outcome)
@@ -224,6 +228,7 @@ class _Run:
             for data in channel.unread(worker.process.stdout.fileno()):
                 self.hear_output(data)
             worker.close()
+        self.journal.close()
         (self.folder / "log.txt").write_text(self.log.text(), encoding="utf-8")
 
     def outcome(self, fills_time: bool) -> Outcome:
@@ -232,6 +237,7 @@ class _Run:
         outcome = joined([worker.outcome for worker in self.workers], fills_time)
         if self.interrupted:
             outcome.end, outcome.message, outcome.interrupted = "error", "interrupted", True
+            outcome.used = min(self.journal.noted, self.limit)
         return outcome
 
 
@@ -290,11 +296,8 @@ def _conclude(worker: Worker, limit: float) -> None:
         outcome.end, outcome.message = "limit", f"the time limit of {limit:g} s was reached"
         outcome.used = limit
         return
-    outcome.end = "error"
-    if code < 0:
-        outcome.message = f"the method's process was killed by {signal.Signals(-code).name}"
-    else:
-        outcome.message = f"the method's process exited with code {code}"
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+    outcome.end, outcome.message = "error", f"the method's process {how}"
 
 
 def joined(outcomes: Sequence[Outcome], fills_time: bool) -> Outcome:
@@ -317,8 +320,6 @@ def joined(outcomes: Sequence[Outcome], fills_time: bool) -> Outcome:
     is_invalid = any(outcome.end == "invalid" for outcome in outcomes)
     survived = fills_time and bool(sound) and not is_invalid
     worst = max(sound if survived else outcomes, key=_severity)
-    loads = [outcome.load for outcome in outcomes if outcome.load is not None]
-    lasts = [outcome.last for outcome in outcomes if outcome.last is not None]
     return Outcome(
         end=worst.end,
         message="; ".join(failures) if failures and not survived else worst.message,
@@ -326,8 +327,8 @@ def joined(outcomes: Sequence[Outcome], fills_time: bool) -> Outcome:
         sampled=sum(outcome.sampled for outcome in outcomes),
         images=sum(outcome.images for outcome in outcomes),
         ipc=sum(outcome.ipc for outcome in outcomes),
-        load=min(loads, default=None),
-        last=max(lasts, default=None),
+        load=min((one.load for one in outcomes if one.load is not None), default=None),
+        last=max((one.last for one in outcomes if one.last is not None), default=None),
         used=worst.used,
         report=_joined_report(sound or outcomes),
         used_real_data=any(outcome.used_real_data for outcome in outcomes),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,21 +21,17 @@ from benchmark_adapters.execution.messages import (
 from benchmark_adapters.execution.process_tree import signals_blocked
 from benchmark_adapters.execution.sandbox import SandboxFailed
 from benchmark_adapters.formats import native
-from benchmark_adapters.runs import recording, scoring_time
-from benchmark_adapters.runs.redaction import folder_name
+from benchmark_adapters.runs import recording, scoring_time, seed_guard, unfinished
 from benchmark_adapters.runs.request import RunPlan, ScoringPlan
 from benchmark_adapters.runs.sources.method import MethodSource
 from benchmark_adapters.runs.sources.source import Production, Source
-from benchmark_adapters.scoring.seed_cache import SeedCache, SeedResult
+from benchmark_adapters.scoring.seed_cache import SeedResult
 from benchmark_adapters.types import UserError, one_line
 from leaderboard.records import store
 from leaderboard.records.record import Finding, OfficialScore, Record, ScoringRuntime
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
-
-# Folder in the runs folder for the results of finished seeds, until their record is written.
-CACHE = ".unfinished"
 
 
 def run(plan: RunPlan) -> Path:
@@ -55,49 +53,79 @@ def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None =
         UserError: the real data is missing or damaged, the source can't start, or the runs folder
             can't be written.
     """
-    test = datasets.load(plan.dataset, "test", plan.data, plan.track.bundled_data)
+    test = test_images(plan)
     if not source.is_untrusted:
         scoring_time.announce(plan, source.expected_ipc)
-    scores = _Scores()
-    names = plan.track.name, plan.dataset.name, folder_name(source.name)
-    try:
-        with store.new_run(plan.runs, *names) as folder:
-            record = _finished(plan, source, folder, test, official, scores)
-            with signals_blocked():
-                (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"could not write to the runs folder {plan.runs} ({reason}); "
-            "choose another one with --runs"
-        ) from None
-    if record.status in ("ok", "timeout"):
-        SeedCache(plan.runs / CACHE).forget(scores.cache_keys)
+    with (
+        writing(plan.runs),
+        store.new_run(plan.runs, *unfinished.place(plan, source)) as folder,
+        unfinished.begun(plan, source, folder) as work,
+    ):
+        record = make(plan, source, Place(folder, work), test, official)
+        save(record, folder)
+    unfinished.end(work, record)
     return store.final(folder)
 
 
-def _finished(
+def test_images(plan: ScoringPlan) -> tuple[Array, Array]:
+    """Return the real test images, uint8 [N, C, H, W], and their labels, int64 [N].
+
+    Raises:
+        UserError: they are missing or damaged.
+    """
+    return datasets.load(plan.dataset, "test", plan.data, plan.track.bundled_data)
+
+
+def save(record: Record, folder: Path) -> None:
+    """Write the record of the run in ``folder``; no signal interrupts this."""
+    with signals_blocked():
+        (folder / store.RECORD).write_text(record.to_json(), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def writing(runs: Path) -> Iterator[None]:
+    """Turn errors of writing into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"could not write to the runs folder {runs} ({reason}); choose another one with --runs"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run is made: the folder that becomes the run, and that which only resuming needs."""
+
+    folder: Path
+    work: Path
+
+
+def make(
     plan: ScoringPlan,
     source: Source,
-    folder: Path,
+    place: Place,
     test: tuple[Array, Array],
-    official: OfficialScore | None,
-    scores: _Scores,
+    official: OfficialScore | None = None,
 ) -> Record:
     """Produce and score a set. Images and scores of finished seeds are always saved.
 
     Args:
         plan: how to score the set.
         source: the source of the set.
-        folder: folder of the new run.
+        place: where to make the run.
         test: real test images and their labels.
         official: the score from the challenge's own evaluator.
-        scores: receives the results of scoring.
 
     Returns:
         The record of the run.
+
+    Raises:
+        UserError: the source can't start.
     """
-    collect = source.produce(folder)
+    with seed_guard.guarded(plan.runs):
+        collect = source.produce(place.folder, place.work)
     record: Record | None = None
     is_scorable = False
     try:
@@ -108,15 +136,17 @@ def _finished(
                 if source.is_untrusted:
                     # Only now is the size of a file known.
                     scoring_time.announce(plan, production.distilled.ipc)
-            draft = recording.draft(plan, folder, production, test)
+            draft = recording.draft(plan, place.folder, production, test)
             record = replace(draft, official=official)
             is_scorable = _is_scorable(record, production, plan, source)
-            _save(production, record, folder)
-        return _scored(plan, source, record, folder, scores) if is_scorable else record
+            _save(production, record, place.folder)
+            if is_scorable:
+                unfinished.keep_draft(place.work, record)
+        return score(plan, record, place, source.is_untrusted) if is_scorable else record
     except (Exception, KeyboardInterrupt) as error:
         if record is None:
             raise
-        return _failed(record, error, scores) if is_scorable else record
+        return _failed(record, error, _Scores()) if is_scorable else record
 
 
 def _failed(record: Record, error: BaseException, scores: _Scores) -> Record:
@@ -190,10 +220,6 @@ class _Scores:
         """Return the number of finished seeds."""
         return len(self.by_seed)
 
-    @property
-    def cache_keys(self) -> list[str]:
-        return [result.cache_key for result in self.by_seed.values()]
-
     def runtime(self, plan: ScoringPlan) -> ScoringRuntime:
         assert self.started
         fallbacks = [result.fallback for result in self.by_seed.values()]
@@ -206,31 +232,28 @@ class _Scores:
         )
 
 
-def _scored(
-    plan: ScoringPlan, source: Source, record: Record, folder: Path, scores: _Scores
-) -> Record:
-    """Check the set and train students on it, in a process with limits.
+def score(plan: ScoringPlan, record: Record, place: Place, is_untrusted: bool) -> Record:
+    """Check a set and train students on it, in a process with limits.
 
     Args:
         plan: how to score the set.
-        source: the source of the set.
         record: the record before scoring.
-        folder: folder of the run.
-        scores: receives the results.
+        place: where the run is made. The results of seeds that finished before are in it.
+        is_untrusted: whether errors in the checks make the run invalid.
 
     Returns:
         The record with the results.
     """
     failure: BaseException | None = None
-    scores.expected = len(plan.seeds) * len(plan.students)
+    scores = _Scores(expected=len(plan.seeds) * len(plan.students))
     try:
-        sandbox.score(_job(plan, source, folder), plan.limits, scores.hear)
+        sandbox.score(_job(plan, place, is_untrusted), plan.limits, scores.hear)
     except (Exception, KeyboardInterrupt) as error:
         failure = error
     findings = [replace(finding, text=one_line(finding.text)) for finding in scores.findings]
     record = replace(record, checks=findings)
     errors = [finding.text for finding in findings if finding.level == "error"]
-    if errors and source.is_untrusted:
+    if errors and is_untrusted:
         return recording.invalid(record, "; ".join(errors))
     if failure:
         record = _failed(record, failure, scores)
@@ -239,9 +262,9 @@ def _scored(
     return recording.with_scores(record, plan, scores.results(plan), scores.runtime(plan))
 
 
-def _job(plan: ScoringPlan, source: Source, folder: Path) -> ScoreJob:
+def _job(plan: ScoringPlan, place: Place, is_untrusted: bool) -> ScoreJob:
     return ScoreJob(
-        images=str(folder.absolute()),
+        images=str(place.folder.absolute()),
         dataset=own_data.reference_of(plan.dataset),
         data=str(plan.data.absolute()) if plan.data else None,
         bundled=plan.track.bundled_data,
@@ -250,8 +273,8 @@ def _job(plan: ScoringPlan, source: Source, folder: Path) -> ScoreJob:
         seeds=list(plan.seeds),
         device=plan.device,
         backend=plan.backend,
-        cache=str((plan.runs / CACHE).absolute()),
+        cache=str((place.work / unfinished.SEEDS).absolute()),
         is_quiet=listening.listener() is not None,
-        is_untrusted=source.is_untrusted,
-        probes_order=source.is_untrusted,
+        is_untrusted=is_untrusted,
+        probes_order=is_untrusted,
     )

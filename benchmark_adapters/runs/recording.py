@@ -72,6 +72,7 @@ def draft(
         not_comparable_because=reasons,
         limit_enforced=making.limit_enforced,
         origin=making.origin,
+        sessions=list(making.sessions),
         rules=_rules(plan.track),
         hardware=environment.hardware(),
         versions=environment.versions(),

@@ -75,6 +75,7 @@ class ScoringPlan:
     Attributes:
         seeds: one seed per repeat; empty: the set is not scored.
         follows_track: whether the track decides how many seeds there are. It may depend on the IPC.
+        request: the request for this dataset alone, with which an interrupted run is resumed.
     """
 
     track: Track
@@ -88,6 +89,7 @@ class ScoringPlan:
     runs: Path
     limits: Limits = field(default_factory=Limits)
     follows_track: bool = False
+    request: Request = field(default_factory=Request)
 
     def for_ipc(self, ipc: int) -> ScoringPlan:
         """Return the plan for a set with ``ipc`` images per class."""
@@ -198,22 +200,26 @@ def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> 
             runs=request.runs,
             limits=request.limits,
             follows_track=request.repeats is None,
+            request=replace(request, dataset=name),
         )
-        for dataset in _datasets(request, track, plugins)
+        for name, dataset in _datasets(request, track, plugins).items()
     ]
 
 
-def _datasets(request: Request, track: Track, plugins: Plugins) -> list[Dataset]:
-    """Return the requested datasets, after checking that their files are available."""
+def _datasets(request: Request, track: Track, plugins: Plugins) -> dict[str, Dataset]:
+    """Return the requested datasets by the text that names them.
+
+    Their files were found to be available.
+    """
     names = (request.dataset,) if request.dataset else track.datasets
-    found = [track_files.find_dataset(plugins, track, name) for name in names]
-    for dataset in found:
+    found = {name: track_files.find_dataset(plugins, track, name) for name in names}
+    for dataset in found.values():
         # A folder of one's own may be used with the rules of any track.
         if dataset.name not in track.datasets and not dataset.folder:
             known = ", ".join(track.datasets)
             raise UserError(f"track {track.name} has no dataset {dataset.name}; it has: {known}")
     # A missing dataset is reported now, not after ten minutes spent on the first one.
-    for dataset in found:
+    for dataset in found.values():
         if not track.bundled_data:
             folder = datasets.find(dataset, request.data)
             datasets.require_complete(dataset, folder, "test")

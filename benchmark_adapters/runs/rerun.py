@@ -228,8 +228,11 @@ def _sampling(record: Record, request: Request, plugins: Plugins) -> RerunPlan:
         f"requesting {fitted} {plural(fitted, 'image')} per class, as many as fitted into the "
         "time limit originally; if fewer fit now, the status is timeout"
     )
+    notes = [note] if fitted else []
+    if sum(session.stage == "sampling" for session in record.sessions) > 1:
+        notes.append("its sampling was interrupted, so the rerun makes other images")
     source = MethodSource(plan.sampling, record.run_id, decided)
-    return RerunPlan(lambda: pipeline.complete(plan.scoring, source), note if fitted else "")
+    return RerunPlan(lambda: pipeline.complete(plan.scoring, source), "; ".join(notes))
 
 
 def _decided(record: Record, plan: SamplingPlan) -> dict[str, Any]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from benchmark_adapters import datasets
+from benchmark_adapters import datasets, environment
 from benchmark_adapters.scoring import training
 from benchmark_adapters.scoring.backend_names import Backend
 from benchmark_adapters.scoring.images import Normalised, images_of
@@ -47,7 +49,7 @@ def score(
         seeds: each determines the initial weights, the order of the images and the augmentation.
         device: a torch device name.
         report: called with (index of the seed, done, total), in the recipe's steps or epochs.
-        cache: holds the results of finished seeds; None: every seed is trained.
+        cache: keeps the results of finished seeds; None: every seed is trained.
         backend: how to train and test the students.
 
     Yields:
@@ -57,16 +59,17 @@ def score(
     images, labels = images_of(distilled, normalisation), torch.from_numpy(distilled.labels)
     test_images = Normalised.of(test[0], *normalisation)
     width = recipe.width if student.name == recipe.student else None
-    hashes = [distilled.sha256, datasets.digest(*test), recipe.sha256, student.name]
+    size = dataset.num_classes, dataset.image_size, dataset.channels, width
+    settings = [recipe.sha256, student.name, size, normalisation, device, backend]
+    facts = [*settings, *_facts(distilled, test, student)]
+    class_sizes = np.bincount(test[1], minlength=dataset.num_classes).tolist()
     for index, seed in enumerate(seeds):
         started = time.monotonic()
         with training.seeded(seed):
-            net = resolve(student.build)(
-                dataset.num_classes, dataset.image_size, dataset.channels, width
-            )
+            net = resolve(student.build)(*size)
         plan = training.plan_backend(net, len(labels), recipe, device, backend)
-        key = _cache_key(*hashes, device, seed, plan.planned, backend == "reference")
-        result = cache.get(key) if cache else None
+        key = _cache_key(*facts, seed, plan.planned)
+        result = cache.get(key, class_sizes) if cache else None
         if result is None:
             progress = partial(report, index)
             training.train(net, images, labels, recipe, seed, device, report=progress, backend=plan)
@@ -79,10 +82,34 @@ def score(
         yield result
 
 
-def _cache_key(*parts: str | int | bool) -> str:
-    """Hash everything that determines a result: ``parts``, and torch's version and threads."""
-    environment = [torch.__version__, torch.get_num_threads()]
-    return hashlib.sha256(json.dumps([*parts, *environment]).encode()).hexdigest()
+def _cache_key(*parts: object) -> str:
+    """Hash everything that determines a result."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _facts(
+    distilled: DistilledSet, test: tuple[Array, Array], student: Student
+) -> tuple[object, ...]:
+    """Return what determines results besides the settings: images, code, versions and machine.
+
+    Versions, threads and processors change the rounding, and training magnifies that.
+    """
+    sets = distilled.sha256, str(distilled.images.dtype), distilled.normalisation
+    cpu = environment.hardware()["cpu"], torch.backends.cpu.get_cpu_capability()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    machine = *cpu, gpu, torch.get_num_threads()
+    return *sets, datasets.digest(*test), _sources(student), environment.versions(), *machine
+
+
+def _sources(student: Student) -> str:
+    """Hash the code that trains students, and the file that defines this one."""
+    build = inspect.unwrap(resolve(student.build))
+    own = inspect.getsourcefile(build) if inspect.isroutine(build) else None
+    files = [*sorted(Path(__file__).parent.rglob("*.py")), *([Path(own)] if own else [])]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _compare(predicted: Array, labels: Array, num_classes: int) -> tuple[float, list[list[int]]]:

@@ -1,14 +1,27 @@
-"""Scoring results, and their on-disk cache, which lets interrupted scoring resume."""
+"""Scoring results, and the folder that keeps those of finished seeds until their run ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from benchmark_adapters.files import replacing
+from benchmark_adapters.files import read_bounded, replacing
 from benchmark_adapters.scoring.backend_names import BackendName
+
+# With 1,000 classes, the confusion matrix takes 7 MB.
+MAX_BYTES = 16 * 2**20
+# Largest difference between an accuracy and the share of its confusion counts.
+ROUNDING = 1e-9
+
+Count = Annotated[int, Meta(ge=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Text = Annotated[str, Meta(max_length=1000)]
 
 
 class SeedResult(msgspec.Struct, frozen=True):
@@ -23,12 +36,25 @@ class SeedResult(msgspec.Struct, frozen=True):
         cache_key: hash of everything that determines the result.
     """
 
-    accuracy: float
-    confusion: list[list[int]]
-    seconds: float
+    accuracy: Fraction
+    confusion: list[list[Count]]
+    seconds: Seconds
     backend: BackendName
-    fallback: str | None
+    fallback: Text | None
     cache_key: str
+
+    def fits(self, class_sizes: Sequence[int]) -> bool:
+        """Return whether the counts can be those of a test split, and the accuracy theirs.
+
+        Args:
+            class_sizes: number of test images of each class.
+        """
+        if [sum(row) for row in self.confusion] != list(class_sizes):
+            return False
+        if any(len(row) != len(class_sizes) for row in self.confusion):
+            return False
+        right = sum(row[label] for label, row in enumerate(self.confusion))
+        return math.isclose(self.accuracy, right / sum(class_sizes), rel_tol=0, abs_tol=ROUNDING)
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -53,24 +79,26 @@ class SeedCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get(self, cache_key: str) -> SeedResult | None:
-        """Return the stored result, or None if it is missing or damaged."""
+    def get(self, cache_key: str, class_sizes: Sequence[int]) -> SeedResult | None:
+        """Return the stored result, or None if it is missing or can't be one of this test split.
+
+        Args:
+            cache_key: hash of everything that determines the result.
+            class_sizes: number of test images of each class.
+        """
         path = self._path(cache_key)
         try:
-            result = msgspec.json.decode(path.read_bytes(), type=SeedResult)
-        except (OSError, msgspec.MsgspecError):
+            if path.is_symlink() or self.folder.is_symlink():
+                return None
+            result = msgspec.json.decode(read_bounded(path, MAX_BYTES), type=SeedResult)
+        except (OSError, ValueError, RecursionError):
             return None
-        return result if result.cache_key == cache_key else None
+        return result if result.cache_key == cache_key and result.fits(class_sizes) else None
 
     def put(self, result: SeedResult) -> None:
         """Store a result; the file is written atomically."""
         with replacing(self._path(result.cache_key)) as temporary:
             temporary.write_bytes(msgspec.json.encode(result))
-
-    def forget(self, cache_keys: Iterable[str]) -> None:
-        """Delete the results with these keys."""
-        for cache_key in cache_keys:
-            self._path(cache_key).unlink(missing_ok=True)
 
     def _path(self, cache_key: str) -> Path:
         return self.folder / f"{cache_key}.json"

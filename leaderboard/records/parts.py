@@ -79,6 +79,7 @@ class Origin:
         run_id: id of the run whose images were scored again.
         shards: the merged runs.
         reruns: id of the run that this one repeats (`ddbench rerun`).
+        resumes: id of the interrupted run that this one goes on from (`ddbench resume`).
     """
 
     kind: Literal["method", "file", "run", "shards"] = "method"
@@ -88,6 +89,25 @@ class Origin:
     shards: list[ShardOrigin] = field(default_factory=list)
     reruns: str | None = None
     image_size: int | None = None
+    resumes: str | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """A part of a run that was resumed: from a start to the next interruption, or to the end.
+
+    Attributes:
+        started: when, in UTC.
+        stage: what it began with.
+        used: seconds that count against the time limit, rounded up if the process was killed.
+        seed: random seed of the method, which differs between sessions so that no image repeats;
+            None: no method ran.
+    """
+
+    started: str
+    stage: Literal["sampling", "reading", "scoring"]
+    used: Amount = 0.0
+    seed: Integer | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +156,8 @@ class Seconds:
         generate: from then until the method's last complete batch.
         evaluate: training and testing of all students.
         limit: the time limit for loading and generating together.
-        used: from the start until the limit ended the method; None: it ended by itself.
+        used: from the start until the limit or an interruption ended the method, or the sum over
+            all sessions if the run was resumed; None: it ended by itself.
     """
 
     load: Amount | None = None

@@ -27,6 +27,7 @@ from leaderboard.records.parts import Origin as Origin
 from leaderboard.records.parts import Reason as Reason
 from leaderboard.records.parts import ScoringRuntime as ScoringRuntime
 from leaderboard.records.parts import Seconds as Seconds
+from leaderboard.records.parts import Session as Session
 from leaderboard.records.parts import ShardOrigin as ShardOrigin
 from leaderboard.records.parts import TrackRules as TrackRules
 from leaderboard.text import plural
@@ -72,6 +73,7 @@ class Record:
         limit_enforced: whether the harness measured and limited the time. If False, the limit was
             only declared.
         device: device used for sampling; ``scoring`` holds the device used for evaluation.
+        sessions: the parts of a run that was resumed; empty: it was made in one go.
         rules: the rules of the track, if they came from a file. Others are known by its name.
         metadata: what the method reported beyond the other fields. Tables show its ``images``.
         confusion: counts over all seeds, [true class][predicted class].
@@ -120,6 +122,7 @@ class Record:
     not_comparable_because: list[Reason] = field(default_factory=list)
     limit_enforced: bool = True
     origin: Origin = field(default_factory=Origin)
+    sessions: list[Session] = field(default_factory=list)
     scoring: ScoringRuntime | None = None
     rules: TrackRules | None = None
     checks: list[Finding] = field(default_factory=list)

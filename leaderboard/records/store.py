@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import secrets
 import shutil
 import time
@@ -36,7 +34,7 @@ def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]
     folder.mkdir(parents=True)
     _remove_abandoned(folder.parent)
     try:
-        with _locked(folder):
+        with files.locked(folder):
             yield folder
             folder.rename(final(folder))
     except BaseException:
@@ -45,21 +43,18 @@ def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Lock ``folder`` until the block finishes or the process exits for any reason.
+def reopened(folder: Path) -> Iterator[Path]:
+    """Yield the hidden folder of a killed process; it becomes the run if the block succeeds.
 
-    Yields False if another process holds the lock or the file system does not support locks.
+    If the block raises, the folder stays as it is.
+
+    Raises:
+        OSError: the folder can't be created.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        locked = True
-    except OSError:
-        locked = False
-    try:
-        yield locked
-    finally:
-        os.close(descriptor)
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.locked(folder):
+        yield folder
+        folder.rename(final(folder))
 
 
 def _remove_abandoned(parent: Path) -> None:
@@ -72,7 +67,7 @@ def _remove_abandoned(parent: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime < ABANDONED_AFTER:
                 continue
-            with _locked(folder) as locked:
+            with files.locked(folder) as locked:
                 if locked:
                     shutil.rmtree(folder, ignore_errors=True)
 

@@ -80,6 +80,7 @@ def _settings(record: Record) -> dict[str, str]:
         "seed": str(record.seed),
         "time limit": "enforced" if record.limit_enforced else "declared",
         "seconds": ", ".join(f"{key} {value:.1f}" for key, value in times if value is not None),
+        "sessions": _sessions(record),
         "images/s": f"{speed:.1f}" if speed else "",
         "uses real images": "yes" if record.uses_real_data else "no",
     }
@@ -114,6 +115,16 @@ def _source(record: Record) -> str:
             return f"shards {', '.join(shard.run_id for shard in origin.shards)}"
         case "method":
             return f"rerun of {origin.reruns}" if origin.reruns else ""
+
+
+def _sessions(record: Record) -> str:
+    """Return when a run that was resumed began and went on, and with what."""
+    parts = []
+    for one in record.sessions:
+        sampled = f", {one.used:.1f} s with seed {one.seed}" if one.stage == "sampling" else ""
+        parts.append(f"{one.stage} {one.started}{sampled}")
+    old = f"; goes on from run {record.origin.resumes}" if record.origin.resumes else ""
+    return "; ".join(parts) + old
 
 
 def _runtime(scoring: ScoringRuntime | None) -> str:

@@ -114,7 +114,7 @@ def test_an_interrupted_command_says_how_to_go_on(
     done = ddbench(*RUN, "good", path=[example_folder])
     (folder,) = (tmp_path / "runs").glob("*/*/*/*")
     assert done.returncode == 1
-    assert f"go on with: ddbench score {folder.name}\n" in done.stderr
+    assert f"go on with: ddbench resume {folder.name}\n" in done.stderr
 
 
 def test_the_time_of_a_late_run_is_the_time_it_used(ddbench, example_folder, clock):

@@ -133,9 +133,9 @@ def test_start_up_time_against_its_imports(alternate, show, tmp_path):
 class TimedSource(MethodSource):
     """A method source that records when the method's process starts."""
 
-    def produce(self, folder):
+    def produce(self, folder, work):
         type(self).started = time.perf_counter()
-        return super().produce(folder)
+        return super().produce(folder, work)
 
 
 def test_harness_overhead_against_the_method_alone(alternate, show, tmp_path):

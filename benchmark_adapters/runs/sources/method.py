@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,10 @@ import msgspec
 from benchmark_adapters import method_files, own_data, reporting
 from benchmark_adapters.execution import devices, progress, supervisor
 from benchmark_adapters.execution.messages import MethodJob
-from benchmark_adapters.execution.supervisor import Outcome, ProcessJob
+from benchmark_adapters.execution.supervisor import ProcessJob
 from benchmark_adapters.runs.request import SamplingPlan
+from benchmark_adapters.runs.sources import sessions
+from benchmark_adapters.runs.sources.sessions import Sampled
 from benchmark_adapters.runs.sources.source import Making, Production, collected
 from leaderboard.records.record import Origin
 
@@ -27,6 +28,7 @@ class MethodSource:
     Attributes:
         plan: how to run the method.
         reruns: id of the run that this one reruns, if any.
+        resumes: id of the interrupted run that this one goes on from, if any.
         decided_options: values for options that the method would otherwise choose itself. The
             record has the options of ``plan``.
     """
@@ -34,6 +36,7 @@ class MethodSource:
     plan: SamplingPlan
     reruns: str | None = None
     decided_options: Mapping[str, Any] = field(default_factory=dict)
+    resumes: str | None = None
     is_untrusted: bool = False
 
     @property
@@ -44,30 +47,19 @@ class MethodSource:
     def expected_ipc(self) -> int | None:
         return self.plan.ipc
 
-    def produce(self, folder: Path) -> Callable[[], Production]:
+    def produce(self, folder: Path, work: Path) -> Callable[[], Production]:
         plan = replace(self.plan, options={**self.plan.options, **self.decided_options})
-        title = f"{plan.track.name} / {plan.dataset.name} / {plan.method.name}"
         options = ", ".join(f"{name}={value}" for name, value in plan.options.items())
         reporting.detail(f"options: {options or 'none'}")
-        with progress.sampling(title, plan.ipc, plan.time_limit) as shown:
-            outcome = supervisor.supervise(
-                jobs(plan),
-                plan.time_limit,
-                folder,
-                lambda outcome: shown.show_images(outcome.ipc * plan.processes),
-                lambda event: shown.show_phase(event.name, event.done, event.total),
-            )
-        return partial(self._collect, outcome, folder)
+        sampled = sessions.read(work, plan)
+        if rest := sessions.rest(plan, sampled):
+            sampled.append(_sample(rest, work, len(sampled) + 1))
+        return partial(self._collect, sampled, folder, work)
 
-    def _collect(self, outcome: Outcome, folder: Path) -> Production:
+    def _collect(self, sampled: Sequence[Sampled], folder: Path, work: Path) -> Production:
         plan = self.plan
-        production = collected(self._making(outcome), outcome, plan.dataset, plan.ipc, folder)
-        shutil.rmtree(folder / "batches", ignore_errors=True)
-        return production
-
-    def _making(self, outcome: Outcome) -> Making:
-        plan = self.plan
-        return Making(
+        outcome = sessions.combined(plan, sampled)
+        making = Making(
             method=plan.method.name,
             seed=plan.seed,
             ipc_requested=plan.ipc,
@@ -82,8 +74,26 @@ class MethodSource:
             sampled=outcome.sampled,
             used_real_data=outcome.used_real_data,
             report=outcome.report,
-            origin=Origin(reruns=self.reruns),
+            origin=Origin(reruns=self.reruns, resumes=self.resumes),
+            sessions=tuple(one.about for one in sampled) if len(sampled) > 1 else (),
         )
+        sessions.write_log(work, folder / "log.txt")
+        return collected(making, outcome, plan.dataset, plan.ipc, folder)
+
+
+def _sample(plan: SamplingPlan, work: Path, number: int) -> Sampled:
+    """Run the method's processes in a new session."""
+    folder, session = sessions.begin(work, number, plan.seed)
+    title = f"{plan.track.name} / {plan.dataset.name} / {plan.method.name}"
+    with progress.sampling(title, plan.ipc, round(plan.time_limit, 1)) as shown:
+        outcome = supervisor.supervise(
+            jobs(plan),
+            plan.time_limit,
+            folder,
+            lambda outcome: shown.show_images(outcome.ipc * plan.processes),
+            lambda event: shown.show_phase(event.name, event.done, event.total),
+        )
+    return sessions.ended(session, outcome)
 
 
 def jobs(plan: SamplingPlan) -> list[ProcessJob]:

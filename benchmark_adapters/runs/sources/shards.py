@@ -37,7 +37,7 @@ class ShardsSource:
     def expected_ipc(self) -> int | None:
         return self.plan.ipc
 
-    def produce(self, folder: Path) -> Callable[[], Production]:
+    def produce(self, folder: Path, work: Path) -> Callable[[], Production]:
         shards = sorted(self.shards.items())
         log = "".join(f"shard {number} is run {record.run_id}\n" for number, (_, record) in shards)
         (folder / "log.txt").write_text(log, encoding="utf-8")

@@ -12,7 +12,7 @@ from benchmark_adapters.execution.messages import Report
 from benchmark_adapters.execution.supervisor import End, Outcome
 from benchmark_adapters.formats import native
 from benchmark_adapters.types import Dataset, DistilledSet
-from leaderboard.records.record import Origin, Reason, Record
+from leaderboard.records.record import Origin, Reason, Record, Session
 
 Stage = Literal["sampling", "reading"]
 
@@ -27,9 +27,11 @@ class Making:
         shard: index of this part of the set, from 0, and the number of parts.
         load: seconds until the method was ready.
         generate: seconds from then to the method's last batch.
-        used: seconds until the time limit ended the method; None: it ended by itself.
+        used: seconds until the limit or an interruption ended the method, or those of all sessions;
+            None: it ended by itself.
         sampled: number of freshly sampled images.
         deviations: deviations from the track in how the set was made.
+        sessions: those that the set was made in, if there were several.
     """
 
     method: str
@@ -49,6 +51,7 @@ class Making:
     report: Report = field(default_factory=Report)
     origin: Origin = field(default_factory=Origin)
     deviations: tuple[Reason, ...] = ()
+    sessions: tuple[Session, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,18 @@ class Source(Protocol):
     def expected_ipc(self) -> int | None:
         """Images per class of the set; None: as many as possible, or not known yet."""
 
-    def produce(self, folder: Path) -> Callable[[], Production]:
-        """Do the work in ``folder`` and return a function that collects the set.
+    def produce(self, folder: Path, work: Path) -> Callable[[], Production]:
+        """Do the work and return a function that collects the set.
 
         The work may be interrupted. The caller blocks signals while it collects the set, so that
         all results are saved: ``images.safetensors`` and ``log.txt`` in ``folder``.
+
+        Args:
+            folder: folder of the run.
+            work: folder for what an interrupted run is resumed from. It may hold the work so far.
+
+        Returns:
+            The function.
 
         Raises:
             UserError: the work could not be started.

@@ -49,7 +49,7 @@ class FileSource:
     expected_ipc: int | None = None
     is_untrusted: bool = True
 
-    def produce(self, folder: Path) -> Callable[[], Production]:
+    def produce(self, folder: Path, work: Path) -> Callable[[], Production]:
         making = Making(
             method=self.name,
             seed=self.seed,
@@ -85,7 +85,7 @@ class RunSource:
         """Whether the images came from a file originally. The images of a method are trusted."""
         return not self.record.limit_enforced
 
-    def produce(self, folder: Path) -> Callable[[], Production]:
+    def produce(self, folder: Path, work: Path) -> Callable[[], Production]:
         record = self.record
         origin = replace(record.origin, kind="run", run_id=record.run_id, reruns=None)
         deviations = [

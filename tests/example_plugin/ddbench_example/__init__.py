@@ -11,7 +11,7 @@ from ddbench_example import bad_methods, formats, methods
 
 GOOD = (
     "good marks reads_stdin wanders slow megabyte hangs ignores_sigterm silenced comes_back_twice "
-    "talks_of_folders improves"
+    "talks_of_folders improves naps"
 )
 BAD = (
     "unbalanced raises wrong_shape wrong_size wrong_dtype nan label_range label_dtype label_count "

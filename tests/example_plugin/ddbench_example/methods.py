@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from benchmark_adapters.types import Replacement
-from ddbench_example.images import CLASSES, fall_asleep, images, images_of
+from ddbench_example.images import CLASSES, fall_asleep, has_slept, images, images_of
 
 
 def good(task, budget):
@@ -19,6 +19,14 @@ def good(task, budget):
     for _ in range(task.ipc or 10_000):
         labels = np.arange(CLASSES)
         yield source.integers(0, 256, (CLASSES, 1, 28, 28), dtype=np.uint8), labels
+
+
+def naps(task, budget):
+    """Yield the batches of `good`, but the first process falls asleep after three of them."""
+    for number, batch in enumerate(good(task, budget)):
+        if number == 3 and not has_slept():
+            fall_asleep()
+        yield batch
 
 
 def improves(task, budget):

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmark_adapters.scoring import students
-from ddbench_example.images import fall_asleep
+from ddbench_example.images import fall_asleep, has_slept
 
 built = []
 
 
 def build_late(*size):
-    """Return a student, but never finish building the second one."""
+    """Return a student, but never finish building the second one, until a process has tried it."""
     built.append(size)
-    if len(built) == 2:
+    if len(built) == 2 and not has_slept():
         fall_asleep()
     return students.build("mlp", *size)
 

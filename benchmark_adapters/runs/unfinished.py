@@ -32,7 +32,7 @@ from benchmark_adapters.runs.sources.source import Source
 from leaderboard.records import store
 from leaderboard.records.record import Record
 
-FOLDER, PLAN, DRAFT, SEEDS = ".unfinished", "plan.json", "draft.json", "seeds"
+FOLDER, PLAN, DRAFT, SEEDS = store.UNFINISHED, "plan.json", "draft.json", "seeds"
 MAX_PLAN_BYTES = 2**20
 
 Name = Annotated[str, Meta(pattern=r"^[^./\x00][^/\x00]{0,200}\Z")]
@@ -110,7 +110,7 @@ def place(plan: ScoringPlan, source: Source) -> tuple[str, str, str]:
 def begun(plan: ScoringPlan, source: Source, folder: Path) -> Iterator[Path]:
     """Yield the locked folder of what is kept of the new run in ``folder``.
 
-    If the block raises, it is deleted.
+    If the block raises, it is deleted, unless it holds images: a full disk must not cost these.
 
     Raises:
         OSError: it can't be written.
@@ -136,7 +136,8 @@ def begun(plan: ScoringPlan, source: Source, folder: Path) -> Iterator[Path]:
                 temporary.write_bytes(msgspec.json.encode(content, enc_hook=str))
             yield work
     except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
+        if not any(work.rglob("*.safetensors")):
+            shutil.rmtree(work, ignore_errors=True)
         raise
 
 

@@ -14,6 +14,8 @@ from leaderboard.records.record import Record
 from leaderboard.text import one_line
 
 RECORD = "record.json"
+# Folder in the runs folder with what interrupted runs are resumed from, by run id.
+UNFINISHED = ".unfinished"
 ABANDONED_AFTER = 3600.0  # seconds
 # With 1,000 classes, the confusion matrix of a record takes 10 MB.
 MAX_BYTES = 32 * 2**20
@@ -106,7 +108,7 @@ def read(folder: Path) -> Record:
 
 
 def remove(folder: Path) -> None:
-    """Remove the run in ``folder``, and the folders above it that are empty then.
+    """Remove the run in ``folder``, what it could be resumed from, and empty folders above it.
 
     Raises:
         OSError: it can't be removed.
@@ -115,6 +117,8 @@ def remove(folder: Path) -> None:
     doomed = folder.with_name(f".{folder.name}-removed")
     folder.rename(doomed)
     shutil.rmtree(doomed)
+    for runs in list(folder.absolute().parents)[3:4]:
+        shutil.rmtree(runs / UNFINISHED / folder.name, ignore_errors=True)
     for parent in list(folder.parents)[:3]:
         with contextlib.suppress(OSError):
             parent.rmdir()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -174,14 +173,15 @@ def ended(session: Session, outcome: Outcome) -> Sampled:
 
 
 def write_log(work: Path, path: Path) -> None:
-    """Write what the method printed in all sessions, one after the other."""
+    """Write what the method printed in all sessions, one after the other, as far as it is known."""
     folders = sorted(work.glob("[0-9]*"), key=lambda folder: int(folder.name))
-    if len(folders) == 1:
-        shutil.copyfile(folders[0] / LOG, path)
-        return
-    with path.open("wb") as out:
-        for folder in folders:
-            text = b"lost, because the process was killed\n"
-            with contextlib.suppress(OSError, ValueError):
-                text = read_bounded(folder / LOG, MAX_BYTES)
-            out.write(f"--- session {folder.name} ---\n".encode() + text)
+    texts = []
+    for folder in folders:
+        text = b"lost, because the process was killed\n"
+        with contextlib.suppress(OSError, ValueError):
+            text = read_bounded(folder / LOG, MAX_BYTES)
+        title = f"--- session {folder.name} ---\n" if len(folders) > 1 else ""
+        texts.append(title.encode() + text)
+    # A full disk must not cost the images.
+    with contextlib.suppress(OSError):
+        path.write_bytes(b"".join(texts))

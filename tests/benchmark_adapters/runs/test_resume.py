@@ -40,6 +40,8 @@ def go_on(example_plugins, tmp_path):
     """Return a function that resumes the newest run; it returns folder and record."""
 
     def resumed():
+        # The method may have been interrupted before it fell asleep.
+        (tmp_path / "asleep").touch()
         folder = resume.resume(resume.find(None, tmp_path / "runs")[0], example_plugins)
         return folder, store.read(folder)
 
@@ -348,6 +350,43 @@ def perfect(path):
     result = json.loads(path.read_text())
     sizes = [sum(row) for row in result["confusion"]]
     return json.dumps({**result, "accuracy": 1.0, "confusion": np.diag(sizes).tolist()})
+
+
+def test_interrupted_scoring_of_a_file_goes_on(
+    ddbench, example_folder, submission, go_on, trained, untrained_probe, tmp_path
+):
+    command = ("score", "team/few.pt", "--format", "eccv2024", "--track", "few", "--name", "T")
+    rest = ("--device", "cpu", "--json")
+    whole = json.loads(ddbench(*command, *rest, path=[example_folder]).stdout)
+    trained.interrupt_after(3)
+    done = ddbench(*command, *rest, path=[example_folder])
+    old = json.loads(done.stdout)
+    assert f"go on with: ddbench resume {old['run_id']}" in done.stderr
+    shutil.rmtree(tmp_path / "team")
+    _, new = go_on()
+    assert (new.status, new.accuracies, new.method) == ("ok", whole["accuracies"], "T")
+    assert (new.origin.kind, new.origin.resumes, new.limit_enforced) == (
+        "file",
+        old["run_id"],
+        False,
+    )
+    assert [(one.stage, one.seed) for one in new.sessions] == [("reading", None), ("scoring", None)]
+
+
+def test_the_newest_run_goes_on_and_the_others_are_named(
+    run, ddbench, example_folder, trained, tmp_path
+):
+    trained.interrupt_after(0)
+    first = run("good", students=["mlp"], repeats=1)[1]
+    trained.interrupt_after(0)
+    second = run("good", students=["mlp"], repeats=1, seed=1)[1]
+    done = ddbench("resume", path=[example_folder])
+    assert done.returncode == 0, done.stderr
+    assert f"going on with {second.run_id} (few / few / good, scoring)" in done.stderr
+    assert f"can be resumed too: {first.run_id}" in done.stderr
+    # A removed run is not resumed.
+    assert ddbench("rm", first.run_id, "--yes").returncode == 0
+    assert kept(tmp_path) == []
 
 
 def test_a_killed_run_goes_on_under_its_id(started, ddbench, example_folder, tmp_path):

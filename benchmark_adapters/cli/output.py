@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -48,7 +49,9 @@ def report_run(record: Record, folder: Path) -> None:
 def _hint(record: Record, folder: Path) -> str:
     """Return how to go on after an interruption, or where to look after a failure; or ""."""
     if record.interrupted or record.failed_stage == "scoring":
-        return f"go on with: ddbench resume {record.run_id}"
+        runs = next(iter(folder.parents[3:4]), Path("runs"))
+        place = "" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}"
+        return f"go on with: ddbench resume {record.run_id}{place}"
     log = folder / "log.txt"
     is_failed = record.status in ("error", "invalid") and record.failed_stage == "sampling"
     return f"log of the method: {one_line(log)}" if is_failed and log.is_file() else ""

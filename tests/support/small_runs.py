@@ -18,3 +18,8 @@ def only(runs, track):
     """Return the folder of the only run on ``track``."""
     (folder,) = [folder for folder in store.runs_in([runs]) if folder.parts[-4] == track]
     return folder
+
+
+def kept(tmp_path):
+    """Return the folders that interrupted runs are resumed from."""
+    return sorted((tmp_path / "runs" / store.UNFINISHED).glob("*"))

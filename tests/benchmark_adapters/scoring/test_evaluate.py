@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 from sample_sets import real_set
 
-from benchmark_adapters import datasets
+from benchmark_adapters import datasets, environment
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.scoring import backends, training
 from benchmark_adapters.scoring.evaluate import score
 from benchmark_adapters.scoring.recipes import QUICKSTART
 from benchmark_adapters.scoring.seed_cache import SeedCache
 from benchmark_adapters.scoring.student_registry import STUDENTS
+from benchmark_adapters.types import Student
 
 RECIPE = replace(QUICKSTART, width=8, steps=4)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,6 +66,24 @@ def test_score_does_not_retrain_finished_seeds(scores, monkeypatch):
     assert again == first
     assert second != first
     assert trained == [1]
+
+
+def test_a_result_of_other_versions_or_code_is_not_reused(scores, monkeypatch, tmp_path):
+    (first,) = scores([0], "mlp")
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "versions", lambda: {"torch": "0.1"})
+        (other,) = scores([0], "mlp")
+    assert other.cache_key != first.cache_key
+    keys = set()
+    monkeypatch.syspath_prepend(tmp_path)
+    for comment in ("one", "two"):
+        text = f"from benchmark_adapters.scoring.students import mlp  # {comment}\n"
+        (tmp_path / "own_student.py").write_text(
+            f"{text}def build(*size):\n    return mlp(*size)\n"
+        )
+        monkeypatch.setitem(STUDENTS, "own", Student("own", "own_student:build"))
+        keys.add(scores([0], "own")[0].cache_key)
+    assert len(keys) == 2
 
 
 def test_score_caches_backends_separately(scores, monkeypatch):

@@ -1,0 +1,147 @@
+"""Sampling that was interrupted goes on with the images and the time that are left."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from small_runs import kept
+
+from benchmark_adapters.execution import journal, supervisor
+from benchmark_adapters.execution.batches import write_batch
+from benchmark_adapters.runs.request import Request, plan_runs
+from benchmark_adapters.runs.sources import sessions
+from benchmark_adapters.types import UserError
+
+
+def images_of(folder):
+    return load_file(folder / "images.safetensors")["images"]
+
+
+def test_interrupted_sampling_goes_on_with_the_missing_images(
+    run, go_on, interrupt_after, tmp_path
+):
+    interrupt_after(3)
+    old_folder, old = run("naps", ipc=5)
+    assert (old.status, old.ipc, old.failed_stage) == ("error", 3, "sampling")
+    assert old.seconds.used >= old.seconds.load + old.seconds.generate
+    folder, new = go_on()
+    assert (new.status, new.ipc, new.sampled, new.n) == ("ok", 5, 50, 2)
+    assert new.origin.resumes == old.run_id
+    first, second = new.sessions
+    assert (first.stage, first.seed, second.stage) == ("sampling", 0, "sampling")
+    assert second.seed not in (None, 0)
+    assert new.seconds.used == pytest.approx(first.used + second.used)
+    assert first.used == pytest.approx(old.seconds.used, abs=0.01)
+    # Those that existed are kept, and no image repeats.
+    by_class = images_of(folder).reshape(10, 5, -1)
+    assert np.array_equal(by_class[:, :3], images_of(old_folder).reshape(10, 3, -1))
+    assert len(np.unique(by_class.reshape(50, -1), axis=0)) == 50
+    assert "session 2" in (folder / "log.txt").read_text()
+    assert kept(tmp_path) == []
+
+
+def test_the_time_limit_covers_all_sessions(run, go_on, interrupt_after, tmp_path):
+    """Half a second is left, in which no process can start."""
+    interrupt_after(4)
+    run("slow", ipc=50, repeats=0)
+    spend(tmp_path, 28.5)
+    _, record = go_on()
+    assert (record.status, record.ipc, record.seconds.used) == ("timeout", 4, 30)
+    # A killed process may have used a second more than it noted.
+    assert [one.used for one in record.sessions] == [29.5, 0.5]
+
+
+def spend(tmp_path, seconds):
+    """Note that a run was killed after that many seconds."""
+    (work,) = kept(tmp_path)
+    with (work / "1" / journal.NAME).open("ab") as file:
+        file.write(json.dumps({"seconds": seconds}).encode() + b"\n")
+
+
+def test_a_run_whose_time_is_used_up_only_collects_its_images(
+    run, go_on, interrupt_after, tmp_path
+):
+    interrupt_after(3)
+    run("naps", ipc=50, repeats=0)
+    spend(tmp_path, 29.5)
+    _, record = go_on()
+    assert (record.status, record.message) == (
+        "timeout",
+        "3 of 50 images per class by the time limit",
+    )
+    assert (record.seconds.used, record.sessions) == (30, [])
+
+
+def test_as_many_images_as_fit_go_on_in_the_time_that_is_left(run, go_on, clock, interrupt_after):
+    interrupt_after(3)
+    old = run("naps", ipc="max", repeats=0)[1]
+    clock.jump_after(batches=5)
+    _, new = go_on()
+    assert (old.ipc, new.status, new.ipc, new.seconds.used) == (3, "ok", 8, 30)
+
+
+def test_a_complete_replacement_is_the_set(run, go_on, interrupt_after):
+    interrupt_after(2)
+    run("improves")
+    folder, record = go_on()
+    assert (record.status, record.ipc, set(images_of(folder).ravel())) == ("ok", 2, {2})
+
+
+def test_every_process_goes_on(run, go_on, interrupt_after):
+    interrupt_after(2)
+    run("divided", ipc=12, processes=2, repeats=0)
+    folder, record = go_on()
+    assert (record.status, record.ipc, record.processes) == ("ok", 12, 2)
+    assert images_of(folder).shape == (120, 1, 28, 28)
+
+
+def test_a_damaged_batch_is_left_out(run, go_on, interrupt_after, tmp_path):
+    interrupt_after(3)
+    run("naps", ipc=4, repeats=0)
+    (work,) = kept(tmp_path)
+    sorted(work.rglob("*.safetensors"))[1].write_bytes(b"\0" * 100)
+    _, record = go_on()
+    assert (record.status, record.ipc, record.sampled) == ("ok", 4, 50)
+
+
+def test_batches_of_other_classes_or_sizes_are_left_out(run, go_on, interrupt_after, tmp_path):
+    interrupt_after(3)
+    run("naps", ipc=4, repeats=0)
+    (work,) = kept(tmp_path)
+    first, second, _ = sorted(work.rglob("*.safetensors"))
+    marks = np.ones(10, bool)
+    write_batch(first, np.zeros((10, 1, 28, 28), np.uint8), np.arange(1, 11), marks)
+    write_batch(second, np.zeros((10, 1, 32, 32), np.uint8), np.arange(10), marks)
+    folder, record = go_on()
+    assert (record.status, record.ipc) == ("ok", 4)
+    assert images_of(folder).any((1, 2, 3)).all()
+
+
+def test_a_run_without_notes_of_its_time_is_not_resumed(run, go_on, interrupt_after, tmp_path):
+    interrupt_after(1)
+    run("good", repeats=0)
+    (work,) = kept(tmp_path)
+    (work / "1" / journal.NAME).unlink()
+    with pytest.raises(UserError, match="notes on session 1 of the run are missing"):
+        go_on()
+    # It can still be looked at, or removed.
+    assert kept(tmp_path) == [work]
+
+
+def test_an_incomplete_last_note_is_ignored(tmp_path):
+    (tmp_path / journal.NAME).write_bytes(b'{"seconds":1.0}\n{"seconds":2.0}\n{"seco')
+    assert [entry.seconds for entry in journal.read(tmp_path)] == [1, 2]
+
+
+def test_seeds_of_sessions_differ_and_suit_every_generator(example_plugins):
+    (plan,) = plan_runs(Request("good", track="few", device="cpu"), example_plugins)
+    outcome = supervisor.Outcome(images=10)
+    earlier = [sessions.Sampled(None, outcome)] * 2
+    seeds = [sessions.seed(plan.sampling, earlier[:count]) for count in range(3)]
+    assert len({*seeds}) == 3
+    assert seeds[0] == 0
+    assert max(seeds) < 2**28
+    # Without images, nothing can repeat.
+    nothing = sessions.Sampled(None, supervisor.Outcome())
+    assert sessions.seed(plan.sampling, [nothing]) == 0

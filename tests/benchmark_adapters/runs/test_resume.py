@@ -184,11 +184,12 @@ def test_a_run_that_is_killed_while_scoring_keeps_its_seeds(
     (work,) = kept(tmp_path)
     (seed,) = (work / "seeds").iterdir()
     first = json.loads(seed.read_text())
-    done = ddbench("resume", "--json", path=[example_folder])
+    awake = {"ASLEEP": str(tmp_path / "asleep")}
+    done = ddbench("resume", "--json", path=[example_folder], **awake)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert (record["status"], len(record["accuracies"])) == ("ok", 3)
-    whole = ddbench(*command, "--json", path=[example_folder])
+    whole = ddbench(*command, "--json", path=[example_folder], **awake)
     assert record["accuracies"] == json.loads(whole.stdout)["accuracies"]
     assert record["accuracies"][0] == first["accuracy"]
     assert record["seconds"]["evaluate"] > first["seconds"]

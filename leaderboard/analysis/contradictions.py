@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from leaderboard import stats
 from leaderboard.analysis.demands import RealTest
 from leaderboard.records.record import Record
+from leaderboard.text import plural
 
 DATE = "%Y-%m-%dT%H:%M:%SZ"
 # Clocks of other machines may be ahead by this much.
@@ -89,7 +90,8 @@ def _in_confusion(record: Record, real: RealTest) -> Iterator[str]:
     matrix, seeds = record.confusion or [], record.n
     classes = real.classes or len(matrix)
     if not matrix or len(matrix) != classes:
-        yield f"a confusion matrix of {len(matrix)} classes instead of {classes or 'some'}"
+        size = f"{len(matrix)} {plural(len(matrix), 'class', 'classes')}"
+        yield f"a confusion matrix of {size} instead of {classes or 'some'}"
         return
     counts = [sum(row) for row in matrix]
     total = sum(counts)

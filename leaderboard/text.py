@@ -24,8 +24,11 @@ def one_line(value: object, most: int = 500) -> str:
 
 @lru_cache(maxsize=10_000)
 def name_key(name: str) -> str:
-    """Return what names share that differ only in case, blanks, invisible or wide characters."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
+    """Return what names share that differ only in case, blanks, invisible or wide characters.
+
+    Only the first 1,000 characters count, since an untrusted name can be megabytes long.
+    """
+    folded = unicodedata.normalize("NFKC", name[:1000]).casefold()
     return "".join(c for c in folded if c.isprintable() and not c.isspace())
 
 

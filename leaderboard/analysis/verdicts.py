@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from leaderboard.analysis import contradictions
 from leaderboard.analysis.demands import Demands, RealTest
 from leaderboard.records.record import Reason, Record
-from leaderboard.text import plural
+from leaderboard.text import one_line, plural
 
 
 def judged(
@@ -88,7 +88,7 @@ def _making(record: Record, demands: Demands) -> list[tuple[bool, str, str]]:
         (
             record.category != category,
             "category",
-            f"category {record.category or 'none'} instead of {category or 'none'}",
+            f"category {_short(record.category) or 'none'} instead of {category or 'none'}",
         ),
         (record.shard is not None, "shard", f"shard {record.shard}"),
         (origin.kind == "shards" or bool(origin.shards), "merged", "merged from shards"),
@@ -112,7 +112,7 @@ def _scoring(record: Record, demands: Demands) -> list[tuple[bool, str, str]]:
         (
             record.recipe != demands.recipe,
             "recipe",
-            f"recipe {record.recipe} instead of {demands.recipe}",
+            f"recipe {_short(record.recipe)} instead of {demands.recipe}",
         ),
         (
             record.recipe == demands.recipe and record.recipe_sha256 != demands.recipe_sha256,
@@ -122,12 +122,12 @@ def _scoring(record: Record, demands: Demands) -> list[tuple[bool, str, str]]:
         (
             record.student != demands.student,
             "student",
-            f"student {record.student} instead of {demands.student}",
+            f"student {_short(record.student)} instead of {demands.student}",
         ),
         (
             record.dataset not in demands.datasets,
             "dataset",
-            f"dataset {record.dataset} instead of {' or '.join(demands.datasets)}",
+            f"dataset {_short(record.dataset)} instead of {' or '.join(demands.datasets)}",
         ),
     ]
 
@@ -150,6 +150,11 @@ def _test_images(record: Record, real: RealTest) -> list[tuple[bool, str, str]]:
             f"test images {own[:8]} instead of {(real.sha256 or '')[:8]}",
         ),
     ]
+
+
+def _short(text: str) -> str:
+    """Return an untrusted text in a form that leaves room for the other reasons."""
+    return one_line(text, 40)
 
 
 def _rules(sha256: str) -> str:

@@ -61,6 +61,8 @@ def _in_time(record: Record) -> Iterator[str]:
 
 
 def _in_counts(record: Record, real: RealTest) -> Iterator[str]:
+    if record.interrupted or record.failed_stage:
+        yield "status ok of a run that was interrupted or failed"
     if record.generated_per_class > record.ipc:
         yield f"{record.generated_per_class:g} of {record.ipc} images per class are sampled"
     if record.ipc_asked is not None and record.ipc < record.ipc_asked:
@@ -78,6 +80,8 @@ def _in_scores(record: Record) -> Iterator[str]:
         yield "no hash of the images"
     if record.data_sha256 is None:
         yield "no hash of the test images"
+    if record.repeats != record.n:
+        yield f"{record.n} of {record.repeats} seeds scored"
     if len(set(record.seeds)) < len(record.seeds):
         yield "the same evaluation seed twice"
     spread = stats.summary(record.accuracies)[1]

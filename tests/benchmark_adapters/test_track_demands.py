@@ -7,6 +7,7 @@ import forgeries
 import msgspec
 import pytest
 from project import ROOT
+from small_runs import only
 
 import ddbench as interface
 from benchmark_adapters import datasets, plugins, track_demands, track_files
@@ -150,3 +151,26 @@ def test_runs_of_a_track_that_is_not_installed_are_shown(ddbench, tmp_path):
     assert {rank for rank, _ in rows.values()} == {""}
     assert table.startswith("### marathon, fashion-mnist")
     assert table.count("the track is not installed") == 4
+
+
+def test_honest_runs_of_every_kind_are_ranked(
+    ddbench, example_folder, real_runs, submission, tmp_path, untrained_probe
+):
+    """A method's run, its images scored again, a rerun, a file, and a method of a plugin."""
+    shutil.copytree(real_runs, tmp_path / "runs")
+    run = only(tmp_path / "runs", "few").name
+    few = ("--track", "few", "--device", "cpu")
+    commands = {
+        "run": ("score", run, "--seed", "5", "--device", "cpu"),
+        "rerun": ("rerun", run, "--device", "cpu"),
+        "file": ("score", submission, "--name", "team", *few),
+        "good": ("run", "--method", "good", "--processes", "1", *few),
+    }
+    for command in commands.values():
+        done = ddbench(*command, path=[example_folder])
+        assert done.returncode == 0, done.stderr
+    done = ddbench("leaderboard", "--format", "json", path=[example_folder])
+    rows = json.loads(done.stdout)
+    assert {row["origin"]["kind"] for row in rows} == {"method", "run", "file"}
+    assert [row["not_comparable_because"] for row in rows] == [[]] * len(rows)
+    assert all(row["rank"] for row in rows)

@@ -50,6 +50,8 @@ FORGED = {
     "shard": ({"shard": "0/2"}, "shard 0/2"),
     "merged": (nested(TRUE, "origin", shards=[{"run_id": "a"}]), "merged from shards"),
     "one-seed": (scored(TRUE, TRUE["accuracies"][:1]), "1 seed instead of 3"),
+    "unfinished": ({"repeats": 9}, "3 of 9 seeds scored"),
+    "interrupted": ({"interrupted": True}, "status ok of a run that was interrupted or failed"),
     "same-seeds": ({"seeds": [4, 4, 4]}, "the same evaluation seed twice"),
     "higher": (scored(TRUE, HIGHER), "accuracies that do not match the confusion matrix"),
     "uneven": (scored(TRUE, UNEVEN), "accuracies that 10000 test images can't give"),

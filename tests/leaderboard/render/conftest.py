@@ -37,6 +37,7 @@ def runs(tmp_path_factory):
     mean = {
         "track": "eccv2024-fixed",
         "ipc": 10,
+        "repeats": 3,
         "recipe": ECCV2024.name,
         "recipe_sha256": ECCV2024.sha256,
         "seconds": Seconds(evaluate=30.0, limit=600.0),

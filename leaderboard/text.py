@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from functools import lru_cache
+
 
 def one_line(value: object, most: int = 500) -> str:
     """Return ``value`` as one line of at most ``most`` characters, plus ``...`` if it was cut.
@@ -17,6 +20,16 @@ def one_line(value: object, most: int = 500) -> str:
     line = " ".join(head.split())
     cut = len(line) > most or len(text) > 4 * most
     return f"{line[:most]}..." if cut else line
+
+
+@lru_cache(maxsize=10_000)
+def name_key(name: str) -> str:
+    """Return what names share that differ only in case, blanks, invisible or wide characters.
+
+    Only the first 1,000 characters count, since an untrusted name can be megabytes long.
+    """
+    folded = unicodedata.normalize("NFKC", name[:1000]).casefold()
+    return "".join(c for c in folded if c.isprintable() and not c.isspace())
 
 
 def plural(number: int | float, singular: str, other: str = "") -> str:

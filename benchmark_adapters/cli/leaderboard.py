@@ -15,11 +15,17 @@ from benchmark_adapters.types import UserError
 from leaderboard.render import FORMATS
 
 if TYPE_CHECKING:
+    from leaderboard.analysis.demands import Demands
     from leaderboard.records.record import Record
 
 
 @click.command("leaderboard")
-@click.option("--track", metavar="TRACK", help="Show only this track.  [default: all]")
+@click.option(
+    "--track",
+    metavar="TRACK",
+    help="Show only this track; or a file of your own, FILE.toml, to rank by the rules in it.  "
+    "[default: all]",
+)
 @options.filters
 @options.SEVERAL_RUNS
 @click.option(
@@ -69,7 +75,7 @@ def leaderboard_command(
     Intervals are 95 % t intervals over the evaluation seeds. Runs share a rank if Welch's t-test
     finds no difference between them. Published results are listed separately.
     """
-    from leaderboard.analysis import sections
+    from leaderboard.analysis import demands, sections
     from leaderboard.render import tables
 
     in_terminal = path is None and sys.stdout.isatty()
@@ -84,17 +90,23 @@ def leaderboard_command(
     if title is not None and style != "html":
         raise UserError("--title is the title of a page: add --format html")
     plugins = output.installed_plugins()
-    entries = output.all_runs(roots)
+    entries, demanded = output.judged_runs(roots, plugins, track)
     if track:
         track = track_files.name_of(plugins, track, {record.track for _, record in entries})
-    datasets = {name: one.datasets for name, one in plugins.tracks.items()}
     selected = _columns(names, plugins.datasets) if names is not None else []
     if style == "html":
-        _write_pages(entries, track, datasets, path, title or "Leaderboard")
+        _write_pages(entries, track, demanded, path, title or "Leaderboard")
         return
     records = [record for _, record in entries]
     hides = (lambda record: False) if shows_all else sections.is_failed
-    shown = sections.build(records, track, datasets, wanted=wanted, hides=hides)
+    shown = sections.build(
+        records,
+        track,
+        demands.datasets(demanded),
+        wanted=wanted,
+        hides=hides,
+        by_records=demands.by_records(demanded),
+    )
     text = tables.render(shown, style, selected, wide)
     if path is None:
         click.echo(text)
@@ -124,16 +136,18 @@ def _columns(names: str, datasets: Iterable[str]) -> list[str]:
 def _write_pages(
     entries: Sequence[tuple[Path, Record]],
     track: str | None,
-    datasets: Mapping[str, Sequence[str]],
+    demanded: Mapping[str, Demands],
     folder: Path | None,
     title: str,
 ) -> None:
+    from leaderboard.analysis import demands
     from leaderboard.render import pages
 
     if folder is None:
         raise UserError("--format html needs a folder for the pages: --output DIR")
     try:
-        click.echo(pages.write(entries, folder, track, datasets, title))
+        datasets, by_records = demands.datasets(demanded), demands.by_records(demanded)
+        click.echo(pages.write(entries, folder, track, datasets, title, by_records))
     except ValueError as error:
         raise UserError(str(error)) from None
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -14,6 +14,7 @@ from benchmark_adapters.types import one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.plugins import Plugins
+    from leaderboard.analysis.demands import Demands
     from leaderboard.records.record import Record
 
 MAX_MESSAGE = 5000
@@ -58,47 +59,80 @@ def _hint(record: Record, folder: Path) -> str:
 
 def all_runs(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
     """Return the folders and records of all runs. Print problems with them to stderr."""
-    from leaderboard.analysis import ranking
     from leaderboard.records import store
 
     entries, problems = store.entries(roots)
-    conflicts = ranking.conflicts(record for _, record in entries)
-    for line in [*problems, *conflicts]:
-        click.echo(f"warning: {one_line(line)}", err=True)
+    _warn(problems)
     return entries
 
 
+def judged_runs(
+    roots: Sequence[Path], plugins: Plugins, track: str | None
+) -> tuple[list[tuple[Path, Record]], Mapping[str, Demands]]:
+    """Return folder and judged record of each run, and what each track demands.
+
+    Print problems with the runs to stderr.
+
+    Args:
+        roots: runs folders.
+        plugins: the installed plugins.
+        track: the track that the user named, if any. Its file, if it has one, states its rules.
+
+    Raises:
+        UserError: the file is wrong.
+    """
+    from benchmark_adapters import track_demands
+    from leaderboard.analysis import ranking, verdicts
+
+    entries = all_runs(roots)
+    records = [record for _, record in entries]
+    demands = track_demands.known(plugins, records, track)
+    judged = verdicts.judged(records, demands)
+    _warn(ranking.conflicts(judged))
+    return [(folder, record) for (folder, _), record in zip(entries, judged, strict=True)], demands
+
+
+def _warn(lines: Sequence[str]) -> None:
+    for line in lines:
+        click.echo(f"warning: {one_line(line)}", err=True)
+
+
 def conclude(
-    context: click.Context, records: Sequence[Record], runs: Path, as_json: bool
+    context: click.Context,
+    records: Sequence[Record],
+    runs: Path,
+    as_json: bool,
+    track: str | None = None,
 ) -> NoReturn:
     """Print the records as JSON, or the leaderboard of their track, and exit.
 
-    The exit code is 0 if all records have the status ok, else 1.
+    The exit code is 0 if all records have the status ok, else 1. ``track`` is the track that the
+    user named, as in `judged_runs`.
     """
     if as_json:
         documents = [json.loads(record.to_json()) for record in records]
         click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
     else:
-        _show_table(records, runs)
+        _show_table(records, runs, track)
     context.exit(0 if all(record.status == "ok" for record in records) else 1)
 
 
-def _show_table(records: Sequence[Record], runs: Path) -> None:
+def _show_table(records: Sequence[Record], runs: Path, track: str | None) -> None:
     from benchmark_adapters import console, plugins
-    from leaderboard.analysis import sections
+    from leaderboard.analysis import demands, sections
     from leaderboard.render import tables
 
     with console.stdout_to_stderr():
-        tracks = plugins.build().tracks
-    datasets = {name: track.datasets for name, track in tracks.items()}
-    stored = [record for _, record in all_runs([runs])]
+        installed = plugins.build()
+    entries, demanded = judged_runs([runs], installed, track)
     own = {record.run_id for record in records}
     shown = sections.build(
-        stored,
+        [record for _, record in entries],
         records[0].track,
-        datasets,
+        demands.datasets(demanded),
         published=(),
         hides=lambda record: sections.is_failed(record) and record.run_id not in own,
+        by_records=demands.by_records(demanded),
     )
     click.echo(tables.render(shown, "plain"))
     ids = {row.record.run_id for section in shown for row in section.rows}

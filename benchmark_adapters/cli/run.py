@@ -130,7 +130,7 @@ def run_command(
         output.report_run(records[-1], folder)
         if records[-1].interrupted:
             break
-    output.conclude(context, records, request["runs"], as_json)
+    output.conclude(context, records, request["runs"], as_json, request["track"])
 
 
 def _show_estimates(plans: list[RunPlan], as_json: bool) -> None:

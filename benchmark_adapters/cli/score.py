@@ -128,7 +128,7 @@ def score_command(
                 output.report_run(records[-1], folder)
         if records[-1].interrupted:
             break
-    output.conclude(context, records, request["runs"], as_json)
+    output.conclude(context, records, request["runs"], as_json, track)
 
 
 def _submissions(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from benchmark_adapters import console
-from benchmark_adapters.cli import options
+from benchmark_adapters.cli import options, output
 
 
 @click.command("show")
@@ -20,9 +20,16 @@ def show_command(run: str, roots: tuple[Path, ...], as_json: bool) -> None:
 
     RUN is a folder or the beginning of a run ID.
     """
+    from benchmark_adapters import track_demands
     from benchmark_adapters.runs.read import find_run, read_record
+    from leaderboard.analysis import verdicts
     from leaderboard.render import report
 
     folder = find_run(run, roots)
     record = read_record(folder)
-    click.echo(record.to_json().rstrip() if as_json else report.describe(record, folder))
+    if as_json:
+        click.echo(record.to_json().rstrip())
+        return
+    demands = track_demands.known(output.installed_plugins(), [record])
+    (judged,) = verdicts.judged([record], demands)
+    click.echo(report.describe(judged, folder))

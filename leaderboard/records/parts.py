@@ -28,7 +28,8 @@ class Reason:
     Attributes:
         code: the reason for programs: ``status``, ``time-limit``, ``ipc``, ``repeats``,
             ``recipe``, ``student``, ``dataset``, ``test-images``, ``shard``, ``merged``,
-            ``backend`` or ``unknown``.
+            ``backend`` or ``unknown``. The leaderboard also finds ``track``, ``rules``,
+            ``category``, ``real-data`` and ``contradiction``.
         text: the reason for people.
     """
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leaderboard.text import one_line, plural
+from leaderboard.text import name_key, one_line, plural
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,9 @@ def test_plural_is_singular_only_after_one(number, noun):
 
 def test_plural_takes_an_irregular_form():
     assert (plural(1, "class", "classes"), plural(3, "class", "classes")) == ("class", "classes")
+
+
+def test_names_that_look_alike_have_one_key():
+    alike = ["Team A", "team a", " TEAM\tA", "Team\u200b A", "\uff34eam A"]
+    assert len({name_key(name) for name in alike}) == 1
+    assert len({name_key(name) for name in ["C++", "C#", "\u961f", "\u961f2"]}) == 4

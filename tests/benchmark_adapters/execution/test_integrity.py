@@ -25,9 +25,10 @@ print(target.exists())
 """
 
 
-@pytest.fixture
-def copy(tmp_path):
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
     """Copy the packages, and put a plugin beside them."""
+    tmp_path = tmp_path_factory.mktemp("copy")
     for name in ("benchmark_adapters", "leaderboard"):
         shutil.copytree(PACKAGES / name, tmp_path / name)
     (tmp_path / "plugin_of_one.py").write_text("")

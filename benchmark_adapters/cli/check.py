@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from benchmark_adapters import console, track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import one_line
 from leaderboard.text import plural
+
+if TYPE_CHECKING:
+    from benchmark_adapters.execution.isolation import Mode
 
 MAX_SECONDS = 3_600.0
 
@@ -33,6 +37,7 @@ MAX_SECONDS = 3_600.0
 )
 @options.PICTURE_SIZE
 @options.TEST_SPLIT
+@options.ISOLATE
 @options.DATA
 @options.JSON
 @console.loudness
@@ -44,6 +49,7 @@ def check_command(
     track: str | None,
     image_size: int | None,
     test_split: str | None,
+    isolate: Mode,
     data: Path | None,
     as_json: bool,
 ) -> None:
@@ -64,7 +70,7 @@ def check_command(
     rules = track_files.find(plugins, track) if track else None
     known = track_files.find_dataset(plugins, rules, name)
     inbox.require_size(image_size, known)
-    limits, resizes = Limits(seconds=MAX_SECONDS), image_size is not None
+    limits, resizes = Limits(MAX_SECONDS, isolate=isolate), image_size is not None
     result = submissions.check(path, file_format, known, data, limits, rules, resizes)
     if as_json:
         document = {

@@ -79,6 +79,14 @@ PLAN = ("IPC", "sampled per class", "seconds", "in the limit", "scoring, up to")
     metavar="I/N",
     help="Generate only part I of N (I from 0 to N-1) of the set, for `ddbench merge`.",
 )
+@click.option(
+    "--memory-limit",
+    type=float,
+    metavar="GIB",
+    help="Memory that all processes of the method may use together.  "
+    "[default: three quarters of the machine's memory]",
+)
+@options.ISOLATE
 @options.DATA
 @options.RUNS
 @click.option(

@@ -76,6 +76,7 @@ DAY = 86_400.0
     help="Memory limit of each process that reads or scores a set.  "
     "[default: three quarters of the machine's memory]",
 )
+@options.ISOLATE
 @options.DATA
 @options.RUNS
 @options.RECORD_JSON

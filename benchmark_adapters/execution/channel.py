@@ -24,6 +24,8 @@ from benchmark_adapters.execution.process_tree import ProcessTree
 STDERR = 2
 # Seconds between two checks of whether a child is still alive.
 POLL = 0.1
+# Most bytes that are read from a pipe once its process should be dead.
+MAX_UNREAD = 64 * 2**20
 
 
 class UnknownEvent(Exception):
@@ -38,12 +40,14 @@ class Child:
         events: the file descriptor to read its events from.
         unread: the beginning of an incomplete line.
         is_done: no more events will come from it.
+        max_event: the largest size of an event in bytes; None: `MAX_EVENT`.
     """
 
     process: subprocess.Popen[bytes]
     events: int
     unread: bytes = b""
     is_done: bool = False
+    max_event: int | None = None
 
     def lines(self, data: bytes) -> list[bytes]:
         """Return the lines that ``data`` completes.
@@ -52,7 +56,7 @@ class Child:
             UnknownEvent: a line is longer than any event.
         """
         *lines, self.unread = (self.unread + data).split(b"\n")
-        if len(self.unread) > MAX_EVENT:
+        if max(map(len, [*lines, self.unread])) > (self.max_event or MAX_EVENT):
             raise UnknownEvent
         return lines
 
@@ -71,6 +75,7 @@ def start(
     job: msgspec.Struct,
     environment: Mapping[str, str] | None = None,
     output: int | None = None,
+    prefix: Sequence[str] = (),
 ) -> Child:
     """Start ``python -m module`` and send it ``job``.
 
@@ -81,6 +86,7 @@ def start(
         environment: environment variables to add for the child.
         output: destination of the child's stdout and stderr, as for `subprocess.Popen`; None: this
             process's stderr.
+        prefix: the beginning of the command line, which isolates the process.
 
     Returns:
         The child.
@@ -91,7 +97,7 @@ def start(
     events, write_end = os.pipe()
     try:
         process = tree.start(
-            [sys.executable, "-P", "-m", module, str(write_end)],
+            [*prefix, sys.executable, "-P", "-m", module, str(write_end)],
             environment={**(environment or {}), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.PIPE,
             stdout=STDERR if output is None else output,
@@ -158,6 +164,8 @@ def listen(
 def unread(descriptor: int) -> Iterator[bytes]:
     """Yield the data that is still in a pipe, without waiting for more."""
     os.set_blocking(descriptor, False)
+    read = 0
     with contextlib.suppress(BlockingIOError):
-        while data := os.read(descriptor, 65536):
+        while read < MAX_UNREAD and (data := os.read(descriptor, 65536)):
+            read += len(data)
             yield data

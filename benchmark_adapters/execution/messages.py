@@ -6,7 +6,7 @@ Each message is one line of JSON, validated on arrival. ``type`` distinguishes t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -16,7 +16,17 @@ from leaderboard.records.record import Finding
 
 # Largest size of an event in bytes. The confusion matrix of 1,000 classes takes 7 MB.
 MAX_EVENT = 64 * 2**20
+# The same for the process of a method, and of all that it reports together.
+MAX_METHOD_EVENT = MAX_METADATA = 4 * 2**20
 MAX_WARNINGS = 20
+# Length of the name of a phase in characters.
+MAX_PHASE = 60
+# Numbers and texts that a stranger's process may send.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Duration = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Text = Annotated[str, msgspec.Meta(max_length=1000)]
+Name = Annotated[str, msgspec.Meta(max_length=MAX_PHASE)]
+BatchFile = Annotated[str, msgspec.Meta(pattern=r"^\d{1,9}-\d{7,12}\.safetensors$")]
 LEFT_OUT = "the method reported a value of"
 
 
@@ -126,19 +136,19 @@ class Report(msgspec.Struct, frozen=True):
         warnings: what the method warns of with ``warning=TEXT``, and what it reported in vain.
     """
 
-    device: str | None = None
-    gpu: str | None = None
-    gpus: int | None = None
-    model: str | None = None
-    model_sha256: str | None = None
-    model_trained_on: str | None = None
-    model_licence: str | None = None
-    batch: int | None = None
-    threads: int | None = None
-    prompts_encoded: int | None = None
-    prompts_seconds: float | None = None
-    sampled: int | None = None
-    sampling_seconds: float | None = None
+    device: Text | None = None
+    gpu: Text | None = None
+    gpus: Count | None = None
+    model: Text | None = None
+    model_sha256: Text | None = None
+    model_trained_on: Text | None = None
+    model_licence: Text | None = None
+    batch: Count | None = None
+    threads: Count | None = None
+    prompts_encoded: Count | None = None
+    prompts_seconds: Duration | None = None
+    sampled: Count | None = None
+    sampling_seconds: Duration | None = None
     metadata: dict[str, Any] = {}
     warnings: list[str] = []
 
@@ -165,18 +175,27 @@ class Report(msgspec.Struct, frozen=True):
                 warnings.append(f"{LEFT_OUT} {name!r} that is left out: {error}")
             except msgspec.ValidationError:
                 warnings.append(f"{LEFT_OUT} {name!r} that is left out: {value!r:.80}")
-        return msgspec.convert({**named, "metadata": others, "warnings": warnings}, cls)
+        found = msgspec.convert({**named, "metadata": others, "warnings": warnings}, cls)
+        return cls().merged(found)
 
     def merged(self, later: Report) -> Report:
-        """Return this report, updated with the values of a ``later`` one."""
+        """Return this report, updated with the values of a ``later`` one.
+
+        Metadata that would exceed `MAX_METADATA` bytes is left out, with a warning.
+        """
         changes = {name: getattr(later, name) for name in _NAMED}
         known = {name: value for name, value in changes.items() if value is not None}
+        metadata = {**self.metadata, **later.metadata}
+        warnings = [*self.warnings, *later.warnings]
+        if len(msgspec.json.encode(metadata)) > MAX_METADATA:
+            metadata = self.metadata
+            warnings.append(f"{LEFT_OUT} more than {MAX_METADATA / 2**20:g} MiB, which is left out")
         return msgspec.structs.replace(
             self,
             **known,
-            metadata={**self.metadata, **later.metadata},
+            metadata=metadata,
             # A method may report the same in every step.
-            warnings=list(dict.fromkeys([*self.warnings, *later.warnings]))[:MAX_WARNINGS],
+            warnings=list(dict.fromkeys(warnings))[:MAX_WARNINGS],
         )
 
 
@@ -209,9 +228,9 @@ class RealDataUsed(Event, frozen=True, tag="real-data"):
 class PhaseProgressed(Event, frozen=True, tag="phase"):
     """The method reported its progress: ``done`` of ``total`` steps of the phase ``name``."""
 
-    name: str
-    done: int
-    total: int | None
+    name: Name
+    done: Count
+    total: Count | None
 
 
 class BatchWritten(Event, frozen=True, tag="batch"):
@@ -225,10 +244,10 @@ class BatchWritten(Event, frozen=True, tag="batch"):
         replaces: whether the batch is a complete set that supersedes all earlier batches.
     """
 
-    file: str
-    images: int
-    generated: int
-    ipc: int
+    file: BatchFile
+    images: Count
+    generated: Count
+    ipc: Count
     replaces: bool = False
 
 

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmark_adapters.execution import supervisor
-from benchmark_adapters.execution.supervisor import Batch, Outcome, StopSampling
+from benchmark_adapters.execution.outcome import Batch, Outcome
+from benchmark_adapters.execution.supervisor import StopSampling
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources.method import jobs
 from benchmark_adapters.types import UserError

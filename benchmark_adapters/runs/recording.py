@@ -80,7 +80,7 @@ def draft(
     )
     own = {"dataset_reference": plan.dataset.reference} if plan.dataset.reference else {}
     record = _with_report(record, making)
-    return replace(record, metadata={**record.metadata, **own})
+    return replace(record, metadata={**record.metadata, **making.facts, **own})
 
 
 def _rules(track: Track) -> TrackRules | None:

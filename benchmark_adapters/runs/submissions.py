@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark_adapters import datasets, own_data, reporting
-from benchmark_adapters.execution import sandbox
+from benchmark_adapters.execution import isolation, sandbox
 from benchmark_adapters.execution.messages import Checked, SandboxEvent, ScoreJob
 from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
 from benchmark_adapters.formats import native
@@ -64,8 +64,9 @@ def check(
         The result of the checks. A set that can't be read is a finding.
 
     Raises:
-        UserError: ``path`` doesn't exist.
+        UserError: ``path`` doesn't exist, or reading can't be isolated.
     """
+    isolation.check(limits.isolate)
     if not path.exists():
         raise UserError(f"{path} is missing")
     # A check says by itself that it lacks the real data.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,11 +13,14 @@ from typing import Any
 import msgspec
 
 from benchmark_adapters import method_files, own_data, reporting
-from benchmark_adapters.execution import devices, progress, supervisor
+from benchmark_adapters.execution import devices, isolation, progress, supervisor
 from benchmark_adapters.execution.messages import MethodJob
-from benchmark_adapters.execution.supervisor import Outcome, ProcessJob
+from benchmark_adapters.execution.outcome import Outcome
+from benchmark_adapters.execution.supervisor import ProcessJob
+from benchmark_adapters.execution.watch import Bounds
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources.source import Making, Production, collected
+from benchmark_adapters.types import Method
 from leaderboard.records.record import Origin
 
 
@@ -49,6 +53,8 @@ class MethodSource:
         title = f"{plan.track.name} / {plan.dataset.name} / {plan.method.name}"
         options = ", ".join(f"{name}={value}" for name, value in plan.options.items())
         reporting.detail(f"options: {options or 'none'}")
+        # The file is read before the method runs, which could change it.
+        facts = _file_facts(plan.method) | ({"isolated": "yes"} if plan.is_isolated else {})
         with progress.sampling(title, plan.ipc, plan.time_limit) as shown:
             outcome = supervisor.supervise(
                 jobs(plan),
@@ -56,16 +62,19 @@ class MethodSource:
                 folder,
                 lambda outcome: shown.show_images(outcome.ipc * plan.processes),
                 lambda event: shown.show_phase(event.name, event.done, event.total),
+                Bounds(plan.memory),
+                _prefix(plan, folder),
             )
-        return partial(self._collect, outcome, folder)
+        return partial(self._collect, outcome, facts, folder)
 
-    def _collect(self, outcome: Outcome, folder: Path) -> Production:
-        plan = self.plan
-        production = collected(self._making(outcome), outcome, plan.dataset, plan.ipc, folder)
-        shutil.rmtree(folder / "batches", ignore_errors=True)
+    def _collect(self, outcome: Outcome, facts: Mapping[str, str], folder: Path) -> Production:
+        plan, making = self.plan, self._making(outcome, facts)
+        reported = outcome.images, outcome.sampled
+        production = collected(making, outcome, plan.dataset, plan.ipc, folder, reported)
+        shutil.rmtree(folder / supervisor.BATCHES, ignore_errors=True)
         return production
 
-    def _making(self, outcome: Outcome) -> Making:
+    def _making(self, outcome: Outcome, facts: Mapping[str, str]) -> Making:
         plan = self.plan
         return Making(
             method=plan.method.name,
@@ -83,7 +92,30 @@ class MethodSource:
             used_real_data=outcome.used_real_data,
             report=outcome.report,
             origin=Origin(reruns=self.reruns),
+            facts=facts,
         )
+
+
+def _prefix(plan: SamplingPlan, folder: Path) -> list[str]:
+    """Return the beginning of the command lines of an isolated method; empty: it is not isolated.
+
+    It can read the dataset, its own files, and whatever its options name.
+    """
+    if not plan.is_isolated:
+        return []
+    named = [str(value) for value in plan.options.values()]
+    own = Path(plan.method.file).parent if plan.method.file else None
+    readable = [plan.data, plan.dataset.folder, own, *named]
+    return isolation.prefix("on", folder / supervisor.BATCHES, readable)
+
+
+def _file_facts(method: Method) -> dict[str, str]:
+    """Return the name and the hash of the file that a method comes from, for the record."""
+    if not method.file:
+        return {}
+    file = Path(method.file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {"method_file": file.name, "method_sha256": digest}
 
 
 def jobs(plan: SamplingPlan) -> list[ProcessJob]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from benchmark_adapters.execution.batches import CorruptBatchError, collect
 from benchmark_adapters.execution.messages import Report
-from benchmark_adapters.execution.supervisor import End, Outcome
+from benchmark_adapters.execution.outcome import End, Outcome
 from benchmark_adapters.formats import native
 from benchmark_adapters.types import Dataset, DistilledSet
 from leaderboard.records.record import Origin, Reason, Record
@@ -30,6 +30,7 @@ class Making:
         used: seconds until the time limit ended the method; None: it ended by itself.
         sampled: number of freshly sampled images.
         deviations: deviations from the track in how the set was made.
+        facts: what the harness knows about the method. The method can't change it.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Making:
     report: Report = field(default_factory=Report)
     origin: Origin = field(default_factory=Origin)
     deviations: tuple[Reason, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Production:
     Attributes:
         making: how the set was made.
         distilled: the set, with its images in the run's folder; None: there are no images.
-        end: how the work ended, as in `supervisor.Outcome`.
+        end: how the work ended, as in `outcome.Outcome`.
         message: the reason, unless ``end`` is ``done``.
         stage: the stage that failed, if one did.
         notes: remarks on a complete set.
@@ -100,7 +102,12 @@ class Source(Protocol):
 
 
 def collected(
-    making: Making, outcome: Outcome, dataset: Dataset, ipc: int | None, folder: Path
+    making: Making,
+    outcome: Outcome,
+    dataset: Dataset,
+    ipc: int | None,
+    folder: Path,
+    reported: tuple[int, int] | None = None,
 ) -> Production:
     """Collect the batches that were complete in time, with equally many images per class.
 
@@ -110,13 +117,14 @@ def collected(
         dataset: the dataset of the set.
         ipc: images per class; None: as many as possible.
         folder: folder of the run.
+        reported: numbers of images and of freshly sampled ones that the files should have.
 
     Returns:
         The output of the source.
     """
     end, message = outcome.end or "error", outcome.message
     try:
-        distilled = collect(outcome.files, dataset, ipc, folder / native.IMAGES)
+        distilled = collect(outcome.files, dataset, ipc, folder / native.IMAGES, reported)
     except CorruptBatchError as error:
         end, message = "error", str(error)
         distilled = collect([[]], dataset, ipc, folder / native.IMAGES)

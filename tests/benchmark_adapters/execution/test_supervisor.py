@@ -213,7 +213,7 @@ def test_no_process_survives_without_adoption_of_orphans(started, tmp_path, endi
         wait_for((tmp_path / "asleep").exists)
         process.send_signal(ending)
     process.communicate(timeout=300)
-    wait_for(lambda: not living(pids))
+    wait_for(lambda: not living(pids) and not processes_of_runs())
 
 
 def test_method_that_reads_stdin_does_not_hang(example_plugins, tmp_path):

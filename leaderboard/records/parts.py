@@ -9,6 +9,10 @@ from msgspec import Meta
 
 # Largest number in a record, except in what a method reports.
 LARGEST = 2**63 - 1
+# Code of the finding that a set holds test images. It makes every set invalid, whoever made it.
+TEST_COPIES = "test-copies"
+# Largest share of near copies that may be chance. Images of a kind look alike.
+CHANCE = 0.1
 
 Integer = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
@@ -50,6 +54,31 @@ class Finding:
     level: Literal["error", "warning", "note"]
     code: str = "unknown"
     text: str = ""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The shares of a set's images that are copies of real images; None: not looked for.
+
+    No image is counted twice.
+
+    Attributes:
+        test_exact: exact copies of test images. An image in both splits is a training image.
+        test_near: nearly equal to one test image, and far less like any other real image.
+        train_exact: exact copies of training images.
+        train_near: nearly equal to one training image, and far less like any other real image.
+    """
+
+    test_exact: Fraction | None = None
+    test_near: Fraction | None = None
+    train_exact: Fraction | None = None
+    train_near: Fraction | None = None
+
+    @property
+    def of_training(self) -> float:
+        """Return the share of copies of training images; few near ones don't count."""
+        near = self.train_near or 0.0
+        return (self.train_exact or 0.0) + (near if near > CHANCE else 0.0)
 
 
 @dataclass(frozen=True)

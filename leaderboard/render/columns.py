@@ -17,6 +17,8 @@ T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 # The kind of a column decides how a page sorts, links, breaks and colours its cells.
 Kind = Literal["text", "number", "name", "interval", "unbroken", "long", "status", "source"]
+# What images are called that were copied from the training split.
+REAL = "real"
 # Characters of the reason why a run failed.
 MAX_REASON = 100
 
@@ -97,7 +99,17 @@ def method_name(record: Record) -> str:
 
 
 def images(record: Record) -> str:
-    """Return what the images are: as the method reported it, or else whether it sampled them."""
+    """Return what the images are, and which share of them are copies of training images."""
+    made = _made(record)
+    share = record.copies.of_training if record.copies else 0.0
+    if not share or made == REAL:
+        return made
+    copied = REAL if share == 1 else f"{max(1, int(100 * share))} % {REAL}"
+    return f"{made}, {copied}" if made else copied
+
+
+def _made(record: Record) -> str:
+    """Return how the images were made: as the method reported it, or else if it sampled them."""
     reported = record.metadata.get("images")
     if isinstance(reported, str):
         return one_line(reported)
@@ -174,7 +186,8 @@ RUN: tuple[Column[Row], ...] = (
         "images",
         "How the images were made. Sampled: by a generative model. Augmented: some are altered "
         "copies. Selected: chosen from a larger pool of samples. Refined: "
-        "samples whose pixels or latents were optimised, and which are no longer samples.",
+        "samples whose pixels or latents were optimised, and which are no longer samples. Real: "
+        "copies of training images, which ddbench looks for in every set.",
         lambda row: images(row.record),
         on_phone=False,
     ),

@@ -81,7 +81,7 @@ def _settings(record: Record) -> dict[str, str]:
         "time limit": "enforced" if record.limit_enforced else "declared",
         "seconds": ", ".join(f"{key} {value:.1f}" for key, value in times if value is not None),
         "images/s": f"{speed:.1f}" if speed else "",
-        "uses real images": "yes" if record.uses_real_data else "no",
+        "uses real images": _real_images(record),
     }
 
 
@@ -228,6 +228,15 @@ def _other_students(record: Record) -> str:
         for name, values in record.other_students.items()
         if values
     )
+
+
+def _real_images(record: Record) -> str:
+    """Return whether training images were used. For a file, only copies of them show that."""
+    if record.copies and record.copies.of_training:
+        return f"yes, {percent(record.copies.of_training, 1)} % are copies of training images"
+    if record.uses_real_data:
+        return "yes"
+    return "no" if record.limit_enforced else "not known"
 
 
 def _official(score: OfficialScore | None) -> str:

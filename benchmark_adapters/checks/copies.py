@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
 CODE = "real-images"
-# Largest pixel of a float image, in grey levels, so that squares don't overflow.
-MAX_GREY = 1e6
+# Larger values of float images are cut off, so that their squares don't overflow.
+MAX_VALUE = 1e6
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,8 @@ def _blocks(distilled: DistilledSet, rows: Array) -> Iterator[tuple[Array, Array
                 np.array(values, np.float32).reshape(1, -1, 1, 1)
                 for values in distilled.normalisation
             )
-            images = np.nan_to_num(255 * (images * std + mean)).clip(-MAX_GREY, MAX_GREY)
+            finite = np.nan_to_num(images).clip(-MAX_VALUE, MAX_VALUE)
+            images = 255 * (finite * std + mean)
         yield block, images
 
 

@@ -78,7 +78,7 @@ class Copies:
     def of_training(self) -> float:
         """Return the share of copies of training images; few near ones don't count."""
         near = self.train_near or 0.0
-        return (self.train_exact or 0.0) + (near if near > CHANCE else 0.0)
+        return min(1.0, (self.train_exact or 0.0) + (near if near > CHANCE else 0.0))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from leaderboard.analysis.classes import ClassAccuracy
 from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import MeanRow, Row
 from leaderboard.records.record import Record
+from leaderboard.render import image_kinds
 from leaderboard.stats import clipped
 from leaderboard.text import one_line, plural
 
@@ -17,8 +18,6 @@ T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 # The kind of a column decides how a page sorts, links, breaks and colours its cells.
 Kind = Literal["text", "number", "name", "interval", "unbroken", "long", "status", "source"]
-# What images are called that were copied from the training split.
-REAL = "real"
 # Characters of the reason why a run failed.
 MAX_REASON = 100
 
@@ -98,26 +97,6 @@ def method_name(record: Record) -> str:
     return one_line(" ".join([record.method, *record.explicit_options]))
 
 
-def images(record: Record) -> str:
-    """Return what the images are, and which share of them are copies of training images."""
-    made = _made(record)
-    share = record.copies.of_training if record.copies else 0.0
-    if not share or made == REAL:
-        return made
-    copied = REAL if share == 1 else f"{max(1, int(100 * share))} % {REAL}"
-    return f"{made}, {copied}" if made else copied
-
-
-def _made(record: Record) -> str:
-    """Return how the images were made: as the method reported it, or else if it sampled them."""
-    reported = record.metadata.get("images")
-    if isinstance(reported, str):
-        return one_line(reported)
-    if record.model is None or not record.generated_per_class:
-        return ""
-    return "sampled" if record.generated_per_class == record.ipc else "sampled and augmented"
-
-
 def _limit(record: Record) -> str:
     return number(record.seconds.limit, 0) + ("" if record.limit_enforced else " (declared)")
 
@@ -188,7 +167,7 @@ RUN: tuple[Column[Row], ...] = (
         "copies. Selected: chosen from a larger pool of samples. Refined: "
         "samples whose pixels or latents were optimised, and which are no longer samples. Real: "
         "copies of training images, which ddbench looks for in every set.",
-        lambda row: images(row.record),
+        lambda row: image_kinds.kind(row.record),
         on_phone=False,
     ),
     Column(

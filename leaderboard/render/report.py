@@ -13,7 +13,7 @@ from leaderboard.analysis import classes
 from leaderboard.analysis.classes import ClassAccuracy
 from leaderboard.files import read_bounded
 from leaderboard.records.record import OfficialScore, Record, ScoringRuntime
-from leaderboard.render import columns, tables
+from leaderboard.render import columns, image_kinds, tables
 from leaderboard.render.columns import Table, percent
 from leaderboard.text import one_line, plural
 
@@ -81,7 +81,7 @@ def _settings(record: Record) -> dict[str, str]:
         "time limit": "enforced" if record.limit_enforced else "declared",
         "seconds": ", ".join(f"{key} {value:.1f}" for key, value in times if value is not None),
         "images/s": f"{speed:.1f}" if speed else "",
-        "uses real images": _real_images(record),
+        "uses real images": image_kinds.real_data(record),
     }
 
 
@@ -228,15 +228,6 @@ def _other_students(record: Record) -> str:
         for name, values in record.other_students.items()
         if values
     )
-
-
-def _real_images(record: Record) -> str:
-    """Return whether training images were used. For a file, only copies of them show that."""
-    if record.copies and record.copies.of_training:
-        return f"yes, {percent(record.copies.of_training, 1)} % are copies of training images"
-    if record.uses_real_data:
-        return "yes"
-    return "no" if record.limit_enforced else "not known"
 
 
 def _official(score: OfficialScore | None) -> str:

@@ -75,10 +75,18 @@ class Copies:
     train_near: Fraction | None = None
 
     @property
+    def of_test(self) -> float:
+        """Return the share of copies of test images; few near ones don't count."""
+        return _share(self.test_exact, self.test_near)
+
+    @property
     def of_training(self) -> float:
         """Return the share of copies of training images; few near ones don't count."""
-        near = self.train_near or 0.0
-        return min(1.0, (self.train_exact or 0.0) + (near if near > CHANCE else 0.0))
+        return _share(self.train_exact, self.train_near)
+
+
+def _share(exact: float | None, near: float | None) -> float:
+    return min(1.0, (exact or 0.0) + (near if near and near > CHANCE else 0.0))
 
 
 @dataclass(frozen=True)

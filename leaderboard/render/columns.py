@@ -116,11 +116,12 @@ def _hardware(record: Record) -> str:
 def _status(row: Row) -> str:
     """Return the status, the reason if it is not ok or not comparable, and the remarks."""
     record, status = row.record, str(row.record.status)
+    copies = image_kinds.copied_from_test(record) if status in ("ok", "timeout") else ""
     if status == "ok" and not record.comparable:
         status = f"ok, not comparable: {reasons(record)}"
     elif record.message and status != "ok":
         status = f"{status}: {one_line(record.message, MAX_REASON)}"
-    return "; ".join([status, *row.remarks])
+    return "; ".join(filter(None, [status, copies, *row.remarks]))
 
 
 def reasons(record: Record) -> str:

@@ -14,14 +14,20 @@ def kind(record: Record) -> str:
     made, copied = _made(record), record.copies.of_training if record.copies else 0.0
     if not copied or made == REAL:
         return made
-    share = REAL if copied == 1 else f"{max(1, round(100 * copied))} % {REAL}"
+    share = REAL if copied == 1 else f"{_percent(copied)} {REAL}"
     return f"{made}, {share}" if made else share
+
+
+def copied_from_test(record: Record) -> str:
+    """Return the share of copies of test images, which someone should look at; "": none."""
+    copied = record.copies.of_test if record.copies else 0.0
+    return f"{_percent(copied)} copies of test images" if copied else ""
 
 
 def real_data(record: Record) -> str:
     """Return whether training images were used. For a file, only copies of them can tell."""
     if record.copies and record.copies.of_training:
-        return f"yes, {100 * record.copies.of_training:.1f} % are copies of training images"
+        return f"yes, {_percent(record.copies.of_training)} are copies of training images"
     if record.uses_real_data:
         return "yes"
     return "no" if record.limit_enforced else "not known"
@@ -35,3 +41,8 @@ def _made(record: Record) -> str:
     if record.model is None or not record.generated_per_class:
         return ""
     return "sampled" if record.generated_per_class == record.ipc else "sampled and augmented"
+
+
+def _percent(share: float) -> str:
+    """Return a share above 0 in per cent, at least 1."""
+    return f"{max(1, round(100 * share))} %"

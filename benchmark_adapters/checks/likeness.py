@@ -4,17 +4,21 @@ Images of one kind look alike, in Fashion-MNIST so much that 22 % of the trainin
 `MAX_DISTANCE` of a test image of their class. A copy is different: it is near one real image, and
 much farther from every other. So the distance to the second nearest decides too.
 
-Share of Fashion-MNIST's images that are told to be near copies of test images, depending on which
-part of the training split they are compared with too:
+Share of images that are taken for near copies of Fashion-MNIST's test images, if they are compared
+with the whole training split too, with the bundled part of it, or with the test images alone:
 
-| images | the whole | 1,000 images | none |
+| images | whole | part | alone |
 |---|---|---|---|
 | 1,000 other training images | 0.3 % | 0.5 % | 0.6 % |
-| test images, moved by a pixel and mirrored | 100 % | 100 % | 100 % |
+| 1,430 images that the bundled model made: sampled, augmented or refined | 0 % | 0 % | 0 % |
+| 120 test images, moved by a pixel and mirrored | 100 % | 100 % | 100 % |
 | with noise of 10, 20 or 40 grey levels | 99, 86, 12 % | 100, 90, 18 % | 100, 90, 19 % |
 | as JPEG of quality 50, 25 or 10 | 100, 98, 40 % | 100, 98, 61 % | 100, 98, 63 % |
 | brighter by 40 grey levels, or with 1.3 times the contrast | 99, 95 % | 99, 97 % | 99, 98 % |
 | mixed with a fifth of another image | 17 % | 28 % | 28 % |
+
+On one CPU core, comparing with both splits takes 1 s for Fashion-MNIST, 3 s for CIFAR-100 and 10 s
+for Tiny-ImageNet at IPC 50. Time grows with the number of images.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def check_command(
 
     PATH is a file, a folder or a zip archive. It is read in a process with memory and time limits,
     and nothing in it is executed. The checks cover counts, values, duplicates and, if the real data
-    is available, the class order.
+    is available, copies of test images and the class order.
 
     Exit codes: 0 if no errors were found, 1 if some were, 2 for wrong usage.
     """
@@ -79,6 +79,7 @@ def check_command(
             "images": result.images,
             "ipc": result.ipc,
             "pixels": result.pixels,
+            "copies": asdict(result.copies) if result.copies else None,
             "findings": [asdict(finding) for finding in result.findings],
         }
         click.echo(json.dumps(document, indent=1))

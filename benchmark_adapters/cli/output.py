@@ -33,11 +33,12 @@ def installed_plugins() -> Plugins:
 
 
 def report_run(record: Record, folder: Path) -> None:
-    """Print the folder of a run, the licence of its model and its error, if any, to stderr."""
+    """Print the folder of a run, its model's licence, its warnings and its error to stderr."""
     reporting.say(f"run: {one_line(folder)}")
     if record.model_licence:
         reporting.say(one_line(f"licence of the model {record.model}: {record.model_licence}"))
-    for warning in record.metadata.get("warnings", []):
+    found = [check.text for check in record.checks if check.level == "warning"]
+    for warning in [*record.metadata.get("warnings", []), *found]:
         click.echo(f"warning: {one_line(warning)}", err=True)
     if record.status != "ok":
         message = one_line(record.message, MAX_MESSAGE)

@@ -12,7 +12,7 @@ import msgspec
 
 from benchmark_adapters.execution import facts
 from benchmark_adapters.scoring.backend_names import Backend, BackendName
-from leaderboard.records.record import Finding
+from leaderboard.records.record import TEST_COPIES, Copies, Finding
 
 # Largest size of an event in bytes. The confusion matrix of 1,000 classes takes 7 MB.
 MAX_EVENT = 64 * 2**20
@@ -83,7 +83,7 @@ class ScoreJob(msgspec.Struct, frozen=True):
         data: folder of the real datasets.
         bundled: use the bundled real images instead.
         cache: folder for the results of finished seeds.
-        is_untrusted: skip the training if a check finds an error.
+        is_untrusted: skip the training if a check finds any error.
         probes_order: check the order of the classes with a classifier of real images.
         is_checked: the set was checked before.
         is_quiet: show no progress.
@@ -109,9 +109,17 @@ class ScoreJob(msgspec.Struct, frozen=True):
     parts: int = 1
 
 
-def is_unfit(job: ScoreJob, findings: Sequence[Finding]) -> bool:
-    """Return whether students must not be trained, because an untrusted set has errors."""
-    return job.is_untrusted and any(finding.level == "error" for finding in findings)
+def fatal(findings: Sequence[Finding], is_untrusted: bool) -> list[Finding]:
+    """Return the errors for which no students are trained on a set.
+
+    The harness balanced a method's set itself. What it looks like is up to the method, unless it is
+    made of test images.
+    """
+    return [
+        finding
+        for finding in findings
+        if finding.level == "error" and (is_untrusted or finding.code == TEST_COPIES)
+    ]
 
 
 class TrialJob(msgspec.Struct, frozen=True):
@@ -290,6 +298,7 @@ class Checked(Event, frozen=True, tag="checked"):
     """The checks of a set are finished."""
 
     findings: list[Finding]
+    copies: Copies | None
     images: int
     ipc: int
     pixels: str

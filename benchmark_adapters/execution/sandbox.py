@@ -33,7 +33,7 @@ from benchmark_adapters.execution.messages import (
     ScoreJob,
     StudentTimed,
     TrialJob,
-    is_unfit,
+    fatal,
 )
 from benchmark_adapters.execution.process_tree import process_tree
 from benchmark_adapters.execution.watch import used_memory
@@ -168,7 +168,7 @@ def score(job: ScoreJob, limits: Limits, on_event: Callable[[SandboxEvent], None
 
     change, began = msgspec.structs.replace, time.monotonic()
     run(SCORER, [change(job, seeds=[])], limits, hear, gpus[:1])
-    if is_unfit(job, findings):
+    if fatal(findings, job.is_untrusted):
         return
     if limits.seconds is not None:
         limits = replace(limits, seconds=limits.seconds - (time.monotonic() - began))

@@ -15,6 +15,7 @@ from benchmark_adapters.execution.messages import (
     ScoreJob,
     ScoringStarted,
     SeedScored,
+    fatal,
 )
 from benchmark_adapters.execution.process_tree import signals_blocked
 from benchmark_adapters.execution.sandbox import SandboxFailed
@@ -25,9 +26,9 @@ from benchmark_adapters.runs.request import RunPlan, ScoringPlan
 from benchmark_adapters.runs.sources.method import MethodSource
 from benchmark_adapters.runs.sources.source import Production, Source
 from benchmark_adapters.scoring.seed_cache import SeedCache, SeedResult
-from benchmark_adapters.types import UserError, one_line
+from benchmark_adapters.types import UserError
 from leaderboard.records import store
-from leaderboard.records.record import Finding, OfficialScore, Record, ScoringRuntime
+from leaderboard.records.record import Copies, Finding, OfficialScore, Record, ScoringRuntime
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -152,14 +153,15 @@ class _Scores:
     """The results received from the scoring process; ``expected`` is their number."""
 
     findings: list[Finding] = field(default_factory=list)
+    copies: Copies | None = None
     started: ScoringStarted | None = None
     by_seed: dict[tuple[str, int], SeedResult] = field(default_factory=dict)
     expected: int = 0
 
     def hear(self, event: SandboxEvent) -> None:
         match event:
-            case Checked(findings):
-                self.findings = findings
+            case Checked(findings, copies):
+                self.findings, self.copies = findings, copies
             case ScoringStarted():
                 # Each of several processes sends it. They are alike.
                 self.started = self.started or event
@@ -227,11 +229,9 @@ def _scored(
         sandbox.score(_job(plan, source, folder), plan.limits, scores.hear)
     except (Exception, KeyboardInterrupt) as error:
         failure = error
-    findings = [replace(finding, text=one_line(finding.text)) for finding in scores.findings]
-    record = replace(record, checks=findings)
-    errors = [finding.text for finding in findings if finding.level == "error"]
-    if errors and source.is_untrusted:
-        return recording.invalid(record, "; ".join(errors))
+    record = recording.checked(record, scores.findings, scores.copies)
+    if errors := fatal(record.checks, source.is_untrusted):
+        return recording.invalid(record, "; ".join(finding.text for finding in errors))
     if failure:
         record = _failed(record, failure, scores)
     if not scores.finished:

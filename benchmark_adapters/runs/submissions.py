@@ -21,18 +21,22 @@ from benchmark_adapters.runs.request import Request, ScoringPlan, plan_scoring
 from benchmark_adapters.runs.sources.source import Source
 from benchmark_adapters.runs.sources.stored import FileSource, RunSource
 from benchmark_adapters.types import Dataset, Format, Track, UserError, resolve
-from leaderboard.records.record import Finding, OfficialScore
+from leaderboard.records.record import Copies, Finding, OfficialScore
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The findings of the checks of a set, its size, and the format in which it was read."""
+    """The findings of the checks of a set, its size, and the format in which it was read.
+
+    ``copies`` has the shares of copies of real images; None: nobody looked for them.
+    """
 
     findings: list[Finding]
     images: int = 0
     ipc: int = 0
     pixels: str | None = None
     format: str | None = None
+    copies: Copies | None = None
 
     @property
     def is_fit(self) -> bool:
@@ -76,7 +80,8 @@ def check(
 
     def hear(event: SandboxEvent) -> None:
         if isinstance(event, Checked):
-            results.append(CheckResult(event.findings, event.images, event.ipc, event.pixels))
+            size = event.images, event.ipc, event.pixels
+            results.append(CheckResult(event.findings, *size, copies=event.copies))
 
     with TemporaryDirectory() as folder:
         try:

@@ -84,7 +84,7 @@ class Source(Protocol):
 
     @property
     def is_untrusted(self) -> bool:
-        """Whether the images are untrusted: then errors in the checks make the run invalid."""
+        """Whether the images are untrusted: then any error in the checks makes the run invalid."""
 
     @property
     def expected_ipc(self) -> int | None:

@@ -26,8 +26,9 @@ def test_replacing_replaces_the_file_if_the_block_succeeds(tmp_path):
     for text in ("one", "two"):
         with replacing(path) as temporary:
             temporary.write_text(text)
-            assert (temporary.parent, temporary.suffix) == (path.parent, ".png")
-            assert temporary.name.startswith(".")
+            assert temporary.name == path.name
+            assert temporary.parent.parent == path.parent
+            assert temporary.parent.name.startswith(".")
         assert path.read_text() == text
     assert list(path.parent.iterdir()) == [path]
 

@@ -1,8 +1,9 @@
 """Bounded reads, and files and folders that appear only once they are complete.
 
-What is written here survives a power cut, because it reaches the disk before it gets its name. Until
-then it is in a hidden scratch folder next to its place, ``.ddbench-<8 hex digits>-<name>``, which
-its process locks. So what a killed process left behind can be told from what is being written.
+What is written here survives a power cut, because it reaches the disk before it gets its name.
+Until then it is in a hidden scratch folder next to its place, ``.ddbench-<8 hex digits>-<name>``,
+which its process locks. So what a killed process left behind can be told from what is being
+written.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _replace(path: Path, old: Path, new: Path) -> None:
 def scratch_for(path: Path) -> Iterator[Path]:
     """Yield an empty, locked scratch folder next to ``path``, which is deleted after the block.
 
-    Those of killed processes for the same ``path`` are deleted too.
+    Those that killed processes left there are deleted if they are at least an hour old.
 
     Raises:
         OSError: it can't be created.
@@ -138,7 +139,7 @@ def scratch_for(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = scratch_name(path)
     for other in path.parent.iterdir():
-        if SCRATCH.match(other.name) and SCRATCH.sub("", other.name) == SCRATCH.sub("", scratch.name):
+        if SCRATCH.match(other.name):
             remove_if_abandoned(other)
     scratch.mkdir()
     try:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark_adapters import console, track_files
+from benchmark_adapters import console, files, track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import UserError
 from leaderboard.render import FORMATS
+from leaderboard.text import shown_path
 
 if TYPE_CHECKING:
     from leaderboard.records.record import Record
@@ -51,7 +52,10 @@ if TYPE_CHECKING:
 )
 @click.option("--title", help="Title of the page of --format html.  [default: Leaderboard]")
 @console.DEBUG
+@click.pass_context
 def leaderboard_command(
+    context: click.Context,
+    /,
     track: str | None,
     method: str | None,
     dataset: str | None,
@@ -68,6 +72,8 @@ def leaderboard_command(
 
     Intervals are 95 % t intervals over the evaluation seeds. Runs share a rank if Welch's t-test
     finds no difference between them. Published results are listed separately.
+
+    Exit codes: 0 if all runs could be read, 1 if not (the others are shown), 2 for wrong usage.
     """
     from leaderboard.analysis import sections
     from leaderboard.render import tables
@@ -84,23 +90,34 @@ def leaderboard_command(
     if title is not None and style != "html":
         raise UserError("--title is the title of a page: add --format html")
     plugins = output.installed_plugins()
-    entries = output.all_runs(roots)
+    runs = output.all_runs(roots)
+    entries = runs.entries
     if track:
         track = track_files.name_of(plugins, track, {record.track for _, record in entries})
     datasets = {name: one.datasets for name, one in plugins.tracks.items()}
     selected = _columns(names, plugins.datasets) if names is not None else []
     if style == "html":
         _write_pages(entries, track, datasets, path, title or "Leaderboard")
-        return
+        context.exit(runs.exit_code)
     records = [record for _, record in entries]
     hides = (lambda record: False) if shows_all else sections.is_failed
     shown = sections.build(records, track, datasets, wanted=wanted, hides=hides)
     text = tables.render(shown, style, selected, wide)
     if path is None:
         click.echo(text)
-        return
+    else:
+        _write_table(text, path)
+    context.exit(runs.exit_code)
+
+
+def _write_table(text: str, path: Path) -> None:
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        if path.exists() and not path.is_file():
+            # A device or a pipe must not be replaced.
+            path.write_text(text + "\n", encoding="utf-8")
+            return
+        with files.replacing(path.resolve()) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path} can't be written: {error.strerror}") from None
 
@@ -128,12 +145,15 @@ def _write_pages(
     folder: Path | None,
     title: str,
 ) -> None:
+    from benchmark_adapters.runs import derived
     from leaderboard.render import pages
 
     if folder is None:
         raise UserError("--format html needs a folder for the pages: --output DIR")
+    for run, record in entries:
+        derived.restore(run, record)
     try:
-        click.echo(pages.write(entries, folder, track, datasets, title))
+        click.echo(shown_path(pages.write(entries, folder, track, datasets, title)))
     except ValueError as error:
         raise UserError(str(error)) from None
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -56,8 +57,20 @@ def _hint(record: Record, folder: Path) -> str:
     return f"log of the method: {one_line(log)}" if is_failed and log.is_file() else ""
 
 
-def all_runs(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
-    """Return the folders and records of all runs. Print problems with them to stderr."""
+@dataclass(frozen=True)
+class Runs:
+    """Folder and record of each run, and whether all runs could be read."""
+
+    entries: list[tuple[Path, Record]]
+    is_complete: bool
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.is_complete else 1
+
+
+def all_runs(roots: Sequence[Path]) -> Runs:
+    """Return all runs. Print problems with them to stderr."""
     from leaderboard.analysis import ranking
     from leaderboard.records import store
 
@@ -65,7 +78,7 @@ def all_runs(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
     conflicts = ranking.conflicts(record for _, record in entries)
     for line in [*problems, *conflicts]:
         click.echo(f"warning: {one_line(line)}", err=True)
-    return entries
+    return Runs(entries, not problems)
 
 
 def conclude(
@@ -91,7 +104,7 @@ def _show_table(records: Sequence[Record], runs: Path) -> None:
     with console.stdout_to_stderr():
         tracks = plugins.build().tracks
     datasets = {name: track.datasets for name, track in tracks.items()}
-    stored = [record for _, record in all_runs([runs])]
+    stored = [record for _, record in all_runs([runs]).entries]
     own = {record.run_id for record in records}
     shown = sections.build(
         stored,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark_adapters import own_data
-from benchmark_adapters.formats import archives, detection, layout, native
-from benchmark_adapters.runs.read import find_run, read_record
+from benchmark_adapters.formats import archives, detection, layout
+from benchmark_adapters.runs import derived
+from benchmark_adapters.runs.read import find_run, read_record, require_whole
 from benchmark_adapters.types import Dataset, Format, UserError, one_line
 from leaderboard.records import store
 from leaderboard.records.record import Record
@@ -188,13 +189,14 @@ def of_named_run(
 
 
 def of_run(folder: Path) -> Submission:
-    """Return the images of the run in ``folder`` as a submission.
+    """Return the images of the run in ``folder`` as a submission, once they are verified.
 
     Raises:
-        UserError: the record can't be read, or the run has no usable images.
+        UserError: the record can't be read, or the run has no usable images, or other images than
+            its record describes.
     """
     record = read_record(folder)
-    if not (folder / native.IMAGES).is_file():
+    if record.images_sha256 is None:
         raise UserError(f"{folder} has no images: its status is {record.status}")
     if record.shard:
         raise UserError(
@@ -203,4 +205,6 @@ def of_run(folder: Path) -> Submission:
     is_made = record.status == "error" and record.failed_stage == "scoring"
     if record.status in ("invalid", "error") and not is_made:
         raise UserError(f"{folder} can't be used: its status is {record.status}: {record.message}")
+    require_whole(folder, record)
+    derived.restore(folder, record)
     return Submission(folder, "native", record.method, record)

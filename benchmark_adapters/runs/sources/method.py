@@ -60,8 +60,13 @@ class MethodSource:
         return partial(self._collect, outcome, folder)
 
     def _collect(self, outcome: Outcome, folder: Path) -> Production:
-        plan = self.plan
-        production = collected(self._making(outcome), outcome, plan.dataset, plan.ipc, folder)
+        plan, making = self.plan, self._making(outcome)
+        try:
+            production = collected(making, outcome, plan.dataset, plan.ipc, folder)
+        except OSError as error:
+            reason = error.strerror or error
+            message = f"the images could not be saved ({reason}); the run keeps them in batches"
+            return Production(making, None, "error", message, interrupted=outcome.interrupted)
         shutil.rmtree(folder / "batches", ignore_errors=True)
         return production
 

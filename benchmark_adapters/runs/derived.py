@@ -12,6 +12,7 @@ from benchmark_adapters.formats import native
 from benchmark_adapters.runs import preview, recording
 from benchmark_adapters.runs.read import damage
 from benchmark_adapters.types import DistilledSet, UserError
+from leaderboard.records import store
 from leaderboard.records.record import Record
 
 GRID = "grid.png"
@@ -26,10 +27,16 @@ def write(folder: Path, record: Record, distilled: DistilledSet) -> list[str]:
             step(folder, record, distilled)
         except OSError as error:
             problems.append(
-                f"{folder / name} could not be written ({error.strerror or error}); "
-                "it is made when it is needed"
+                f"{store.final(folder) / name} could not be written "
+                f"({error.strerror or error}); it is made when it is needed"
             )
     return problems
+
+
+def make_room(folder: Path) -> None:
+    """Delete the files that can be made again."""
+    for name in (native.MANIFEST, GRID):
+        (folder / name).unlink(missing_ok=True)
 
 
 def restore(folder: Path, record: Record) -> None:

@@ -68,13 +68,21 @@ def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None =
         with store.new_run(plan.runs, *names) as folder:
             record = _finished(plan, source, folder, test, official, scores)
             with signals_blocked():
-                store.write(folder, record)
+                _write_scores(folder, record)
     except OSError as error:
         raise UserError(_unwritable(plan.runs, folder, error)) from None
     if record.status in ("ok", "timeout"):
         with contextlib.suppress(OSError):
             SeedCache(plan.runs / CACHE).forget(scores.cache_keys)
     return store.final(folder)
+
+
+def _write_scores(folder: Path, record: Record) -> None:
+    try:
+        store.write(folder, record)
+    except OSError:
+        derived.make_room(folder)
+        store.write(folder, record)
 
 
 def _unwritable(runs: Path, folder: Path | None, error: OSError) -> str:
@@ -84,7 +92,7 @@ def _unwritable(runs: Path, folder: Path | None, error: OSError) -> str:
         kept = store.final(folder)
         return f"{problem}; the images are kept: go on with `ddbench score {kept}`"
     if folder and folder.is_dir():
-        return f"{problem}; the images are kept in {folder}"
+        return f"{problem}; what was sampled is kept in {folder}"
     return f"{problem}; choose another one with --runs"
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 # Python's character for a byte that is not UTF-8 is this number plus the byte.
 FIRST_ODD_BYTE = 0xDC00
 MAX_PATH = 4096
+# Control characters other than line breaks, those without a width, those that set the direction of
+# writing, other line breaks, and halves of characters.
+CONTROLS = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 
 def one_line(value: object, most: int = 500) -> str:
@@ -33,6 +41,11 @@ def shown_path(path: object) -> str:
     """Return a path as it is if it is printable, so that programs can use it, else in one line."""
     text = str(path)
     return text if text.isprintable() else one_line(text, MAX_PATH)
+
+
+def without_controls(text: str) -> str:
+    """Return a text of several lines with spaces in place of what would control its display."""
+    return CONTROLS.sub(" ", text)
 
 
 def plural(number: int | float, singular: str, other: str = "") -> str:

@@ -23,6 +23,7 @@ from benchmark_adapters.execution.sandbox import SandboxFailed
 from benchmark_adapters.files import sync
 from benchmark_adapters.formats import native
 from benchmark_adapters.runs import derived, recording, scoring_time
+from benchmark_adapters.runs.read import require_utf8
 from benchmark_adapters.runs.redaction import folder_name
 from benchmark_adapters.runs.request import RunPlan, ScoringPlan
 from benchmark_adapters.runs.sources.method import MethodSource
@@ -56,8 +57,9 @@ def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None =
 
     Raises:
         UserError: the real data is missing or damaged, the source can't start, or the runs folder
-            can't be written.
+            can't be written or is not UTF-8.
     """
+    require_utf8(plan.runs)
     test = datasets.load(plan.dataset, "test", plan.data, plan.track.bundled_data)
     if not source.is_untrusted:
         scoring_time.announce(plan, source.expected_ipc)

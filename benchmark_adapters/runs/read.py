@@ -61,3 +61,11 @@ def require_whole(folder: Path, record: Record) -> None:
     """Raise `UserError` unless the images of the run are those that its record describes."""
     if problem := damage(folder, record):
         raise UserError(problem)
+
+
+def require_utf8(path: Path) -> None:
+    """Raise `UserError` unless a path is UTF-8, like all that processes tell each other."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{path.absolute()}: the path is not UTF-8; rename it") from None

@@ -111,9 +111,15 @@ def leaderboard_command(
 
 
 def _write_table(text: str, path: Path) -> None:
+    """Write a table to a file, which it replaces, or to a device or a pipe.
+
+    Raises:
+        UserError: it can't be written, or its folder is missing.
+    """
+    if not path.parent.is_dir():
+        raise UserError(f"{path} can't be written: there is no folder {path.parent}")
     try:
         if path.exists() and not path.is_file():
-            # A device or a pipe must not be replaced.
             path.write_text(text + "\n", encoding="utf-8")
             return
         with files.replacing(path.resolve()) as temporary:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from made_records import record
+from picture_folders import write
 from small_runs import only
 
 from leaderboard.records import store
@@ -136,3 +137,25 @@ def test_no_control_character_of_a_record_reaches_a_terminal_or_a_page(ddbench, 
     assert len(pages) > 2
     for page in pages:
         assert is_clean(page.read_text()), page
+
+
+def test_class_names_and_files_of_any_name_are_taken(
+    ddbench, example_folder, tmp_path, methods_here
+):
+    odd = [b"a\nb", b"\x1b[2J", "\u202ed".encode()]
+    write(tmp_path / "own")
+    for split in ("train", "test"):
+        for folder, name in zip(sorted((tmp_path / "own" / split).iterdir()), odd, strict=True):
+            folder.rename(folder.with_name(os.fsdecode(name)))
+        (tmp_path / "own" / split / os.fsdecode(b"junk.\xff\x1b[2J")).write_text("")
+    done = ddbench(
+        *("run", "--method", "random-real", "--dataset", "own/", "--track", "few"),
+        *("--ipc", "2", "--repeats", "0"),
+        path=[example_folder],
+    )
+    assert done.returncode == 0, done.stderr
+    assert is_clean(done.stdout + done.stderr)
+    (run,) = store.runs_in([tmp_path / "runs"])
+    shown = ddbench("show", run)
+    assert (shown.returncode, is_clean(shown.stdout + shown.stderr)) == (0, True)
+    assert (run / "grid.png").is_file()

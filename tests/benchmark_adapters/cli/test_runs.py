@@ -1,6 +1,7 @@
 """Listing, filtering and removing runs."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,16 @@ def test_filters_of_the_leaderboard_change_no_rank(ddbench, runs):
     assert chosen.items() < everything.items()
     done = ddbench("leaderboard", "--format", "html", "--output", "board", "--method", "kmeans")
     assert "select rows of tables, not of pages" in done.stderr
+
+
+def test_a_table_goes_to_a_file_a_linked_file_or_a_device(ddbench, runs, tmp_path):
+    (tmp_path / "link.md").symlink_to("table.md")
+    for name in ("table.md", "link.md", "/dev/null"):
+        done = ddbench("leaderboard", "--output", name)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "link.md").is_symlink()
+    assert "kmeans" in (tmp_path / "table.md").read_text()
+    assert not os.path.isfile("/dev/null")
 
 
 def test_rm_removes_runs_and_empty_folders(ddbench, runs):

@@ -81,7 +81,6 @@ with open("disk/filler", "wb", buffering=0) as file:
 old = state()
 done = [call("export", run, "--format", name, "--output", f"disk/{name}") for name in formats]
 done.append(call(*board, "--output", "disk/table.md"))
-done.append(call(*board, "--output", "disk/new/table.md"))
 done.append(call(*board, "--format", "html", "--output", "disk/board"))
 done.append(call("compare", run, run, "--output", "disk/compared"))
 print(json.dumps([before, done, state() == old, sorted(os.listdir("disk"))]))
@@ -126,4 +125,4 @@ def test_commands_say_that_a_disk_is_full_and_leave_nothing_half_written(
         assert "No space left on device" in errors
         assert len(errors.splitlines()) == 1
     assert is_unchanged
-    assert names == ["board", "filler", "new", "table.md"]
+    assert names == ["board", "filler", "table.md"]

@@ -143,7 +143,7 @@ def scratch_for(path: Path) -> Iterator[Path]:
             remove_if_abandoned(other)
     scratch.mkdir()
     try:
-        with locked(scratch):
+        with locked(scratch, waits=True):
             yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -169,17 +169,19 @@ def scratch_name(path: Path) -> Path:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[bool]:
+def locked(folder: Path, waits: bool = False) -> Iterator[bool]:
     """Lock ``folder`` until the block finishes or the process exits for any reason.
 
-    Yields False if another process holds the lock or the file system does not support locks.
+    Yields False if the file system does not support locks, or if another process holds the lock.
+    With ``waits``, that one is waited for. So the owner of a folder gets its lock, even while
+    others look whether there is an owner.
 
     Raises:
         OSError: there is no such folder.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         is_locked = True
     except OSError:
         is_locked = False

@@ -133,7 +133,7 @@ def _finished(
             draft = recording.draft(plan, folder, production, test)
             record = replace(draft, official=official)
             is_scorable = _is_scorable(record, production, plan, source)
-            cut_off = recording.unscored(record, "its process was killed", 0, interrupted=True)
+            cut_off = recording.unscored(record, "it was cut off", 0, interrupted=True)
             _save(production, cut_off if is_scorable else record, folder)
         return _scored(plan, source, record, folder, scores) if is_scorable else record
     except (Exception, KeyboardInterrupt) as error:

@@ -62,7 +62,7 @@ def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]
         if not _holds_images(other):
             files.remove_if_abandoned(other)
     try:
-        with files.locked(folder):
+        with files.locked(folder, waits=True):
             yield folder
             files.sync_tree(folder)
             _publish(folder)
@@ -87,7 +87,7 @@ def write(folder: Path, record: Record) -> None:
 
 def _publish(folder: Path) -> None:
     folder.rename(final(folder))
-    for parent in list(folder.parents)[: DEPTH + 1]:
+    for parent in list(folder.parents)[:DEPTH]:
         files.sync(parent)
 
 

@@ -103,7 +103,7 @@ def find_submissions(
         ]
         if teams:
             return [_submission(entry, format_name, _team(entry)) for entry in teams]
-    if name is None or not name.strip():
+    if name is None or not one_line(name):
         raise UserError(f"{path} is a single submission: name the team with --name")
     if format_name is None and path.suffix.lower() != archives.SUFFIX:
         format_name = detection.detect(path, wanted, formats).name

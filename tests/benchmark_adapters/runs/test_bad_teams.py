@@ -81,3 +81,9 @@ def test_paths_that_are_not_utf8_are_refused_with_a_reason(
         assert done.returncode == 2, done.stderr
         assert "\\xff" in done.stderr
         assert "the path is not UTF-8; rename it" in done.stderr
+
+
+def test_a_team_needs_a_visible_name(ddbench, example_folder, submission):
+    for name in ("", " ", "\x1b", "\u202e"):
+        done = score(ddbench, example_folder, submission, "--name", name)
+        assert (done.returncode, "name the team with --name" in done.stderr) == (2, True)

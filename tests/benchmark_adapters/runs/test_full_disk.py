@@ -1,7 +1,9 @@
 """A full disk costs nothing that was made before."""
 
 import json
+import subprocess
 
+from project import COMMAND
 from small_disk import run_on_small_disk
 from small_runs import only
 
@@ -126,3 +128,13 @@ def test_commands_say_that_a_disk_is_full_and_leave_nothing_half_written(
         assert len(errors.splitlines()) == 1
     assert is_unchanged
     assert names == ["board", "filler", "table.md"]
+
+
+def test_output_to_a_full_disk_is_one_line_of_error():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [COMMAND, "list", "tracks"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the output: No space left on device")
+    assert len(done.stderr.splitlines()) == 1

@@ -27,13 +27,15 @@ sandbox.run = in_process.run
 disk, installed = Path(sys.argv[1]), plugins.build()
 runs = disk / "runs"
 
+def step(name):
+    folder, _ = run(installed, disk, "random-real", repeats=0)
+    pages.write(store.entries([runs])[0][-3:], disk / "board")
+    find = installed.datasets.require
+    export.export([folder], installed.formats["eccv2024"], installed, disk / name, find)
+
 def work(turn):
     for number in count():
-        folder, _ = run(installed, disk, "random-real", repeats=0)
-        pages.write(store.entries([runs])[0][-3:], disk / "board")
-        target = disk / f"set-{turn}-{number}"
-        find = installed.datasets.require
-        export.export([folder], installed.formats["eccv2024"], installed, target, find)
+        step(f"set-{turn}-{number}")
 
 def survey():
     whole = {folder: read.damage(folder, record) for folder, record in store.entries([runs])[0]}
@@ -49,14 +51,15 @@ def survey():
         "left": len(left),
     }
 
-run(installed, disk, "random-real", repeats=0)
-pages.write([], disk / "board")
-found, chance = [], random.Random(1)
+step("set-first")
+began = time.monotonic()
+step("set-second")
+pace, found, chance = time.monotonic() - began, [], random.Random(1)
 for turn in range(20):
     pid = os.fork()
     if pid == 0:
         work(turn)
-    time.sleep(chance.uniform(0.01, 0.3))
+    time.sleep(chance.uniform(0, 2.5 * pace))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     found.append(survey())
@@ -82,8 +85,8 @@ def test_what_a_killed_process_leaves_is_whole_or_recognised(example_folder, tmp
     counts = [one["runs"] for one in found]
     assert counts == sorted(counts)
     assert counts[-1] > 5
-    # The kills came at all moments.
-    assert max(one["left"] for one in found) > 2
+    # Some kills came while something was being written.
+    assert found[-1]["left"] > 0
     assert (cleared["left"], cleared["runs"]) == (0, counts[-1])
 
 

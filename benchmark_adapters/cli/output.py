@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -58,19 +59,31 @@ def _hint(record: Record, folder: Path) -> str:
     return f"log of the method: {one_line(log)}" if is_failed and log.is_file() else ""
 
 
-def all_runs(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
-    """Return the folders and records of all runs. Print problems with them to stderr."""
+@dataclass(frozen=True)
+class Runs:
+    """Folder and record of each run, and whether all runs could be read."""
+
+    entries: list[tuple[Path, Record]]
+    is_complete: bool
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.is_complete else 1
+
+
+def all_runs(roots: Sequence[Path]) -> Runs:
+    """Return all runs. Print problems with them to stderr."""
     from leaderboard.records import store
 
     entries, problems = store.entries(roots)
     _warn(problems)
-    return entries
+    return Runs(entries, not problems)
 
 
 def judged_runs(
     roots: Sequence[Path], plugins: Plugins, track: str | None
-) -> tuple[list[tuple[Path, Record]], Mapping[str, Demands]]:
-    """Return folder and judged record of each run, and what each track demands.
+) -> tuple[Runs, Mapping[str, Demands]]:
+    """Return all runs with judged records, and what each track demands.
 
     Print problems with the runs to stderr.
 
@@ -85,12 +98,13 @@ def judged_runs(
     from benchmark_adapters import track_demands
     from leaderboard.analysis import ranking, verdicts
 
-    entries = all_runs(roots)
-    records = [record for _, record in entries]
+    found = all_runs(roots)
+    records = [record for _, record in found.entries]
     demands = track_demands.known(plugins, records, track)
     judged = verdicts.judged(records, demands)
     _warn(ranking.conflicts(judged))
-    return [(folder, record) for (folder, _), record in zip(entries, judged, strict=True)], demands
+    folders = [folder for folder, _ in found.entries]
+    return replace(found, entries=list(zip(folders, judged, strict=True))), demands
 
 
 def _warn(lines: Sequence[str]) -> None:
@@ -104,18 +118,20 @@ def conclude(
     runs: Path,
     as_json: bool,
     track: str | None = None,
+    are_all: bool = True,
 ) -> NoReturn:
     """Print the records as JSON, or the leaderboard of their track, and exit.
 
-    The exit code is 0 if all records have the status ok, else 1. ``track`` is the track that the
-    user named, as in `judged_runs`.
+    The exit code is 0 if all records have the status ok and ``are_all`` that there should be,
+    else 1. ``track`` is the track that the user named, as in `judged_runs`.
     """
     if as_json:
         documents = [json.loads(record.to_json()) for record in records]
         click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
     else:
         _show_table(records, runs, track)
-    context.exit(0 if all(record.status == "ok" for record in records) else 1)
+    is_fine = are_all and all(record.status == "ok" for record in records)
+    context.exit(0 if is_fine else 1)
 
 
 def _show_table(records: Sequence[Record], runs: Path, track: str | None) -> None:
@@ -125,10 +141,10 @@ def _show_table(records: Sequence[Record], runs: Path, track: str | None) -> Non
 
     with console.stdout_to_stderr():
         installed = plugins.build()
-    entries, demanded = judged_runs([runs], installed, track)
+    found, demanded = judged_runs([runs], installed, track)
     own = {record.run_id for record in records}
     shown = sections.build(
-        [record for _, record in entries],
+        [record for _, record in found.entries],
         records[0].track,
         demands.datasets(demanded),
         published=(),

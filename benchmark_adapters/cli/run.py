@@ -11,6 +11,7 @@ import click
 
 from benchmark_adapters import console, own_data
 from benchmark_adapters.cli import options, output
+from benchmark_adapters.types import one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.runs.estimate import TableRow
@@ -126,7 +127,7 @@ def run_command(
     plans = plan_runs(named, output.installed_plugins())
     for plan in plans:
         if plan.scoring.dataset.folder:
-            click.echo(own_data.describe(plan.scoring.dataset), err=True)
+            click.echo(one_line(own_data.describe(plan.scoring.dataset)), err=True)
     if only_plan:
         _show_estimates(plans, as_json)
         return

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from benchmark_adapters.distilled import balanced_rows
-from benchmark_adapters.types import Dataset, DistilledSet, one_line
+from benchmark_adapters.types import Dataset, DistilledSet, UserError, one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -31,11 +31,19 @@ class CorruptBatchError(Exception):
 
 
 def write_batch(path: Path, images: Array, labels: Array, generated: Array) -> None:
-    """Write one batch, or a whole set, as a safetensors file."""
+    """Write one batch, or a whole set, as a safetensors file.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     tensors = {"images": np.ascontiguousarray(images), "labels": labels, "generated": generated}
-    save_file(tensors, path)
+    try:
+        save_file(tensors, path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"a batch could not be saved ({one_line(error)})") from None
 
 
 def collect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -189,7 +190,9 @@ class _Run:
             for data in channel.unread(worker.process.stdout.fileno()):
                 self.hear_output(data)
             worker.close()
-        (self.folder / "log.txt").write_text(self.log.text(), encoding="utf-8")
+        # A full disk must not cost the images.
+        with contextlib.suppress(OSError):
+            (self.folder / "log.txt").write_text(self.log.text(), encoding="utf-8")
 
     def outcome(self, fills_time: bool) -> Outcome:
         for worker in self.workers:

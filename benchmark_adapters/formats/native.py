@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,18 +107,43 @@ def read_run(folder: Path) -> DistilledSet:
     Raises:
         UserError: a file is missing or unreadable.
     """
+    path = folder / MANIFEST
+    manifest = _read_manifest(path)
+    bare = read_arrays(folder)
+    norm = None
+    if bare.images.dtype.kind == "f":
+        norm = _normalisation(manifest, bare.images.shape[1], path)
+    return replace(
+        bare,
+        class_names=manifest.class_names,
+        provenance=manifest.provenance,
+        normalisation=norm,
+    )
+
+
+def read_arrays(folder: Path) -> DistilledSet:
+    """Return the set in a run's folder without what its manifest says.
+
+    Raises:
+        UserError: the images are missing or unreadable.
+    """
     import numpy as np
 
-    file, path = folder / IMAGES, folder / MANIFEST
+    file = folder / IMAGES
     safe_load.check_files([file], max_bytes=math.inf)
-    manifest = _read_manifest(path)
     images, labels, generated = _map_arrays(file)
-    norm = None
-    if images.dtype.kind == "f":
-        norm = _normalisation(manifest, images.shape[1], path)
     if generated is None:
         generated = np.ones(len(labels), bool)
-    return DistilledSet(images, labels, manifest.class_names, generated, manifest.provenance, norm)
+    return DistilledSet(images, labels, (), generated)
+
+
+def has_manifest(folder: Path, dataset: str) -> bool:
+    """Return whether the manifest in a run's folder is whole and belongs to ``dataset``."""
+    try:
+        manifest = _read_manifest(folder / MANIFEST)
+    except UserError:
+        return False
+    return manifest.dataset == dataset and bool(manifest.class_names)
 
 
 def write(sets: Sets, folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +21,16 @@ from benchmark_adapters.execution.messages import (
 )
 from benchmark_adapters.execution.process_tree import signals_blocked
 from benchmark_adapters.execution.sandbox import SandboxFailed
+from benchmark_adapters.files import sync
 from benchmark_adapters.formats import native
-from benchmark_adapters.runs import recording, scoring_time
+from benchmark_adapters.runs import derived, recording, scoring_time
+from benchmark_adapters.runs.read import require_utf8
 from benchmark_adapters.runs.redaction import folder_name
 from benchmark_adapters.runs.request import RunPlan, ScoringPlan
 from benchmark_adapters.runs.sources.method import MethodSource
 from benchmark_adapters.runs.sources.source import Production, Source
 from benchmark_adapters.scoring.seed_cache import SeedCache, SeedResult
-from benchmark_adapters.types import UserError
+from benchmark_adapters.types import Notice, UserError
 from leaderboard.records import store
 from leaderboard.records.record import Copies, Finding, OfficialScore, Record, ScoringRuntime
 
@@ -54,27 +58,45 @@ def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None =
 
     Raises:
         UserError: the real data is missing or damaged, the source can't start, or the runs folder
-            can't be written.
+            can't be written or is not UTF-8.
     """
+    require_utf8(plan.runs)
     test = datasets.load(plan.dataset, "test", plan.data, plan.track.bundled_data)
     if not source.is_untrusted:
         scoring_time.announce(plan, source.expected_ipc)
     scores = _Scores()
     names = plan.track.name, plan.dataset.name, folder_name(source.name)
+    folder: Path | None = None
     try:
         with store.new_run(plan.runs, *names) as folder:
             record = _finished(plan, source, folder, test, official, scores)
             with signals_blocked():
-                (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
+                _write_scores(folder, record)
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"could not write to the runs folder {plan.runs} ({reason}); "
-            "choose another one with --runs"
-        ) from None
+        raise UserError(_unwritable(plan.runs, folder, error)) from None
     if record.status in ("ok", "timeout"):
-        SeedCache(plan.runs / CACHE).forget(scores.cache_keys)
+        with contextlib.suppress(OSError):
+            SeedCache(plan.runs / CACHE).forget(scores.cache_keys)
     return store.final(folder)
+
+
+def _write_scores(folder: Path, record: Record) -> None:
+    try:
+        store.write(folder, record)
+    except OSError:
+        derived.make_room(folder)
+        store.write(folder, record)
+
+
+def _unwritable(runs: Path, folder: Path | None, error: OSError) -> str:
+    """Return what to do after an error of writing, and what is kept of the run in ``folder``."""
+    problem = f"could not write to the runs folder {runs} ({error.strerror or error})"
+    if folder and store.final(folder).is_dir():
+        kept = store.final(folder)
+        return f"{problem}; the images are kept: go on with `ddbench score {kept}`"
+    if folder and folder.is_dir():
+        return f"{problem}; what was sampled is kept in {folder}"
+    return f"{problem}; choose another one with --runs"
 
 
 def _finished(
@@ -112,7 +134,8 @@ def _finished(
             draft = recording.draft(plan, folder, production, test)
             record = replace(draft, official=official)
             is_scorable = _is_scorable(record, production, plan, source)
-            _save(production, record, folder)
+            cut_off = recording.unscored(record, "it was cut off", 0, interrupted=True)
+            _save(production, cut_off if is_scorable else record, folder)
         return _scored(plan, source, record, folder, scores) if is_scorable else record
     except (Exception, KeyboardInterrupt) as error:
         if record is None:
@@ -130,16 +153,18 @@ def _failed(record: Record, error: BaseException, scores: _Scores) -> Record:
 
 
 def _save(production: Production, record: Record, folder: Path) -> None:
-    """Write the manifest and the preview. Delete an empty images file."""
-    from benchmark_adapters.runs import preview
+    """Save the images for good with a record, which stays if the process is killed.
 
+    What follows from both comes last, because a full disk must not cost more than that.
+    """
     distilled = production.distilled
     if distilled is None:
         (folder / native.IMAGES).unlink(missing_ok=True)
         return
-    description = native.describe(record.dataset, distilled)
-    (folder / native.MANIFEST).write_bytes(recording.manifest(record, description))
-    preview.draw(distilled).save(folder / "grid.png")
+    sync(folder / native.IMAGES)
+    store.write(folder, record)
+    for problem in derived.write(folder, record, distilled):
+        warnings.warn(problem, Notice, stacklevel=2)
 
 
 def _is_scorable(record: Record, production: Production, plan: ScoringPlan, source: Source) -> bool:

@@ -16,6 +16,7 @@ from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.runs import official_evaluator, pipeline
 from benchmark_adapters.runs.inbox import Submission
+from benchmark_adapters.runs.read import require_utf8
 from benchmark_adapters.runs.redaction import redact_paths
 from benchmark_adapters.runs.request import Request, ScoringPlan, plan_scoring
 from benchmark_adapters.runs.sources.source import Source
@@ -68,11 +69,12 @@ def check(
         The result of the checks. A set that can't be read is a finding.
 
     Raises:
-        UserError: ``path`` doesn't exist, or reading can't be isolated.
+        UserError: ``path`` doesn't exist or is not UTF-8, or reading can't be isolated.
     """
     isolation.check(limits.isolate)
     if not path.exists():
         raise UserError(f"{path} is missing")
+    require_utf8(path)
     # A check says by itself that it lacks the real data.
     with contextlib.suppress(UserError):
         reporting.detail(f"{dataset.name}: {datasets.find(dataset, data)}")

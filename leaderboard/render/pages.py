@@ -31,7 +31,7 @@ from leaderboard.render import (
 )
 from leaderboard.render.html_tables import HtmlTable, Legend
 from leaderboard.render.page_folder import INDEX, TEMPLATES, Layout
-from leaderboard.text import one_line, plural
+from leaderboard.text import one_line, plural, without_controls
 
 LEADERBOARD = Layout("ddbench leaderboard", ("runs", "plots", "grids", "confusion"))
 COMPARISON = Layout("ddbench compare", ("grids",))
@@ -252,7 +252,7 @@ def _plots(section: Section, number: int, output: Path) -> list[Plot]:
             if svg is None:
                 continue
             file = f"plots/{number}-{index}-{axis.name}.svg"
-            (output / file).write_text(svg, encoding="utf-8")
+            (output / file).write_text(without_controls(svg), encoding="utf-8")
             caption = f"{dataset}: accuracy with 95 % interval against {axis.words}"
             alt = _description(plots.plotted(rows, axis), dataset, axis.words)
             written.append(Plot(file, caption, alt))
@@ -284,7 +284,8 @@ def _write(
         values: further values for the template.
     """
     text = _template(template).render(generator=layout.generator, title=title, root=root, **values)
-    path.write_text(text, encoding="utf-8")
+    # Untrusted text may come by many ways, so what no page needs is taken out in the end.
+    path.write_text(without_controls(text), encoding="utf-8")
 
 
 @cache

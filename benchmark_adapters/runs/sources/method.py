@@ -70,7 +70,12 @@ class MethodSource:
     def _collect(self, outcome: Outcome, facts: Mapping[str, str], folder: Path) -> Production:
         plan, making = self.plan, self._making(outcome, facts)
         reported = outcome.images, outcome.sampled
-        production = collected(making, outcome, plan.dataset, plan.ipc, folder, reported)
+        try:
+            production = collected(making, outcome, plan.dataset, plan.ipc, folder, reported)
+        except OSError as error:
+            reason = error.strerror or error
+            message = f"the images could not be saved ({reason}); the run keeps them in batches"
+            return Production(making, None, "error", message, interrupted=outcome.interrupted)
         shutil.rmtree(folder / supervisor.BATCHES, ignore_errors=True)
         return production
 

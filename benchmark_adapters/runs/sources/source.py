@@ -121,6 +121,9 @@ def collected(
 
     Returns:
         The output of the source.
+
+    Raises:
+        OSError: the set can't be written.
     """
     end, message = outcome.end or "error", outcome.message
     try:
@@ -128,6 +131,10 @@ def collected(
     except CorruptBatchError as error:
         end, message = "error", str(error)
         distilled = collect([[]], dataset, ipc, folder / native.IMAGES)
+    except OSError:
+        # Half a file would take the space that the record needs.
+        (folder / native.IMAGES).unlink(missing_ok=True)
+        raise
     return Production(
         making,
         distilled if distilled.ipc else None,

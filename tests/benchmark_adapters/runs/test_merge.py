@@ -170,13 +170,16 @@ def test_merge_refuses_folders_that_are_not_shards_of_one_set(run, merge, tmp_pa
         merge(first, other_limit)
 
 
-def test_damaged_shards_leave_a_record_of_the_error(run, merge):
+def test_damaged_shards_are_named_and_not_merged(run, merge, tmp_path):
     shards = [run(ipc=4, shard=f"{number}/2")[0] for number in range(2)]
     images = shards[1] / "images.safetensors"
     images.write_bytes(images.read_bytes()[:100])
-    _, joined = merge(*shards)
-    assert joined.status == "error"
-    assert joined.message.startswith("the batch files are missing or damaged")
+    with pytest.raises(UserError, match=f"{images}: not readable as safetensors"):
+        merge(*shards)
+    images.unlink()
+    with pytest.raises(UserError, match=f"{images} is missing"):
+        merge(*shards)
+    assert len(list(store.runs_in([tmp_path / "runs"]))) == 2
 
 
 @pytest.mark.parametrize(

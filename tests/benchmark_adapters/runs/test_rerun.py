@@ -117,6 +117,7 @@ def test_rerun_shows_changes_of_environment_and_results(ddbench, example_folder,
         for line in done.stderr.splitlines()
         if line.startswith("warning: ")
     ]
+    assert "images.safetensors is damaged" in warnings.pop(0)
     names = [line.split(":")[0] for line in warnings]
     assert names in (
         ["torch", "tool", "cpu", "commit", "threads", "data_sha256"],

@@ -1,5 +1,6 @@
 """Runs folders: runs appear whole, and damaged ones don't affect the others."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -21,6 +22,29 @@ def test_new_run_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(RuntimeError), store.new_run(tmp_path, "t", "d", "m") as folder:
         raise RuntimeError
     assert len(list((tmp_path / "t" / "d" / "m").iterdir())) == 1
+
+
+def failed(runs, write):
+    """Let a run fail after ``write``, and return its hidden folder."""
+    with contextlib.suppress(OSError), store.new_run(runs, "t", "d", "m") as folder:
+        write(folder)
+        raise OSError
+    return folder
+
+
+def test_an_error_keeps_a_run_that_has_a_record_and_images_that_have_none(tmp_path):
+    first = failed(tmp_path, lambda at: store.write(at, record(run_id=store.run_id(at))))
+    second = failed(tmp_path, lambda at: (at / "images.safetensors").write_bytes(b"images"))
+    assert not failed(tmp_path, lambda at: None).exists()
+    assert list(store.runs_in([tmp_path])) == [store.final(first)]
+    (left,) = store.leftovers([tmp_path])
+    assert (left.path, left.kind, left.size) == (second, "run", 6)
+    # It stays until someone removes it.
+    os.utime(second, (0, 0))
+    with store.new_run(tmp_path, "t", "d", "m"):
+        assert (second / "images.safetensors").read_bytes() == b"images"
+    store.clear(second)
+    assert store.leftovers([tmp_path]) == []
 
 
 def test_new_run_removes_folders_of_killed_processes_only(tmp_path):

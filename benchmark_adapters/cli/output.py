@@ -21,11 +21,9 @@ MAX_MESSAGE = 5000
 
 def installed_plugins() -> Plugins:
     """Return all plugins. Warn on stderr about those that can't be used."""
-    from benchmark_adapters import console, plugins
+    from benchmark_adapters.execution import discovery
 
-    # Plugins may print while they are imported.
-    with console.stdout_to_stderr():
-        installed = plugins.build()
+    installed = discovery.installed()
     for line in installed.skipped:
         click.echo(f"warning: {line}", err=True)
     return installed
@@ -84,13 +82,11 @@ def conclude(
 
 
 def _show_table(records: Sequence[Record], runs: Path) -> None:
-    from benchmark_adapters import console, plugins
+    from benchmark_adapters import plugins
     from leaderboard.analysis import sections
     from leaderboard.render import tables
 
-    with console.stdout_to_stderr():
-        tracks = plugins.build().tracks
-    datasets = {name: track.datasets for name, track in tracks.items()}
+    datasets = {name: track.datasets for name, track in plugins.build().tracks.items()}
     stored = [record for _, record in all_runs([runs])]
     own = {record.run_id for record in records}
     shown = sections.build(

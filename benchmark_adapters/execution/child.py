@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from benchmark_adapters import plugins
 from benchmark_adapters.execution.messages import Ended, Event, Failed
 from benchmark_adapters.execution.process_tree import RUN_TAG_ENV, kill_children, kill_tagged
 from benchmark_adapters.types import UserError, one_line
@@ -34,6 +35,8 @@ def serve(job_type: type[J], work: Callable[[J, Send], None]) -> None:
     os.set_inheritable(events.fileno(), False)
     lifeline = os.fdopen(os.dup(0), "rb")
     job = msgspec.json.decode(lifeline.readline(), type=job_type)
+    known = msgspec.json.decode(lifeline.readline(), type=list[plugins.PartDescription])
+    plugins.THIRD_PARTY.set(known)
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)

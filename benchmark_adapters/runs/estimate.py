@@ -15,6 +15,7 @@ from benchmark_adapters.execution.supervisor import Batch, Outcome, StopSampling
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources.method import jobs
 from benchmark_adapters.types import UserError
+from leaderboard.render.matplotlib_import import import_matplotlib
 
 # Minimum length of a trial: seconds of sampling, and number of batches.
 MIN_SECONDS, MIN_BATCHES = 6.0, 4
@@ -159,6 +160,7 @@ def table(cost: Cost, plan: SamplingPlan) -> list[TableRow]:
 
 def save(folder: Path, name: str, cost: Cost, traces: Sequence[Trace]) -> Path:
     """Write the numbers, and a plot of the measured and fitted times; return the plot's path."""
+    import_matplotlib()
     import matplotlib
 
     matplotlib.use("svg")

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from benchmark_adapters import import_path, reporting
+from benchmark_adapters import reporting
 from benchmark_adapters.types import Notice, UserError, one_line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -123,7 +123,6 @@ def run(commands: click.Group) -> NoReturn:
     The exit code is the command's own, 2 for errors that the user can fix, and 1 for interruptions
     and internal errors.
     """
-    import_path.restart_if_exposed()
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)

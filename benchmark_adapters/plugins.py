@@ -162,40 +162,37 @@ def build(problems: Iterable[str] = ()) -> Plugins:
     Args:
         problems: what was wrong with third-party plugins, one message each.
     """
-    described: dict[tuple[str, str], PartDescription] = {}
-    own: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    own: list[tuple[PartDescription, Part]] = []
     skipped: list[str] = []
-
-    def add(description: PartDescription) -> bool:
-        key = description.kind, description.name
-        other = described.setdefault(key, description)
-        if other is not description:
-            skipped.append(
-                f"plugin {description.plugin}: {key[0][:-1]} {key[1]!r} skipped, because "
-                f"{other.plugin} has one of that name; rename it or uninstall one of them"
-            )
-        return other is description
-
     for entry in filter(plugin_import.is_own, plugin_import.installed()):
         name = plugin_import.source(entry)
         contents = plugin_import.read(entry, name)
         skipped += contents.problems
         for kind, part in contents.parts:
-            if add(PartDescription(kind, part.name, part.summary, name)):
-                own[kind][part.name] = part
-    skipped += problems
-    for description in THIRD_PARTY.get():
-        add(description)
+            own.append((PartDescription(kind, part.name, part.summary, name), part))
+    described, duplicates = _distinct([one for one, _ in own] + list(THIRD_PARTY.get()))
     registries: dict[str, Any] = {
         kind: Registry(
             kind,
-            own[kind],
-            {
-                name: one
-                for (of, name), one in described.items()
-                if of == kind and name not in own[kind]
-            },
+            {one.name: part for one, part in own if one.kind == kind},
+            {one.name: one for one in described if one.kind == kind and one.module},
         )
         for kind in KINDS
     }
-    return Plugins(**registries, descriptions=tuple(described.values()), skipped=tuple(skipped))
+    return Plugins(
+        **registries, descriptions=tuple(described), skipped=(*skipped, *problems, *duplicates)
+    )
+
+
+def _distinct(parts: Iterable[PartDescription]) -> tuple[list[PartDescription], list[str]]:
+    """Return the first component of each name, and a message for each other one."""
+    first: dict[tuple[str, str], PartDescription] = {}
+    messages = []
+    for part in parts:
+        other = first.setdefault((part.kind, part.name), part)
+        if other is not part:
+            messages.append(
+                f"plugin {part.plugin}: {part.kind[:-1]} {part.name!r} skipped, because "
+                f"{other.plugin} has one of that name; rename it or uninstall one of them"
+            )
+    return list(first.values()), messages

@@ -106,7 +106,9 @@ class _Reading:
             self.skip(f"took longer than {SECONDS:g} s; import heavy packages inside functions")
             return
         code = child.process.wait()
-        reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        # Some signals have no name.
+        names = {number.value: number.name for number in signal.Signals}
+        reason = f"signal {names.get(-code, -code)}" if code < 0 else f"exit code {code}"
         self.skip(f"ended its process with {reason}")
 
 

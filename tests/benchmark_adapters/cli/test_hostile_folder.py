@@ -146,7 +146,7 @@ def test_no_command_imports_a_file_of_the_current_folder(
         ["show", run],
         ["leaderboard", *runs],
         ["compare", run, run, "--output", "comparison"],
-        ["robustness", run, "--random", run, "--whole", "0.9"],
+        ["robustness", run, "--random", run, "--whole", "0.9", "--source", "a paper"],
         ["export", run, "--format", "eccv2024", "--truth", "--output", "challenge"],
         ["export", run, "--format", "imagefolder", "--output", "pictures"],
         ["check", "team", "--dataset", "few", *track],

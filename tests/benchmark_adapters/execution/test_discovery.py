@@ -10,8 +10,11 @@ import psutil
 import pytest
 from installing import install, install_method
 from project import installed, wait_for
+from sample_sets import random_set
 
+from benchmark_adapters.datasets import CIFAR10
 from benchmark_adapters.execution import discovery
+from benchmark_adapters.formats import imagefolder
 
 # What a plugin does when it is imported, and the reason for which it is skipped.
 FATAL = {
@@ -19,6 +22,7 @@ FATAL = {
     "exits": ("raise SystemExit(3)", "failed: SystemExit: 3"),
     "leaves": ("import os; os._exit(0)", "ended its process with exit code 0"),
     "kills": ("import os; os.kill(os.getpid(), 9)", "ended its process with signal SIGKILL"),
+    "signals": ("import os; os.kill(os.getpid(), 40)", "ended its process with signal 40"),
     "crashes": ("import os; os.abort()", "ended its process with signal SIGABRT"),
     "interrupts": ("raise KeyboardInterrupt", "ended its process with signal SIGINT"),
     "recurses": ("def f(): f()\nf()", "failed: RecursionError: "),
@@ -165,6 +169,65 @@ def test_plugin_that_breaks_after_it_was_described_is_one_line(ddbench, site, tm
         "error: method moody can't be used: plugin moody:moody skipped because its import failed: "
         "OSError: late\n"
     )
+
+
+DATASET = """
+import dataclasses
+from benchmark_adapters import datasets, hookimpl
+
+@hookimpl
+def ddbench_datasets():
+    return [dataclasses.replace(datasets.FASHION_MNIST, name="moody")]
+"""
+
+
+def test_dataset_whose_plugin_breaks_hides_no_other(ddbench, site, tmp_path):
+    code = f"import os\nif os.path.exists({str(tmp_path / 'broken')!r}): raise OSError('late')"
+    install(site, "moody", code + DATASET)
+    assert "moody: " in ddbench("data").stdout
+    del sys.modules["moody"]
+    (tmp_path / "broken").touch()
+    done = ddbench("data")
+    assert done.returncode == 0
+    assert "cifar10: " in done.stdout
+    assert done.stderr.count("warning: dataset moody can't be used: plugin moody:moody") == 1
+
+
+FORMAT = """
+from pathlib import Path
+from benchmark_adapters import hookimpl
+from benchmark_adapters.formats import FORMATS
+from benchmark_adapters.types import Format
+
+Path(LOG).touch()
+NPZ = next(one for one in FORMATS if one.name == "npz")
+
+def find(path, dataset):
+    return [path / "set.theirs"] if (path / "set.theirs").exists() else []
+
+def read(path, dataset):
+    return NPZ.read(path / "set.theirs", dataset)
+
+@hookimpl
+def ddbench_formats():
+    return [Format("theirs", print, read, find)]
+"""
+
+
+def test_formats_of_plugins_are_tried_where_no_other_fits(ddbench, site, tmp_path):
+    log = tmp_path / "imported"
+    install(site, "theirs", FORMAT.replace("LOG", repr(str(log))))
+    assert "theirs" in ddbench("list", "formats").stdout
+    log.unlink()
+    imagefolder.write({"cifar10": (CIFAR10, random_set(CIFAR10))}, tmp_path / "pictures")
+    done = ddbench("check", "pictures", "--dataset", "cifar10", "--json")
+    assert json.loads(done.stdout)["format"] == "imagefolder"
+    assert not log.exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "set.theirs").write_text("no archive")
+    done = ddbench("check", "other", "--dataset", "cifar10")
+    assert log.exists()
+    assert done.stderr.startswith("error: not readable: ")
 
 
 def test_commands_of_plugins_are_described_without_their_import(ddbench, site):

@@ -234,9 +234,9 @@ def check(
 
 def installed_plugins() -> Plugins:
     """Return all plugins; warn about those that can't be used."""
-    from benchmark_adapters import plugins
+    from benchmark_adapters.execution import discovery
 
-    installed = plugins.build()
+    installed = discovery.installed()
     for line in installed.skipped:
         warnings.warn(line, stacklevel=3)
     return installed

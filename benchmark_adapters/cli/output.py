@@ -23,11 +23,9 @@ MAX_MESSAGE = 5000
 
 def installed_plugins() -> Plugins:
     """Return all plugins. Warn on stderr about those that can't be used."""
-    from benchmark_adapters import console, plugins
+    from benchmark_adapters.execution import discovery
 
-    # Plugins may print while they are imported.
-    with console.stdout_to_stderr():
-        installed = plugins.build()
+    installed = discovery.installed()
     for line in installed.skipped:
         click.echo(f"warning: {line}", err=True)
     return installed
@@ -135,13 +133,11 @@ def conclude(
 
 
 def _show_table(records: Sequence[Record], runs: Path, track: str | None) -> None:
-    from benchmark_adapters import console, plugins
+    from benchmark_adapters import plugins
     from leaderboard.analysis import demands, sections
     from leaderboard.render import tables
 
-    with console.stdout_to_stderr():
-        installed = plugins.build()
-    found, demanded = judged_runs([runs], installed, track)
+    found, demanded = judged_runs([runs], plugins.build(), track)
     own = {record.run_id for record in records}
     shown = sections.build(
         [record for _, record in found.entries],

@@ -1,8 +1,8 @@
 """The parent's end of a child process: start it with a job and listen to its events.
 
-A child reads its job from the first line of its stdin. The pipe stays open as a lifeline: when it
-closes, the parent is gone, and the child exits. Events use a separate pipe, so that nothing the
-child prints can be mistaken for one.
+A child reads two lines from its stdin: its job, and what is known about third-party plugins. The
+pipe stays open as a lifeline: when it closes, the parent is gone, and the child exits. Events use a
+separate pipe, so that nothing the child prints can be mistaken for one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from benchmark_adapters import plugins
 from benchmark_adapters.execution.messages import MAX_EVENT
 from benchmark_adapters.execution.process_tree import ProcessTree
 
@@ -112,7 +113,8 @@ def start(
     assert process.stdin
     # If the child died at once, `listen` finds out.
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(msgspec.json.encode(job) + b"\n")
+        for message in (job, plugins.THIRD_PARTY.get()):
+            process.stdin.write(msgspec.json.encode(message) + b"\n")
         process.stdin.flush()
     return Child(process, events)
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from benchmark_adapters import plugins
 from benchmark_adapters.execution.messages import Ended, Event, Failed
 from benchmark_adapters.execution.process_tree import (
     GUARDED_ENV,
@@ -39,6 +40,8 @@ def serve(job_type: type[J], work: Callable[[J, Send], None]) -> None:
     os.set_inheritable(events.fileno(), False)
     lifeline = os.fdopen(os.dup(0), "rb")
     job = msgspec.json.decode(lifeline.readline(), type=job_type)
+    known = msgspec.json.decode(lifeline.readline(), type=list[plugins.PartDescription])
+    plugins.THIRD_PARTY.set(known)
     if GUARDED_ENV not in os.environ:
         threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     with open(os.devnull) as nothing:

@@ -53,7 +53,7 @@ def _read(
         file_format = installed.formats.require(job.format)
     else:
         # A team may have a set of another dataset alone. Then the reader says what is missing.
-        others = installed.datasets.values()
+        others = installed.datasets.usable()
         file_format = detection.detect(path, [dataset], installed.formats, others)
     resized = file_format.read_resized if job.resizes else None
     send(FormatFound(file_format.name, resized is not None))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from benchmark_adapters.plugins import GROUP
+from benchmark_adapters.plugin_import import GROUP
 
 OWN = ("benchmark_adapters", "ddbench", "gdd_plugin", "leaderboard")
 CODE = (".py", ".so", ".toml", ".json", ".safetensors")

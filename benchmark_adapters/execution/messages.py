@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from benchmark_adapters.execution import facts
+from benchmark_adapters.plugins import PartDescription
 from benchmark_adapters.scoring.backend_names import Backend, BackendName
 from leaderboard.records.record import TEST_COPIES, Copies, Finding
 
@@ -131,6 +132,14 @@ class TrialJob(msgspec.Struct, frozen=True):
     device: str
     backend: Backend
     images: int
+
+
+class PluginJob(msgspec.Struct, frozen=True):
+    """A job to import the third-party plugin ``name``, or a command, and to say what it offers."""
+
+    name: str
+    module: str
+    is_command: bool = False
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -325,6 +334,13 @@ class StudentTimed(Event, frozen=True, tag="timed"):
 
     student: str
     seconds: float
+
+
+class PluginRead(Event, frozen=True, tag="plugin"):
+    """What a plugin offers, and one message for each thing that is wrong with it."""
+
+    parts: list[PartDescription]
+    problems: list[str]
 
 
 MethodEvent = (

@@ -246,6 +246,8 @@ def run(
 
 def _environment(memory: int) -> dict[str, str]:
     environment = {DEBUG_ENV: "1"} if "--debug" in sys.argv else {}
+    # What they start imports nothing from the current folder either.
+    environment["PYTHONSAFEPATH"] = "1"
     return environment | ({MEMORY_ENV: str(memory)} if HAS_MEMORY_LIMIT else {})
 
 

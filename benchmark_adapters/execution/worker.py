@@ -52,6 +52,7 @@ def execute(job: MethodJob, send: Send) -> None:
         installed = plugins.build()
         dataset = own_data.find_for_job(installed, job.dataset)
         method = method_files.find(installed, job.method)
+        method_files.keep_importable(method)
         recipe = installed.recipes.require(job.recipe)
         task, budget = _task(job, dataset, recipe, send), Budget(job.limit, job.deadline)
         _write_batches(method, task, budget, Path(job.batches), send)

@@ -18,6 +18,7 @@ from benchmark_adapters.files import replacing
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources.method import jobs
 from benchmark_adapters.types import UserError
+from leaderboard.render.matplotlib_import import import_matplotlib
 
 # Minimum length of a trial: seconds of sampling, and number of batches.
 MIN_SECONDS, MIN_BATCHES = 6.0, 4
@@ -166,6 +167,7 @@ def save(folder: Path, name: str, cost: Cost, traces: Sequence[Trace]) -> Path:
     Raises:
         UserError: they can't be written.
     """
+    import_matplotlib()
     import matplotlib
 
     matplotlib.use("svg")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark_adapters import own_data
 from benchmark_adapters.formats import archives, detection, layout
+from benchmark_adapters.plugins import Registry
 from benchmark_adapters.runs import derived
 from benchmark_adapters.runs.read import find_run, read_record, require_utf8, require_whole
 from benchmark_adapters.types import Dataset, Format, UserError, one_line
@@ -72,7 +73,7 @@ def find_submissions(
     file_format: Format | None,
     name: str | None,
     wanted: Sequence[Dataset],
-    formats: Mapping[str, Format],
+    formats: Registry[Format],
 ) -> list[Submission]:
     """Return the submissions at ``path``.
 
@@ -93,9 +94,10 @@ def find_submissions(
     if not path.exists():
         raise UserError(f"{path} is missing")
     require_utf8(path)
-    candidates = [file_format] if file_format else list(formats.values())
+    groups = [[file_format]] if file_format else formats.groups()
     format_name = file_format.name if file_format else None
-    if name is None and path.is_dir() and not _is_set(path, wanted, candidates):
+    is_set = (_is_set(path, wanted, candidates) for candidates in groups)
+    if name is None and path.is_dir() and not any(is_set):
         teams = [
             entry
             for entry in sorted(path.iterdir())

@@ -8,7 +8,7 @@ import pytest
 import small_runs
 from project import installed
 
-from benchmark_adapters import plugins
+from benchmark_adapters.execution import discovery
 from benchmark_adapters.runs import pipeline, rerun
 from benchmark_adapters.runs.request import Request, plan_runs
 from leaderboard import stats
@@ -30,7 +30,7 @@ def good(example_folder, tmp_path_factory):
         runs=tmp_path_factory.mktemp("made") / "runs",
     )
     with installed(example_folder):
-        (plan,) = plan_runs(request, plugins.build())
+        (plan,) = plan_runs(request, discovery.installed())
         return pipeline.run(plan)
 
 

@@ -18,7 +18,7 @@ from leaderboard.text import one_line
 RECORD = "record.json"
 ABANDONED_AFTER = 3600.0  # seconds
 # With 1,000 classes, the confusion matrix of a record takes 10 MB.
-MAX_BYTES = 32 * 2**20
+MAX_BYTES = 16 * 2**20
 
 
 @contextlib.contextmanager
@@ -103,10 +103,23 @@ def read(folder: Path) -> Record:
         ValueError: the record is missing, damaged, of a newer schema or far too large. The message
             names the file.
     """
+    content = _content(folder)
+    try:
+        return Record.from_json(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{folder / RECORD}: {one_line(error)}") from None
+
+
+def _content(folder: Path) -> bytes:
+    """Return the bytes of the record in ``folder``.
+
+    Raises:
+        ValueError: it can't be read, is no regular file, or is far too large. The message names it.
+    """
     path = folder / RECORD
     try:
-        return Record.from_json(files.read_bounded(path, MAX_BYTES).decode())
-    except (OSError, ValueError, RecursionError) as error:
+        return files.read_bounded(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {one_line(error)}") from None
 
 
@@ -149,7 +162,7 @@ def find(run: str, roots: Iterable[Path]) -> Path:
     roots = list(roots)
     matches = [folder for folder in runs_in(roots) if folder.name.startswith(run)] if run else []
     if len(matches) > 1:
-        copies = {(folder.name, (folder / RECORD).read_bytes()): folder for folder in matches[::-1]}
+        copies = {(folder.name, _content(folder)): folder for folder in matches[::-1]}
         matches = list(copies.values())
     if len(matches) != 1:
         problem = f"{len(matches)} runs match {run!r}" if matches else f"no run {run!r}"

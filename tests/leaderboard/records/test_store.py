@@ -93,7 +93,7 @@ def test_entries_skip_an_enormous_record(tmp_path):
     folder = save(tmp_path, record())
     with (folder / "record.json").open("r+b") as file:
         file.truncate(2**40)
-    assert "larger than 32 MiB" in store.entries([tmp_path])[1][0]
+    assert "larger than 16 MiB" in store.entries([tmp_path])[1][0]
 
 
 def test_entries_name_damaged_records_and_read_the_others(tmp_path):

@@ -88,7 +88,7 @@ def guarded(work: Callable[[J, Send], None]) -> Callable[[J, Send], None]:
 
 
 def limit_growth(most: int) -> None:
-    """Let this process take ``most`` more bytes of private memory, but no more than the parent says.
+    """Let this process take ``most`` more bytes of private memory, within the parent's limit.
 
     A later call may allow more than an earlier one.
     """

@@ -232,10 +232,10 @@ def _map_array(file: BinaryIO, start: int, name: str, entry: _Entry) -> Array:
     """
     import numpy as np
 
-    expected = IMAGE_TYPES.get(name, entry.dtype)
-    if entry.dtype != expected or expected not in TYPES:
+    expected = IMAGE_TYPES.get(name, "a type of numpy")
+    if entry.dtype not in TYPES or (name in IMAGE_TYPES and entry.dtype != expected):
         raise Refused(f"{name} of type {entry.dtype}, expected {expected}")
-    dtype = np.dtype(TYPES[expected])
+    dtype = np.dtype(TYPES[entry.dtype])
     begin, end = entry.data_offsets
     if end - begin != math.prod(entry.shape) * dtype.itemsize or min(entry.shape, default=0) < 0:
         raise Refused(f"{name} has not as many bytes as its shape {list(entry.shape)} says")

@@ -178,8 +178,8 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> 
         raise Refused("it has a tensor of a negative size")
     if math.prod(shape) > len(storage.values):
         raise Refused(
-            f"a tensor of shape {list(shape)} repeats its {len(storage.values)} values; save a "
-            "copy of it, tensor.clone()"
+            f"a tensor repeats its {len(storage.values)} values; save a copy of it, "
+            f"tensor.clone(); its shape is {list(shape)}"
         )
     return storage.values.as_strided(shape, strides, offset)
 
@@ -222,9 +222,6 @@ _KNOWN: Mapping[str, Any] = {
     "numpy._core.multiarray scalar": _numpy_scalar,
     "numpy dtype": lambda name, *rest: _NumpyDtype(name),
     "_codecs encode": _latin1,
-    **{
-        f"{module} {name}": _Dtype(dtype)
-        for module in ("torch", "torch.cuda")
-        for name, dtype in STORAGES.items()
-    },
+    **{f"torch {name}": _Dtype(dtype) for name, dtype in STORAGES.items()},
+    **{f"torch.cuda {name}": _Dtype(dtype) for name, dtype in STORAGES.items()},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,21 +64,28 @@ def zipped(
     return target.getvalue()
 
 
+def directory(content: bytes) -> tuple[int, int]:
+    """Return where the directory of a zip file without a comment starts and ends."""
+    size, start = struct.unpack_from("<2I", content, len(content) - 10)
+    return start, start + size
+
+
 def with_sizes(content: bytes, size: int) -> bytes:
     """Return a zip file whose directory says another size for each member than it has."""
     changed = bytearray(content)
-    at = changed.find(b"PK\x01\x02")
-    while at >= 0:
+    at, end = directory(content)
+    while at < end:
         struct.pack_into("<I", changed, at + 24, size)
-        at = changed.find(b"PK\x01\x02", at + 4)
+        at += 46 + sum(struct.unpack_from("<3H", content, at + 28))
     return bytes(changed)
 
 
-def repeated_directory(content: bytes, times: int) -> bytes:
-    """Return a zip file whose directory has its entries many times, all of the same members."""
-    start = content.index(b"PK\x01\x02")
-    end = content.rindex(b"PK\x05\x06")
-    entries = content[start:end] * times
-    count = min(content.count(b"PK\x01\x02") * times, 0xFFFF)
+def repeated_directory(content: bytes, names: Iterable[bytes]) -> bytes:
+    """Return a zip file whose only member is in its directory by many names of one length."""
+    start, end = directory(content)
+    entry = content[start:end]
+    (length,) = struct.unpack_from("<H", entry, 28)
+    entries = b"".join(entry[:46] + name + entry[46 + length :] for name in names)
+    count = min(len(entries) // len(entry), 0xFFFF)
     tail = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, len(entries), start, 0)
     return content[:start] + entries + tail

@@ -112,6 +112,16 @@ def test_entries_do_not_wait_for_a_pipe(tmp_path):
     assert "not a regular file" in store.entries([tmp_path])[1][0]
 
 
+def test_find_does_not_wait_for_a_pipe(tmp_path):
+    first = save(tmp_path / "a", record())
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    second = tmp_path / "b" / first.relative_to(tmp_path / "a") / "record.json"
+    second.unlink()
+    os.mkfifo(second)
+    with pytest.raises(ValueError, match=r"record\.json: not a regular file"):
+        store.find(first.name, [tmp_path / "a", tmp_path / "b"])
+
+
 def test_find_counts_copies_of_a_run_as_one(tmp_path):
     first = save(tmp_path / "a", record())
     shutil.copytree(tmp_path / "a", tmp_path / "b")

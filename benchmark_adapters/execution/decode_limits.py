@@ -15,8 +15,8 @@ SECONDS, BYTES_PER_SECOND = 60, 4_000_000
 SMALL_FILE = 2**14
 # Libraries, and what they need besides the images. Each thread of theirs reserves a stack.
 LIBRARIES, THREAD = 3 * 2**29, 2**24
-# Images as they are stored, as float32, with channels first, sorted, and as bytes. As float32, those
-# of half precision take twice the memory.
+# Images as they are stored, as float32, with channels first, sorted, and as bytes. Those of half
+# precision take twice the memory as float32.
 COPIES = 8
 
 

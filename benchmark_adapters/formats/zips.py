@@ -69,11 +69,9 @@ def _check(members: list[zipfile.ZipInfo], size: int, max_bytes: int) -> None:
             raise Refused(f"{shown} is encrypted")
         if member.compress_type not in METHODS:
             raise Refused(f"{shown} is compressed in another way than zip files usually are")
-        # Some file systems don't distinguish the case.
-        name = member.filename.casefold()
-        if name in names:
+        if member.filename in names:
             raise Refused(f"two members are named {shown}")
-        names.add(name)
+        names.add(member.filename)
     if sum(member.compress_size for member in members) > size:
         raise Refused("its members overlap")
     if sum(member.file_size for member in members) > max_bytes:

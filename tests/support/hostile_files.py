@@ -53,12 +53,11 @@ def rows(names: Iterable[str] = ATTACKS) -> list[Row]:
     return [Row(*row) for row in json.loads(done.stdout)]
 
 
-def _measure(attack: Hostile, folder: Path) -> Row:
+def _measure(attack: Hostile, folder: Path, idle: float) -> Row:
     """Write an attack, and decode it in a process forked from this one."""
     (folder / "set").mkdir()
     (folder / "output").mkdir()
     path = str(attack.write(folder / "set"))
-    _, _, idle = _forked(lambda: "")
     outcome, seconds, peak = _forked(lambda: _decode(attack, path, str(folder / "output")))
     return Row(attack.name, outcome.replace(f"{folder}/set", "team"), seconds, peak - idle)
 
@@ -101,10 +100,11 @@ def _main(names: list[str]) -> list[Row]:
     from benchmark_adapters.execution import child, decoder  # noqa: F401
 
     os.environ[child.MEMORY_ENV] = str(psutil.virtual_memory().total * 3 // 4)
+    _, _, idle = _forked(lambda: "")
     measured = []
     for name in names or ATTACKS:
         with tempfile.TemporaryDirectory() as folder:
-            measured.append(_measure(ATTACKS[name], Path(folder)))
+            measured.append(_measure(ATTACKS[name], Path(folder), idle))
     return measured
 
 

@@ -102,7 +102,7 @@ ARCHIVES = (
     members(
         "names alike but for the case",
         lambda file: [("fashionmnist.pt", b""), ("FashionMNIST.pt", file)],
-        "two members are named FashionMNIST.pt",
+        "not readable as plain tensors",
     ),
     members(
         "a thousand folders in folders",

@@ -1,5 +1,6 @@
 """Untrusted files: nothing in them is executed, and every problem is a one-line error."""
 
+import os
 import pickle
 import shutil
 import zipfile
@@ -76,6 +77,20 @@ def test_large_files_are_not_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(torch_files, "read", None)
     with pytest.raises(UserError, match="the submission is larger than"):
         eccv2024.read(tmp_path, FASHION_MNIST)
+
+
+def test_a_file_that_becomes_a_pipe_or_a_link_is_not_read(tmp_path, monkeypatch):
+    """Somebody replaces it after the looks at its path, which find a plain file."""
+    file = tmp_path / "fashionmnist.pt"
+    monkeypatch.setattr(safe_load, "refuse_link", lambda path: None)
+    monkeypatch.setattr(type(file), "is_symlink", lambda path: False)
+    os.mkfifo(file)
+    with pytest.raises(UserError, match=r"fashionmnist\.pt can't be opened: not a regular file"):
+        safe_load.load_tensor(file)
+    file.unlink()
+    file.symlink_to("/etc/passwd")
+    with pytest.raises(UserError, match=r"fashionmnist\.pt can't be opened: Too many levels"):
+        safe_load.load_tensor(file)
 
 
 def snapshot(tmp_path):

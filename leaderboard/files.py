@@ -21,6 +21,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+# Opening a pipe must not wait for a writer, and a terminal must not become this process's own.
+OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 
 SCRATCH = re.compile(r"\.ddbench-[0-9a-f]{8}-")
 # A file name has at most 255 bytes.
@@ -28,17 +32,30 @@ MAX_NAME_BYTES = 200
 ABANDONED_AFTER = 3600.0  # seconds
 
 
-def read_bounded(path: Path, most: int) -> bytes:
+def open_regular(path: Path, follows_links: bool = True) -> BinaryIO:
+    """Open a regular file that may be untrusted, for reading.
+
+    The open file is asked for its kind, since another file may take its place at any time.
+
+    Raises:
+        OSError: the file can't be opened, or it is a link and ``follows_links`` is False.
+        ValueError: it is not a regular file, but for example a pipe, which may never end.
+    """
+    descriptor = os.open(path, OPEN_FLAGS | (0 if follows_links else os.O_NOFOLLOW))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("not a regular file")
+    return open(descriptor, "rb")
+
+
+def read_bounded(path: Path, most: int, follows_links: bool = True) -> bytes:
     """Return the content of a file that may be untrusted.
 
     Raises:
-        OSError: the file can't be read.
-        ValueError: the path is not a regular file (a pipe may never end), or the file has more
-            than ``most`` bytes.
+        OSError: as in `open_regular`, or the file can't be read.
+        ValueError: as in `open_regular`, or the file has more than ``most`` bytes.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("not a regular file")
-    with path.open("rb") as file:
+    with open_regular(path, follows_links) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise ValueError(f"larger than {most / 2**20:.0f} MiB")

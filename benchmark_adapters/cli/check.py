@@ -86,7 +86,9 @@ def check_command(
     else:
         if result.pixels:
             count = f"{result.images:,} {plural(result.images, 'image')}"
-            click.echo(f"{path}: {count} of {known.name}, IPC {result.ipc}, {result.pixels}")
+            click.echo(
+                f"{one_line(path)}: {count} of {known.name}, IPC {result.ipc}, {result.pixels}"
+            )
         for finding in result.findings:
             is_error = finding.level == "error"
             click.echo(f"{finding.level}: {one_line(finding.text)}", err=is_error)

@@ -278,11 +278,12 @@ class Failed(Event, frozen=True, tag="failed"):
     """The work failed.
 
     ``cause`` is ``user`` for an error that the user can fix, ``memory``, or ``exception`` for any
-    other error.
+    other error. ``limit`` is the process's limit of private memory in bytes.
     """
 
     cause: Literal["user", "memory", "exception"]
     text: str
+    limit: int | None = None
 
 
 class Ended(Event, frozen=True, tag="end"):

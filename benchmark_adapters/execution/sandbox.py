@@ -19,7 +19,7 @@ from typing import Literal
 import msgspec
 
 from benchmark_adapters import own_data
-from benchmark_adapters.execution import channel, devices, isolation
+from benchmark_adapters.execution import channel, decode_limits, devices, isolation
 from benchmark_adapters.execution.channel import Child, UnknownEvent
 from benchmark_adapters.execution.child import DEBUG_ENV, MEMORY_ENV
 from benchmark_adapters.execution.isolation import Mode
@@ -120,7 +120,7 @@ def decode(
         format_name: name of its format; None: that which the names of its files tell.
         dataset: name of its dataset.
         output: folder for the native set.
-        limits: limits of the child process.
+        limits: limits of the child process, which are narrowed to those of `decode_limits`.
         resizes: resize pictures to the size of the dataset.
 
     Returns:
@@ -132,6 +132,9 @@ def decode(
     """
     job = DecodeJob(str(path.absolute()), format_name, dataset, str(output.absolute()), resizes)
     found = FormatFound(format_name or "")
+    seconds = decode_limits.seconds(path)
+    if limits.seconds is None or limits.seconds > seconds:
+        limits = replace(limits, seconds=seconds)
 
     def hear(event: SandboxEvent) -> None:
         nonlocal found
@@ -274,7 +277,7 @@ class _Listener:
         if self.failure:
             if self.failure.cause == "user":
                 raise UserError(self.failure.text)
-            raise _crashed(self.failure.cause, self.failure.text, memory)
+            raise _crashed(self.failure.cause, self.failure.text, self.failure.limit or memory)
         if not child.is_done:
             raise SandboxFailed("time", f"it took longer than {limits.seconds:g} s")
         if not self.has_ended:

@@ -23,7 +23,7 @@ RECORD = "record.json"
 DEPTH = 4
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 # With 1,000 classes, the confusion matrix of a record takes 10 MB.
-MAX_BYTES = 32 * 2**20
+MAX_BYTES = 16 * 2**20
 Kind = Literal["run", "removal", "output"]
 
 
@@ -222,10 +222,23 @@ def read(folder: Path) -> Record:
         ValueError: the record is missing, damaged, of a newer schema or far too large. The message
             names the file.
     """
+    content = _content(folder)
+    try:
+        return Record.from_json(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{folder / RECORD}: {one_line(error)}") from None
+
+
+def _content(folder: Path) -> bytes:
+    """Return the bytes of the record in ``folder``.
+
+    Raises:
+        ValueError: it can't be read, is no regular file, or is far too large. The message names it.
+    """
     path = folder / RECORD
     try:
-        return Record.from_json(files.read_bounded(path, MAX_BYTES).decode())
-    except (OSError, ValueError, RecursionError) as error:
+        return files.read_bounded(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else one_line(error)
         raise ValueError(f"{path}: {reason}") from None
 
@@ -271,7 +284,7 @@ def find(run: str, roots: Iterable[Path]) -> Path:
     roots = list(roots)
     matches = [folder for folder in runs_in(roots) if folder.name.startswith(run)] if run else []
     if len(matches) > 1:
-        copies = {(folder.name, _content(folder)): folder for folder in matches[::-1]}
+        copies = {(folder.name, _identity(folder)): folder for folder in matches[::-1]}
         matches = list(copies.values())
     if len(matches) != 1:
         problem = f"{len(matches)} runs match {run!r}" if matches else f"no run {run!r}"
@@ -280,9 +293,9 @@ def find(run: str, roots: Iterable[Path]) -> Path:
     return matches[0]
 
 
-def _content(folder: Path) -> bytes | Path:
+def _identity(folder: Path) -> bytes | Path:
     """Return the bytes of a record, or the folder if they can't be read."""
     try:
-        return files.read_bounded(folder / RECORD, MAX_BYTES)
-    except (OSError, ValueError):
+        return _content(folder)
+    except ValueError:
         return folder

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from leaderboard import files
-from leaderboard.files import new_folder, read_bounded, replacing, replacing_folder
+from leaderboard.files import new_folder, open_regular, read_bounded, replacing, replacing_folder
 
 
 def test_read_bounded_refuses_large_and_special_files(tmp_path):
@@ -20,6 +20,14 @@ def test_read_bounded_refuses_large_and_special_files(tmp_path):
             read_bounded(other, 5)
     with pytest.raises(OSError, match="No such file"):
         read_bounded(tmp_path / "none", 5)
+
+
+def test_links_are_followed_only_if_wanted(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("file")
+    assert read_bounded(tmp_path / "link", 5) == b"12345"
+    with pytest.raises(OSError, match="symbolic link"):
+        open_regular(tmp_path / "link", follows_links=False)
 
 
 def test_replacing_replaces_the_file_if_the_block_succeeds(tmp_path):

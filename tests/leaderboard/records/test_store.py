@@ -117,7 +117,7 @@ def test_entries_skip_an_enormous_record(tmp_path):
     folder = save(tmp_path, record())
     with (folder / "record.json").open("r+b") as file:
         file.truncate(2**40)
-    assert "larger than 32 MiB" in store.entries([tmp_path])[1][0]
+    assert "larger than 16 MiB" in store.entries([tmp_path])[1][0]
 
 
 def test_entries_name_damaged_records_and_read_the_others(tmp_path):
@@ -134,6 +134,16 @@ def test_entries_do_not_wait_for_a_pipe(tmp_path):
     (folder / "record.json").unlink()
     os.mkfifo(folder / "record.json")
     assert "not a regular file" in store.entries([tmp_path])[1][0]
+
+
+def test_find_does_not_wait_for_a_pipe(tmp_path):
+    first = save(tmp_path / "a", record())
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    second = tmp_path / "b" / first.relative_to(tmp_path / "a") / "record.json"
+    second.unlink()
+    os.mkfifo(second)
+    with pytest.raises(ValueError, match=r"record\.json: not a regular file"):
+        store.find(first.name, [tmp_path / "a", tmp_path / "b"])
 
 
 def test_find_counts_copies_of_a_run_as_one(tmp_path):

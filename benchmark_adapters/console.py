@@ -1,6 +1,7 @@
 """Run a command line. Only this module turns errors into a one-line message and an exit code."""
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -121,14 +122,19 @@ def run(commands: click.Group) -> NoReturn:
     """Run a command line and exit.
 
     The exit code is the command's own, 2 for errors that the user can fix, and 1 for interruptions
-    and internal errors.
+    and for errors of the system or of the code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may hold bytes that are no text.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         with _notices_on_one_line(), _own_environment():
             code = commands.main(standalone_mode=False)
+            sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = 2
@@ -144,7 +150,14 @@ def run(commands: click.Group) -> NoReturn:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        text = f"{type(error).__name__}: {one_line(error)}"
-        click.echo(f"error: internal error: {text} (--debug shows the traceback)", err=True)
+        click.echo(f"error: {_unexpected(error)} (--debug shows the traceback)", err=True)
         code = 1
     sys.exit(code)
+
+
+def _unexpected(error: Exception) -> str:
+    """Describe an error that no other code has described."""
+    if isinstance(error, OSError) and error.strerror:
+        place = one_line(error.filename, MAX_MESSAGE) if error.filename else "the output"
+        return f"{place}: {one_line(error.strerror)}"
+    return f"unexpected {type(error).__name__}: {one_line(error)}"

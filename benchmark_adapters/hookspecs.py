@@ -1,7 +1,7 @@
 """Hooks that a plugin can implement.
 
-Every hook returns a list of frozen dataclasses. Every command calls the hooks, so they must be
-cheap: defer heavy imports.
+Every hook returns a list of frozen dataclasses. Most commands call the hooks, each plugin's in a
+process of its own, so they must be cheap: defer heavy imports.
 """
 
 import pluggy

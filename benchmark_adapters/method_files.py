@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 from benchmark_adapters import console
-from benchmark_adapters.plugins import Plugins, check_part
+from benchmark_adapters.plugin_import import check_part
+from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.types import Method, Option, UserError, one_line
 
 HOOK, FUNCTION, OPTIONS, DIVISIBLE = "ddbench_methods", "distill", "OPTIONS", "DIVISIBLE"
@@ -36,7 +38,7 @@ def find(plugins: Plugins, name: str) -> Method:
         raise UserError(f"no file {file}; name an installed method or a Python file")
     try:
         # What the file prints must stay out of results.
-        with console.stdout_to_stderr():
+        with console.stdout_to_stderr(), _importable(file.parent):
             method = _choose(_import(file), file, match["name"])
     except UserError:
         raise
@@ -54,14 +56,29 @@ def reference(method: Method) -> str:
     return f"{method.file}:{method.name}" if method.file else method.name
 
 
+def keep_importable(method: Method) -> None:
+    """Let the modules beside the file of a method be imported from now on, as the method may do."""
+    folder = str(Path(method.file).parent)
+    if method.file and folder not in sys.path:
+        sys.path.append(folder)
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let modules in a folder be imported in the block, but no longer: it may hold anything."""
+    before = list(sys.path)
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
 def _import(file: Path) -> ModuleType:
-    """Import a file. It can import modules beside it, also later."""
     specification = importlib.util.spec_from_file_location(f"ddbench_file_{file.stem}", file)
     assert specification
     assert specification.loader
     module = importlib.util.module_from_spec(specification)
-    if str(file.parent) not in sys.path:
-        sys.path.append(str(file.parent))
     # Dataclasses and pickles look their module up.
     sys.modules[specification.name] = module
     specification.loader.exec_module(module)

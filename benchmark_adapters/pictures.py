@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from benchmark_adapters import listening
+from benchmark_adapters import files, listening
 from benchmark_adapters.types import UserError, one_line
 from leaderboard.text import plural
 
@@ -27,6 +28,9 @@ COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
 # Pictures that a message names, and length of the reason for each.
 MAX_NAMED, MAX_REASON = 3, 80
 OPAQUE = 255
+# Largest file, number of pixels, and bytes of what cameras say about a picture. JPEG holds no more
+# of the last; other formats can, and reading it may take thousands of times its size in memory.
+MAX_BYTES, MAX_PIXELS, MAX_EXIF = 256 * 2**20, 64 * 2**20, 2**16
 
 R = TypeVar("R")
 
@@ -134,23 +138,33 @@ def _refuse(results: Iterable[tuple[Picture, object]], count: int, total: int) -
     )
 
 
-def _open(picture: Picture) -> PillowImage:
+@contextmanager
+def _opened(picture: Picture) -> Iterator[PillowImage]:
     """Open a picture. Only its header is read.
 
     Raises:
-        Unusable: it is damaged, of another format, or too large.
+        Unusable: it is damaged, of another format, or too large, also if the block finds that.
     """
     from PIL import Image
 
     content = picture.content
-    file = io.BytesIO(content) if isinstance(content, bytes) else content
     try:
-        found = Image.open(file, formats=FORMATS)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with (
+            io.BytesIO(content) if isinstance(content, bytes) else files.open_regular(content)
+        ) as file:
+            found = Image.open(file, formats=FORMATS)
+            if found.mode not in GREY + COLOUR:
+                raise Unusable(f"image mode {found.mode}, expected at most 8 bits per channel")
+            if found.width * found.height > MAX_PIXELS:
+                raise Unusable(f"{found.width}x{found.height} pixels, which is too large")
+            if len(found.info.get("exif", b"")) > MAX_EXIF:
+                raise Unusable(f"its EXIF data are larger than {MAX_EXIF} bytes")
+            yield found
+    except Unusable:
+        raise
+    # A damaged or hostile picture can make Pillow raise anything.
+    except Exception as error:
         raise _unreadable(picture, error) from None
-    if found.mode not in GREY + COLOUR:
-        raise Unusable(f"image mode {found.mode}, expected at most 8 bits per channel")
-    return found
 
 
 def _unreadable(picture: Picture, error: Exception) -> Unusable:
@@ -158,7 +172,10 @@ def _unreadable(picture: Picture, error: Exception) -> Unusable:
 
     reason = "damaged, or not PNG, JPEG, WebP or BMP"
     if not isinstance(error, UnidentifiedImageError):
-        reason = one_line(str(error).replace(str(picture.content), "the file"), MAX_REASON)
+        text = str(error) or type(error).__name__
+        if isinstance(picture.content, Path):
+            text = text.replace(str(picture.content), "the file")
+        reason = one_line(text, MAX_REASON)
     return Unusable(f"not readable as an image ({reason})")
 
 
@@ -168,7 +185,7 @@ def header(picture: Picture) -> tuple[str, tuple[int, int]]:
     Raises:
         Unusable: it can't be read, or has more than 8 bits per channel.
     """
-    with _open(picture) as found:
+    with _opened(picture) as found:
         return found.mode, found.size
 
 
@@ -182,18 +199,15 @@ def pixels_of(picture: Picture, shape: Shape) -> Array:
     from PIL import Image, ImageOps
 
     side = (shape.size, shape.size)
-    try:
-        with _open(picture) as found:
-            upright = ImageOps.exif_transpose(found)
-            if upright.has_transparency_data:
-                upright = upright.convert("RGBA")
-                if np.asarray(upright)[..., 3].min() < OPAQUE:
-                    raise Unusable("it is transparent")
-            converted = upright.convert("L" if shape.channels == 1 else "RGB")
-            if converted.size != side:
-                # This filter averages over all pixels that become one.
-                converted = ImageOps.fit(converted, side, Image.Resampling.LANCZOS)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(picture, error) from None
+    with _opened(picture) as found:
+        upright = ImageOps.exif_transpose(found)
+        if upright.has_transparency_data:
+            upright = upright.convert("RGBA")
+            if np.asarray(upright.getchannel("A")).min() < OPAQUE:
+                raise Unusable("it is transparent")
+        converted = upright.convert("L" if shape.channels == 1 else "RGB")
+        if converted.size != side:
+            # This filter averages over all pixels that become one.
+            converted = ImageOps.fit(converted, side, Image.Resampling.LANCZOS)
     pixels = np.asarray(converted)
     return pixels[None] if shape.channels == 1 else pixels.transpose(2, 0, 1)

@@ -1,92 +1,138 @@
-"""Discover installed plugins and look up their components by name."""
+"""Look up the components of installed plugins by name.
+
+ddbench's own plugins are imported at once. Third-party ones are known by descriptions, and imported
+when one of their components is used. `benchmark_adapters.execution.discovery` finds the
+descriptions, and child processes get those of their parent.
+"""
 
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, Protocol, TypeVar
+import itertools
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import Any, Generic, TypeVar
 
-import pluggy
-
-from benchmark_adapters import hookspecs
+from benchmark_adapters import console, plugin_import
+from benchmark_adapters.plugin_import import KINDS as KINDS
+from benchmark_adapters.plugin_import import Part
 from benchmark_adapters.types import (
     Dataset,
     Format,
     Method,
-    Option,
+    Notice,
     Recipe,
     Student,
     Track,
     UserError,
-    one_line,
 )
-
-GROUP = OURS = "ddbench"
-KINDS: dict[str, type[Any]] = {
-    "methods": Method,
-    "tracks": Track,
-    "datasets": Dataset,
-    "students": Student,
-    "recipes": Recipe,
-    "formats": Format,
-}
-
-
-class Part(Protocol):
-    """A component of any kind: a method, track, dataset, student, recipe or format."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def summary(self) -> str: ...
-
 
 P = TypeVar("P", bound=Part)
 
 
-class Registry(Mapping[str, P], Generic[P]):
-    """The components of one kind by name, in order of discovery."""
+@dataclass(frozen=True)
+class PartDescription:
+    """A component as plain data, without its callables.
 
-    def __init__(self, kind: str, parts: Mapping[str, P]) -> None:
-        self.kind, self._parts = kind, parts
+    Attributes:
+        kind: one of `KINDS`.
+        plugin: the name of its plugin, ``DISTRIBUTION:ENTRY``.
+        module: the module of a third-party plugin; empty: the plugin is ddbench's own.
+        track: the component itself, if it is a track, which is plain data.
+    """
+
+    kind: str
+    name: str
+    summary: str
+    plugin: str
+    module: str = ""
+    track: Track | None = None
+
+    def load(self) -> Any:
+        """Import the plugin and return the component.
+
+        Raises:
+            UserError: the plugin can't be imported, or has no such component any more.
+        """
+        if self.track:
+            return self.track
+        entry = EntryPoint(self.plugin, self.module, plugin_import.GROUP)
+        # What the plugin prints must stay out of results.
+        with console.stdout_to_stderr():
+            contents = plugin_import.read(entry, self.plugin)
+        for kind, part in contents.parts:
+            if (kind, part.name) == (self.kind, self.name):
+                return part
+        why = "; ".join(contents.problems) or f"plugin {self.plugin} does not have it any more"
+        raise UserError(f"{self.kind.removesuffix('s')} {self.name} can't be used: {why}")
+
+
+# What this process knows about the components of third-party plugins.
+THIRD_PARTY: ContextVar[Iterable[PartDescription]] = ContextVar("third_party", default=())
+
+
+class Registry(Mapping[str, P], Generic[P]):
+    """The components of one kind by name, ddbench's own first."""
+
+    def __init__(
+        self, kind: str, own: Mapping[str, P], others: Mapping[str, PartDescription] | None = None
+    ) -> None:
+        self.kind, self._own, self._others = kind, own, others or {}
+        self._loaded: dict[str, P] = {}
 
     def require(self, name: str) -> P:
         """Return the component called ``name``.
 
         Raises:
             UserError: there is none; the message suggests the closest name and lists all names.
+                Or its plugin can't be imported.
         """
-        if name in self._parts:
-            return self._parts[name]
-        close = difflib.get_close_matches(name, self._parts, n=1)
+        if name in self:
+            return self[name]
+        close = difflib.get_close_matches(name, self, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
-        known = ", ".join(self._parts) or "none"
+        known = ", ".join(self) or "none"
         raise UserError(
             f"unknown {self.kind.removesuffix('s')} {name!r}; {hint}known {self.kind}: {known}"
         )
 
+    def groups(self) -> Iterator[list[P]]:
+        """Yield ddbench's own components, then those of third-party plugins.
+
+        The latter are imported only when they are asked for. Warn about those that can't be.
+        """
+        yield list(self._own.values())
+        yield list(self._usable())
+
+    def usable(self) -> Iterator[P]:
+        """Yield all components, but warn about those whose plugin can't be imported."""
+        return itertools.chain.from_iterable(self.groups())
+
+    def _usable(self) -> Iterator[P]:
+        for name in self._others:
+            try:
+                yield self[name]
+            except UserError as error:
+                warnings.warn(str(error), Notice, stacklevel=2)
+
     def __getitem__(self, name: str) -> P:
-        return self._parts[name]
+        if name in self._own:
+            return self._own[name]
+        if name not in self._loaded:
+            self._loaded[name] = self._others[name].load()
+        return self._loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self._others
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parts)
+        return itertools.chain(self._own, self._others)
 
     def __len__(self) -> int:
-        return len(self._parts)
-
-
-@dataclass(frozen=True)
-class PartDescription:
-    """A component as plain data, without its callables."""
-
-    kind: str
-    name: str
-    summary: str
-    plugin: str
+        return len(self._own) + len(self._others)
 
 
 @dataclass(frozen=True)
@@ -108,127 +154,45 @@ class Plugins:
     skipped: tuple[str, ...]
 
 
-def discover() -> tuple[pluggy.PluginManager, list[str]]:
-    """Import all plugins that can be imported, ddbench's own first.
-
-    Returns:
-        The plugin manager, and one message for each plugin that can't be used.
-    """
-    manager = pluggy.PluginManager("ddbench")
-    manager.add_hookspecs(hookspecs)
-    skipped = []
-    for entry in sorted(entry_points(group=GROUP), key=_order):
-        source = f"{_distribution(entry)}:{entry.name}"
-        try:
-            plugin = entry.load()
-            manager.register(plugin, name=source)
-            if not manager.get_hookcallers(plugin):
-                skipped.append(
-                    f"plugin {source} implements no hooks; "
-                    "mark its hook functions with benchmark_adapters.hookimpl"
-                )
-        except pluggy.PluginValidationError as error:
-            manager.unregister(name=source)
-            skipped.append(f"plugin {source} skipped because a hook is wrong: {_reason(error)}")
-        # A plugin's module may raise anything.
-        except (Exception, SystemExit) as error:
-            skipped.append(f"plugin {source} skipped because its import failed: {_reason(error)}")
-    return manager, skipped
-
-
-def _unknown_hooks(manager: pluggy.PluginManager) -> list[str]:
-    """Return one message for each hook of a plugin that ddbench doesn't know."""
-    known = [f"ddbench_{kind}" for kind in KINDS]
-    messages = []
-    for name, hook in vars(manager.hook).items():
-        if isinstance(hook, pluggy.HookCaller) and not hook.has_spec():
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            messages += [
-                f"plugin {implementation.plugin_name}: unknown hook {name} skipped; {hint}"
-                f"known hooks: {', '.join(known)}"
-                for implementation in hook.get_hookimpls()
-            ]
-    return messages
-
-
-def build(manager: pluggy.PluginManager | None = None) -> Plugins:
-    """Collect the components of the installed plugins, or of the plugins of ``manager``.
+def build(problems: Iterable[str] = ()) -> Plugins:
+    """Collect the components of ddbench's own plugins and those in `THIRD_PARTY`.
 
     What is wrong with a plugin is reported, and skipped: it must not stop the others.
+
+    Args:
+        problems: what was wrong with third-party plugins, one message each.
     """
-    manager, skipped = (manager, []) if manager else discover()
-    collection = _Collection(skipped=skipped + _unknown_hooks(manager))
-    for kind in KINDS:
-        for implementation in getattr(manager.hook, f"ddbench_{kind}").get_hookimpls():
-            collection.add(kind, implementation.plugin_name, implementation.function)
-    registries = {kind: Registry(kind, parts) for kind, parts in collection.parts.items()}
+    own: list[tuple[PartDescription, Part]] = []
+    skipped: list[str] = []
+    for entry in filter(plugin_import.is_own, plugin_import.installed()):
+        name = plugin_import.source(entry)
+        contents = plugin_import.read(entry, name)
+        skipped += contents.problems
+        for kind, part in contents.parts:
+            own.append((PartDescription(kind, part.name, part.summary, name), part))
+    described, duplicates = _distinct([one for one, _ in own] + list(THIRD_PARTY.get()))
+    registries: dict[str, Any] = {
+        kind: Registry(
+            kind,
+            {one.name: part for one, part in own if one.kind == kind},
+            {one.name: one for one in described if one.kind == kind and one.module},
+        )
+        for kind in KINDS
+    }
     return Plugins(
-        **registries,
-        descriptions=tuple(collection.descriptions.values()),
-        skipped=tuple(collection.skipped),
+        **registries, descriptions=tuple(described), skipped=(*skipped, *problems, *duplicates)
     )
 
 
-@dataclass
-class _Collection:
-    """Components by kind and name, while they are being collected."""
-
-    skipped: list[str]
-    parts: dict[str, dict[str, Any]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
-    descriptions: dict[tuple[str, str], PartDescription] = field(default_factory=dict)
-
-    def add(self, kind: str, source: str, hook: Callable[[], list[Any]]) -> None:
-        """Add the components that a hook returns. If one of them is invalid, skip them all."""
-        try:
-            parts = list(hook())
-            for part in parts:
-                check_part(part, kind)
-        # A plugin's hook may raise anything.
-        except (Exception, SystemExit) as error:
-            self.skipped.append(
-                f"plugin {source}: ddbench_{kind} skipped because it failed: {_reason(error)}"
+def _distinct(parts: Iterable[PartDescription]) -> tuple[list[PartDescription], list[str]]:
+    """Return the first component of each name, and a message for each other one."""
+    first: dict[tuple[str, str], PartDescription] = {}
+    messages = []
+    for part in parts:
+        other = first.setdefault((part.kind, part.name), part)
+        if other is not part:
+            messages.append(
+                f"plugin {part.plugin}: {part.kind[:-1]} {part.name!r} skipped, because "
+                f"{other.plugin} has one of that name; rename it or uninstall one of them"
             )
-            return
-        for part in parts:
-            if part.name in self.parts[kind]:
-                other = self.descriptions[kind, part.name].plugin
-                self.skipped.append(
-                    f"plugin {source}: {kind[:-1]} {part.name!r} skipped, because {other} has one "
-                    "of that name; rename it or uninstall one of them"
-                )
-                continue
-            self.parts[kind][part.name] = part
-            description = PartDescription(kind, part.name, part.summary, source)
-            self.descriptions[kind, part.name] = description
-
-
-def check_part(part: Any, kind: str) -> None:
-    """Check that ``part`` has the type of its kind, and that its name can name a folder.
-
-    Raises:
-        TypeError, ValueError: it doesn't.
-    """
-    if not isinstance(part, KINDS[kind]):
-        raise TypeError(f"it returned {type(part).__name__}, expected {KINDS[kind].__name__}")
-    if isinstance(part, Method) and not all(isinstance(item, Option) for item in part.options):
-        raise TypeError(f"options of method {part.name} must be of type Option")
-    # The name of a recipe contains its version, as in NAME/1, and is never used for a folder.
-    if kind != "recipes" and not re.fullmatch(r"\w[\w.-]*", part.name):
-        raise ValueError(
-            f"invalid name {part.name!r}: use letters, digits, '.', '_' and '-', "
-            "and don't start with '.' or '-'"
-        )
-
-
-def _order(entry: EntryPoint) -> tuple[bool, str, str]:
-    """Return a sort key that puts ddbench's own plugins first and sorts the others by name."""
-    return _distribution(entry) != OURS, _distribution(entry), entry.name
-
-
-def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else "unknown"
-
-
-def _reason(error: BaseException) -> str:
-    return one_line(f"{type(error).__name__}: {error}")
+    return list(first.values()), messages

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from benchmark_adapters import track_files
+from benchmark_adapters import track_demands, track_files
 from ddbench.running import installed_plugins
-from leaderboard.analysis import ranking
+from leaderboard.analysis import ranking, verdicts
 from leaderboard.analysis.ranking import Row
 from leaderboard.records import store
 from leaderboard.records.record import Record
@@ -42,6 +42,11 @@ def runs(folders: Folders = "runs", track: str | PathLike[str] | None = None) ->
 def leaderboard(folders: Folders = "runs", track: str | PathLike[str] | None = None) -> list[Row]:
     """Return the rows of the leaderboard: each run that counts, best first, with its rank.
 
-    The arguments are those of `runs`.
+    Their records have the leaderboard's verdict: ``comparable`` and ``not_comparable_because``. The
+    arguments are those of `runs`. The rules of a track from a file are those in ``track``, or else
+    those on which all of its records agree.
     """
-    return ranking.rows(runs(folders, track))
+    records = runs(folders, track)
+    named = None if track is None else str(track)
+    demands = track_demands.known(installed_plugins(), records, named)
+    return ranking.rows(verdicts.judged(records, demands))

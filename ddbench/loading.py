@@ -72,14 +72,16 @@ def load(run: Record | str | PathLike[str], runs: Folders = "runs") -> LoadedSet
         UserError: there is no such run, it has no images, or its files are damaged.
     """
     from benchmark_adapters.formats import native
-    from benchmark_adapters.runs import read
+    from benchmark_adapters.runs import derived, read
 
     roots = [runs] if isinstance(runs, str | PathLike) else runs
     name = run.run_id if isinstance(run, Record) else str(run)
     folder = read.find_run(name, [Path(root) for root in roots])
     record = read.read_record(folder)
-    if not (folder / native.IMAGES).is_file():
+    if record.images_sha256 is None:
         raise UserError(f"{folder} has no images: its status is {record.status}")
+    read.require_whole(folder, record)
+    derived.restore(folder, record)
     contents = native.read_run(folder)
     return LoadedSet(
         contents.images,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int | None], None]
 PathText = str | PathLike[str]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Isolate = Literal["auto", "on", "off"]
 MAX_CHECK_SECONDS, MAX_SCORE_SECONDS = 3_600.0, 86_400.0
 
 
@@ -50,6 +51,8 @@ def run(
     runs: PathText = "runs",
     image_size: int | None = None,
     test_split: str | float | None = None,
+    isolate: Isolate = "auto",
+    memory_limit: float | None = None,
     progress: Progress = _silent,
 ) -> Record:
     """Generate a distilled set under a time limit, score it, and return the record.
@@ -71,21 +74,22 @@ def run(
         data, runs: folders of the real datasets, and of the saved runs.
         image_size: height and width in pixels that the pictures of a folder are resized to.
         test_split: name of a folder's test split, or the share of its images to hold out.
+        isolate, memory_limit: as the options of the command ``ddbench run``.
         progress: called with (phase, done, total).
 
     Raises:
         UserError: an argument is wrong, or data or a device is missing.
         RunFailed: the status is not ``ok``.
     """
-    given = options or {}
     request = replace(
-        _scoring(track, repeats, students, device, backend, data, runs),
+        _scoring(track, repeats, students, device, backend, data, runs, isolate),
+        memory_limit=memory_limit,
         method=str(method),
         dataset=_dataset(dataset, image_size, test_split),
         ipc=ipc,
         seed=seed,
         time_limit=time_limit,
-        options=[f"{name}={_text(value)}" for name, value in given.items() if value is not None],
+        options=_options(options or {}),
         processes=processes,
     )
     return _finished(lambda: _run(request), progress)
@@ -119,6 +123,7 @@ def score(
     runs: PathText = "runs",
     image_size: int | None = None,
     test_split: str | float | None = None,
+    isolate: Isolate = "auto",
     progress: Progress = _silent,
 ) -> Record:
     """Score the set of one team for one dataset, or score the images of a run again.
@@ -144,16 +149,15 @@ def score(
     from benchmark_adapters.execution.sandbox import Limits
     from benchmark_adapters.runs import inbox, submissions
 
-    plugins = installed_plugins()
+    plugins, named = installed_plugins(), _dataset_of_set(dataset, image_size, test_split)
     path = path.run_id if isinstance(path, Record) else path
-    named = _dataset_of_set(dataset, image_size, test_split)
     if format is None and not inbox.are_files(Path(path)):
         submission = inbox.of_named_run(str(path), [Path(runs)], name, image_size, named)
     else:
         submission = _files(plugins, Path(path), format, track, name, named, image_size)
     track = track or (submission.record.track if submission.record else "")
     request = replace(
-        _scoring(track, repeats, students, device, backend, data, runs),
+        _scoring(track, repeats, students, device, backend, data, runs, isolate),
         dataset=named,
         recipe=recipe,
         limits=Limits.of(max_seconds, max_memory),
@@ -194,6 +198,7 @@ def check(
     data: PathText | None = None,
     image_size: int | None = None,
     test_split: str | float | None = None,
+    isolate: Isolate = "auto",
 ) -> CheckResult:
     """Check a set from a stranger, in processes with limits; nothing in it is executed.
 
@@ -203,7 +208,7 @@ def check(
         dataset: the dataset that the set stands for; required.
         track: the track whose rules the set must follow: its datasets and images per class.
         image_size: resize the pictures of the set, and those of the dataset if it is a folder.
-        data, test_split: as in `run`.
+        data, test_split, isolate: as in `run`.
 
     Returns:
         The findings. ``is_fit`` says whether the set can be scored.
@@ -222,19 +227,24 @@ def check(
     name = _dataset_of_set(dataset, image_size, test_split) or str(dataset)
     found = track_files.find_dataset(plugins, rules, name)
     inbox.require_size(image_size, found)
-    folder, limits = Path(data) if data else None, Limits(MAX_CHECK_SECONDS)
+    folder, limits = Path(data) if data else None, Limits(MAX_CHECK_SECONDS, isolate=isolate)
     resizes = image_size is not None
     return submissions.check(Path(path), known, found, folder, limits, rules, resizes)
 
 
 def installed_plugins() -> Plugins:
     """Return all plugins; warn about those that can't be used."""
-    from benchmark_adapters import plugins
+    from benchmark_adapters.execution import discovery
 
-    installed = plugins.build()
+    installed = discovery.installed()
     for line in installed.skipped:
         warnings.warn(line, stacklevel=3)
     return installed
+
+
+def _options(given: Mapping[str, Any]) -> list[str]:
+    """Return options as the command line has them; None stands for an option that isn't given."""
+    return [f"{name}={_text(value)}" for name, value in given.items() if value is not None]
 
 
 def _text(value: object) -> str:
@@ -269,6 +279,7 @@ def _scoring(
     backend: Backend,
     data: PathText | None,
     runs: PathText,
+    isolate: Isolate,
 ) -> Request:
     """Return a request with what all commands that score have in common."""
     from benchmark_adapters.runs.request import Request
@@ -281,6 +292,7 @@ def _scoring(
         backend=backend,
         data=Path(data) if data else None,
         runs=Path(runs),
+        isolate=isolate,
     )
 
 

@@ -166,8 +166,9 @@ def _hub() -> Iterator[Diagnosis]:
 
 
 def _plugins() -> Iterator[Diagnosis]:
-    with console.stdout_to_stderr():
-        installed = plugins.build()
+    from benchmark_adapters.execution import discovery
+
+    installed = discovery.installed()
     for line in installed.skipped:
         yield Diagnosis("plugins", "problem", line)
     if not installed.skipped:
@@ -197,9 +198,7 @@ def _models() -> Iterator[Diagnosis]:
 def _datasets(data: Path | None) -> Iterator[Diagnosis]:
     from benchmark_adapters import datasets
 
-    with console.stdout_to_stderr():
-        known = plugins.build().datasets
-    for dataset in known.values():
+    for dataset in plugins.build().datasets.usable():
         name = f"dataset {dataset.name}"
         bundled = "a part is bundled; " if dataset.bundled else ""
         try:

@@ -17,7 +17,7 @@ from commands import Ddbench, call, run_installed
 from project import COMMAND, TESTS, installed, pip_install
 
 from benchmark_adapters import cli
-from benchmark_adapters.execution import sandbox, supervisor
+from benchmark_adapters.execution import discovery, sandbox, supervisor
 
 REAL_SANDBOX = sandbox.run
 
@@ -34,6 +34,22 @@ def _cache(shared):
     """Leave the user's cache alone, but share a cache between tests, as between a user's runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plugins_described_once():
+    """Import each third-party plugin in a process of its own once, and not for each command."""
+    known, describe = {}, discovery.describe
+
+    def remembered(entries):
+        key = tuple((one.group, one.value, one.dist.locate_file("")) for one in entries)
+        if key not in known:
+            known[key] = describe(entries)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(discovery, "describe", remembered)
         yield
 
 

@@ -131,7 +131,7 @@ def _check_constant(is_constant: Array, labels: Array, dataset: Dataset) -> Iter
             "constant",
             f"{is_constant.sum()} of {len(labels)} images "
             f"{plural(is_constant.sum(), 'is', 'are')} constant: "
-            f"{_name_images(np.flatnonzero(is_constant), labels, dataset)}",
+            f"{name_images(np.flatnonzero(is_constant), labels, dataset)}",
         )
 
 
@@ -153,7 +153,7 @@ def _check_duplicates(distilled: DistilledSet, dataset: Dataset) -> Iterator[Fin
             "warning",
             "duplicates",
             f"{is_repeated.sum()} of {len(labels)} images {verb}: "
-            f"{_name_images(np.flatnonzero(is_repeated), labels, dataset)}",
+            f"{name_images(np.flatnonzero(is_repeated), labels, dataset)}",
         )
     in_other_class = is_repeated & (labels != labels[first])
     if in_other_class.any():
@@ -185,7 +185,7 @@ def _list(items: Sequence[str]) -> str:
     return f"{shown} and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else shown
 
 
-def _name_images(rows: Array, labels: Array, dataset: Dataset) -> str:
+def name_images(rows: Array, labels: Array, dataset: Dataset) -> str:
     """Return the index and class of the first of the images in ``rows``, as text."""
     names = [f"image {row} ({dataset.class_names[labels[row]]})" for row in rows[:MAX_NAMED]]
     return ", ".join([*names, "..."] if len(rows) > MAX_NAMED else names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from benchmark_adapters import console, track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import one_line
 from leaderboard.text import plural
+
+if TYPE_CHECKING:
+    from benchmark_adapters.execution.isolation import Mode
 
 MAX_SECONDS = 3_600.0
 
@@ -33,6 +37,7 @@ MAX_SECONDS = 3_600.0
 )
 @options.PICTURE_SIZE
 @options.TEST_SPLIT
+@options.ISOLATE
 @options.DATA
 @options.JSON
 @console.loudness
@@ -44,6 +49,7 @@ def check_command(
     track: str | None,
     image_size: int | None,
     test_split: str | None,
+    isolate: Mode,
     data: Path | None,
     as_json: bool,
 ) -> None:
@@ -51,7 +57,7 @@ def check_command(
 
     PATH is a file, a folder or a zip archive. It is read in a process with memory and time limits,
     and nothing in it is executed. The checks cover counts, values, duplicates and, if the real data
-    is available, the class order.
+    is available, copies of test images and the class order.
 
     Exit codes: 0 if no errors were found, 1 if some were, 2 for wrong usage.
     """
@@ -64,7 +70,7 @@ def check_command(
     rules = track_files.find(plugins, track) if track else None
     known = track_files.find_dataset(plugins, rules, name)
     inbox.require_size(image_size, known)
-    limits, resizes = Limits(seconds=MAX_SECONDS), image_size is not None
+    limits, resizes = Limits(MAX_SECONDS, isolate=isolate), image_size is not None
     result = submissions.check(path, file_format, known, data, limits, rules, resizes)
     if as_json:
         document = {
@@ -73,13 +79,16 @@ def check_command(
             "images": result.images,
             "ipc": result.ipc,
             "pixels": result.pixels,
+            "copies": asdict(result.copies) if result.copies else None,
             "findings": [asdict(finding) for finding in result.findings],
         }
         click.echo(json.dumps(document, indent=1))
     else:
         if result.pixels:
             count = f"{result.images:,} {plural(result.images, 'image')}"
-            click.echo(f"{path}: {count} of {known.name}, IPC {result.ipc}, {result.pixels}")
+            click.echo(
+                f"{one_line(path)}: {count} of {known.name}, IPC {result.ipc}, {result.pixels}"
+            )
         for finding in result.findings:
             is_error = finding.level == "error"
             click.echo(f"{finding.level}: {one_line(finding.text)}", err=is_error)

@@ -9,6 +9,7 @@ import click
 from benchmark_adapters import console
 from benchmark_adapters.cli import options
 from benchmark_adapters.types import UserError
+from leaderboard.text import shown_path
 
 
 @click.command("compare")
@@ -30,12 +31,15 @@ def compare_command(
     RUN is a folder or the beginning of a run ID. Every run is compared with the first one. Welch's
     t-test decides whether two scores differ.
     """
+    from benchmark_adapters.runs import derived
     from benchmark_adapters.runs.read import find_run, read_record
     from leaderboard.analysis import comparison
     from leaderboard.render import comparison_tables, pages, report
 
     folders = [find_run(run, roots) for run in runs]
     records = [read_record(folder) for folder in folders]
+    for folder, record in zip(folders, records, strict=True):
+        derived.restore(folder, record)
     names = [
         report.class_names(record, folder) for record, folder in zip(records, folders, strict=True)
     ]
@@ -48,4 +52,4 @@ def compare_command(
         raise UserError(f"{page_folder} can't be written: {error.strerror or error}") from None
     click.echo(comparison.to_json(result) if as_json else comparison_tables.describe(result))
     if page:
-        click.echo(page, err=True)
+        click.echo(shown_path(page), err=True)

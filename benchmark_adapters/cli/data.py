@@ -43,7 +43,7 @@ def data_command(
 
     plugins = output.installed_plugins()
     name = options.dataset(name, image_size, test_split)
-    chosen = [own_data.find(plugins, name)] if name else list(plugins.datasets.values())
+    chosen = [own_data.find(plugins, name)] if name else list(plugins.datasets.usable())
     if download:
         if name is None:
             raise UserError("name the dataset: ddbench data DATASET --download")

@@ -9,7 +9,7 @@ import click
 from benchmark_adapters import console, track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import Dataset
-from leaderboard.text import plural
+from leaderboard.text import plural, shown_path
 
 # Formats with one file per image would fill the screen.
 MAX_SHOWN = 10
@@ -79,7 +79,7 @@ def export_command(
 
     files = export(folders, file_format, plugins, folder, find, truth, data)
     for file in files[:MAX_SHOWN]:
-        click.echo(file)
+        click.echo(shown_path(file))
     if len(files) > MAX_SHOWN:
         hidden = len(files) - MAX_SHOWN
-        click.echo(f"... and {hidden:,} more {plural(hidden, 'file')} in {folder}")
+        click.echo(f"... and {hidden:,} more {plural(hidden, 'file')} in {shown_path(folder)}")

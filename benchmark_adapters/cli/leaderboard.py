@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark_adapters import console, track_files
+from benchmark_adapters import console, files, track_files
 from benchmark_adapters.cli import options, output
 from benchmark_adapters.types import UserError
 from leaderboard.render import FORMATS
+from leaderboard.text import shown_path
 
 if TYPE_CHECKING:
+    from leaderboard.analysis.demands import Demands
     from leaderboard.records.record import Record
 
 
 @click.command("leaderboard")
-@click.option("--track", metavar="TRACK", help="Show only this track.  [default: all]")
+@click.option(
+    "--track",
+    metavar="TRACK",
+    help="Show only this track; or a file of your own, FILE.toml, to rank by the rules in it.  "
+    "[default: all]",
+)
 @options.filters
 @options.SEVERAL_RUNS
 @click.option(
@@ -51,7 +58,10 @@ if TYPE_CHECKING:
 )
 @click.option("--title", help="Title of the page of --format html.  [default: Leaderboard]")
 @console.DEBUG
+@click.pass_context
 def leaderboard_command(
+    context: click.Context,
+    /,
     track: str | None,
     method: str | None,
     dataset: str | None,
@@ -68,8 +78,10 @@ def leaderboard_command(
 
     Intervals are 95 % t intervals over the evaluation seeds. Runs share a rank if Welch's t-test
     finds no difference between them. Published results are listed separately.
+
+    Exit codes: 0 if all runs could be read, 1 if not (the others are shown), 2 for wrong usage.
     """
-    from leaderboard.analysis import sections
+    from leaderboard.analysis import demands, sections
     from leaderboard.render import tables
 
     in_terminal = path is None and sys.stdout.isatty()
@@ -84,23 +96,45 @@ def leaderboard_command(
     if title is not None and style != "html":
         raise UserError("--title is the title of a page: add --format html")
     plugins = output.installed_plugins()
-    entries = output.all_runs(roots)
+    runs, demanded = output.judged_runs(roots, plugins, track)
+    entries = runs.entries
     if track:
         track = track_files.name_of(plugins, track, {record.track for _, record in entries})
-    datasets = {name: one.datasets for name, one in plugins.tracks.items()}
     selected = _columns(names, plugins.datasets) if names is not None else []
     if style == "html":
-        _write_pages(entries, track, datasets, path, title or "Leaderboard")
-        return
-    records = [record for _, record in entries]
+        _write_pages(entries, track, demanded, path, title or "Leaderboard")
+        context.exit(runs.exit_code)
     hides = (lambda record: False) if shows_all else sections.is_failed
-    shown = sections.build(records, track, datasets, wanted=wanted, hides=hides)
+    shown = sections.build(
+        [record for _, record in entries],
+        track,
+        demands.datasets(demanded),
+        wanted=wanted,
+        hides=hides,
+        by_records=demands.by_records(demanded),
+    )
     text = tables.render(shown, style, selected, wide)
     if path is None:
         click.echo(text)
-        return
+    else:
+        _write_table(text, path)
+    context.exit(runs.exit_code)
+
+
+def _write_table(text: str, path: Path) -> None:
+    """Write a table to a file, which it replaces, or to a device or a pipe.
+
+    Raises:
+        UserError: it can't be written, or its folder is missing.
+    """
+    if not path.parent.is_dir():
+        raise UserError(f"{path} can't be written: there is no folder {path.parent}")
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        if path.exists() and not path.is_file():
+            path.write_text(text + "\n", encoding="utf-8")
+            return
+        with files.replacing(path.resolve()) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path} can't be written: {error.strerror}") from None
 
@@ -124,16 +158,22 @@ def _columns(names: str, datasets: Iterable[str]) -> list[str]:
 def _write_pages(
     entries: Sequence[tuple[Path, Record]],
     track: str | None,
-    datasets: Mapping[str, Sequence[str]],
+    demanded: Mapping[str, Demands],
     folder: Path | None,
     title: str,
 ) -> None:
+    from benchmark_adapters.runs import derived
+    from leaderboard.analysis import demands
     from leaderboard.render import pages
 
     if folder is None:
         raise UserError("--format html needs a folder for the pages: --output DIR")
+    for run, record in entries:
+        derived.restore(run, record)
     try:
-        click.echo(pages.write(entries, folder, track, datasets, title))
+        datasets, by_records = demands.datasets(demanded), demands.by_records(demanded)
+        written = pages.write(entries, folder, track, datasets, title, by_records)
+        click.echo(shown_path(written))
     except ValueError as error:
         raise UserError(str(error)) from None
     except OSError as error:

@@ -81,6 +81,14 @@ METHOD_OPTION = click.option(
 DATA = click.option(
     "--data", type=FOLDER, help="Folder with the real datasets.  [env: DDBENCH_DATA]"
 )
+ISOLATE = click.option(
+    "--isolate",
+    type=click.Choice(("auto", "on", "off")),
+    default="auto",
+    show_default=True,
+    help="Isolate processes from the network and from files that are not theirs (Linux with "
+    "bubblewrap). auto: those that read untrusted files, where possible; on: methods too.",
+)
 RUNS = click.option(
     "--runs",
     type=FOLDER,

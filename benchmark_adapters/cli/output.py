@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,6 +16,7 @@ from benchmark_adapters.types import one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.plugins import Plugins
+    from leaderboard.analysis.demands import Demands
     from leaderboard.records.record import Record
 
 MAX_MESSAGE = 5000
@@ -22,22 +24,21 @@ MAX_MESSAGE = 5000
 
 def installed_plugins() -> Plugins:
     """Return all plugins. Warn on stderr about those that can't be used."""
-    from benchmark_adapters import console, plugins
+    from benchmark_adapters.execution import discovery
 
-    # Plugins may print while they are imported.
-    with console.stdout_to_stderr():
-        installed = plugins.build()
+    installed = discovery.installed()
     for line in installed.skipped:
         click.echo(f"warning: {line}", err=True)
     return installed
 
 
 def report_run(record: Record, folder: Path) -> None:
-    """Print the folder of a run, the licence of its model and its error, if any, to stderr."""
+    """Print the folder of a run, its model's licence, its warnings and its error to stderr."""
     reporting.say(f"run: {one_line(folder)}")
     if record.model_licence:
         reporting.say(one_line(f"licence of the model {record.model}: {record.model_licence}"))
-    for warning in record.metadata.get("warnings", []):
+    found = [check.text for check in record.checks if check.level == "warning"]
+    for warning in [*record.metadata.get("warnings", []), *found]:
         click.echo(f"warning: {one_line(warning)}", err=True)
     if record.status != "ok":
         message = one_line(record.message, MAX_MESSAGE)
@@ -57,49 +58,95 @@ def _hint(record: Record, folder: Path) -> str:
     return f"log of the method: {one_line(log)}" if is_failed and log.is_file() else ""
 
 
-def all_runs(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
-    """Return the folders and records of all runs. Print problems with them to stderr."""
-    from leaderboard.analysis import ranking
+@dataclass(frozen=True)
+class Runs:
+    """Folder and record of each run, and whether all runs could be read."""
+
+    entries: list[tuple[Path, Record]]
+    is_complete: bool
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.is_complete else 1
+
+
+def all_runs(roots: Sequence[Path]) -> Runs:
+    """Return all runs. Print problems with them to stderr."""
     from leaderboard.records import store
 
     entries, problems = store.entries(roots)
-    conflicts = ranking.conflicts(record for _, record in entries)
-    for line in [*problems, *conflicts]:
+    _warn(problems)
+    return Runs(entries, not problems)
+
+
+def judged_runs(
+    roots: Sequence[Path], plugins: Plugins, track: str | None
+) -> tuple[Runs, Mapping[str, Demands]]:
+    """Return all runs with judged records, and what each track demands.
+
+    Print problems with the runs to stderr.
+
+    Args:
+        roots: runs folders.
+        plugins: the installed plugins.
+        track: the track that the user named, if any. Its file, if it has one, states its rules.
+
+    Raises:
+        UserError: the file is wrong.
+    """
+    from benchmark_adapters import track_demands
+    from leaderboard.analysis import ranking, verdicts
+
+    found = all_runs(roots)
+    records = [record for _, record in found.entries]
+    demands = track_demands.known(plugins, records, track)
+    judged = verdicts.judged(records, demands)
+    _warn(ranking.conflicts(judged))
+    folders = [folder for folder, _ in found.entries]
+    return replace(found, entries=list(zip(folders, judged, strict=True))), demands
+
+
+def _warn(lines: Sequence[str]) -> None:
+    for line in lines:
         click.echo(f"warning: {one_line(line)}", err=True)
-    return entries
 
 
 def conclude(
-    context: click.Context, records: Sequence[Record], runs: Path, as_json: bool
+    context: click.Context,
+    records: Sequence[Record],
+    runs: Path,
+    as_json: bool,
+    track: str | None = None,
+    are_all: bool = True,
 ) -> NoReturn:
     """Print the records as JSON, or the leaderboard of their track, and exit.
 
-    The exit code is 0 if all records have the status ok, else 1.
+    The exit code is 0 if all records have the status ok and ``are_all`` that there should be,
+    else 1. ``track`` is the track that the user named, as in `judged_runs`.
     """
     if as_json:
         documents = [json.loads(record.to_json()) for record in records]
         click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
     else:
-        _show_table(records, runs)
-    context.exit(0 if all(record.status == "ok" for record in records) else 1)
+        _show_table(records, runs, track)
+    is_fine = are_all and all(record.status == "ok" for record in records)
+    context.exit(0 if is_fine else 1)
 
 
-def _show_table(records: Sequence[Record], runs: Path) -> None:
-    from benchmark_adapters import console, plugins
-    from leaderboard.analysis import sections
+def _show_table(records: Sequence[Record], runs: Path, track: str | None) -> None:
+    from benchmark_adapters import plugins
+    from leaderboard.analysis import demands, sections
     from leaderboard.render import tables
 
-    with console.stdout_to_stderr():
-        tracks = plugins.build().tracks
-    datasets = {name: track.datasets for name, track in tracks.items()}
-    stored = [record for _, record in all_runs([runs])]
+    found, demanded = judged_runs([runs], plugins.build(), track)
     own = {record.run_id for record in records}
     shown = sections.build(
-        stored,
+        [record for _, record in found.entries],
         records[0].track,
-        datasets,
+        demands.datasets(demanded),
         published=(),
         hides=lambda record: sections.is_failed(record) and record.run_id not in own,
+        by_records=demands.by_records(demanded),
     )
     click.echo(tables.render(shown, "plain"))
     ids = {row.record.run_id for section in shown for row in section.rows}

@@ -59,7 +59,7 @@ def rerun_command(
     Exit codes: 0 if status, images and accuracies are the same, 1 if not, 2 for wrong usage.
     """
     from benchmark_adapters.runs import rerun
-    from benchmark_adapters.runs.read import find_run, read_record
+    from benchmark_adapters.runs.read import damage, find_run, read_record
     from benchmark_adapters.runs.request import Request
     from leaderboard.records import store
 
@@ -73,6 +73,8 @@ def rerun_command(
     )
     plan = rerun.prepare(folder, record, named, plugins, track)
     differences = rerun.environment_diff(record)
+    if problem := damage(folder, record):
+        _print_lines("warning", [problem])
     _print_lines("warning", differences)
     _print_lines("note", [plan.note] if plan.note else [])
     with contextlib.redirect_stdout(sys.stderr):

@@ -11,6 +11,7 @@ import click
 
 from benchmark_adapters import console, own_data
 from benchmark_adapters.cli import options, output
+from benchmark_adapters.types import one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.runs.estimate import TableRow
@@ -79,6 +80,14 @@ PLAN = ("IPC", "sampled per class", "seconds", "in the limit", "scoring, up to")
     metavar="I/N",
     help="Generate only part I of N (I from 0 to N-1) of the set, for `ddbench merge`.",
 )
+@click.option(
+    "--memory-limit",
+    type=float,
+    metavar="GIB",
+    help="Memory that all processes of the method may use together.  "
+    "[default: three quarters of the machine's memory]",
+)
+@options.ISOLATE
 @options.DATA
 @options.RUNS
 @click.option(
@@ -118,7 +127,7 @@ def run_command(
     plans = plan_runs(named, output.installed_plugins())
     for plan in plans:
         if plan.scoring.dataset.folder:
-            click.echo(own_data.describe(plan.scoring.dataset), err=True)
+            click.echo(one_line(own_data.describe(plan.scoring.dataset)), err=True)
     if only_plan:
         _show_estimates(plans, as_json)
         return
@@ -130,7 +139,7 @@ def run_command(
         output.report_run(records[-1], folder)
         if records[-1].interrupted:
             break
-    output.conclude(context, records, request["runs"], as_json)
+    output.conclude(context, records, request["runs"], as_json, request["track"])
 
 
 def _show_estimates(plans: list[RunPlan], as_json: bool) -> None:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from benchmark_adapters import console
+from benchmark_adapters import console, files
 from benchmark_adapters.cli import options, output
-from leaderboard.text import one_line, plural
+from benchmark_adapters.types import UserError
+from leaderboard.text import one_line, plural, shown_path
 
 if TYPE_CHECKING:
     from leaderboard.records.record import Record
+    from leaderboard.records.store import Leftover
 
 HEADERS = ("run", "track", "dataset", "method", "IPC", "accuracy %", "status", "MB")
 MB = 1e6
+KINDS = {
+    "run": "a run that was cut off",
+    "kept": "what a run that was cut off can be resumed from",
+    "removal": "a run that was being removed",
+    "output": "a file or folder that was being written",
+}
 
 
 @click.command("runs")
@@ -26,7 +34,10 @@ MB = 1e6
 @options.SEVERAL_RUNS
 @options.JSON
 @console.DEBUG
+@click.pass_context
 def runs_command(
+    context: click.Context,
+    /,
     track: str | None,
     method: str | None,
     dataset: str | None,
@@ -36,27 +47,23 @@ def runs_command(
 ) -> None:
     """List saved runs with their status and size, oldest first.
 
-    Runs that were interrupted are listed on stderr if `ddbench resume` can go on with them.
-    """
-    from tabulate import tabulate
+    Runs that `ddbench resume` can go on with, and what killed processes left behind, are listed on
+    stderr.
 
+    Exit codes: 0 if all runs could be read, 1 if not (the others are listed), 2 for wrong usage.
+    """
     from leaderboard.analysis.sections import matches
+    from leaderboard.records import store
 
     wanted = {"track": track, "method": method, "dataset": dataset, "status": status}
-    entries = [entry for entry in output.all_runs(roots) if matches(entry[1], wanted)]
-    sizes = [_size(folder) for folder, _ in entries]
-    if as_json:
-        documents = [
-            _document(folder, record, size)
-            for (folder, record), size in zip(entries, sizes, strict=True)
-        ]
-        click.echo(json.dumps(documents, indent=1))
-        return
-    rows = [_row(record, size) for (_, record), size in zip(entries, sizes, strict=True)]
-    if rows:
-        click.echo(tabulate(rows, headers=HEADERS, disable_numparse=True))
-    click.echo(f"{len(rows)} {plural(len(rows), 'run')}, {sum(sizes) / MB:.1f} MB", err=True)
+    runs = output.all_runs(roots)
+    _print([entry for entry in runs.entries if matches(entry[1], wanted)], as_json)
     _print_resumable(roots)
+    if left := store.leftovers(roots):
+        for leftover in left:
+            click.echo(f"unfinished: {_describe(leftover)}", err=True)
+        click.echo("remove what is unfinished with: ddbench rm --unfinished", err=True)
+    context.exit(runs.exit_code)
 
 
 def _print_resumable(roots: Sequence[Path]) -> None:
@@ -68,32 +75,79 @@ def _print_resumable(roots: Sequence[Path]) -> None:
             click.echo(f"can be resumed: {line}", err=True)
 
 
+def _print(entries: Sequence[tuple[Path, Record]], as_json: bool) -> None:
+    from tabulate import tabulate
+
+    sizes = [files.size(folder) for folder, _ in entries]
+    if as_json:
+        documents = [
+            _document(folder, record, size)
+            for (folder, record), size in zip(entries, sizes, strict=True)
+        ]
+        click.echo(json.dumps(documents, indent=1))
+        return
+    rows = [_row(record, size) for (_, record), size in zip(entries, sizes, strict=True)]
+    if rows:
+        click.echo(tabulate(rows, headers=HEADERS, disable_numparse=True))
+    click.echo(f"{len(rows)} {plural(len(rows), 'run')}, {sum(sizes) / MB:.1f} MB", err=True)
+
+
 @click.command("rm")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN ...]")
+@click.argument("runs", nargs=-1, metavar="[RUN ...]")
+@click.option(
+    "--unfinished", is_flag=True, help="Remove what killed processes left in and beside the folder."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.SEVERAL_RUNS
 @console.DEBUG
-def rm_command(runs: tuple[str, ...], yes: bool, roots: tuple[Path, ...]) -> None:
-    """Remove saved runs with their images and records.
+@click.pass_context
+def rm_command(
+    context: click.Context,
+    /,
+    runs: tuple[str, ...],
+    unfinished: bool,
+    yes: bool,
+    roots: tuple[Path, ...],
+) -> None:
+    """Remove saved runs with their images and records, or what is unfinished.
 
     RUN is a folder or the beginning of a run ID. All are found before any is removed.
 
-    Exit codes: 0 if all were removed, 1 if you did not agree, 2 for wrong usage.
+    Exit codes: 0 if all were removed, 1 if not or if you did not agree, 2 for wrong usage.
     """
     from benchmark_adapters.runs.read import find_run
-    from benchmark_adapters.types import UserError
     from leaderboard.records import store
 
+    if not runs and not unfinished:
+        raise UserError("name the runs to remove, or add --unfinished")
     folders = list(dict.fromkeys(find_run(run, roots) for run in runs))
+    left = store.leftovers(roots) if unfinished else []
     for folder in folders:
-        click.echo(f"{one_line(folder)}, {_size(folder) / MB:.1f} MB")
-    if not yes:
-        click.confirm(f"remove {len(folders)} {plural(len(folders), 'run')}?", abort=True)
-    for folder in folders:
-        try:
-            store.remove(folder)
-        except OSError as error:
-            raise UserError(f"{folder} can't be removed: {error.strerror or error}") from None
+        click.echo(f"{shown_path(folder)}, {files.size(folder) / MB:.1f} MB")
+    for leftover in left:
+        click.echo(_describe(leftover))
+    count = len(folders) + len(left)
+    if count and not yes:
+        kind = "folder" if unfinished else "run"
+        click.confirm(f"remove {count} {plural(count, kind)}?", abort=True)
+    removed = [_removed(folder, store.remove) for folder in folders]
+    removed += [_removed(leftover.path, store.clear) for leftover in left]
+    context.exit(0 if all(removed) else 1)
+
+
+def _removed(folder: Path, remove: Callable[[Path], None]) -> bool:
+    """Remove a folder. If that fails, say so and return False."""
+    try:
+        remove(folder)
+    except OSError as error:
+        reason = error.strerror or error
+        click.echo(f"error: {shown_path(folder)} can't be removed: {one_line(reason)}", err=True)
+        return False
+    return True
+
+
+def _describe(leftover: Leftover) -> str:
+    return f"{shown_path(leftover.path)}, {KINDS[leftover.kind]}, {leftover.size / MB:.1f} MB"
 
 
 def _row(record: Record, size: int) -> Sequence[str]:
@@ -108,8 +162,3 @@ def _document(folder: Path, record: Record, size: int) -> dict[str, object]:
     names = ("run_id", "track", "dataset", "method", "explicit_options", "ipc", "accuracy_mean")
     facts = {name: getattr(record, name) for name in (*names, "status", "created")}
     return {**facts, "folder": str(folder), "bytes": size}
-
-
-def _size(folder: Path) -> int:
-    """Return the size of all files in a folder, in bytes."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -76,6 +76,7 @@ DAY = 86_400.0
     help="Memory limit of each process that reads or scores a set.  "
     "[default: three quarters of the machine's memory]",
 )
+@options.ISOLATE
 @options.DATA
 @options.RUNS
 @options.RECORD_JSON
@@ -117,6 +118,7 @@ def score_command(
     request["dataset"] = inbox.dataset_text(dataset, image_size, test_split)
     plugins, limits = output.installed_plugins(), Limits.of(max_seconds, max_memory)
     sets = _submissions(path, format_name, name, image_size, plugins, request)
+    are_all = name is not None or not inbox.has_unusable_teams(Path(path))
     track = request.pop("track") or (sets[0].record.track if sets[0].record else "")
     named = Request(track=track, students=options.names(students), limits=limits, **request)
     records = []
@@ -128,7 +130,7 @@ def score_command(
                 output.report_run(records[-1], folder)
         if records[-1].interrupted:
             break
-    output.conclude(context, records, request["runs"], as_json)
+    output.conclude(context, records, request["runs"], as_json, track, are_all)
 
 
 def _submissions(

@@ -148,4 +148,5 @@ FASHION_MNIST = Dataset(
     system_folders=("/usr/share/datasets/fashion-mnist",),
     bundled=BUNDLED,
     missing=missing,
+    has_disjoint_splits=True,
 )

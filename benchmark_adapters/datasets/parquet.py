@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark_adapters import pictures
 from benchmark_adapters.datasets.class_names import plain_name
 from benchmark_adapters.errors import UserError, one_line
+from benchmark_adapters.files import open_regular
 from benchmark_adapters.pictures import Picture
 from benchmark_adapters.types import Split
 
@@ -22,6 +23,11 @@ LABELS = ("fine_label", "label")
 SPLITS: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("test", "valid")}
 # Class names that are spelt otherwise on the hub.
 HUB_NAMES = {"cra": "crab"}
+# Encoded pictures can't be compressed much further. Those of a file may take this many bytes, and
+# this many times its size.
+ALLOWED_BYTES, MAX_RATIO = 64 * 2**20, 4
+# Rows that are read at a time.
+ROWS = 64
 
 
 def markers(folders: Sequence[str]) -> tuple[str, ...]:
@@ -67,33 +73,42 @@ def read(found: Sequence[Path], names: Sequence[Sequence[str]], title: str) -> t
     encoded: list[Picture] = []
     for file in found:
         try:
-            table = pyarrow.parquet.read_table(file)
-        except (pyarrow.ArrowException, OSError) as error:
+            with open_regular(file) as opened:
+                encoded += _pictures(pyarrow.parquet.ParquetFile(opened), file, names)
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise UserError(f"{file} can't be read: {one_line(error)}") from None
-        encoded += _pictures(table, file, names)
     shape = pictures.common_shape(encoded, None)
     images = pictures.decode(encoded, shape, title)
     return images, np.array([picture.label for picture in encoded], np.int64)
 
 
-def _pictures(table: Any, file: Path, names: Sequence[Sequence[str]]) -> Iterator[Picture]:
-    """Yield the encoded pictures of a table."""
+def _pictures(opened: Any, file: Path, names: Sequence[Sequence[str]]) -> Iterator[Picture]:
+    """Yield the encoded pictures of a Parquet file."""
+    schema = opened.schema_arrow
     images, labels = (
-        next((name for name in known if name in table.column_names), None)
-        for known in (IMAGES, LABELS)
+        next((name for name in known if name in schema.names), None) for known in (IMAGES, LABELS)
     )
     if images is None or labels is None:
-        columns = one_line(", ".join(table.column_names))
+        columns = one_line(", ".join(schema.names))
         raise UserError(f"{file} has the columns {columns}; expected img or image, and label")
-    stored = _class_names(table.schema.metadata or {}, labels)
+    stored = _class_names(schema.metadata or {}, labels)
     if stored is not None and _spelling(stored) not in map(_spelling, names):
         raise UserError(f"{file}: the classes or their order are not those of the dataset")
-    rows = zip(table[images].to_pylist(), table[labels].to_pylist(), strict=True)
-    for row, (image, label) in enumerate(rows):
+    left = ALLOWED_BYTES + MAX_RATIO * file.stat().st_size
+    for row, (image, label) in enumerate(_rows(opened, images, labels)):
         content = image.get("bytes") if isinstance(image, dict) else image
         if not isinstance(content, bytes) or not isinstance(label, int):
             raise UserError(f"{file}, row {row}: no encoded image, or no label")
+        left -= len(content)
+        if left < 0:
+            raise UserError(f"{file}: its pictures are far larger than the file")
         yield Picture(f"{file.name}, row {row}", label, content)
+
+
+def _rows(opened: Any, images: str, labels: str) -> Iterator[tuple[Any, Any]]:
+    """Yield the image and the label of each row. A small file may hold one of them many times."""
+    for batch in opened.iter_batches(ROWS, columns=[images, labels]):
+        yield from zip(batch[images].to_pylist(), batch[labels].to_pylist(), strict=True)
 
 
 def _spelling(names: Sequence[object]) -> list[str]:
@@ -107,6 +122,6 @@ def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
         found = features[column]["names"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
     return found if isinstance(found, list) else None

@@ -1,12 +1,14 @@
 """Batch files, and the class-major, balanced set that is collected from them.
 
-Sets may be larger than memory: at most `BLOCK` images are held at once.
+Sets may be larger than memory: at most `BLOCK` images are held at once. The process that wrote a
+batch file ran a method's code, so its content is checked before it is believed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import stat
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from benchmark_adapters.distilled import balanced_rows
-from benchmark_adapters.types import Dataset, DistilledSet
+from benchmark_adapters.types import Dataset, DistilledSet, UserError, one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -25,19 +27,31 @@ BLOCK = 1024
 
 
 class CorruptBatchError(Exception):
-    """Raised if a batch file is missing or damaged."""
+    """Raised if a batch file is missing, damaged, or not as it was reported."""
 
 
 def write_batch(path: Path, images: Array, labels: Array, generated: Array) -> None:
-    """Write one batch, or a whole set, as a safetensors file."""
+    """Write one batch, or a whole set, as a safetensors file.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     tensors = {"images": np.ascontiguousarray(images), "labels": labels, "generated": generated}
-    save_file(tensors, path)
+    try:
+        save_file(tensors, path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"a batch could not be saved ({one_line(error)})") from None
 
 
 def collect(
-    parts: Sequence[Sequence[Path]], dataset: Dataset, ipc: int | None, path: Path
+    parts: Sequence[Sequence[Path]],
+    dataset: Dataset,
+    ipc: int | None,
+    path: Path,
+    reported: tuple[int, int] | None = None,
 ) -> DistilledSet:
     """Collect the batches of all ``parts`` into one set, stored in the file ``path``.
 
@@ -50,15 +64,22 @@ def collect(
         dataset: the dataset of the images.
         ipc: images per class; None: as many as possible.
         path: the file to write.
+        reported: number of images, and of freshly sampled images, that the files should have.
 
     Returns:
         The set.
 
     Raises:
-        CorruptBatchError: a batch file can't be read.
+        CorruptBatchError: a batch file can't be read, or the numbers differ.
     """
-    columns = [_columns(part, number, len(parts)) for number, part in enumerate(parts)]
+    columns = [_columns(part, number, len(parts), dataset) for number, part in enumerate(parts)]
     labels, generated, turns = (np.concatenate(column) for column in zip(*columns, strict=True))
+    found = len(labels), int(generated.sum())
+    if reported and found != reported:
+        raise CorruptBatchError(
+            f"the batch files hold {found[0]:,} images, {found[1]:,} of them sampled; "
+            f"{reported[0]:,} and {reported[1]:,} were reported"
+        )
     chosen = balanced_rows(labels, turns, dataset.num_classes, ipc)
     row = np.full(len(labels), -1)
     row[chosen] = np.arange(len(chosen))
@@ -76,24 +97,26 @@ def collect(
     return DistilledSet(images, labels[chosen], dataset.class_names, generated[chosen])
 
 
-def class_counts(path: Path, dataset: Dataset) -> Array:
-    """Return how many images of each class a batch file has, int64 [classes].
+def read_labels(path: Path, dataset: Dataset) -> tuple[Array, Array]:
+    """Return the labels, int64 [n], and the generated marks, bool [n], of a batch file.
 
     Raises:
-        CorruptBatchError: it is damaged, or it is not a batch of the dataset.
+        CorruptBatchError: a tensor has another type or shape, or a label is not one of the dataset.
     """
-    shape = [dataset.channels, dataset.image_size, dataset.image_size]
     with _opened(path) as file:
-        images, labels, marks = (file.get_slice(name) for name in ("images", "labels", "generated"))
-        found = [(one.get_dtype(), one.get_shape()) for one in (images, labels, marks)]
-        count = labels.get_shape()[:1]
-        if found != [("U8", [*count, *shape]), ("I64", count), ("BOOL", count)] or not count:
-            raise CorruptBatchError(f"{path.name} is not a batch of {dataset.name}")
-        values = file.get_tensor("labels")
-    if len(values) and not 0 <= values.min() <= values.max() < dataset.num_classes:
-        raise CorruptBatchError(f"{path.name} has labels of other classes than {dataset.name}")
-    counts: Array = np.bincount(values, minlength=dataset.num_classes)
-    return counts
+        labels, generated = file.get_tensor("labels"), file.get_tensor("generated")
+        images = file.get_slice("images")
+        shape, dtype = images.get_shape(), images.get_dtype()
+    size, count = dataset.image_size, labels.size
+    is_sound = (
+        (labels.dtype, labels.ndim) == (np.int64, 1)
+        and (generated.dtype, generated.shape) == (np.bool_, labels.shape)
+        and (dtype, shape) == ("U8", [count, dataset.channels, size, size])
+        and np.isin(labels, np.arange(dataset.num_classes)).all()
+    )
+    if not is_sound:
+        raise CorruptBatchError(f"{path.name} does not hold a batch of {dataset.name}")
+    return labels, generated
 
 
 def _write_images(out: BinaryIO, files: Sequence[Path], row: Array, start: int, size: int) -> None:
@@ -116,13 +139,15 @@ def _write_images(out: BinaryIO, files: Sequence[Path], row: Array, start: int, 
             position += len(images)
 
 
-def _columns(files: Sequence[Path], number: int, parts: int) -> tuple[Array, Array, Array]:
+def _columns(
+    files: Sequence[Path], number: int, parts: int, dataset: Dataset
+) -> tuple[Array, Array, Array]:
     """Return the labels, the generated marks and the turns of the images in part ``number``.
 
     The turn of a sampled image is its index within its class, counted over all parts. A copy has
     the turn of the image that it copies.
     """
-    columns = [_read(file, "labels", "generated") for file in files]
+    columns = [read_labels(file, dataset) for file in files]
     labels = np.concatenate([np.empty(0, np.int64), *(labels for labels, _ in columns)])
     generated = np.concatenate([np.empty(0, np.bool_), *(marks for _, marks in columns)])
     turns = np.empty(len(labels), np.int64)
@@ -130,11 +155,6 @@ def _columns(files: Sequence[Path], number: int, parts: int) -> tuple[Array, Arr
         members = labels == label
         turns[members] = (np.cumsum(generated[members]) - 1) * parts + number
     return labels, generated, turns
-
-
-def _read(path: Path, *names: str) -> list[Array]:
-    with _opened(path) as file:
-        return [file.get_tensor(name) for name in names]
 
 
 def _blocks(path: Path) -> Iterator[Array]:
@@ -151,10 +171,15 @@ def _opened(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        # A link could lead to any file, and to open a pipe could take for ever.
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise CorruptBatchError(f"{path.name} is not a file")
         with safe_open(path, framework="numpy") as file:
             yield file
     except (OSError, SafetensorError) as error:
-        raise CorruptBatchError(f"the batch files are missing or damaged: {error}") from None
+        text = getattr(error, "strerror", None) or error
+        reason = one_line(f"{str(text).replace(str(path), path.name)}: {path.name}")
+        raise CorruptBatchError(f"the batch files are missing or damaged: {reason}") from None
 
 
 def _write_header(out: BinaryIO, shape: tuple[int, ...]) -> int:

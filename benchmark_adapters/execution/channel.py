@@ -1,8 +1,8 @@
 """The parent's end of a child process: start it with a job and listen to its events.
 
-A child reads its job from the first line of its stdin. The pipe stays open as a lifeline: when it
-closes, the parent is gone, and the child exits. Events use a separate pipe, so that nothing the
-child prints can be mistaken for one.
+A child reads two lines from its stdin: its job, and what is known about third-party plugins. The
+pipe stays open as a lifeline: when it closes, the parent is gone, and the child exits. Events use a
+separate pipe, so that nothing the child prints can be mistaken for one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from dataclasses import dataclass
 
 import msgspec
 
+from benchmark_adapters import plugins
 from benchmark_adapters.execution.messages import MAX_EVENT
 from benchmark_adapters.execution.process_tree import ProcessTree
 
 STDERR = 2
 # Seconds between two checks of whether a child is still alive.
 POLL = 0.1
+# Most bytes that are read from a pipe once its process should be dead.
+MAX_UNREAD = 64 * 2**20
 
 
 class UnknownEvent(Exception):
@@ -38,12 +41,14 @@ class Child:
         events: the file descriptor to read its events from.
         unread: the beginning of an incomplete line.
         is_done: no more events will come from it.
+        max_event: the largest size of an event in bytes; None: `MAX_EVENT`.
     """
 
     process: subprocess.Popen[bytes]
     events: int
     unread: bytes = b""
     is_done: bool = False
+    max_event: int | None = None
 
     def lines(self, data: bytes) -> list[bytes]:
         """Return the lines that ``data`` completes.
@@ -52,7 +57,7 @@ class Child:
             UnknownEvent: a line is longer than any event.
         """
         *lines, self.unread = (self.unread + data).split(b"\n")
-        if len(self.unread) > MAX_EVENT:
+        if max(map(len, [*lines, self.unread])) > (self.max_event or MAX_EVENT):
             raise UnknownEvent
         return lines
 
@@ -71,6 +76,7 @@ def start(
     job: msgspec.Struct,
     environment: Mapping[str, str] | None = None,
     output: int | None = None,
+    prefix: Sequence[str] = (),
 ) -> Child:
     """Start ``python -m module`` and send it ``job``.
 
@@ -81,6 +87,7 @@ def start(
         environment: environment variables to add for the child.
         output: destination of the child's stdout and stderr, as for `subprocess.Popen`; None: this
             process's stderr.
+        prefix: the beginning of the command line, which isolates the process.
 
     Returns:
         The child.
@@ -91,7 +98,7 @@ def start(
     events, write_end = os.pipe()
     try:
         process = tree.start(
-            [sys.executable, "-P", "-m", module, str(write_end)],
+            [*prefix, sys.executable, "-P", "-m", module, str(write_end)],
             environment={**(environment or {}), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.PIPE,
             stdout=STDERR if output is None else output,
@@ -106,7 +113,8 @@ def start(
     assert process.stdin
     # If the child died at once, `listen` finds out.
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(msgspec.json.encode(job) + b"\n")
+        for message in (job, plugins.THIRD_PARTY.get()):
+            process.stdin.write(msgspec.json.encode(message) + b"\n")
         process.stdin.flush()
     return Child(process, events)
 
@@ -158,6 +166,8 @@ def listen(
 def unread(descriptor: int) -> Iterator[bytes]:
     """Yield the data that is still in a pipe, without waiting for more."""
     os.set_blocking(descriptor, False)
+    read = 0
     with contextlib.suppress(BlockingIOError):
-        while data := os.read(descriptor, 65536):
+        while read < MAX_UNREAD and (data := os.read(descriptor, 65536)):
+            read += len(data)
             yield data

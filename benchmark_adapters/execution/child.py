@@ -13,8 +13,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from benchmark_adapters import plugins
 from benchmark_adapters.execution.messages import Ended, Event, Failed
-from benchmark_adapters.execution.process_tree import RUN_TAG_ENV, kill_children, kill_tagged
+from benchmark_adapters.execution.process_tree import (
+    GUARDED_ENV,
+    RUN_TAG_ENV,
+    kill_children,
+    kill_tagged,
+)
 from benchmark_adapters.types import UserError, one_line
 
 # Environment variables: the limit of private memory in bytes, and whether to print tracebacks.
@@ -34,7 +40,10 @@ def serve(job_type: type[J], work: Callable[[J, Send], None]) -> None:
     os.set_inheritable(events.fileno(), False)
     lifeline = os.fdopen(os.dup(0), "rb")
     job = msgspec.json.decode(lifeline.readline(), type=job_type)
-    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    known = msgspec.json.decode(lifeline.readline(), type=list[plugins.PartDescription])
+    plugins.THIRD_PARTY.set(known)
+    if GUARDED_ENV not in os.environ:
+        threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     owner = os.getpid()
@@ -76,14 +85,34 @@ def guarded(work: Callable[[J, Send], None]) -> Callable[[J, Send], None]:
         except UserError as error:
             send(Failed("user", str(error)))
         except MemoryError:
-            send(Failed("memory", "MemoryError"))
+            send(Failed("memory", "MemoryError", _memory_limit()))
         except Exception as error:
             # Untrusted files can cause any exception.
             if DEBUG_ENV in os.environ:
                 traceback.print_exc()
-            send(Failed("exception", one_line(f"{type(error).__name__}: {error}")))
+            text = one_line(f"{type(error).__name__}: {error}")
+            send(Failed("exception", text, _memory_limit()))
 
     return guarded_work
+
+
+def limit_growth(most: int) -> None:
+    """Let this process take ``most`` more bytes of private memory, within the parent's limit.
+
+    A later call may allow more than an earlier one.
+    """
+    if allowed := os.environ.get(MEMORY_ENV):
+        import psutil
+
+        _limit_memory(min(int(allowed), psutil.Process().memory_info().data + most))
+
+
+def _memory_limit() -> int | None:
+    """Return the limit of private memory in bytes; None: the system enforces none."""
+    import resource
+
+    soft = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _limit_memory(allowed: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -35,11 +37,16 @@ _DECODER = msgspec.json.Decoder(Entry)
 
 
 class Journal:
-    """A file that events are written to as they arrive; ``elapsed`` returns the seconds so far."""
+    """A file that events are written to as they arrive; ``elapsed`` returns the seconds so far.
+
+    The method runs as the user and could write to the file, too. A journal with anything else than
+    what was noted here is deleted at the end.
+    """
 
     def __init__(self, folder: Path, elapsed: Callable[[], float]) -> None:
         self.elapsed, self.noted = elapsed, 0.0
         self._path, self._is_open = folder / NAME, True
+        self._size, self._digest = 0, hashlib.sha256()
         self._file = self._path.open("xb", buffering=0)
 
     def note(self, process: int, event: MethodEvent) -> None:
@@ -53,29 +60,45 @@ class Journal:
             self._write(Entry(self.elapsed()))
 
     def close(self) -> None:
-        """Write the time of the end."""
+        """Write the time of the end, and delete a journal that the method has changed."""
         self._write(Entry(self.elapsed(), is_last=True))
         self._file.close()
+        if not self._is_own():
+            self._give_up()
 
     def _write(self, entry: Entry) -> None:
         self.noted = entry.seconds
+        line = msgspec.json.encode(entry) + b"\n"
+        self._size += len(line)
+        self._digest.update(line)
         try:
-            if self._is_open:
-                self._file.write(msgspec.json.encode(entry) + b"\n")
+            if self._is_open and (self._size > MAX_BYTES or self._file.write(line) != len(line)):
+                self._give_up()
         except OSError:
-            # The run goes on. Half a journal would tell of less time than it used.
-            self._is_open = False
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Delete the journal; the run goes on. Half of it would tell of less time than was used."""
+        self._is_open = False
+        with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
+
+    def _is_own(self) -> bool:
+        """Return whether the file has what was noted and nothing else."""
+        with contextlib.suppress(OSError, ValueError):
+            content = read_bounded(self._path, MAX_BYTES, follows_links=False)
+            return hashlib.sha256(content).digest() == self._digest.digest()
+        return False
 
 
 def read(folder: Path) -> Iterator[Entry]:
     """Yield what was noted, up to a line that a killed process left incomplete.
 
     Raises:
-        OSError: there is no journal in ``folder``.
+        OSError: there is no journal in ``folder``, or it is a link.
         ValueError: it is far too large, or no regular file.
     """
-    for line in read_bounded(folder / NAME, MAX_BYTES).split(b"\n"):
+    for line in read_bounded(folder / NAME, MAX_BYTES, follows_links=False).split(b"\n"):
         try:
             yield _DECODER.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError):

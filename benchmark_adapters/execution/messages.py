@@ -6,17 +6,28 @@ Each message is one line of JSON, validated on arrival. ``type`` distinguishes t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from benchmark_adapters.execution import facts
+from benchmark_adapters.plugins import PartDescription
 from benchmark_adapters.scoring.backend_names import Backend, BackendName
-from leaderboard.records.record import Finding
+from leaderboard.records.record import TEST_COPIES, Copies, Finding
 
 # Largest size of an event in bytes. The confusion matrix of 1,000 classes takes 7 MB.
 MAX_EVENT = 64 * 2**20
+# The same for the process of a method, and of all that it reports together.
+MAX_METHOD_EVENT = MAX_METADATA = 4 * 2**20
 MAX_WARNINGS = 20
+# Length of the name of a phase in characters.
+MAX_PHASE = 60
+# Numbers and texts that a stranger's process may send.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Duration = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Text = Annotated[str, msgspec.Meta(max_length=1000)]
+Name = Annotated[str, msgspec.Meta(max_length=MAX_PHASE)]
+BatchFile = Annotated[str, msgspec.Meta(pattern=r"^\d{1,9}-\d{7,12}\.safetensors$")]
 LEFT_OUT = "the method reported a value of"
 
 
@@ -73,7 +84,7 @@ class ScoreJob(msgspec.Struct, frozen=True):
         data: folder of the real datasets.
         bundled: use the bundled real images instead.
         cache: folder for the results of finished seeds.
-        is_untrusted: skip the training if a check finds an error.
+        is_untrusted: skip the training if a check finds any error.
         probes_order: check the order of the classes with a classifier of real images.
         is_checked: the set was checked before.
         is_quiet: show no progress.
@@ -99,9 +110,17 @@ class ScoreJob(msgspec.Struct, frozen=True):
     parts: int = 1
 
 
-def is_unfit(job: ScoreJob, findings: Sequence[Finding]) -> bool:
-    """Return whether students must not be trained, because an untrusted set has errors."""
-    return job.is_untrusted and any(finding.level == "error" for finding in findings)
+def fatal(findings: Sequence[Finding], is_untrusted: bool) -> list[Finding]:
+    """Return the errors for which no students are trained on a set.
+
+    The harness balanced a method's set itself. What it looks like is up to the method, unless it is
+    made of test images.
+    """
+    return [
+        finding
+        for finding in findings
+        if finding.level == "error" and (is_untrusted or finding.code == TEST_COPIES)
+    ]
 
 
 class TrialJob(msgspec.Struct, frozen=True):
@@ -115,6 +134,14 @@ class TrialJob(msgspec.Struct, frozen=True):
     images: int
 
 
+class PluginJob(msgspec.Struct, frozen=True):
+    """A job to import the third-party plugin ``name``, or a command, and to say what it offers."""
+
+    name: str
+    module: str
+    is_command: bool = False
+
+
 class Report(msgspec.Struct, frozen=True):
     """Values that a method reports with ``task.ready`` and ``task.report``.
 
@@ -126,19 +153,19 @@ class Report(msgspec.Struct, frozen=True):
         warnings: what the method warns of with ``warning=TEXT``, and what it reported in vain.
     """
 
-    device: str | None = None
-    gpu: str | None = None
-    gpus: int | None = None
-    model: str | None = None
-    model_sha256: str | None = None
-    model_trained_on: str | None = None
-    model_licence: str | None = None
-    batch: int | None = None
-    threads: int | None = None
-    prompts_encoded: int | None = None
-    prompts_seconds: float | None = None
-    sampled: int | None = None
-    sampling_seconds: float | None = None
+    device: Text | None = None
+    gpu: Text | None = None
+    gpus: Count | None = None
+    model: Text | None = None
+    model_sha256: Text | None = None
+    model_trained_on: Text | None = None
+    model_licence: Text | None = None
+    batch: Count | None = None
+    threads: Count | None = None
+    prompts_encoded: Count | None = None
+    prompts_seconds: Duration | None = None
+    sampled: Count | None = None
+    sampling_seconds: Duration | None = None
     metadata: dict[str, Any] = {}
     warnings: list[str] = []
 
@@ -165,18 +192,27 @@ class Report(msgspec.Struct, frozen=True):
                 warnings.append(f"{LEFT_OUT} {name!r} that is left out: {error}")
             except msgspec.ValidationError:
                 warnings.append(f"{LEFT_OUT} {name!r} that is left out: {value!r:.80}")
-        return msgspec.convert({**named, "metadata": others, "warnings": warnings}, cls)
+        found = msgspec.convert({**named, "metadata": others, "warnings": warnings}, cls)
+        return cls().merged(found)
 
     def merged(self, later: Report) -> Report:
-        """Return this report, updated with the values of a ``later`` one."""
+        """Return this report, updated with the values of a ``later`` one.
+
+        Metadata that would exceed `MAX_METADATA` bytes is left out, with a warning.
+        """
         changes = {name: getattr(later, name) for name in _NAMED}
         known = {name: value for name, value in changes.items() if value is not None}
+        metadata = {**self.metadata, **later.metadata}
+        warnings = [*self.warnings, *later.warnings]
+        if len(msgspec.json.encode(metadata)) > MAX_METADATA:
+            metadata = self.metadata
+            warnings.append(f"{LEFT_OUT} more than {MAX_METADATA / 2**20:g} MiB, which is left out")
         return msgspec.structs.replace(
             self,
             **known,
-            metadata={**self.metadata, **later.metadata},
+            metadata=metadata,
             # A method may report the same in every step.
-            warnings=list(dict.fromkeys([*self.warnings, *later.warnings]))[:MAX_WARNINGS],
+            warnings=list(dict.fromkeys(warnings))[:MAX_WARNINGS],
         )
 
 
@@ -209,9 +245,9 @@ class RealDataUsed(Event, frozen=True, tag="real-data"):
 class PhaseProgressed(Event, frozen=True, tag="phase"):
     """The method reported its progress: ``done`` of ``total`` steps of the phase ``name``."""
 
-    name: str
-    done: int
-    total: int | None
+    name: Name
+    done: Count
+    total: Count | None
 
 
 class BatchWritten(Event, frozen=True, tag="batch"):
@@ -225,10 +261,10 @@ class BatchWritten(Event, frozen=True, tag="batch"):
         replaces: whether the batch is a complete set that supersedes all earlier batches.
     """
 
-    file: str
-    images: int
-    generated: int
-    ipc: int
+    file: BatchFile
+    images: Count
+    generated: Count
+    ipc: Count
     replaces: bool = False
 
 
@@ -242,11 +278,12 @@ class Failed(Event, frozen=True, tag="failed"):
     """The work failed.
 
     ``cause`` is ``user`` for an error that the user can fix, ``memory``, or ``exception`` for any
-    other error.
+    other error. ``limit`` is the process's limit of private memory in bytes.
     """
 
     cause: Literal["user", "memory", "exception"]
     text: str
+    limit: int | None = None
 
 
 class Ended(Event, frozen=True, tag="end"):
@@ -271,6 +308,7 @@ class Checked(Event, frozen=True, tag="checked"):
     """The checks of a set are finished."""
 
     findings: list[Finding]
+    copies: Copies | None
     images: int
     ipc: int
     pixels: str
@@ -297,6 +335,13 @@ class StudentTimed(Event, frozen=True, tag="timed"):
 
     student: str
     seconds: float
+
+
+class PluginRead(Event, frozen=True, tag="plugin"):
+    """What a plugin offers, and one message for each thing that is wrong with it."""
+
+    parts: list[PartDescription]
+    problems: list[str]
 
 
 MethodEvent = (

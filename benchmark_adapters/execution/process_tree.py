@@ -1,8 +1,9 @@
 """Start process trees, kill them completely, and block signals while work is finished.
 
-On Linux, this process adopts orphans, so it finds every descendant of a run. Other systems hand
-orphans to init. There it finds the processes that are still descendants when the run ends, and
-those that carry the run's tag in their environment.
+On Linux, each command runs below a `guard`, which ends with this process and ends whatever the
+command started. This process adopts what a guard leaves, so it finds every descendant of a run.
+Other systems hand orphans to init. There it finds the processes that are still descendants when the
+run ends, and those that carry the run's tag in their environment.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +26,14 @@ if TYPE_CHECKING:
 
 # Environment variable with the tag of the tree, set in every process that belongs to it.
 RUN_TAG_ENV = "DDBENCH_PROCESS"
+# Set if a guard ends the process when the harness is gone.
+GUARDED_ENV = "DDBENCH_GUARDED"
 ADOPTS_ORPHANS = sys.platform == "linux"
+GUARD = Path(__file__).with_name("guard.py")
 # Processes may start others during the search, so the search is repeated.
 MAX_KILL_ROUNDS = 10
+# Seconds to wait for a process that was killed. Another one may hold it, as a debugger does.
+MAX_WAIT, POLL = 5.0, 0.01
 
 
 @contextlib.contextmanager
@@ -40,6 +47,14 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def signal_name(number: int) -> str:
+    """Return the name of a signal, such as SIGKILL, or its number if it has none, such as 40."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
 @dataclass
 class ProcessTree:
     """Processes started for one purpose, and everything that they start.
@@ -48,11 +63,14 @@ class ProcessTree:
         tag: the value of `RUN_TAG_ENV` in each of them.
         others: pids of descendants that don't belong to the tree.
         processes: the processes started by `start`.
+        lifeline: both ends of a pipe. When the second one closes, because this process is gone or
+            the tree was killed, the guards kill everything.
     """
 
     tag: str
     others: set[int]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    lifeline: list[int] = field(default_factory=lambda: list(os.pipe()))
 
     def start(
         self,
@@ -82,6 +100,11 @@ class ProcessTree:
         Raises:
             OSError: the process can't be started.
         """
+        own = {**(environment or {}), RUN_TAG_ENV: self.tag}
+        if ADOPTS_ORPHANS:
+            end = self.lifeline[0]
+            command = [sys.executable, "-I", "-S", str(GUARD), str(end), *command]
+            pass_fds, own = [*pass_fds, end], {**own, GUARDED_ENV: "1"}
         process = subprocess.Popen(
             command,
             stdin=stdin,
@@ -90,13 +113,16 @@ class ProcessTree:
             pass_fds=pass_fds,
             cwd=cwd,
             start_new_session=True,
-            env={**os.environ, **(environment or {}), RUN_TAG_ENV: self.tag},
+            env={**os.environ, **own},
         )
         self.processes.append(process)
         return process
 
     def kill(self) -> None:
-        """Kill the process groups, then every process that left its group."""
+        """Kill the process groups, then every process that left its group.
+
+        This takes a few seconds at most, whatever the processes do.
+        """
         import psutil
 
         below = [child for process in self.processes for child in descendants(process.pid)]
@@ -105,16 +131,32 @@ class ProcessTree:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
         _kill(below)
-        for process in self.processes:
-            process.wait()
+        self._wait()
         for _ in range(MAX_KILL_ROUNDS):
-            children = psutil.Process().children(recursive=True)
-            orphans = [child for child in children if child.pid not in self.others]
+            orphans = self._orphans()
             _kill(orphans)
             psutil.wait_procs(orphans, timeout=1)
             if not orphans:
                 break
         kill_tagged(self.tag)
+        while self.lifeline:
+            os.close(self.lifeline.pop())
+
+    def _wait(self) -> None:
+        """Wait for the started processes. An orphan may hold one of them, so orphans are killed."""
+        deadline = time.monotonic() + MAX_WAIT
+        while any(process.poll() is None for process in self.processes):
+            time.sleep(POLL)
+            if time.monotonic() > deadline:
+                return
+            _kill(self._orphans())
+
+    def _orphans(self) -> list[psutil.Process]:
+        """Return the descendants of this process that belong to the tree."""
+        import psutil
+
+        children = psutil.Process().children(recursive=True)
+        return [child for child in children if child.pid not in self.others]
 
 
 def new_tree() -> ProcessTree:

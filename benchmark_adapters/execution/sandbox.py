@@ -8,7 +8,6 @@ follow.
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +17,11 @@ from typing import Literal
 
 import msgspec
 
-from benchmark_adapters.execution import channel, devices
+from benchmark_adapters import own_data
+from benchmark_adapters.execution import channel, decode_limits, devices, isolation
 from benchmark_adapters.execution.channel import Child, UnknownEvent
 from benchmark_adapters.execution.child import DEBUG_ENV, MEMORY_ENV
+from benchmark_adapters.execution.isolation import Mode
 from benchmark_adapters.execution.messages import (
     Checked,
     DecodeJob,
@@ -31,9 +32,10 @@ from benchmark_adapters.execution.messages import (
     ScoreJob,
     StudentTimed,
     TrialJob,
-    is_unfit,
+    fatal,
 )
-from benchmark_adapters.execution.process_tree import process_tree
+from benchmark_adapters.execution.process_tree import process_tree, signal_name
+from benchmark_adapters.execution.watch import used_memory
 from benchmark_adapters.types import UserError, one_line
 from leaderboard.records.record import Finding
 
@@ -55,10 +57,12 @@ class Limits:
     Attributes:
         seconds: time limit; None: no limit.
         memory: memory limit in bytes; None: three quarters of the machine's memory.
+        isolate: whether the reading of untrusted files is isolated.
     """
 
     seconds: float | None = None
     memory: int | None = None
+    isolate: Mode = "auto"
 
     @classmethod
     def of(cls, seconds: float, gib: float | None) -> Limits:
@@ -70,15 +74,26 @@ class Limits:
         if not 0 < seconds <= MAX_SECONDS:
             allowed = f"expected more than 0 and at most {MAX_SECONDS:g}"
             raise UserError(f"--max-seconds {seconds:g}: {allowed}")
-        if gib is not None and not 0 < gib < MAX_GIB:
-            raise UserError(f"--max-memory {gib:g}: expected GiB, more than 0")
-        return cls(seconds, int(gib * 2**30) if gib is not None else None)
+        return cls(seconds, memory_bytes("--max-memory", gib))
 
     @property
     def memory_bytes(self) -> int:
         import psutil
 
         return self.memory or psutil.virtual_memory().total * 3 // 4
+
+
+def memory_bytes(option: str, gib: float | None) -> int | None:
+    """Return the value of an option in bytes; None: it wasn't given.
+
+    Raises:
+        UserError: the value is not allowed.
+    """
+    if gib is None:
+        return None
+    if not 0 < gib < MAX_GIB:
+        raise UserError(f"{option} {gib:g}: expected GiB, more than 0")
+    return int(gib * 2**30)
 
 
 class SandboxFailed(Exception):
@@ -104,7 +119,7 @@ def decode(
         format_name: name of its format; None: that which the names of its files tell.
         dataset: name of its dataset.
         output: folder for the native set.
-        limits: limits of the child process.
+        limits: limits of the child process, which are narrowed to those of `decode_limits`.
         resizes: resize pictures to the size of the dataset.
 
     Returns:
@@ -116,13 +131,19 @@ def decode(
     """
     job = DecodeJob(str(path.absolute()), format_name, dataset, str(output.absolute()), resizes)
     found = FormatFound(format_name or "")
+    seconds = decode_limits.seconds(path)
+    if limits.seconds is None or limits.seconds > seconds:
+        limits = replace(limits, seconds=seconds)
 
     def hear(event: SandboxEvent) -> None:
         nonlocal found
         if isinstance(event, FormatFound):
             found = FormatFound(one_line(event.name, MAX_FORMAT_NAME), event.resizes)
 
-    run(DECODER, [job], limits, hear)
+    # A reader may look for the partner of a file.
+    read = path.absolute() if path.is_dir() else path.absolute().parent
+    prefix = isolation.prefix(limits.isolate, output, [read, own_data.folder_of(dataset)])
+    run(DECODER, [job], limits, hear, prefix=prefix)
     return found
 
 
@@ -149,7 +170,7 @@ def score(job: ScoreJob, limits: Limits, on_event: Callable[[SandboxEvent], None
 
     change, began = msgspec.structs.replace, time.monotonic()
     run(SCORER, [change(job, seeds=[])], limits, hear, gpus[:1])
-    if is_unfit(job, findings):
+    if fatal(findings, job.is_untrusted):
         return
     if limits.seconds is not None:
         limits = replace(limits, seconds=limits.seconds - (time.monotonic() - began))
@@ -180,6 +201,7 @@ def run(
     limits: Limits,
     on_event: Callable[[SandboxEvent], None],
     environments: Sequence[Mapping[str, str]] = ({},),
+    prefix: Sequence[str] = (),
 ) -> None:
     """Run ``python -m module`` with each job, all at the same time.
 
@@ -189,6 +211,7 @@ def run(
         limits: the limits of each process.
         on_event: receives the events of all processes.
         environments: environment variables to add for each process.
+        prefix: the beginning of the command lines, which isolates the processes.
 
     Raises:
         UserError: a process reported an error that the user can fix.
@@ -199,7 +222,8 @@ def run(
         listeners: dict[int, _Listener] = {}
         children: list[Child] = []
         for job, environment in zip(jobs, environments, strict=True):
-            child = channel.start(tree, module, job, {**_environment(memory), **environment})
+            settings = {**_environment(memory), **environment}
+            child = channel.start(tree, module, job, settings, prefix=prefix)
             pipes.callback(child.close)
             children.append(child)
             listeners[child.events] = _Listener(on_event)
@@ -224,6 +248,8 @@ def run(
 
 def _environment(memory: int) -> dict[str, str]:
     environment = {DEBUG_ENV: "1"} if "--debug" in sys.argv else {}
+    # What they start imports nothing from the current folder either.
+    environment["PYTHONSAFEPATH"] = "1"
     return environment | ({MEMORY_ENV: str(memory)} if HAS_MEMORY_LIMIT else {})
 
 
@@ -250,12 +276,12 @@ class _Listener:
         if self.failure:
             if self.failure.cause == "user":
                 raise UserError(self.failure.text)
-            raise _crashed(self.failure.cause, self.failure.text, memory)
+            raise _crashed(self.failure.cause, self.failure.text, self.failure.limit or memory)
         if not child.is_done:
             raise SandboxFailed("time", f"it took longer than {limits.seconds:g} s")
         if not self.has_ended:
             code = child.process.wait()
-            reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            reason = f"signal {signal_name(-code)}" if code < 0 else f"exit code {code}"
             raise _crashed("exception", reason, memory)
 
 
@@ -271,14 +297,10 @@ def _memory_watch(children: Sequence[Child], memory: int) -> Callable[[], None] 
     """
     if HAS_MEMORY_LIMIT:
         return None
-    import psutil
-
-    processes = [psutil.Process(child.process.pid) for child in children]
 
     def watch() -> None:
-        for process in processes:
-            with contextlib.suppress(psutil.Error):
-                if process.memory_info().rss > memory:
-                    raise _crashed("memory", "MemoryError", memory)
+        for child in children:
+            if used_memory([child.process.pid]) > memory:
+                raise _crashed("memory", "MemoryError", memory)
 
     return watch

@@ -17,11 +17,11 @@ from benchmark_adapters.execution.messages import (
     ScoreJob,
     ScoringStarted,
     SeedScored,
-    is_unfit,
+    fatal,
 )
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
-from benchmark_adapters.types import Dataset, DistilledSet, UserError
+from benchmark_adapters.types import Dataset, DistilledSet, Split, UserError
 from leaderboard.records.record import Finding
 
 if TYPE_CHECKING:
@@ -31,45 +31,78 @@ if TYPE_CHECKING:
 def score(job: ScoreJob, send: Send) -> None:
     """Check the job's set, then train its students.
 
-    Students are not trained on an untrusted set with errors.
+    Students are not trained on a set with errors that are fatal.
     """
     installed = plugins.build()
     dataset = own_data.find_for_job(installed, job.dataset)
     distilled = native.load(Path(job.images), dataset)
     findings: list[Finding] = []
     if not job.is_checked:
-        findings = _check(job, distilled, dataset)
-        size = len(distilled.labels), distilled.ipc, str(distilled.images.dtype)
-        send(Checked(findings, *size))
-    if job.seeds and not is_unfit(job, findings):
+        checked = _check(job, distilled, dataset)
+        findings = checked.findings
+        send(checked)
+    if job.seeds and not fatal(findings, job.is_untrusted):
         _train(job, installed, distilled, dataset, send)
 
 
-def _check(job: ScoreJob, distilled: DistilledSet, dataset: Dataset) -> list[Finding]:
+def _check(job: ScoreJob, distilled: DistilledSet, dataset: Dataset) -> Checked:
     """Run all checks. The class order is checked only if no other check finds an error."""
-    findings = inspect(distilled, dataset)
-    if not job.probes_order or any(finding.level == "error" for finding in findings):
-        return findings
+    findings, copies = inspect(distilled, dataset), None
+    train, lacks = _training_images(job, dataset)
     try:
-        real = _training_images(job, dataset)
+        test, _ = _load(job, dataset, "test")
     except UserError as error:
-        text = f"class order not checked: {error}"
-        return [*findings, Finding("note", "class-order-unchecked", text)]
-    # This imports torch, which is slow, so it is done only if needed.
+        text = f"no copies of real images were looked for: {error}"
+        findings.append(Finding("note", "real-images-unchecked", text))
+    else:
+        # This imports torch, which is slow, so it is done only if needed.
+        from benchmark_adapters.checks.copies import RealImages, find_copies
+
+        copies, found = find_copies(distilled, dataset, RealImages(test, train, lacks))
+        findings += found
+    if job.probes_order and not any(finding.level == "error" for finding in findings):
+        findings.append(_probe_order(job, distilled, dataset, train, lacks))
+    pixels = str(distilled.images.dtype)
+    return Checked(findings, copies, len(distilled.labels), distilled.ipc, pixels)
+
+
+def _probe_order(
+    job: ScoreJob,
+    distilled: DistilledSet,
+    dataset: Dataset,
+    train: tuple[Array, Array] | None,
+    lacks: str,
+) -> Finding:
+    if train is None:
+        return Finding("note", "class-order-unchecked", f"class order not checked: {lacks}")
     from benchmark_adapters.checks import class_order
 
-    classifier = class_order.classifier(dataset, real, devices.resolve(job.device))
-    return [*findings, class_order.probe(distilled, dataset, classifier)]
+    classifier = class_order.classifier(dataset, train, devices.resolve(job.device))
+    return class_order.probe(distilled, dataset, classifier)
 
 
-def _training_images(job: ScoreJob, dataset: Dataset) -> tuple[Array, Array]:
-    """Return the track's training images, or the bundled ones if those are not available."""
+def _training_images(job: ScoreJob, dataset: Dataset) -> tuple[tuple[Array, Array] | None, str]:
+    """Return the training images, and why they are none or not all; "": they are all."""
     try:
-        return datasets.load(dataset, "train", _folder(job), job.bundled)
+        images, is_bundled = _load(job, dataset, "train")
+    except UserError as error:
+        return None, str(error)
+    return images, "only a part of the training split is bundled" if is_bundled else ""
+
+
+def _load(job: ScoreJob, dataset: Dataset, split: Split) -> tuple[tuple[Array, Array], bool]:
+    """Return the track's split, or the bundled one if that is missing; and whether it is bundled.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        images = datasets.load(dataset, split, _folder(job), job.bundled)
     except UserError:
         if dataset.bundled is None:
             raise
-        return datasets.load(dataset, "train", bundled=True)
+        return datasets.load(dataset, split, bundled=True), True
+    return images, job.bundled and dataset.bundled is not None
 
 
 def _train(

@@ -2,104 +2,61 @@
 
 from __future__ import annotations
 
-import signal
+import contextlib
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from benchmark_adapters import reporting
-from benchmark_adapters.execution import channel
+from benchmark_adapters.execution import channel, facts
 from benchmark_adapters.execution.channel import Child, UnknownEvent
 from benchmark_adapters.execution.journal import Journal
 from benchmark_adapters.execution.log import Log
 from benchmark_adapters.execution.messages import (
+    MAX_METHOD_EVENT,
     BatchWritten,
-    BrokeContract,
     Ended,
-    Failed,
     MethodEvent,
     MethodJob,
     PhaseProgressed,
     Ready,
-    RealDataUsed,
-    Report,
     Reported,
 )
-from benchmark_adapters.execution.process_tree import ProcessTree, new_tree, signals_blocked
-from benchmark_adapters.types import UserError, one_line
+from benchmark_adapters.execution.outcome import Outcome, joined, record_event
+from benchmark_adapters.execution.process_tree import (
+    ProcessTree,
+    new_tree,
+    signal_name,
+    signals_blocked,
+)
+from benchmark_adapters.execution.watch import BoundExceeded, Bounds, Watch
+from benchmark_adapters.types import UserError
 
 WORKER = "benchmark_adapters.execution.worker"
+# Folder of the batch files in the folder of a run.
+BATCHES = "batches"
 
-End = Literal["done", "limit", "invalid", "error"]
 _DECODER = msgspec.json.Decoder(MethodEvent)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch on disk: seconds since the start of the run, and number of sampled images."""
-
-    seconds: float
-    sampled: int
-
-
-@dataclass
-class Outcome:
-    """The result of running a method: its batches and how it ended.
-
-    Attributes:
-        end: ``done``; ``limit``: the time limit expired; ``invalid``: the method broke its
-            contract; ``error``: it failed; None: it is still running.
-        message: the reason, unless ``end`` is ``done``.
-        interrupted: the user interrupted the run.
-        is_refusal: whether the method ended with an error that the user can fix.
-        files: for each process, the batch files that were complete in time, in order.
-        batches: the batches of a single process, in order.
-        sampled: number of freshly sampled images.
-        images: number of all images.
-        ipc: images per class.
-        load: seconds until the method was ready.
-        last: seconds until its last batch.
-        used: seconds until the limit or an interruption ended it; None: it ended by itself.
-        failed_processes: one line for each process that failed while others continued.
-    """
-
-    end: End | None = None
-    message: str = ""
-    interrupted: bool = False
-    is_refusal: bool = False
-    files: list[list[Path]] = field(default_factory=lambda: [[]])
-    batches: list[Batch] = field(default_factory=list)
-    sampled: int = 0
-    images: int = 0
-    ipc: int = 0
-    load: float | None = None
-    last: float | None = None
-    used: float | None = None
-    report: Report = field(default_factory=Report)
-    used_real_data: bool = False
-    failed_processes: list[str] = field(default_factory=list)
-
-    @property
-    def generate(self) -> float:
-        """Seconds between the method being ready and its last batch."""
-        return max(0.0, self.last - (self.load or 0.0)) if self.last else 0.0
-
-    @property
-    def is_failed(self) -> bool:
-        return self.end in ("invalid", "error")
 
 
 @dataclass
 class Worker(Child):
-    """One process of a method."""
+    """One process of a method.
+
+    Attributes:
+        part: number of the part that it makes.
+        reported: names of the batch files that it has reported.
+    """
 
     outcome: Outcome = field(default_factory=Outcome)
+    part: int = 0
+    reported: set[str] = field(default_factory=set)
 
 
 class StopSampling(Exception):
@@ -120,6 +77,8 @@ def supervise(
     folder: Path,
     on_batch: Callable[[Outcome], None] = lambda outcome: None,
     on_phase: Callable[[PhaseProgressed], None] = lambda event: None,
+    bounds: Bounds | None = None,
+    prefix: Sequence[str] = (),
 ) -> Outcome:
     """Run each of ``jobs`` in its own process for at most ``limit`` seconds, start-up included.
 
@@ -129,10 +88,13 @@ def supervise(
     Args:
         jobs: at least one job.
         limit: time limit in seconds.
-        folder: receives the batch files in ``batches`` and the method's output in ``log.txt``.
+        folder: receives the batch files in ``batches``, the journal of events, and the method's
+            output in ``log.txt``.
         on_batch: called with a process's outcome after each of its batches; may raise
             `StopSampling` to end the run.
         on_phase: called when a method reports its progress.
+        bounds: what all processes may use together.
+        prefix: the beginning of the command lines, which isolates the processes.
 
     Returns:
         The combined outcome of all processes.
@@ -143,8 +105,8 @@ def supervise(
     # The path is absolute because a method may change its working directory.
     run = _Run(folder.absolute(), limit, on_batch, on_phase)
     try:
-        run.start(jobs)
-        run.listen()
+        run.start(jobs, prefix)
+        run.listen(bounds or Bounds())
     except KeyboardInterrupt:
         run.interrupted = True
     except StopSampling:
@@ -167,25 +129,36 @@ class _Run:
     ) -> None:
         self.folder, self.limit = folder, limit
         self.on_batch, self.on_phase = on_batch, on_phase
-        self.batches = folder / "batches"
+        self.batches = folder / BATCHES
         self.batches.mkdir()
         self.log, self.tree = Log(), new_tree()
         self.started = time.monotonic()
         self.journal = Journal(folder, lambda: time.monotonic() - self.started)
+        self.own = {path: _identity(path) for path in (folder, *folder.iterdir())}
         self.deadline = self.started + limit
         self.workers: list[Worker] = []
         self.interrupted = False
 
-    def start(self, jobs: Sequence[ProcessJob]) -> None:
+    def start(self, jobs: Sequence[ProcessJob], prefix: Sequence[str]) -> None:
         for one in jobs:
             job = msgspec.structs.replace(
                 one.job, batches=str(self.batches), limit=self.limit, deadline=self.deadline
             )
-            self.workers.append(_start(self.tree, job, one.environment))
+            self.workers.append(_start(self.tree, job, one.environment, prefix))
 
-    def listen(self) -> None:
-        hears = self.hear, self.hear_output, self.journal.beat
-        channel.listen(self.workers, self.deadline, *hears)
+    def listen(self, bounds: Bounds) -> None:
+        watch = Watch(self.tree, self.batches, bounds)
+
+        def look() -> None:
+            self.journal.beat()
+            watch.look()
+
+        try:
+            channel.listen(self.workers, self.deadline, self.hear, self.hear_output, look)
+        except BoundExceeded as error:
+            for worker in self.workers:
+                worker.outcome.end = "error"
+                worker.outcome.message = f"the method was stopped: {error}"
 
     def hear_output(self, data: bytes) -> None:
         """Keep what a method printed, and show it to a user who follows it."""
@@ -201,8 +174,9 @@ class _Run:
                 # A batch counts only if its event arrives in time.
                 if time.monotonic() > self.deadline:
                     return
-                self.take(worker, _DECODER.decode(line))
-        except (UnknownEvent, msgspec.DecodeError):
+                self.take(worker, _checked(_DECODER.decode(line), worker))
+        # Deeply nested JSON exceeds the decoder's recursion limit.
+        except (UnknownEvent, msgspec.DecodeError, RecursionError):
             worker.outcome.end = "invalid"
             worker.outcome.message = "the method wrote to the pipe reserved for the harness"
             worker.is_done = True
@@ -220,6 +194,7 @@ class _Run:
     def stop(self) -> None:
         """Kill all processes, then read their output and, after an interruption, their events."""
         self.tree.kill()
+        _reclaim(self.folder, self.own)
         for worker in self.workers:
             if self.interrupted:
                 for data in channel.unread(worker.events):
@@ -229,7 +204,9 @@ class _Run:
                 self.hear_output(data)
             worker.close()
         self.journal.close()
-        (self.folder / "log.txt").write_text(self.log.text(), encoding="utf-8")
+        # A full disk must not cost the images.
+        with contextlib.suppress(OSError):
+            (self.folder / "log.txt").write_text(self.log.text(), encoding="utf-8")
 
     def outcome(self, fills_time: bool) -> Outcome:
         for worker in self.workers:
@@ -241,108 +218,79 @@ class _Run:
         return outcome
 
 
-def _start(tree: ProcessTree, job: MethodJob, environment: Mapping[str, str]) -> Worker:
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.lstat()
+    return status.st_dev, status.st_ino
+
+
+def _reclaim(folder: Path, own: Mapping[Path, tuple[int, int]]) -> None:
+    """Delete all that a method has put into the folder of the run, besides batch files.
+
+    It could be links, through which the harness would write elsewhere.
+
+    Args:
+        folder: the folder.
+        own: the identities of the folder and of what the harness had put into it.
+
+    Raises:
+        UserError: the folder is no longer the same.
+    """
+    if _identity(folder) != own[folder]:
+        raise UserError(f"{folder} was replaced while the method ran; nothing in it is used")
+    for entry in folder.iterdir():
+        if own.get(entry) == _identity(entry):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink()
+
+
+def _start(
+    tree: ProcessTree, job: MethodJob, environment: Mapping[str, str], prefix: Sequence[str]
+) -> Worker:
     try:
-        child = channel.start(tree, WORKER, job, environment, subprocess.PIPE)
+        child = channel.start(tree, WORKER, job, environment, subprocess.PIPE, prefix)
     except OSError as error:
         raise UserError(
             f"could not start the method's process ({error.strerror}); "
             "try fewer processes with --processes"
         ) from None
-    return Worker(child.process, child.events)
+    return Worker(child.process, child.events, max_event=MAX_METHOD_EVENT, part=job.part)
 
 
-def record_event(outcome: Outcome, event: MethodEvent, elapsed: float, batches: Path) -> None:
-    """Apply an event, received ``elapsed`` seconds after the start, to ``outcome``."""
-    match event:
-        case Ready(report):
-            outcome.load = elapsed
-            outcome.report = outcome.report.merged(report)
-        case Reported(report):
-            outcome.report = outcome.report.merged(report)
-        case RealDataUsed():
-            outcome.used_real_data = True
-        case BatchWritten(file, images, generated, ipc, replaces):
-            if replaces:
-                _discard(outcome)
-            outcome.files[0].append(batches / Path(file).name)
-            outcome.batches.append(Batch(elapsed, generated))
-            outcome.sampled += generated
-            outcome.images += images
-            outcome.ipc, outcome.last = ipc, elapsed
-        case BrokeContract(text):
-            outcome.end, outcome.message = "invalid", one_line(text) or "no reason given"
-        case Failed(cause, text):
-            outcome.is_refusal = cause == "user"
-            outcome.end, outcome.message = "error", one_line(text) or "no reason given"
-        case Ended():
-            outcome.end = outcome.end or "done"
+def _checked(event: MethodEvent, worker: Worker) -> MethodEvent:
+    """Return an event that a method's process may send.
 
+    The process runs the method's code, which may write events of its own.
 
-def _discard(outcome: Outcome) -> None:
-    """Delete the batches that a complete set supersedes."""
-    for file in outcome.files[0]:
-        file.unlink(missing_ok=True)
-    outcome.files[0].clear()
-    outcome.sampled = outcome.images = 0
+    Raises:
+        UnknownEvent: the event reports something that a record can't hold, a batch of another
+            process, or one that was reported before.
+    """
+    if isinstance(event, Ready | Reported):
+        try:
+            facts.plain(event.report.metadata)
+        except facts.NotPlain:
+            raise UnknownEvent from None
+    if isinstance(event, BatchWritten):
+        is_own = event.file.startswith(f"{worker.part}-")
+        if not is_own or event.file in worker.reported or event.generated > event.images:
+            raise UnknownEvent
+        worker.reported.add(event.file)
+    return event
 
 
 def _conclude(worker: Worker, limit: float) -> None:
     """Set how the worker's process ended, if no event did so."""
-    outcome, code = worker.outcome, worker.process.returncode
+    outcome = worker.outcome
+    # A process that something holds although it was killed has no exit code yet.
+    code = worker.process.returncode or 0
     if outcome.end:
         return
     if not worker.is_done:
         outcome.end, outcome.message = "limit", f"the time limit of {limit:g} s was reached"
         outcome.used = limit
         return
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+    how = f"was killed by signal {signal_name(-code)}" if code < 0 else f"exited with code {code}"
     outcome.end, outcome.message = "error", f"the method's process {how}"
-
-
-def joined(outcomes: Sequence[Outcome], fills_time: bool) -> Outcome:
-    """Combine the outcomes of all processes.
-
-    If the run ``fills_time`` with as many images as possible, failed processes don't fail the run
-    as long as another one succeeded and none broke the contract. They are then listed in
-    ``failed_processes``.
-    """
-    if not outcomes:
-        return Outcome()
-    if len(outcomes) == 1:
-        return outcomes[0]
-    failures = [
-        f"process {number} of {len(outcomes)}: {outcome.message}"
-        for number, outcome in enumerate(outcomes, 1)
-        if outcome.is_failed
-    ]
-    sound = [outcome for outcome in outcomes if not outcome.is_failed]
-    is_invalid = any(outcome.end == "invalid" for outcome in outcomes)
-    survived = fills_time and bool(sound) and not is_invalid
-    worst = max(sound if survived else outcomes, key=_severity)
-    return Outcome(
-        end=worst.end,
-        message="; ".join(failures) if failures and not survived else worst.message,
-        files=[files for outcome in outcomes for files in outcome.files],
-        sampled=sum(outcome.sampled for outcome in outcomes),
-        images=sum(outcome.images for outcome in outcomes),
-        ipc=sum(outcome.ipc for outcome in outcomes),
-        load=min((one.load for one in outcomes if one.load is not None), default=None),
-        last=max((one.last for one in outcomes if one.last is not None), default=None),
-        used=worst.used,
-        report=_joined_report(sound or outcomes),
-        used_real_data=any(outcome.used_real_data for outcome in outcomes),
-        failed_processes=failures if survived else [],
-    )
-
-
-def _severity(outcome: Outcome) -> int:
-    return ("done", "limit", "error", "invalid").index(outcome.end or "error")
-
-
-def _joined_report(outcomes: Sequence[Outcome]) -> Report:
-    """Return the first report that is not empty, with the number of GPUs in all reports."""
-    reports = [outcome.report for outcome in outcomes if outcome.report != Report()]
-    gpus = sum(report.gpus or 0 for report in reports)
-    first = reports[0] if reports else Report()
-    return msgspec.structs.replace(first, gpus=gpus) if gpus else first

@@ -6,7 +6,6 @@ The parent's end is `benchmark_adapters.execution.supervisor`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import sys
 import traceback
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from benchmark_adapters.budget import Budget
 from benchmark_adapters.execution import child, devices
 from benchmark_adapters.execution.child import Send
 from benchmark_adapters.execution.messages import (
+    MAX_PHASE,
     BatchWritten,
     BrokeContract,
     Failed,
@@ -43,10 +43,6 @@ if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
 
-# Length of the name of a phase in characters.
-MAX_PHASE = 60
-
-
 def execute(job: MethodJob, send: Send) -> None:
     """Run the job's method; send whatever it raises as an event."""
     from benchmark_adapters.distilled import InvalidImages
@@ -56,7 +52,7 @@ def execute(job: MethodJob, send: Send) -> None:
         installed = plugins.build()
         dataset = own_data.find_for_job(installed, job.dataset)
         method = method_files.find(installed, job.method)
-        _report_file(method, send)
+        method_files.keep_importable(method)
         recipe = installed.recipes.require(job.recipe)
         task, budget = _task(job, dataset, recipe, send), Budget(job.limit, job.deadline)
         _write_batches(method, task, budget, Path(job.batches), send)
@@ -96,14 +92,6 @@ def _package(method: Method) -> str:
     target = method.distill
     name = target if isinstance(target, str) else getattr(target, "__module__", __name__)
     return name.partition(":")[0].partition(".")[0]
-
-
-def _report_file(method: Method, send: Send) -> None:
-    """Report the name and the hash of the file that a method comes from, for the record."""
-    if method.file:
-        file = Path(method.file)
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        send(Reported(Report.of({"method_file": file.name, "method_sha256": digest})))
 
 
 def _task(job: MethodJob, dataset: Dataset, recipe: Recipe, send: Send) -> Task:

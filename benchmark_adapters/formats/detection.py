@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmark_adapters.errors import UserError
 from benchmark_adapters.formats import layout
+from benchmark_adapters.plugins import Registry
 from benchmark_adapters.types import Dataset, Format, resolve
 
 
 def detect(
     path: Path,
     wanted: Iterable[Dataset],
-    formats: Mapping[str, Format],
+    formats: Registry[Format],
     others: Iterable[Dataset] = (),
 ) -> Format:
     """Return the only format that has a set of one of the ``wanted`` datasets at ``path``.
 
-    If none has, the sets of ``others`` tell the format.
+    If none has, the sets of ``others`` tell the format. Formats of third-party plugins are tried
+    only if none of ddbench's own fits.
 
     Raises:
         UserError: no format has one, or several have.
     """
-    found: list[str] = []
-    for sought in map(list, (wanted, others)):
-        found = found or [name for name, one in formats.items() if _names_tell(one, path, sought)]
+    found = _fitting(path, list(wanted), formats) or _fitting(path, list(others), formats)
     if len(found) == 1:
-        return formats[found[0]]
-    why = f"could be {' or '.join(found)}" if found else "has no files named as in a known format"
-    known = ", ".join(found or formats)
+        return found[0]
+    names = [one.name for one in found]
+    why = f"could be {' or '.join(names)}" if found else "has no files named as in a known format"
+    known = ", ".join(names or formats)
     raise UserError(f"{path} {why}: name the format with --format; known: {known}")
+
+
+def _fitting(path: Path, wanted: Sequence[Dataset], formats: Registry[Format]) -> list[Format]:
+    """Return the formats that have a set of one of the ``wanted`` datasets at ``path``."""
+    for group in formats.groups():
+        if found := [one for one in group if _names_tell(one, path, wanted)]:
+            return found
+    return []
 
 
 def holds_set(path: Path, wanted: Iterable[Dataset], file_format: Format) -> bool:

@@ -6,6 +6,7 @@ Folders named as by SRe2L, after classes or by WordNet ID can be read too.
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +65,12 @@ def _read(path: Path, dataset: Dataset, resizes: bool) -> DistilledSet:
     if not labelled:
         raise UserError(f"{path}: no folders of image files named 00000, new000 or after a class")
     safe_load.check_files(file for _, file in labelled)
-    images = np.stack([_read_picture(file, dataset, resizes) for _, file in labelled])
+    shape = (len(labelled), dataset.channels, dataset.image_size, dataset.image_size)
+    if math.prod(shape) > safe_load.MAX_BYTES:
+        raise UserError(f"{path}: larger than {safe_load.limit()} when decoded")
+    images = np.empty(shape, np.uint8)
+    for index, (_, file) in enumerate(labelled):
+        images[index] = _read_picture(file, dataset, resizes)
     labels = np.array([label for label, _ in labelled], np.int64)
     return class_major_set(images, labels, dataset, f"{path}:", provenance={"folder": path.name})
 
@@ -155,7 +161,9 @@ def _label(name: str, dataset: Dataset) -> int | None:
 
 def _read_picture(path: Path, dataset: Dataset, resizes: bool) -> Array:
     """Return an image file as uint8 [C, H, W]. Its header is checked before it is decoded."""
-    size, picture = dataset.image_size, Picture(path.name, 0, path)
+    size = dataset.image_size
+    with safe_load.opened(path, pictures.MAX_BYTES) as file:
+        picture = Picture(path.name, 0, file.read(pictures.MAX_BYTES))
     try:
         _, (width, height) = pictures.header(picture)
         if not resizes and (width, height) != (size, size):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
 from benchmark_adapters.errors import UserError, one_line
+from benchmark_adapters.files import read_bounded
 from benchmark_adapters.formats import safe_load
+from benchmark_adapters.formats.bounds import Refused
 from benchmark_adapters.formats.layout import Sets, read_folders, write_folder
 from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
 from leaderboard.text import plural
@@ -20,10 +24,14 @@ if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
 IMAGES, MANIFEST = "images.safetensors", "manifest.json"
-MAX_MANIFEST_BYTES = 2**20
+MAX_MANIFEST_BYTES = MAX_HEADER_BYTES = 2**20
 MAX_STD = 1e3
-# Array name -> its dtype in the safetensors header and in numpy.
-IMAGE_TYPES = {"images": ("U8", "u1"), "images_float": ("F32", "<f4")}
+# dtype in the safetensors header -> in numpy.
+TYPES = {"BOOL": "?", "F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
+    f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)
+}
+# Array name -> its dtype in the safetensors header.
+IMAGE_TYPES = {"images": "U8", "images_float": "F32"}
 
 
 class ManifestNormalisation(msgspec.Struct, frozen=True):
@@ -64,22 +72,21 @@ def read(path: Path, dataset: Dataset) -> DistilledSet:
     Raises:
         UserError: the file is larger than a submission may be, or as in `load`.
     """
-    safe_load.check_files(find(path, dataset))
-    return load(path, dataset)
+    return load(path, dataset, safe_load.MAX_BYTES)
 
 
-def load(path: Path, dataset: Dataset) -> DistilledSet:
-    """Load a set of any size. Its images stay memory-mapped unless they must be sorted by class.
+def load(path: Path, dataset: Dataset, max_bytes: float = math.inf) -> DistilledSet:
+    """Load a set. Its images stay memory-mapped unless they must be sorted by class.
 
     Raises:
-        UserError: the file is missing or unreadable, or does not contain a set of ``dataset``.
+        UserError: the file is missing, unreadable or larger than ``max_bytes``, or does not contain
+            a set of ``dataset``.
     """
     from benchmark_adapters.distilled import class_major_set
 
     files = find(path, dataset)
     if not files:
         raise UserError(f"{path}: no {IMAGES}")
-    safe_load.check_files(files, max_bytes=math.inf)
     file = files[0]
     manifest_path = file.with_name(MANIFEST)
     safe_load.refuse_link(manifest_path)
@@ -87,7 +94,7 @@ def load(path: Path, dataset: Dataset) -> DistilledSet:
     if manifest.dataset not in (None, dataset.name):
         name = one_line(manifest.dataset, 50)
         raise UserError(f"{manifest_path}: the set is for {name}, not for {dataset.name}")
-    images, labels, generated = _map_arrays(file)
+    images, labels, generated = _map_arrays(file, max_bytes)
     is_float = images.dtype.kind == "f"
     return class_major_set(
         images,
@@ -106,18 +113,42 @@ def read_run(folder: Path) -> DistilledSet:
     Raises:
         UserError: a file is missing or unreadable.
     """
+    path = folder / MANIFEST
+    manifest = _read_manifest(path)
+    bare = read_arrays(folder)
+    norm = None
+    if bare.images.dtype.kind == "f":
+        norm = _normalisation(manifest, bare.images.shape[1], path)
+    return replace(
+        bare,
+        class_names=manifest.class_names,
+        provenance=manifest.provenance,
+        normalisation=norm,
+    )
+
+
+def read_arrays(folder: Path) -> DistilledSet:
+    """Return the set in a run's folder without what its manifest says.
+
+    Raises:
+        UserError: the images are missing or unreadable.
+    """
     import numpy as np
 
-    file, path = folder / IMAGES, folder / MANIFEST
-    safe_load.check_files([file], max_bytes=math.inf)
-    manifest = _read_manifest(path)
+    file = folder / IMAGES
     images, labels, generated = _map_arrays(file)
-    norm = None
-    if images.dtype.kind == "f":
-        norm = _normalisation(manifest, images.shape[1], path)
     if generated is None:
         generated = np.ones(len(labels), bool)
-    return DistilledSet(images, labels, manifest.class_names, generated, manifest.provenance, norm)
+    return DistilledSet(images, labels, (), generated)
+
+
+def has_manifest(folder: Path, dataset: str) -> bool:
+    """Return whether the manifest in a run's folder is whole and belongs to ``dataset``."""
+    try:
+        manifest = _read_manifest(folder / MANIFEST)
+    except UserError:
+        return False
+    return manifest.dataset == dataset and bool(manifest.class_names)
 
 
 def write(sets: Sets, folder: Path) -> None:
@@ -160,13 +191,11 @@ def describe(dataset: str, distilled: DistilledSet) -> dict[str, Any]:
 
 
 def _read_manifest(path: Path) -> Manifest:
-    if not path.is_file():
-        return Manifest()
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise UserError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes")
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return msgspec.json.decode(read_bounded(path, MAX_MANIFEST_BYTES), type=Manifest)
+    except FileNotFoundError:
+        return Manifest()
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: {one_line(error)}") from None
 
 
@@ -184,47 +213,60 @@ def _normalisation(manifest: Manifest, channels: int, path: Path) -> Normalisati
     return norm.mean, norm.std
 
 
-def _map_arrays(path: Path) -> tuple[Array, Array, Array | None]:
+def _map_arrays(path: Path, max_bytes: float = math.inf) -> tuple[Array, Array, Array | None]:
     """Return memory-mapped images, labels and generated, which is None if it is missing."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = set(file.keys())
-            images = "images_float" if "images_float" in names else "images"
-            if images not in names or "labels" not in names:
-                raise UserError(f"{path}: expected the arrays labels and images or images_float")
-            generated = file.get_tensor("generated") if "generated" in names else None
-            return _map_array(path, images), file.get_tensor("labels"), generated
-    # Besides the first two, safetensors raises these for dtypes that numpy does not support.
-    except (
-        OSError,
-        SafetensorError,
-        ValueError,
-        KeyError,
-        TypeError,
-        NotImplementedError,
-        AttributeError,
-    ) as error:
-        reason = one_line(error, safe_load.MAX_REASON_CHARS)
-        raise UserError(f"{path}: not readable as safetensors ({reason})") from None
+    with safe_load.opened(path, max_bytes) as file, safe_load.one_line_errors(path, "safetensors"):
+        start, header = _read_header(file)
+        images = "images_float" if "images_float" in header else "images"
+        if images not in header or "labels" not in header:
+            raise UserError(f"{path}: expected the arrays labels and images or images_float")
+        maps = {
+            name: _map_array(file, start, name, msgspec.json.decode(header[name], type=_Entry))
+            for name in (images, "labels", "generated")
+            if name in header
+        }
+    generated = maps.get("generated")
+    if generated is not None and generated.dtype == bool:
+        # In numpy, a bool that is neither 0 nor 1 is undefined.
+        generated = generated.view("u1") != 0
+    return maps[images], maps["labels"], generated
 
 
-def _map_array(path: Path, name: str) -> Array:
+class _Entry(msgspec.Struct):
+    """The header's entry of an array. Offsets count from the end of the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+def _read_header(file: BinaryIO) -> tuple[int, dict[str, msgspec.Raw]]:
+    """Return the length of the header of a safetensors file, and its entries by array name."""
+    (size,) = struct.unpack("<Q", file.read(8))
+    if size > MAX_HEADER_BYTES:
+        raise Refused(f"its header is larger than {MAX_HEADER_BYTES} bytes")
+    return 8 + size, msgspec.json.decode(file.read(size), type=dict[str, msgspec.Raw])
+
+
+def _map_array(file: BinaryIO, start: int, name: str, entry: _Entry) -> Array:
     """Return a copy-on-write memory map of an array in a safetensors file.
 
-    The header must have been checked before. The safetensors library would read the whole array,
-    and large sets do not fit into memory.
+    The safetensors library would read the whole array, and large sets do not fit into memory.
+
+    Raises:
+        Refused: the array has another type or size than it should have, or is not in the file.
     """
     import numpy as np
 
-    with path.open("rb") as file:
-        (header_size,) = struct.unpack("<Q", file.read(8))
-        entry = json.loads(file.read(header_size))[name]
-    shape = tuple(entry["shape"])
-    expected, dtype = IMAGE_TYPES[name]
-    if entry["dtype"] != expected:
-        raise UserError(f"{path}: {name} of type {entry['dtype']}, expected {expected}")
-    if 0 in shape:
-        return np.empty(shape, dtype)
-    return np.memmap(path, dtype, "c", 8 + header_size + entry["data_offsets"][0], shape)
+    expected = IMAGE_TYPES.get(name, "a type of numpy")
+    if entry.dtype not in TYPES or (name in IMAGE_TYPES and entry.dtype != expected):
+        raise Refused(f"{name} of type {entry.dtype}, expected {expected}")
+    dtype = np.dtype(TYPES[entry.dtype])
+    begin, end = entry.data_offsets
+    if end - begin != math.prod(entry.shape) * dtype.itemsize or min(entry.shape, default=0) < 0:
+        raise Refused(f"{name} has not as many bytes as its shape {list(entry.shape)} says")
+    if not 0 <= begin <= end <= os.fstat(file.fileno()).st_size - start:
+        raise Refused(f"{name} lies outside the file")
+    if begin == end:
+        return np.empty(entry.shape, dtype)
+    return np.memmap(file, dtype, "c", start + begin, entry.shape)

@@ -11,9 +11,13 @@ from benchmark_adapters.types import Dataset, DistilledSet, Normalisation
 if TYPE_CHECKING:
     import torch
 
+    from benchmark_adapters.types import Array
+
 # A pixel in 0..255 counts as a byte if it is this close to an integer. Rounding in float32 causes
 # errors of 0.0002.
 MAX_BYTE_ERROR = 0.01
+# Bytes that are converted at a time.
+PIECE = 16 * 2**20
 
 
 def labels_by_position(images: torch.Tensor, dataset: Dataset, path: Path) -> torch.Tensor:
@@ -77,15 +81,32 @@ def to_set(
         provenance={"file": path.name},
         normalisation=normalisation,
     )
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in normalisation)
-    pixels = (torch.from_numpy(floats.images) * std + mean) * 255
-    rounded = pixels.round()
-    are_bytes = ((pixels - rounded).abs() < MAX_BYTE_ERROR).all()
-    if not are_bytes or rounded.min() < 0 or rounded.max() > 255:
+    pixels = _as_bytes(floats.images, normalisation)
+    if pixels is None:
         return floats
-    return class_major_set(
-        rounded.byte().numpy(), floats.labels, dataset, where, provenance=floats.provenance
-    )
+    return class_major_set(pixels, floats.labels, dataset, where, provenance=floats.provenance)
+
+
+def _as_bytes(images: Array, normalisation: Normalisation) -> Array | None:
+    """Return the pixels uint8 [n, C, H, W] of normalised images; None: they are no whole numbers.
+
+    Pieces are converted one after another, since copies of all would take several times the memory.
+    """
+    import numpy as np
+    import torch
+
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in normalisation)
+    result = np.empty(images.shape, np.uint8)
+    step = max(1, PIECE * len(images) // images.nbytes)
+    for start in range(0, len(images), step):
+        part = slice(start, start + step)
+        pixels = (torch.from_numpy(images[part]) * std + mean) * 255
+        rounded = pixels.round()
+        are_bytes = ((pixels - rounded).abs() < MAX_BYTE_ERROR).all()
+        if not are_bytes or rounded.min() < 0 or rounded.max() > 255:
+            return None
+        result[part] = rounded.byte().numpy()
+    return result
 
 
 def to_tensor(distilled: DistilledSet, normalisation: Normalisation) -> torch.Tensor:

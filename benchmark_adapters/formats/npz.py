@@ -6,12 +6,14 @@ class has 1 and the others 0, or these values less their mean.
 
 from __future__ import annotations
 
+import math
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark_adapters.errors import UserError, one_line
-from benchmark_adapters.formats import safe_load
+from benchmark_adapters.formats import safe_load, zips
+from benchmark_adapters.formats.bounds import Refused, fill
 from benchmark_adapters.formats.layout import Sets, only_file, read_folders, write_folder
 from benchmark_adapters.formats.normalized import own_normalisation, to_set, to_tensor
 from benchmark_adapters.types import Dataset, DistilledSet
@@ -67,27 +69,46 @@ def write(sets: Sets, folder: Path) -> None:
 
 def _arrays(file: Path) -> tuple[Array, Array]:
     """Return images and labels as they are stored; sizes are checked before they are loaded."""
-    import numpy as np
-
-    safe_load.check_files([file])
-    with safe_load.one_line_errors(file, "arrays"):
-        with zipfile.ZipFile(file) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > safe_load.MAX_BYTES:
-            raise UserError(f"{file}: larger than {safe_load.limit()} when unpacked")
-        with np.load(file, allow_pickle=False) as content:
-            for images, labels in NAMES:
-                if images in content and labels in content:
-                    return _native(content[images]), _native(content[labels])
-            names = one_line(", ".join(content.files), safe_load.MAX_REASON_CHARS)
+    with (
+        safe_load.opened(file) as opened,
+        safe_load.one_line_errors(file, "arrays"),
+        zips.opened(opened, safe_load.MAX_BYTES) as archive,
+    ):
+        found = {name.removesuffix(".npy") for name in archive.namelist()}
+        for images, labels in NAMES:
+            if {images, labels} <= found:
+                return _array(archive, images), _array(archive, labels)
+    names = one_line(", ".join(sorted(found)), safe_load.MAX_REASON_CHARS)
     raise UserError(f"{file}: expected image and label, or images and labels; found {names}")
 
 
-def _native(array: Array) -> Array:
-    """Return numbers in this machine's byte order; text and other kinds are refused."""
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"values of type {array.dtype}")
-    return array.astype(array.dtype.newbyteorder("="))
+def _array(archive: zipfile.ZipFile, name: str) -> Array:
+    """Return an array of numbers in this machine's byte order.
+
+    numpy's own reader would take as much memory as the header says, whatever follows it.
+
+    Raises:
+        Refused: the array has other values, or another size than its header says.
+    """
+    import numpy as np
+    from numpy.lib import format as npy
+
+    headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    member = archive.getinfo(f"{name}.npy")
+    with archive.open(member) as stream:
+        version = npy.read_magic(stream)
+        if version not in headers:
+            raise Refused(f"{name} has version {version} of numpy's format")
+        shape, is_fortran, dtype = headers[version](stream)
+        if dtype.kind not in "fiu":
+            raise Refused(f"{name} has values of type {dtype}")
+        count = math.prod(shape)
+        if count * dtype.itemsize != member.file_size - stream.tell():
+            raise Refused(f"{name} has not as many values as its shape {shape} says")
+        array = np.empty(count, dtype)
+        fill(array.view(np.uint8).data, stream)
+    array = array.reshape(shape, order="F" if is_fortran else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _classes(labels: Array, dataset: Dataset, file: Path) -> Array:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import zipfile
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from benchmark_adapters import files
 from benchmark_adapters.errors import UserError, one_line
+from benchmark_adapters.formats import torch_files
+from benchmark_adapters.formats.bounds import Refused
 
 if TYPE_CHECKING:
     import torch
@@ -18,10 +21,10 @@ MAX_BYTES = 4 * 2**30
 MAX_REASON_CHARS = 160
 
 
-def check_files(files: Iterable[Path], max_bytes: float = MAX_BYTES) -> None:
+def check_files(paths: Iterable[Path], max_bytes: float = MAX_BYTES) -> None:
     """Raise `UserError` unless all files are plain files, not links, and small enough in total."""
     total = 0
-    for file in files:
+    for file in paths:
         refuse_link(file)
         if not file.is_file():
             raise UserError(f"{file} is missing")
@@ -50,6 +53,26 @@ def refuse_link(file: Path) -> None:
         )
 
 
+def opened(path: Path, max_bytes: float | None = None) -> BinaryIO:
+    """Open an untrusted file of at most ``max_bytes``, or `MAX_BYTES`, for reading.
+
+    Raises:
+        UserError: it is missing, larger, a link, or no plain file but for example a pipe.
+    """
+    refuse_link(path)
+    # What the look at a path says may be wrong by now.
+    target = path.resolve() if path.is_symlink() else path
+    try:
+        file = files.open_regular(target, follows_links=False)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"{path} can't be opened: {reason}") from None
+    if os.fstat(file.fileno()).st_size > (MAX_BYTES if max_bytes is None else max_bytes):
+        file.close()
+        raise _too_large(path)
+    return file
+
+
 @contextlib.contextmanager
 def one_line_errors(path: Path, kind: str) -> Iterator[None]:
     """Raise a `UserError`, which says that ``path`` is not readable as ``kind``, for any error."""
@@ -59,6 +82,9 @@ def one_line_errors(path: Path, kind: str) -> Iterator[None]:
         raise
     except MemoryError:
         raise UserError(f"{path}: loading it exceeds the memory limit") from None
+    except Refused as error:
+        reason = one_line(error, MAX_REASON_CHARS)
+        raise UserError(f"{path}: not readable as {kind} ({reason})") from None
     # A damaged or hostile file can make a reader raise anything.
     except Exception as error:
         reason = one_line(f"{type(error).__name__}: {error}", MAX_REASON_CHARS)
@@ -66,19 +92,15 @@ def one_line_errors(path: Path, kind: str) -> Iterator[None]:
 
 
 def load_tensors(path: Path) -> Any:
-    """Return the tensors and plain containers that ``torch.save`` wrote.
+    """Return the tensors, numbers, text and plain containers that ``torch.save`` wrote.
+
+    Entries of dicts whose key is not text are left out.
 
     Raises:
-        UserError: the file is missing, too large or damaged, or loading it would execute code.
+        UserError: the file is missing, too large or damaged, or holds anything else.
     """
-    import torch
-
-    check_files([path])
-    with one_line_errors(path, "plain tensors"):
-        if zipfile.is_zipfile(path):
-            _check_members(path)
-        with torch.serialization.safe_globals(_numpy_scalars()):
-            return torch.load(path, map_location="cpu", weights_only=True)
+    with opened(path) as file, one_line_errors(path, "plain tensors"):
+        return torch_files.read(file, MAX_BYTES)
 
 
 def load_tensor(path: Path) -> torch.Tensor:
@@ -91,56 +113,16 @@ def load_tensor(path: Path) -> torch.Tensor:
 
 
 def check_tensor(value: Any, path: Path, what: str) -> torch.Tensor:
-    """Return ``value`` if it is a dense CPU tensor of at most `MAX_BYTES`.
+    """Return ``value`` if it is a tensor.
 
     Raises:
         UserError: it is something else; the message calls it ``what`` and names ``path``.
     """
     import torch
 
-    if (
-        not isinstance(value, torch.Tensor)
-        or value.layout != torch.strided
-        or value.is_quantized
-        or value.device.type != "cpu"
-    ):
+    if not isinstance(value, torch.Tensor):
         raise UserError(f"{path}: {what} should be a plain tensor, not {type(value).__name__}")
-    # A view may be larger than the storage that was loaded.
-    if value.numel() * value.element_size() > MAX_BYTES:
-        raise UserError(f"{path}: {what} of shape {list(value.shape)} is larger than {limit()}")
-    return value.detach()
-
-
-def _numpy_scalars() -> list[Any]:
-    """Return what it takes to read numpy's numbers, which many tools store beside the images.
-
-    PyTorch's restricted reader knows tensors and plain containers alone.
-    """
-    import numpy as np
-
-    scalar = np.float64(0).__reduce__()[0]
-    types = [type(np.dtype(name)) for name in ("b1", "i4", "i8", "f4", "f8")]
-    # numpy 2 moved the function.
-    modules = ("numpy.core.multiarray", "numpy._core.multiarray")
-    names = [(scalar, f"{module}.scalar") for module in modules]
-    return [np.dtype, *types, *names, (_encode_latin1, "_codecs.encode")]
-
-
-def _encode_latin1(text: str, encoding: str) -> bytes:
-    """Return the bytes that pickles of protocol 2 hold as text."""
-    if encoding != "latin1":
-        raise ValueError(f"encoding {encoding}, expected latin1")
-    return text.encode("latin1")
-
-
-def _check_members(path: Path) -> None:
-    """Check the sizes of a zip file's members, which can be far larger than the file itself."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise UserError(f"{path}: its members are compressed, but torch.save never compresses them")
-    if sum(member.file_size for member in members) > MAX_BYTES:
-        raise _too_large(path)
+    return value
 
 
 def _too_large(path: Path) -> UserError:

@@ -64,6 +64,13 @@ def reference_of(dataset: Dataset) -> str:
     return f"{DECODED}{dataset.folder}?{dataset.name}" if dataset.folder else dataset.name
 
 
+def folder_of(text: str) -> Path | None:
+    """Return the folder that `find_for_job` reads; None: the dataset is an installed one."""
+    if not text.startswith(DECODED):
+        return None
+    return Path(text.removeprefix(DECODED).rpartition("?")[0])
+
+
 def _dataset(name: str, folder: Path) -> Dataset:
     """Return the dataset that was decoded into ``folder``."""
     from benchmark_adapters.own_data import decoded

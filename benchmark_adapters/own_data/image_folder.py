@@ -9,10 +9,12 @@ from pathlib import Path
 from benchmark_adapters.own_data.contents import MAX_NAMED, Contents, few
 from benchmark_adapters.own_data.reference import Reference
 from benchmark_adapters.pictures import SUFFIXES, Picture
-from benchmark_adapters.types import Split, UserError
+from benchmark_adapters.types import Split, UserError, one_line
 from leaderboard.text import plural
 
 TRAIN, CLASSES = "train", "classes.txt"
+# Characters of the ending of a file that is ignored.
+MAX_SUFFIX = 20
 
 
 def files(reference: Reference) -> list[Path]:
@@ -56,7 +58,7 @@ def read(reference: Reference) -> Contents:
         for split, classes in found.items()
     }
     ignored = Counter(
-        file.suffix or file.name
+        one_line(file.suffix or file.name, MAX_SUFFIX)
         for folder in folders.values()
         for file in _visible(folder)
         if not _is_picture(file)

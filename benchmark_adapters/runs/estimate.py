@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmark_adapters.execution import supervisor
-from benchmark_adapters.execution.supervisor import Batch, Outcome, StopSampling
+from benchmark_adapters.execution.outcome import Batch, Outcome
+from benchmark_adapters.execution.supervisor import StopSampling
+from benchmark_adapters.files import replacing
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources.method import jobs
 from benchmark_adapters.types import UserError
+from leaderboard.render.matplotlib_import import import_matplotlib
 
 # Minimum length of a trial: seconds of sampling, and number of batches.
 MIN_SECONDS, MIN_BATCHES = 6.0, 4
@@ -158,16 +162,21 @@ def table(cost: Cost, plan: SamplingPlan) -> list[TableRow]:
 
 
 def save(folder: Path, name: str, cost: Cost, traces: Sequence[Trace]) -> Path:
-    """Write the numbers, and a plot of the measured and fitted times; return the plot's path."""
+    """Write the numbers, and a plot of the measured and fitted times; return the plot's path.
+
+    Raises:
+        UserError: they can't be written.
+    """
+    import_matplotlib()
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    folder.mkdir(parents=True, exist_ok=True)
     document = {"cost": asdict(cost), "traces": [asdict(trace) for trace in traces]}
     text = json.dumps(document, indent=1) + "\n"
-    (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    with _written(folder / f"{name}.json") as temporary:
+        temporary.write_text(text, encoding="utf-8")
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for trace, marker in zip(traces, "os", strict=False):
         totals = list(itertools.accumulate(trace.sampled))
@@ -188,9 +197,24 @@ def save(folder: Path, name: str, cost: Cost, traces: Sequence[Trace]) -> Path:
     axes.set(xlabel="sampled images", ylabel="seconds", title=name)
     axes.legend()
     path = folder / f"{name}.svg"
-    figure.savefig(path, bbox_inches="tight")
+    with _written(path) as temporary:
+        figure.savefig(temporary, bbox_inches="tight")
     pyplot.close(figure)
     return path
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that replaces ``path`` at the end of the block.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    try:
+        with replacing(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror or error}") from None
 
 
 def _trial(plan: SamplingPlan) -> tuple[Outcome, Trace]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,13 @@ from benchmark_adapters.files import new_folder
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.runs.inbox import of_run
-from benchmark_adapters.types import Dataset, DistilledSet, Format, UserError, resolve
+from benchmark_adapters.types import Dataset, DistilledSet, Format, UserError, one_line, resolve
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
+
+# Bytes to write to see whether a disk is full.
+PROBE = 2**20
 
 
 def export(
@@ -65,7 +69,7 @@ def export(
             bundled = rules.bundled_data
             tests[dataset.name] = dataset, datasets.load(dataset, "test", data, bundled)
     try:
-        with new_folder(output) as scratch:
+        with new_folder(output) as scratch, _writing_to(output, scratch):
             resolve(file_format.write)(sets, scratch)
             if file_format.write_truth and with_truth:
                 resolve(file_format.write_truth)(tests, scratch)
@@ -74,3 +78,22 @@ def export(
     except OSError as error:
         raise UserError(f"could not write {output}: {error.strerror or error}") from None
     return sorted(file for file in output.rglob("*") if file.is_file())
+
+
+@contextlib.contextmanager
+def _writing_to(output: Path, folder: Path) -> Iterator[None]:
+    """Raise a `UserError` that says why the writer of a format failed in ``folder``.
+
+    Libraries raise many kinds of errors on a full disk, few of which say that it is full.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        try:
+            (folder / "probe").write_bytes(bytes(PROBE))
+        except OSError as cause:
+            reason = cause.strerror or reason
+        raise UserError(f"could not write {output}: {reason}") from error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark_adapters import own_data
-from benchmark_adapters.formats import archives, detection, layout, native
-from benchmark_adapters.runs.read import find_run, read_record
+from benchmark_adapters.formats import archives, detection, layout
+from benchmark_adapters.plugins import Registry
+from benchmark_adapters.runs import derived
+from benchmark_adapters.runs.read import find_run, read_record, require_utf8, require_whole
 from benchmark_adapters.types import Dataset, Format, UserError, one_line
 from leaderboard.records import store
 from leaderboard.records.record import Record
@@ -71,7 +73,7 @@ def find_submissions(
     file_format: Format | None,
     name: str | None,
     wanted: Sequence[Dataset],
-    formats: Mapping[str, Format],
+    formats: Registry[Format],
 ) -> list[Submission]:
     """Return the submissions at ``path``.
 
@@ -86,18 +88,24 @@ def find_submissions(
         formats: all formats by name.
 
     Raises:
-        UserError: ``path`` doesn't exist, or it is a single submission without a name or in an
-            unknown format.
+        UserError: ``path`` doesn't exist or is not UTF-8, or it is a single submission without a
+            name or in an unknown format.
     """
     if not path.exists():
         raise UserError(f"{path} is missing")
-    candidates = [file_format] if file_format else list(formats.values())
+    require_utf8(path)
+    groups = [[file_format]] if file_format else formats.groups()
     format_name = file_format.name if file_format else None
-    if name is None and path.is_dir() and not _is_set(path, wanted, candidates):
-        teams = [entry for entry in sorted(path.iterdir()) if not _why_passed_over(entry)]
+    is_set = (_is_set(path, wanted, candidates) for candidates in groups)
+    if name is None and path.is_dir() and not any(is_set):
+        teams = [
+            entry
+            for entry in sorted(path.iterdir())
+            if not _why_no_team(entry) and not _why_unusable(entry)
+        ]
         if teams:
             return [_submission(entry, format_name, _team(entry)) for entry in teams]
-    if name is None or not name.strip():
+    if name is None or not one_line(name):
         raise UserError(f"{path} is a single submission: name the team with --name")
     if format_name is None and path.suffix.lower() != archives.SUFFIX:
         format_name = detection.detect(path, wanted, formats).name
@@ -117,20 +125,36 @@ def _is_set(folder: Path, wanted: Sequence[Dataset], candidates: Sequence[Format
 
 
 def passed_over(path: Path) -> list[str]:
-    """Return a line for each entry of a folder of teams that is no team's submission."""
-    entries = sorted(path.iterdir())
-    return [
-        f"{entry.name} is no team's submission: {why}"
-        for entry in entries
-        if (why := _why_passed_over(entry))
-    ]
+    """Return a line for each entry of a folder of teams that is not scored."""
+    lines = []
+    for entry in sorted(path.iterdir()):
+        if why := _why_no_team(entry):
+            lines.append(f"{entry.name} is no team's submission: {why}")
+        elif why := _why_unusable(entry):
+            lines.append(f"{entry.name} is not scored: {why}")
+    return lines
+
+
+def has_unusable_teams(path: Path) -> bool:
+    """Return whether a team's submission in a folder of teams can't be scored for its name."""
+    entries = path.iterdir() if path.is_dir() and not (path / store.RECORD).exists() else ()
+    return any(_why_unusable(entry) and not _why_no_team(entry) for entry in entries)
 
 
 def _team(entry: Path) -> str:
     return entry.name if entry.is_dir() else entry.stem
 
 
-def _why_passed_over(entry: Path) -> str:
+def _why_unusable(entry: Path) -> str:
+    """Return why the name of a submission can't be used; empty: it can."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8; rename it"
+    return "" if one_line(_team(entry)) else "its name has no visible character; rename it"
+
+
+def _why_no_team(entry: Path) -> str:
     """Return why an entry of a folder of teams is no submission; empty: it is one."""
     if entry.is_symlink():
         return "links are not followed; put a copy of the files there"
@@ -138,6 +162,8 @@ def _why_passed_over(entry: Path) -> str:
         return "its name is that of files which systems leave behind"
     if entry.is_dir():
         return ""
+    if not entry.is_file():
+        return "it is neither a file nor a folder"
     if entry.suffix.lower() == archives.SUFFIX:
         unpacked = entry.with_suffix("")
         is_scored = unpacked.is_dir() and not unpacked.is_symlink()
@@ -188,13 +214,14 @@ def of_named_run(
 
 
 def of_run(folder: Path) -> Submission:
-    """Return the images of the run in ``folder`` as a submission.
+    """Return the images of the run in ``folder`` as a submission, once they are verified.
 
     Raises:
-        UserError: the record can't be read, or the run has no usable images.
+        UserError: the record can't be read, or the run has no usable images, or other images than
+            its record describes.
     """
     record = read_record(folder)
-    if not (folder / native.IMAGES).is_file():
+    if record.images_sha256 is None:
         raise UserError(f"{folder} has no images: its status is {record.status}")
     if record.shard:
         raise UserError(
@@ -203,4 +230,6 @@ def of_run(folder: Path) -> Submission:
     is_made = record.status == "error" and record.failed_stage == "scoring"
     if record.status in ("invalid", "error") and not is_made:
         raise UserError(f"{folder} can't be used: its status is {record.status}: {record.message}")
+    require_whole(folder, record)
+    derived.restore(folder, record)
     return Submission(folder, "native", record.method, record)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.runs import pipeline
-from benchmark_adapters.runs.read import read_record
+from benchmark_adapters.runs.read import read_record, require_whole
 from benchmark_adapters.runs.request import Request, plan_runs
 from benchmark_adapters.runs.sources.shards import ShardsSource
 from benchmark_adapters.types import UserError
@@ -37,8 +37,8 @@ def merge(folders: Sequence[Path], plugins: Plugins, request: Request) -> Path:
     shards leave a smaller set.
 
     Raises:
-        UserError: the folders are not shards of one set, the recipe has changed, the real data is
-            missing or damaged, or the runs folder can't be written.
+        UserError: the folders are not shards of one set, one is damaged, the recipe has changed,
+            the real data is missing or damaged, or the runs folder can't be written.
     """
     shards = _read(folders)
     count = max(int((record.shard or "0/1").split("/")[1]) for _, record in shards.values())
@@ -78,6 +78,8 @@ def _read(folders: Sequence[Path]) -> dict[int, tuple[Path, Record]]:
                     f"{folder} and {other_folder} are not shards of the same set; "
                     f"they differ in: {', '.join(differing)}"
                 )
+        # A shard without images is missing from the set.
+        require_whole(folder, record)
         shards[number] = folder, record
     return shards
 

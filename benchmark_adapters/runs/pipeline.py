@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Iterator
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,18 +16,21 @@ from benchmark_adapters.execution.messages import (
     ScoreJob,
     ScoringStarted,
     SeedScored,
+    fatal,
 )
 from benchmark_adapters.execution.process_tree import signals_blocked
 from benchmark_adapters.execution.sandbox import SandboxFailed
+from benchmark_adapters.files import sync
 from benchmark_adapters.formats import native
-from benchmark_adapters.runs import recording, scoring_time, seed_guard, unfinished
+from benchmark_adapters.runs import derived, recording, scoring_time, seed_guard, unfinished
+from benchmark_adapters.runs.read import require_utf8
 from benchmark_adapters.runs.request import RunPlan, ScoringPlan
 from benchmark_adapters.runs.sources.method import MethodSource
 from benchmark_adapters.runs.sources.source import Production, Source
 from benchmark_adapters.scoring.seed_cache import SeedResult
-from benchmark_adapters.types import UserError, one_line
+from benchmark_adapters.types import Notice, UserError
 from leaderboard.records import store
-from leaderboard.records.record import Finding, OfficialScore, Record, ScoringRuntime
+from leaderboard.records.record import Copies, Finding, OfficialScore, Record, ScoringRuntime
 
 if TYPE_CHECKING:
     from benchmark_adapters.types import Array
@@ -51,18 +53,23 @@ def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None =
 
     Raises:
         UserError: the real data is missing or damaged, the source can't start, or the runs folder
-            can't be written.
+            can't be written or is not UTF-8.
     """
+    require_utf8(plan.runs)
     test = test_images(plan)
     if not source.is_untrusted:
         scoring_time.announce(plan, source.expected_ipc)
-    with (
-        writing(plan.runs),
-        store.new_run(plan.runs, *unfinished.place(plan, source)) as folder,
-        unfinished.begun(plan, source, folder) as work,
-    ):
-        record = make(plan, source, Place(folder, work), test, official)
-        save(record, folder)
+    folder: Path | None = None
+    try:
+        with (
+            store.new_run(plan.runs, *unfinished.place(plan, source)) as folder,
+            unfinished.begun(plan, source, folder) as work,
+        ):
+            record = make(plan, source, Place(folder, work), test, official)
+            save(record, folder)
+    except OSError as error:
+        run_id = store.run_id(folder) if folder else None
+        raise unwritable(plan.runs, run_id, error) from None
     unfinished.end(work, record)
     return store.final(folder)
 
@@ -79,19 +86,22 @@ def test_images(plan: ScoringPlan) -> tuple[Array, Array]:
 def save(record: Record, folder: Path) -> None:
     """Write the record of the run in ``folder``; no signal interrupts this."""
     with signals_blocked():
-        (folder / store.RECORD).write_text(record.to_json(), encoding="utf-8")
+        try:
+            store.write(folder, record)
+        except OSError:
+            derived.make_room(folder)
+            store.write(folder, record)
 
 
-@contextlib.contextmanager
-def writing(runs: Path) -> Iterator[None]:
-    """Turn errors of writing into a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"could not write to the runs folder {runs} ({reason}); choose another one with --runs"
-        ) from None
+def unwritable(runs: Path, run_id: str | None, error: OSError) -> UserError:
+    """Return what to say after an error of writing: how to go on with what is kept of the run."""
+    problem = f"could not write to the runs folder {runs} ({error.strerror or error})"
+    if any(one.run_id == run_id for one in unfinished.entries(runs)):
+        return UserError(
+            f"{problem}; what was made is kept: go on with `ddbench resume {run_id}` where there "
+            "is room"
+        )
+    return UserError(f"{problem}; choose another one with --runs")
 
 
 @dataclass(frozen=True)
@@ -139,14 +149,28 @@ def make(
             draft = recording.draft(plan, place.folder, production, test)
             record = replace(draft, official=official)
             is_scorable = _is_scorable(record, production, plan, source)
-            _save(production, record, place.folder)
+            cut_off = recording.unscored(record, "it was cut off", 0, interrupted=True)
+            _save(production, cut_off if is_scorable else record, place.folder)
             if is_scorable:
                 unfinished.keep_draft(place.work, record)
-        return score(plan, record, place, source.is_untrusted) if is_scorable else record
+        if is_scorable:
+            _require_own_code(production, record)
+            return score(plan, record, place, source.is_untrusted)
+        return record
     except (Exception, KeyboardInterrupt) as error:
         if record is None:
             raise
         return _failed(record, error, _Scores()) if is_scorable else record
+
+
+def _require_own_code(production: Production, record: Record) -> None:
+    """Raise `UserError` if a method changed the code that would score its images."""
+    if production.changed_code:
+        names = ", ".join("/".join(path.parts[-2:]) for path in production.changed_code[:5])
+        raise UserError(
+            f"code changed while the method ran: {names}; reinstall ddbench if you did not change "
+            f"it, then go on with `ddbench resume {record.run_id}`"
+        )
 
 
 def _failed(record: Record, error: BaseException, scores: _Scores) -> Record:
@@ -159,16 +183,18 @@ def _failed(record: Record, error: BaseException, scores: _Scores) -> Record:
 
 
 def _save(production: Production, record: Record, folder: Path) -> None:
-    """Write the manifest and the preview. Delete an empty images file."""
-    from benchmark_adapters.runs import preview
+    """Save the images for good with a record, which stays if the process is killed.
 
+    What follows from both comes last, because a full disk must not cost more than that.
+    """
     distilled = production.distilled
     if distilled is None:
         (folder / native.IMAGES).unlink(missing_ok=True)
         return
-    description = native.describe(record.dataset, distilled)
-    (folder / native.MANIFEST).write_bytes(recording.manifest(record, description))
-    preview.draw(distilled).save(folder / "grid.png")
+    sync(folder / native.IMAGES)
+    store.write(folder, record)
+    for problem in derived.write(folder, record, distilled):
+        warnings.warn(problem, Notice, stacklevel=2)
 
 
 def _is_scorable(record: Record, production: Production, plan: ScoringPlan, source: Source) -> bool:
@@ -182,14 +208,15 @@ class _Scores:
     """The results received from the scoring process; ``expected`` is their number."""
 
     findings: list[Finding] = field(default_factory=list)
+    copies: Copies | None = None
     started: ScoringStarted | None = None
     by_seed: dict[tuple[str, int], SeedResult] = field(default_factory=dict)
     expected: int = 0
 
     def hear(self, event: SandboxEvent) -> None:
         match event:
-            case Checked(findings):
-                self.findings = findings
+            case Checked(findings, copies):
+                self.findings, self.copies = findings, copies
             case ScoringStarted():
                 # Each of several processes sends it. They are alike.
                 self.started = self.started or event
@@ -250,11 +277,9 @@ def score(plan: ScoringPlan, record: Record, place: Place, is_untrusted: bool) -
         sandbox.score(_job(plan, place, is_untrusted), plan.limits, scores.hear)
     except (Exception, KeyboardInterrupt) as error:
         failure = error
-    findings = [replace(finding, text=one_line(finding.text)) for finding in scores.findings]
-    record = replace(record, checks=findings)
-    errors = [finding.text for finding in findings if finding.level == "error"]
-    if errors and is_untrusted:
-        return recording.invalid(record, "; ".join(errors))
+    record = recording.checked(record, scores.findings, scores.copies)
+    if errors := fatal(record.checks, is_untrusted):
+        return recording.invalid(record, "; ".join(finding.text for finding in errors))
     if failure:
         record = _failed(record, failure, scores)
     if not scores.finished:

@@ -82,7 +82,7 @@ def check(plan: SamplingPlan) -> Iterator[Check]:
 
 
 def _import(trials: TrialRunner) -> str:
-    """Check that the method's module imports quickly, since every command imports it."""
+    """Check that the method's module imports quickly, since most commands wait for that."""
     if trials.plan.method.file:
         raise Skipped("only commands that name the file import it")
     module = _module(trials.plan.method.distill)
@@ -109,7 +109,7 @@ def _import(trials: TrialRunner) -> str:
 
 
 def _module(distill: Any) -> str:
-    """Return the name of the module that every command imports for a method."""
+    """Return the name of the module that is imported for a method."""
     if isinstance(distill, str):
         return distill.partition(":")[0]
     function = distill.func if isinstance(distill, partial) else distill

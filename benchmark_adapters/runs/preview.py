@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark_adapters.types import DistilledSet
+from benchmark_adapters.types import DistilledSet, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
 COLUMNS = 10
+# Characters of a class name.
+MAX_NAME = 100
 # Side length of an image in the grid, and the space between images, in pixels.
 CELL = 64
 GAP = 4
@@ -24,14 +26,13 @@ def draw(distilled: DistilledSet, columns: int = COLUMNS) -> Image:
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=16)
+    names = [one_line(name, MAX_NAME) for name in distilled.class_names]
     shown = min(columns, distilled.ipc)
-    label_width = GAP * 3 + int(max(font.getlength(name) for name in distilled.class_names))
+    label_width = GAP * 3 + int(max(font.getlength(name) for name in names))
     step = CELL + GAP
-    grid = Image.new(
-        "RGB", (label_width + shown * step, len(distilled.class_names) * step + GAP), "white"
-    )
+    grid = Image.new("RGB", (label_width + shown * step, len(names) * step + GAP), "white")
     pen = ImageDraw.Draw(grid)
-    for label, name in enumerate(distilled.class_names):
+    for label, name in enumerate(names):
         top = GAP + label * step
         pen.text((GAP * 2, top + CELL // 2), name, fill="black", font=font, anchor="lm")
         for column in range(shown):

@@ -19,7 +19,15 @@ from benchmark_adapters.scoring.seed_cache import Score, SeedResult
 from benchmark_adapters.types import Track, one_line
 from leaderboard import stats
 from leaderboard.records import store
-from leaderboard.records.record import Reason, Record, ScoringRuntime, Seconds, TrackRules
+from leaderboard.records.record import (
+    Copies,
+    Finding,
+    Reason,
+    Record,
+    ScoringRuntime,
+    Seconds,
+    TrackRules,
+)
 from leaderboard.text import plural
 
 if TYPE_CHECKING:
@@ -81,7 +89,7 @@ def draft(
     )
     own = {"dataset_reference": plan.dataset.reference} if plan.dataset.reference else {}
     record = _with_report(record, making)
-    return replace(record, metadata={**record.metadata, **own})
+    return replace(record, metadata={**record.metadata, **making.facts, **own})
 
 
 def _rules(track: Track) -> TrackRules | None:
@@ -274,6 +282,18 @@ def with_scores(
         seconds=replace(record.seconds, evaluate=sum(result.seconds for result in every)),
         device=record.device or runtime.device,
         scoring=runtime,
+    )
+
+
+def checked(record: Record, findings: Sequence[Finding], copies: Copies | None) -> Record:
+    """Add the findings of the checks. Copies of training images show that real data was used."""
+    return replace(
+        record,
+        checks=[
+            replace(finding, text=one_line(redact_paths(finding.text))) for finding in findings
+        ],
+        copies=copies,
+        uses_real_data=record.uses_real_data or bool(copies and copies.of_training),
     )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from benchmark_adapters import datasets, method_files, own_data, reporting, track_files
-from benchmark_adapters.execution import devices
-from benchmark_adapters.execution.sandbox import Limits
+from benchmark_adapters.execution import devices, isolation
+from benchmark_adapters.execution.sandbox import Limits, memory_bytes
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.scoring.backend_names import Backend
 from benchmark_adapters.types import (
@@ -47,6 +47,9 @@ class Request:
         options: ``KEY=VALUE`` texts.
         shard: ``I/N``, with I from 0.
         limits: limits of the processes that decode and score the set.
+        memory_limit: GiB that the processes of the method may use together.
+        isolate: whether to isolate the processes that read untrusted files, and those of the
+            method: ``on``; the former where that works: ``auto``; none: ``off``.
     """
 
     method: str = ""
@@ -66,6 +69,8 @@ class Request:
     data: Path | None = None
     runs: Path = Path("runs")
     limits: Limits = field(default_factory=Limits)
+    memory_limit: float | None = None
+    isolate: isolation.Mode = "auto"
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ class SamplingPlan:
         options: all options of the method, including defaults.
         explicit_options: the options that the user gave, as ``KEY=VALUE`` texts.
         shard: index of this machine's part of the set, from 0, and the number of parts.
+        memory: bytes that the processes may use together; None: three quarters of the machine's.
+        is_isolated: whether to isolate the processes.
     """
 
     track: Track
@@ -122,6 +129,8 @@ class SamplingPlan:
     data: Path | None
     processes: int = 1
     shard: tuple[int, int] = (0, 1)
+    memory: int | None = None
+    is_isolated: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,7 @@ def plan_runs(request: Request, plugins: Plugins) -> list[RunPlan]:
     options = parse_options(method, request.options)
     ipc, limit = _ipc(request.ipc, track), _time_limit(request, track)
     devices.environments(request.device, request.processes)
+    memory = memory_bytes("--memory-limit", request.memory_limit)
     return [
         RunPlan(
             SamplingPlan(
@@ -160,6 +170,8 @@ def plan_runs(request: Request, plugins: Plugins) -> list[RunPlan]:
                 data=request.data,
                 processes=request.processes,
                 shard=shard,
+                memory=memory,
+                is_isolated=request.isolate == "on",
             ),
             scoring,
         )
@@ -173,9 +185,10 @@ def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> 
     A shard is not scored, so its plan has no seeds.
 
     Raises:
-        UserError: a name is unknown, a value is not allowed, or a dataset or the device is not
-            available.
+        UserError: a name is unknown, a value is not allowed, a dataset or the device is not
+            available, or processes can't be isolated.
     """
+    isolation.check(request.isolate)
     track = track_files.find(plugins, request.track)
     recipe = plugins.recipes.require(request.recipe or track.recipe)
     names = request.students or (track.student or recipe.student,)
@@ -198,7 +211,7 @@ def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> 
             backend=request.backend,
             data=request.data,
             runs=request.runs,
-            limits=request.limits,
+            limits=replace(request.limits, isolate=request.isolate),
             follows_track=request.repeats is None,
             request=replace(request, dataset=name),
         )
@@ -207,10 +220,7 @@ def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> 
 
 
 def _datasets(request: Request, track: Track, plugins: Plugins) -> dict[str, Dataset]:
-    """Return the requested datasets by the text that names them.
-
-    Their files were found to be available.
-    """
+    """Return the requested datasets, whose files are available, by the texts that name them."""
     names = (request.dataset,) if request.dataset else track.datasets
     found = {name: track_files.find_dataset(plugins, track, name) for name in names}
     for dataset in found.values():

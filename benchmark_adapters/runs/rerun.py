@@ -191,7 +191,7 @@ def pixel_difference(old: Path, new: Path) -> str:
     import numpy as np
 
     try:
-        first, second = (native.read_run(folder).images for folder in (old, new))
+        first, second = (native.read_arrays(folder).images for folder in (old, new))
     except UserError:
         return ""
     if first.shape != second.shape or first.dtype != np.uint8:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark_adapters import datasets
 from benchmark_adapters.formats import native
@@ -19,6 +20,9 @@ from benchmark_adapters.runs.unfinished import Unfinished
 from benchmark_adapters.types import UserError, one_line
 from leaderboard.records import store
 from leaderboard.records.record import Record, Session
+
+if TYPE_CHECKING:
+    from benchmark_adapters.types import Array
 
 
 def find(run: str | None, runs: Path) -> list[Unfinished]:
@@ -59,16 +63,34 @@ def resume(one: Unfinished, plugins: Plugins) -> Path:
     with _folder_of(one):
         plan, source = _plans(one, plugins)
         test = pipeline.test_images(plan)
-        with pipeline.writing(one.runs), unfinished.reopened(one) as (folder, work):
-            place = Place(folder, work)
-            if one.draft:
-                record = _scored(one, one.draft, plan, place, datasets.digest(*test))
-            else:
-                assert source
-                source = replace(source, resumes=_old_id(one, folder))
-                record = pipeline.make(plan, source, place, test)
-            pipeline.save(record, folder)
-        unfinished.end(work, record)
+        try:
+            return _gone_on(one, plan, source, test)
+        except OSError as error:
+            raise pipeline.unwritable(one.runs, one.run_id, error) from None
+
+
+def _gone_on(
+    one: Unfinished,
+    plan: ScoringPlan,
+    source: MethodSource | None,
+    test: tuple[Array, Array],
+) -> Path:
+    """Sample and score what is missing; return the folder of the run.
+
+    Raises:
+        OSError: something can't be written.
+        UserError: images are missing or changed, or the method can't be started.
+    """
+    with unfinished.reopened(one) as (folder, work):
+        place = Place(folder, work)
+        if one.draft:
+            record = _scored(one, one.draft, plan, place, datasets.digest(*test))
+        else:
+            assert source
+            source = replace(source, resumes=_old_id(one, folder))
+            record = pipeline.make(plan, source, place, test)
+        pipeline.save(record, folder)
+    unfinished.end(work, record)
     return store.final(folder)
 
 

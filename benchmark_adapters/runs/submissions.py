@@ -9,30 +9,35 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark_adapters import datasets, own_data, reporting
-from benchmark_adapters.execution import sandbox
+from benchmark_adapters.execution import isolation, sandbox
 from benchmark_adapters.execution.messages import Checked, SandboxEvent, ScoreJob
 from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.runs import official_evaluator, pipeline
 from benchmark_adapters.runs.inbox import Submission
+from benchmark_adapters.runs.read import require_utf8
 from benchmark_adapters.runs.redaction import redact_paths
 from benchmark_adapters.runs.request import Request, ScoringPlan, plan_scoring
 from benchmark_adapters.runs.sources.source import Source
 from benchmark_adapters.runs.sources.stored import FileSource, RunSource
 from benchmark_adapters.types import Dataset, Format, Track, UserError, resolve
-from leaderboard.records.record import Finding, OfficialScore
+from leaderboard.records.record import Copies, Finding, OfficialScore
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The findings of the checks of a set, its size, and the format in which it was read."""
+    """The findings of the checks of a set, its size, and the format in which it was read.
+
+    ``copies`` has the shares of copies of real images; None: nobody looked for them.
+    """
 
     findings: list[Finding]
     images: int = 0
     ipc: int = 0
     pixels: str | None = None
     format: str | None = None
+    copies: Copies | None = None
 
     @property
     def is_fit(self) -> bool:
@@ -64,10 +69,12 @@ def check(
         The result of the checks. A set that can't be read is a finding.
 
     Raises:
-        UserError: ``path`` doesn't exist.
+        UserError: ``path`` doesn't exist or is not UTF-8, or reading can't be isolated.
     """
+    isolation.check(limits.isolate)
     if not path.exists():
         raise UserError(f"{path} is missing")
+    require_utf8(path)
     # A check says by itself that it lacks the real data.
     with contextlib.suppress(UserError):
         reporting.detail(f"{dataset.name}: {datasets.find(dataset, data)}")
@@ -75,7 +82,8 @@ def check(
 
     def hear(event: SandboxEvent) -> None:
         if isinstance(event, Checked):
-            results.append(CheckResult(event.findings, event.images, event.ipc, event.pixels))
+            size = event.images, event.ipc, event.pixels
+            results.append(CheckResult(event.findings, *size, copies=event.copies))
 
     with TemporaryDirectory() as folder:
         try:

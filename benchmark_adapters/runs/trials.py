@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmark_adapters.execution import supervisor
 from benchmark_adapters.execution.batches import CorruptBatchError, collect
-from benchmark_adapters.execution.supervisor import Outcome
+from benchmark_adapters.execution.outcome import Outcome
 from benchmark_adapters.formats import native
 from benchmark_adapters.runs.redaction import redact_paths
 from benchmark_adapters.runs.request import SamplingPlan

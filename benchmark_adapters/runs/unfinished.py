@@ -110,7 +110,8 @@ def place(plan: ScoringPlan, source: Source) -> tuple[str, str, str]:
 def begun(plan: ScoringPlan, source: Source, folder: Path) -> Iterator[Path]:
     """Yield the locked folder of what is kept of the new run in ``folder``.
 
-    If the block raises, it is deleted, unless it holds images: a full disk must not cost these.
+    If the block raises, it is deleted, unless a run can be resumed from it: a full disk must not
+    cost what was made.
 
     Raises:
         OSError: it can't be written.
@@ -131,12 +132,12 @@ def begun(plan: ScoringPlan, source: Source, folder: Path) -> Iterator[Path]:
         decided_options=dict(method.decided_options) if method else {},
     )
     try:
-        with locked(work):
+        with locked(work, waits=True):
             with replacing(work / PLAN) as temporary:
                 temporary.write_bytes(msgspec.json.encode(content, enc_hook=str))
             yield work
     except BaseException:
-        if not any(work.rglob("*.safetensors")):
+        if not (work / DRAFT).exists() and not any(work.rglob("*.safetensors")):
             shutil.rmtree(work, ignore_errors=True)
         raise
 
@@ -217,7 +218,7 @@ def rules(plan: ScoringPlan, source: Source | None) -> str:
 def _of_method(plan: SamplingPlan, decided: Mapping[str, Any]) -> list[object]:
     method, file = plan.method, Path(plan.method.file)
     source = hashlib.sha256(file.read_bytes()).hexdigest() if method.file else ""
-    settings = [plan.ipc, plan.seed, plan.time_limit, plan.processes, plan.shard]
+    settings = [plan.ipc, plan.seed, plan.time_limit, plan.processes, plan.shard, plan.is_isolated]
     return [method.name, source, settings, {**plan.options, **decided}]
 
 

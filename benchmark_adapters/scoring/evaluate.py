@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
@@ -78,7 +79,9 @@ def score(
             seconds = time.monotonic() - started
             result = SeedResult(accuracy, confusion, seconds, plan.used, plan.fallback, key)
             if cache:
-                cache.put(result)
+                # A full disk must not cost the result: the record may still fit.
+                with contextlib.suppress(OSError):
+                    cache.put(result)
         yield result
 
 

@@ -59,6 +59,8 @@ class Dataset:
         missing: ``(folder, split) -> names``: what a folder that holds the dataset lacks of a
             split; None: the dataset can't tell.
         reference: how a folder of one's own was named, with DIR for its path.
+        has_disjoint_splits: whether it is known that no image is in both splits. Then a copy of a
+            test image is one, whether or not the training split is available.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Dataset:
     folder: Path | None = None
     reference: str = ""
     missing: Callable[[Path, Split], list[str]] | str | None = None
+    has_disjoint_splits: bool = False
 
     @property
     def num_classes(self) -> int:

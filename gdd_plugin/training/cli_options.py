@@ -12,7 +12,7 @@ import click
 
 from benchmark_adapters import console, own_data
 from benchmark_adapters.cli import options
-from benchmark_adapters.plugins import build
+from benchmark_adapters.execution import discovery
 from benchmark_adapters.types import Dataset
 from gdd_plugin.training.settings import LoraSettings, TurboMiniSettings
 
@@ -181,4 +181,4 @@ def find_dataset(text: str) -> Dataset:
     Raises:
         UserError: there is no such dataset, or its pictures can't be used.
     """
-    return own_data.find(build(), text)
+    return own_data.find(discovery.installed(), text)

@@ -7,13 +7,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib
-from matplotlib.figure import Figure
-
 from gdd_plugin.training.files import replacing, reporting_errors
+from leaderboard.render.matplotlib_import import import_matplotlib
 
-# With a fixed salt, equal curves produce identical files.
-matplotlib.rcParams["svg.hashsalt"] = "ddbench"
 COLUMNS = ("stage", "step", "loss", "value")
 
 
@@ -63,6 +59,10 @@ class LossLog:
 
     def plot(self, output: Path) -> None:
         """Plot the losses, with a panel for each stage and a line for each loss."""
+        import_matplotlib()
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+
         stages: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(
             lambda: defaultdict(list)
         )
@@ -76,4 +76,6 @@ class LossLog:
                 panel.plot(*zip(*points, strict=True), label=loss, linewidth=0.8)
             panel.set(title=stage, xlabel="step")
             panel.legend(fontsize="small")
-        figure.savefig(output, metadata={"Date": None})
+        # With a fixed salt, equal curves produce identical files.
+        with rc_context({"svg.hashsalt": "ddbench"}):
+            figure.savefig(output, metadata={"Date": None})

@@ -33,6 +33,7 @@ RESULT_FIELDS = {
     "origin",
     "scoring",
     "checks",
+    "copies",
     "official",
     "metadata",
     "confusion",

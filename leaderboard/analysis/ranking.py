@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from leaderboard import stats
 from leaderboard.records.record import Record
+from leaderboard.text import name_key
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -93,7 +94,8 @@ class MeanRow:
 def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
     """Return a row for each run, best first within a track and dataset.
 
-    Runs of a method or team with the same images, recipe, student and seeds count once: the oldest
+    The records come from `verdicts.judged`: those of strangers may call any run comparable. Runs of
+    a method or team with the same images, recipe, student and seeds count once: the oldest
     comparable one. Those of different ones are all shown, and each names the others. Comparable
     runs of one track, dataset, category and recipe are ranked together if they have the same test
     images and rules (by their hashes). Runs whose time limit was enforced are ranked separately
@@ -158,7 +160,8 @@ def _others(record: Record, same: Sequence[Record]) -> tuple[str, ...]:
     """Return the other methods and teams among runs with the same images."""
     if record.images_sha256 is None:
         return ()
-    return tuple(sorted({one.method for one in same} - {record.method}))
+    own = name_key(record.method)
+    return tuple(sorted({one.method for one in same if name_key(one.method) != own}))
 
 
 def means(rows: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[MeanRow]:
@@ -270,7 +273,7 @@ def distinct(records: Iterable[Record]) -> list[Record]:
     return [
         group[0]
         for group in grouped(
-            _preferred_first(records), lambda run: (run.method, _result(run))
+            _preferred_first(records), lambda run: (name_key(run.method), _result(run))
         ).values()
     ]
 
@@ -316,7 +319,7 @@ def _result(record: Record) -> Hashable:
         record.dataset,
         *_hashes(record).values(),
         record.student,
-        tuple(record.seeds),
+        tuple(sorted(record.seeds)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leaderboard.analysis import published as published_results
@@ -22,6 +22,7 @@ class Section:
         means: scores over the datasets of the track, if there are several.
         published: published results by dataset, never ranked.
         hidden: number of runs that failed and are not among the rows.
+        is_by_records: whether the rules are known from the records alone.
     """
 
     track: str
@@ -29,6 +30,12 @@ class Section:
     means: list[MeanRow] = field(default_factory=list)
     published: dict[str, list[PublishedResult]] = field(default_factory=dict)
     hidden: int = 0
+    is_by_records: bool = False
+
+    @property
+    def note(self) -> str:
+        """Return what readers must know about the ranks; empty: nothing."""
+        return "ranked by the rules in its records" if self.is_by_records else ""
 
     @property
     def by_dataset(self) -> dict[str, list[Row]]:
@@ -53,11 +60,12 @@ def build(
     published: Iterable[PublishedResult] | None = None,
     wanted: Mapping[str, str | None] | None = None,
     hides: Callable[[Record], bool] = lambda record: False,
+    by_records: Collection[str] = (),
 ) -> list[Section]:
     """Return a section for each track that has runs, or only for ``track``.
 
     Args:
-        records: the records of all runs.
+        records: the records of all runs, as `verdicts.judged` returns them.
         track: the only track to show. None shows all tracks.
         datasets: names of the datasets of each track. The score of a track with several datasets
             is the mean over them.
@@ -66,11 +74,10 @@ def build(
         wanted: values of fields of the records that are shown; None stands for any. Ranks are those
             among all runs.
         hides: returns whether a run is left out and counted instead.
+        by_records: the tracks whose rules are known from the records alone.
     """
     rows = ranking.rows(records, track)
-    # Tracks from files are not installed. Their records know their datasets.
-    of_files = {row.record.track: row.record.rules.datasets for row in rows if row.record.rules}
-    means = grouped(ranking.means(rows, {**of_files, **(datasets or {})}), lambda r: r.record.track)
+    means = grouped(ranking.means(rows, datasets or {}), lambda row: row.record.track)
     if wanted and any(wanted.values()):
         # A mean is over all datasets and all runs of an entry.
         means = {}
@@ -78,7 +85,7 @@ def build(
     by_track = grouped(rows, lambda row: row.record.track)
     results = published_results.load() if published is None else tuple(published)
     return [
-        _section(name, of_track, means.get(name, []), results, hides)
+        _section(name, of_track, means.get(name, []), results, hides, name in by_records)
         for name, of_track in by_track.items()
     ]
 
@@ -89,10 +96,11 @@ def _section(
     means: list[MeanRow],
     results: Sequence[PublishedResult],
     hides: Callable[[Record], bool],
+    is_by_records: bool,
 ) -> Section:
     shown = [row for row in rows if not hides(row.record)]
     published = _published(name, shown, results)
-    return Section(name, shown, means, published, len(rows) - len(shown))
+    return Section(name, shown, means, published, len(rows) - len(shown), is_by_records)
 
 
 def is_failed(record: Record) -> bool:

@@ -9,6 +9,10 @@ from msgspec import Meta
 
 # Largest number in a record, except in what a method reports.
 LARGEST = 2**63 - 1
+# Code of the finding that a set holds test images. It makes every set invalid, whoever made it.
+TEST_COPIES = "test-copies"
+# Largest share of near copies that may be chance. Images of a kind look alike.
+CHANCE = 0.1
 
 Integer = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
@@ -28,7 +32,8 @@ class Reason:
     Attributes:
         code: the reason for programs: ``status``, ``time-limit``, ``ipc``, ``repeats``,
             ``recipe``, ``student``, ``dataset``, ``test-images``, ``shard``, ``merged``,
-            ``backend`` or ``unknown``.
+            ``backend`` or ``unknown``. The leaderboard also finds ``track``, ``rules``,
+            ``category``, ``real-data`` and ``contradiction``.
         text: the reason for people.
     """
 
@@ -50,6 +55,39 @@ class Finding:
     level: Literal["error", "warning", "note"]
     code: str = "unknown"
     text: str = ""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The shares of a set's images that are copies of real images; None: not looked for.
+
+    No image is counted twice.
+
+    Attributes:
+        test_exact: exact copies of test images. An image in both splits is a training image.
+        test_near: nearly equal to one test image, and far less like any other real image.
+        train_exact: exact copies of training images.
+        train_near: nearly equal to one training image, and far less like any other real image.
+    """
+
+    test_exact: Fraction | None = None
+    test_near: Fraction | None = None
+    train_exact: Fraction | None = None
+    train_near: Fraction | None = None
+
+    @property
+    def of_test(self) -> float:
+        """Return the share of copies of test images; few near ones don't count."""
+        return _share(self.test_exact, self.test_near)
+
+    @property
+    def of_training(self) -> float:
+        """Return the share of copies of training images; few near ones don't count."""
+        return _share(self.train_exact, self.train_near)
+
+
+def _share(exact: float | None, near: float | None) -> float:
+    return min(1.0, (exact or 0.0) + (near if near and near > CHANCE else 0.0))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import msgspec
 
 from leaderboard import stats
 from leaderboard.records import migrations
+from leaderboard.records.parts import CHANCE as CHANCE
+from leaderboard.records.parts import TEST_COPIES as TEST_COPIES
 from leaderboard.records.parts import (
     Amount,
     Count,
@@ -21,6 +23,7 @@ from leaderboard.records.parts import (
     Shard,
     Text,
 )
+from leaderboard.records.parts import Copies as Copies
 from leaderboard.records.parts import Finding as Finding
 from leaderboard.records.parts import OfficialScore as OfficialScore
 from leaderboard.records.parts import Origin as Origin
@@ -69,6 +72,9 @@ class Record:
         accuracy_ci95: 95 % t interval of the mean over the seeds, [low, high].
         other_students: accuracies of the other students, by name.
         images_per_second: ``sampled`` divided by ``seconds.generate``.
+        uses_real_data: whether the method asked for training images, or the set holds copies of
+            them. If False for a file, nobody knows whether it was made with them.
+        copies: how much of the set was copied from real images. None if nobody looked.
         comparable: whether the run followed all rules of its track.
         limit_enforced: whether the harness measured and limited the time. If False, the limit was
             only declared.
@@ -126,6 +132,7 @@ class Record:
     scoring: ScoringRuntime | None = None
     rules: TrackRules | None = None
     checks: list[Finding] = field(default_factory=list)
+    copies: Copies | None = None
     official: OfficialScore | None = None
     batch: Count | None = None
     threads: Integer | None = None

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from leaderboard import files
 from leaderboard.records.record import Record
@@ -16,31 +21,60 @@ from leaderboard.text import one_line
 RECORD = "record.json"
 # Folder in the runs folder with what interrupted runs are resumed from, by run id.
 UNFINISHED = ".unfinished"
-ABANDONED_AFTER = 3600.0  # seconds
+# Levels of folders between a runs folder and its runs, the run's own included.
+DEPTH = 4
+RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 # With 1,000 classes, the confusion matrix of a record takes 10 MB.
-MAX_BYTES = 32 * 2**20
+MAX_BYTES = 16 * 2**20
+Kind = Literal["run", "kept", "removal", "output"]
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A hidden folder that a killed process left behind.
+
+    Attributes:
+        path: the folder.
+        kind: ``run``: a run without a record; ``kept``: what such a run can be resumed from;
+            ``removal``: a run that was being removed; ``output``: a page, an export or another file
+            that was being written.
+        size: size in bytes.
+    """
+
+    path: Path
+    kind: Kind
+    size: int
 
 
 @contextlib.contextmanager
 def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]:
-    """Yield a hidden folder that becomes a run if the block succeeds and is deleted otherwise.
+    """Yield a hidden folder that becomes a run if the block succeeds.
 
-    Its name is ``.<run-id>``. `run_id` returns the id, and `final` the folder that it becomes.
-    Folders that killed processes left next to it are deleted.
+    Its name is ``.<run-id>``. `run_id` returns the id, and `final` the folder that it becomes. If
+    the block raises, the folder becomes a run if it has a record by then. Otherwise it is kept as
+    it is if it holds images, and deleted if not. Folders without images that killed processes left
+    next to it are deleted.
 
     Raises:
-        OSError: the folder can't be created.
+        OSError: the folder can't be created or written.
     """
     name = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
     folder = runs / track / dataset / method / f".{name}"
     folder.mkdir(parents=True)
-    _remove_abandoned(folder.parent)
+    for other in folder.parent.glob(".[0-9]*-*"):
+        if not _holds_images(other):
+            files.remove_if_abandoned(other)
     try:
-        with files.locked(folder):
+        with files.locked(folder, waits=True):
             yield folder
-            folder.rename(final(folder))
+            files.sync_tree(folder)
+            _publish(folder)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if (folder / RECORD).is_file():
+                _publish(folder)
+        if not _holds_images(folder):
+            shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
@@ -51,27 +85,33 @@ def reopened(folder: Path) -> Iterator[Path]:
     If the block raises, the folder stays as it is.
 
     Raises:
-        OSError: the folder can't be created.
+        OSError: the folder can't be created or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with files.locked(folder):
+    with files.locked(folder, waits=True):
         yield folder
-        folder.rename(final(folder))
+        files.sync_tree(folder)
+        _publish(folder)
 
 
-def _remove_abandoned(parent: Path) -> None:
-    """Delete hidden folders that no process has locked and that are at least an hour old.
+def write(folder: Path, record: Record) -> None:
+    """Write the record of the run in ``folder``, in place of an earlier one.
 
-    A younger folder may belong to a process that has not locked it yet.
+    Raises:
+        OSError: it can't be written.
     """
-    for folder in parent.glob(".[0-9]*-*"):
-        # Another process may delete it first.
-        with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime < ABANDONED_AFTER:
-                continue
-            with files.locked(folder) as locked:
-                if locked:
-                    shutil.rmtree(folder, ignore_errors=True)
+    with files.replacing(folder / RECORD) as temporary:
+        temporary.write_text(record.to_json(), encoding="utf-8")
+
+
+def _publish(folder: Path) -> None:
+    folder.rename(final(folder))
+    for parent in list(folder.parents)[:DEPTH]:
+        files.sync(parent)
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(folder.rglob("*.safetensors"))
 
 
 def run_id(folder: Path) -> str:
@@ -86,11 +126,117 @@ def final(folder: Path) -> Path:
 
 def runs_in(roots: Iterable[Path]) -> Iterator[Path]:
     """Yield the folders of all finished runs, oldest first."""
-    folders = (path.parent for root in roots for path in root.glob(f"*/*/*/*/{RECORD}"))
-    yield from sorted(
-        (folder for folder in folders if not folder.name.startswith(".")),
-        key=lambda folder: (folder.name, str(folder)),
-    )
+    yield from _found(roots)[0]
+
+
+def _found(roots: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """Return the folders of all finished runs, and a line for each folder that can't be one."""
+    folders: list[Path] = []
+    problems: list[str] = []
+    for root in roots:
+        # A missing runs folder has no runs.
+        for folder in _below(root, DEPTH, problems) if os.path.lexists(root) else ():
+            if folder.name.startswith("."):
+                folders += _rescued(folder)
+            elif os.path.lexists(folder / RECORD):
+                folders.append(folder)
+            else:
+                problems.append(f"skipped {folder}: it has no {RECORD}")
+    return sorted(folders, key=lambda folder: (folder.name, str(folder))), problems
+
+
+def _below(folder: Path, levels: int, problems: list[str]) -> Iterator[Path]:
+    """Yield the folders that many levels below ``folder``, and add a line for each unreadable one.
+
+    Only those of the last level may be hidden.
+    """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        problems.append(f"skipped {folder}: {error.strerror}")
+        return
+    for entry in entries:
+        is_last = levels == 1
+        if entry.name.startswith(".") and not (is_last and RUN_ID.fullmatch(entry.name, 1)):
+            continue
+        try:
+            is_folder = stat.S_ISDIR(entry.stat().st_mode)
+        except FileNotFoundError:
+            # Another process may have removed it.
+            continue
+        except OSError as error:
+            problems.append(f"skipped {entry}: {error.strerror}")
+            continue
+        if is_folder:
+            yield from [entry] if is_last else _below(entry, levels - 1, problems)
+        elif is_last and RUN_ID.fullmatch(entry.name):
+            problems.append(f"skipped {entry}: it is not a folder")
+
+
+def _rescued(folder: Path) -> list[Path]:
+    """Give a run its final name if its process was killed after it had written a record.
+
+    Returns:
+        The final folder; empty if there is no record, or if the process is alive.
+    """
+    if (folder / RECORD).is_file():
+        # Another process may do the same, and the file system may be read-only.
+        with contextlib.suppress(OSError), files.locked(folder) as is_locked:
+            if is_locked:
+                folder.rename(final(folder))
+                return [final(folder)]
+    return []
+
+
+def leftovers(roots: Iterable[Path]) -> list[Leftover]:
+    """Return what killed processes left in runs folders and right beside them.
+
+    What a living process is writing is left out, and so is everything on file systems that do not
+    support locks.
+    """
+    found: dict[Path, Leftover] = {}
+    for root in roots:
+        for path, kind in [*_hidden_below(root), *_hidden_beside(root)]:
+            with contextlib.suppress(OSError), files.locked(path) as is_locked:
+                if is_locked:
+                    found.setdefault(path, Leftover(path, kind, files.size(path)))
+    return list(found.values())
+
+
+def _hidden_beside(root: Path) -> Iterator[tuple[Path, Kind]]:
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(root.parent)):
+            if files.SCRATCH.match(name):
+                yield root.parent / name, "output"
+
+
+def _hidden_below(root: Path) -> Iterator[tuple[Path, Kind]]:
+    """Yield the folders of unfinished runs and scratch folders in a runs folder."""
+    for kept in sorted((root / UNFINISHED).glob("*")):
+        if not kept.is_symlink():
+            yield kept, "kept"
+    for parent, names, _ in os.walk(root):
+        if Path(parent) == root and UNFINISHED in names:
+            names.remove(UNFINISHED)
+        holds_runs = len(Path(parent).relative_to(root).parts) == DEPTH - 1
+        for name in sorted(names):
+            if files.SCRATCH.match(name):
+                names.remove(name)
+                yield Path(parent, name), "removal" if holds_runs else "output"
+            elif holds_runs and name.startswith(".") and RUN_ID.fullmatch(name, 1):
+                names.remove(name)
+                yield Path(parent, name), "run"
+
+
+def clear(leftover: Path) -> None:
+    """Remove a leftover, unless a process uses it by now.
+
+    Raises:
+        OSError: it can't be removed.
+    """
+    with files.locked(leftover) as is_locked:
+        if is_locked:
+            shutil.rmtree(leftover)
 
 
 def read(folder: Path) -> Record:
@@ -100,11 +246,25 @@ def read(folder: Path) -> Record:
         ValueError: the record is missing, damaged, of a newer schema or far too large. The message
             names the file.
     """
+    content = _content(folder)
+    try:
+        return Record.from_json(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{folder / RECORD}: {one_line(error)}") from None
+
+
+def _content(folder: Path) -> bytes:
+    """Return the bytes of the record in ``folder``.
+
+    Raises:
+        ValueError: it can't be read, is no regular file, or is far too large. The message names it.
+    """
     path = folder / RECORD
     try:
-        return Record.from_json(files.read_bounded(path, MAX_BYTES).decode())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: {one_line(error)}") from None
+        return files.read_bounded(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else one_line(error)
+        raise ValueError(f"{path}: {reason}") from None
 
 
 def remove(folder: Path) -> None:
@@ -114,20 +274,21 @@ def remove(folder: Path) -> None:
         OSError: it can't be removed.
     """
     # A run that is half removed must not be listed.
-    doomed = folder.with_name(f".{folder.name}-removed")
+    doomed = files.scratch_name(folder)
     folder.rename(doomed)
     shutil.rmtree(doomed)
-    for runs in list(folder.absolute().parents)[3:4]:
+    for runs in list(folder.absolute().parents)[DEPTH - 1 : DEPTH]:
         shutil.rmtree(runs / UNFINISHED / folder.name, ignore_errors=True)
-    for parent in list(folder.parents)[:3]:
+    for parent in list(folder.parents)[: DEPTH - 1]:
         with contextlib.suppress(OSError):
             parent.rmdir()
 
 
 def entries(roots: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
     """Return folder and record of each run, oldest first, and a line for each unreadable one."""
-    readable, problems = [], []
-    for folder in runs_in(roots):
+    folders, problems = _found(roots)
+    readable = []
+    for folder in folders:
         try:
             readable.append((folder, read(folder)))
         except ValueError as error:
@@ -143,15 +304,24 @@ def find(run: str, roots: Iterable[Path]) -> Path:
     Raises:
         ValueError: no run matches, or more than one does.
     """
-    if (Path(run) / RECORD).is_file():
+    # Unlike `Path.is_file`, this takes names of any length.
+    if os.path.isfile(Path(run) / RECORD):
         return Path(run)
     roots = list(roots)
     matches = [folder for folder in runs_in(roots) if folder.name.startswith(run)] if run else []
     if len(matches) > 1:
-        copies = {(folder.name, (folder / RECORD).read_bytes()): folder for folder in matches[::-1]}
+        copies = {(folder.name, _identity(folder)): folder for folder in matches[::-1]}
         matches = list(copies.values())
     if len(matches) != 1:
         problem = f"{len(matches)} runs match {run!r}" if matches else f"no run {run!r}"
         places = ", ".join(map(str, roots))
         raise ValueError(f"{problem} in {places}; `ddbench runs` lists run ids")
     return matches[0]
+
+
+def _identity(folder: Path) -> bytes | Path:
+    """Return the bytes of a record, or the folder if they can't be read."""
+    try:
+        return _content(folder)
+    except ValueError:
+        return folder

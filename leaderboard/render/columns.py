@@ -10,6 +10,7 @@ from leaderboard.analysis.classes import ClassAccuracy
 from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import MeanRow, Row
 from leaderboard.records.record import Record
+from leaderboard.render import image_kinds
 from leaderboard.stats import clipped
 from leaderboard.text import one_line, plural
 
@@ -96,16 +97,6 @@ def method_name(record: Record) -> str:
     return one_line(" ".join([record.method, *record.explicit_options]))
 
 
-def images(record: Record) -> str:
-    """Return what the images are: as the method reported it, or else whether it sampled them."""
-    reported = record.metadata.get("images")
-    if isinstance(reported, str):
-        return one_line(reported)
-    if record.model is None or not record.generated_per_class:
-        return ""
-    return "sampled" if record.generated_per_class == record.ipc else "sampled and augmented"
-
-
 def _limit(record: Record) -> str:
     return number(record.seconds.limit, 0) + ("" if record.limit_enforced else " (declared)")
 
@@ -125,11 +116,12 @@ def _hardware(record: Record) -> str:
 def _status(row: Row) -> str:
     """Return the status, the reason if it is not ok or not comparable, and the remarks."""
     record, status = row.record, str(row.record.status)
+    copies = image_kinds.copied_from_test(record) if status in ("ok", "timeout") else ""
     if status == "ok" and not record.comparable:
         status = f"ok, not comparable: {reasons(record)}"
     elif record.message and status != "ok":
         status = f"{status}: {one_line(record.message, MAX_REASON)}"
-    return "; ".join([status, *row.remarks])
+    return "; ".join(filter(None, [status, copies, *row.remarks]))
 
 
 def reasons(record: Record) -> str:
@@ -174,8 +166,9 @@ RUN: tuple[Column[Row], ...] = (
         "images",
         "How the images were made. Sampled: by a generative model. Augmented: some are altered "
         "copies. Selected: chosen from a larger pool of samples. Refined: "
-        "samples whose pixels or latents were optimised, and which are no longer samples.",
-        lambda row: images(row.record),
+        "samples whose pixels or latents were optimised, and which are no longer samples. Real: "
+        "copies of training images, which ddbench looks for in every set.",
+        lambda row: image_kinds.kind(row.record),
         on_phone=False,
     ),
     Column(

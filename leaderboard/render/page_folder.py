@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from leaderboard.files import read_bounded
+from leaderboard.files import read_bounded, replacing_folder
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = ("style.css", "sort.js")
@@ -50,22 +49,12 @@ def replaced(output: Path, layout: Layout) -> Iterator[Path]:
             f"{output} is not overwritten because `{layout.generator}` did not write everything in "
             "it: choose a new folder"
         )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
-        new, old = Path(scratch, "new"), Path(scratch, "old")
-        for folder in (new, *(new / name for name in layout.folders)):
-            folder.mkdir()
+    with replacing_folder(output) as new:
+        for name in layout.folders:
+            (new / name).mkdir()
         for name in STATIC:
             shutil.copyfile(TEMPLATES / name, new / name)
         yield new
-        if output.exists():
-            output.rename(old)
-        try:
-            new.rename(output)
-        except OSError:
-            if old.exists() and not output.exists():
-                old.rename(output)
-            raise
 
 
 def _is_replaceable(folder: Path, layout: Layout) -> bool:

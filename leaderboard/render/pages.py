@@ -6,7 +6,7 @@ records, so the templates escape all text, and only a PNG file is copied from a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -31,7 +31,7 @@ from leaderboard.render import (
 )
 from leaderboard.render.html_tables import HtmlTable, Legend
 from leaderboard.render.page_folder import INDEX, TEMPLATES, Layout
-from leaderboard.text import one_line, plural
+from leaderboard.text import one_line, plural, without_controls
 
 LEADERBOARD = Layout("ddbench leaderboard", ("runs", "plots", "grids", "confusion"))
 COMPARISON = Layout("ddbench compare", ("grids",))
@@ -68,6 +68,7 @@ class SectionView:
     runs: list[HtmlTable]
     published: list[HtmlTable]
     plots: list[Plot]
+    note: str
 
 
 def write(
@@ -76,15 +77,17 @@ def write(
     track: str | None = None,
     datasets: Mapping[str, Sequence[str]] | None = None,
     title: str = "Leaderboard",
+    by_records: Collection[str] = (),
 ) -> Path:
     """Write the pages of the leaderboard.
 
     Args:
-        entries: folder and record of each run, as `store.entries` returns them.
+        entries: folder and record of each run, each record as from `verdicts.judged`.
         output: a new folder, or one that this function wrote before.
         track: the only track to show. None shows all tracks.
         datasets: names of the datasets of each track.
         title: title of the index.
+        by_records: as for `sections.build`.
 
     Returns:
         The path of index.html.
@@ -93,7 +96,8 @@ def write(
         ValueError: ``output`` contains anything other than such pages.
         OSError: ``output`` can't be written.
     """
-    shown = sections.build([record for _, record in entries], track, datasets)
+    records = [record for _, record in entries]
+    shown = sections.build(records, track, datasets, by_records=by_records)
     rows = [row for section in shown for row in section.rows]
     folders = {id(record): folder for folder, record in entries}
     names = _names(rows)
@@ -218,6 +222,7 @@ def _section(
         runs=[html_tables.ranked(table, pages, grids) for table in tables.runs(section)],
         published=[html_tables.published(table) for table in tables.published(section)],
         plots=_plots(section, index, output),
+        note=section.note,
     )
 
 
@@ -247,7 +252,7 @@ def _plots(section: Section, number: int, output: Path) -> list[Plot]:
             if svg is None:
                 continue
             file = f"plots/{number}-{index}-{axis.name}.svg"
-            (output / file).write_text(svg, encoding="utf-8")
+            (output / file).write_text(without_controls(svg), encoding="utf-8")
             caption = f"{dataset}: accuracy with 95 % interval against {axis.words}"
             alt = _description(plots.plotted(rows, axis), dataset, axis.words)
             written.append(Plot(file, caption, alt))
@@ -279,7 +284,8 @@ def _write(
         values: further values for the template.
     """
     text = _template(template).render(generator=layout.generator, title=title, root=root, **values)
-    path.write_text(text, encoding="utf-8")
+    # Untrusted text may come by many ways, so what no page needs is taken out in the end.
+    path.write_text(without_controls(text), encoding="utf-8")
 
 
 @cache

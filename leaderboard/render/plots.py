@@ -14,6 +14,7 @@ from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import Row
 from leaderboard.records.record import Record
 from leaderboard.render.columns import method_name
+from leaderboard.render.matplotlib_import import import_matplotlib
 from leaderboard.stats import clipped
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def accuracy(
     ]
     if not points or len({place for _, place in points} | {place for place, _ in results}) < 2:
         return None
+    import_matplotlib()
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 

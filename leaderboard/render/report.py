@@ -13,7 +13,7 @@ from leaderboard.analysis import classes
 from leaderboard.analysis.classes import ClassAccuracy
 from leaderboard.files import read_bounded
 from leaderboard.records.record import OfficialScore, Record, ScoringRuntime
-from leaderboard.render import columns, tables
+from leaderboard.render import columns, image_kinds, tables
 from leaderboard.render.columns import Table, percent
 from leaderboard.text import one_line, plural
 
@@ -82,7 +82,7 @@ def _settings(record: Record) -> dict[str, str]:
         "seconds": ", ".join(f"{key} {value:.1f}" for key, value in times if value is not None),
         "sessions": _sessions(record),
         "images/s": f"{speed:.1f}" if speed else "",
-        "uses real images": "yes" if record.uses_real_data else "no",
+        "uses real images": image_kinds.real_data(record),
     }
 
 

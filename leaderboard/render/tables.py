@@ -46,6 +46,7 @@ def render(
     if style == "csv":
         return _csv(rows, columns.select(columns.CSV, names))
     texts = []
+    comment = "% " if style == "latex" else ""
     for section in sections:
         for table in _all(section):
             title = f"{section.track}, {table.title}"
@@ -55,10 +56,11 @@ def render(
                 texts.append(_fitted(title, table))
             else:
                 texts.append(_titled(title, table, style, names))
+        if section.note:
+            texts.append(f"{comment}{_escape(f'{section.track}: {section.note}', style)}")
     hidden = sum(section.hidden for section in sections)
     if hidden:
         failed = plural(hidden, "run failed and is", "runs failed and are")
-        comment = "% " if style == "latex" else ""
         texts.append(
             f"{comment}{hidden} {failed} not shown; `ddbench leaderboard --all` lists them"
         )

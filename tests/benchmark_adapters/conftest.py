@@ -8,7 +8,8 @@ import pytest
 from project import COMMAND, installed
 from small_runs import only
 
-from benchmark_adapters import datasets, plugins
+from benchmark_adapters import datasets
+from benchmark_adapters.execution import discovery
 from benchmark_adapters.runs import pipeline
 from benchmark_adapters.runs.request import Request, plan_runs
 
@@ -17,7 +18,7 @@ from benchmark_adapters.runs.request import Request, plan_runs
 def example_plugins(example_folder):
     """Yield the installed plugins, including ``ddbench-example``."""
     with installed(example_folder):
-        yield plugins.build()
+        yield discovery.installed()
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +42,7 @@ def real_runs(example_folder, tmp_path_factory):
     with installed(example_folder):
         for track in ("few", "pair"):
             request = Request("random-real", track=track, runs=runs, device="cpu")
-            for plan in plan_runs(request, plugins.build()):
+            for plan in plan_runs(request, discovery.installed()):
                 pipeline.run(plan)
     return runs
 

@@ -5,30 +5,27 @@ import os
 import subprocess
 import sys
 import textwrap
-from types import SimpleNamespace
 
-import pluggy
 import pytest
 from installing import install
-from project import COMMAND
+from project import COMMAND, installed
 from small_runs import run
 
-from benchmark_adapters import hookimpl, hookspecs, plugins
-from benchmark_adapters.types import Method, UserError
+from benchmark_adapters import plugins
+from benchmark_adapters.execution import discovery
+from benchmark_adapters.types import UserError
 
 
 @pytest.fixture
-def distribution(tmp_path, monkeypatch):
+def distribution(tmp_path):
     """Return a function that installs a module and its metadata into an importable folder."""
 
     def make(name, code):
-        module = name.replace("-", "_")
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        install(tmp_path, module, textwrap.dedent(code), name)
+        install(tmp_path, name.replace("-", "_"), textwrap.dedent(code), name)
         return tmp_path
 
-    monkeypatch.syspath_prepend(tmp_path)
-    return make
+    with installed(tmp_path):
+        yield make
 
 
 def hook(body):
@@ -44,24 +41,24 @@ def ddbench_methods():
 
 
 def test_built_in_components_are_registered_through_hooks():
-    installed = plugins.build()
-    assert set(installed.methods) >= {"generative-turbo", "random-real"}
-    assert {"quickstart", "eccv2024-fixed", "eccv2024-generative"} <= set(installed.tracks)
-    assert set(installed.datasets) == {"fashion-mnist", "cifar10", "cifar100", "tiny-imagenet"}
-    (turbo,) = (part for part in installed.descriptions if part.name == "generative-turbo")
+    found = discovery.installed()
+    assert set(found.methods) >= {"generative-turbo", "random-real"}
+    assert {"quickstart", "eccv2024-fixed", "eccv2024-generative"} <= set(found.tracks)
+    assert set(found.datasets) == {"fashion-mnist", "cifar10", "cifar100", "tiny-imagenet"}
+    (turbo,) = (part for part in found.descriptions if part.name == "generative-turbo")
     assert (turbo.kind, turbo.plugin) == ("methods", "ddbench:generative-turbo")
-    for track in installed.tracks.values():
-        assert installed.recipes[track.recipe].student in installed.students
-        assert all(name in installed.datasets for name in track.datasets)
+    for track in found.tracks.values():
+        assert found.recipes[track.recipe].student in found.students
+        assert all(name in found.datasets for name in track.datasets)
 
 
 def test_plugin_with_a_failing_import_is_reported_and_skipped(distribution, ddbench):
     folder = distribution("broken-plugin", "import a_module_that_is_not_there")
-    installed = plugins.build()
-    assert "generative-turbo" in installed.methods
+    found = discovery.installed()
+    assert "generative-turbo" in found.methods
     assert [
         line
-        for line in installed.skipped
+        for line in found.skipped
         if "broken-plugin" in line and "a_module_that_is_not_there" in line
     ]
     done = ddbench("list", "methods", path=[folder])
@@ -73,31 +70,37 @@ def test_plugin_with_a_failing_import_is_reported_and_skipped(distribution, ddbe
 def test_hook_that_exits_is_reported_and_skipped(distribution):
     distribution("quitter", hook("raise SystemExit(3)"))
     assert [
-        line for line in plugins.build().skipped if "quitter" in line and "SystemExit: 3" in line
+        line
+        for line in discovery.installed().skipped
+        if "quitter" in line and "SystemExit: 3" in line
     ]
 
 
 def test_plugin_without_a_marked_hook_is_reported(distribution):
     distribution("unmarked", "def ddbench_methods():\n    return []\n")
-    assert [line for line in plugins.build().skipped if "unmarked" in line and "hookimpl" in line]
+    assert [
+        line for line in discovery.installed().skipped if "unmarked" in line and "hookimpl" in line
+    ]
 
 
 def test_output_of_a_plugin_goes_to_stderr(distribution, ddbench):
-    code = "import os\nprint('hello')\nos.write(1, b'low-level')\n" + hook("return []")
-    folder = distribution("chatty", code)
-    done = ddbench("list", "--json", path=[folder])
+    prints = "import os\nprint('hello')\nos.write(1, b'low-level')\n"
+    folder = distribution("chatty", prints + hook('return [Method("chats", iter)]'))
+    done = ddbench("list", "options", "chats", "--json", path=[folder])
     assert "hello" in done.stderr
     assert "low-level" in done.stderr
+    assert json.loads(done.stdout) == {"options": {}}
+    # Commands that don't use the plugin show nothing of what it prints.
+    done = ddbench("list", "--json", path=[folder])
+    assert done.stderr == ""
     assert set(json.loads(done.stdout)) == set(plugins.KINDS)
 
 
 def test_failing_hook_is_reported_and_skipped(distribution):
     distribution("bad-hook", hook("return 1 / 0"))
-    installed = plugins.build()
-    assert "generative-turbo" in installed.methods
-    assert [
-        line for line in installed.skipped if "bad-hook" in line and "ZeroDivisionError" in line
-    ]
+    found = discovery.installed()
+    assert "generative-turbo" in found.methods
+    assert [line for line in found.skipped if "bad-hook" in line and "ZeroDivisionError" in line]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_failing_hook_is_reported_and_skipped(distribution):
 )
 def test_invalid_components_are_reported_and_skipped(distribution, part, reason):
     distribution("odd", hook(f"return [{part}]"))
-    assert [line for line in plugins.build().skipped if "odd:odd" in line and reason in line]
+    assert [line for line in discovery.installed().skipped if "odd:odd" in line and reason in line]
 
 
 def test_name_that_another_plugin_has_is_skipped_and_both_are_named(distribution, ddbench):
@@ -117,25 +120,22 @@ def test_name_that_another_plugin_has_is_skipped_and_both_are_named(distribution
     folder = distribution(
         "rival", hook('return [Method("random-real", iter), Method("new", iter)]')
     )
-    installed = plugins.build()
+    found = discovery.installed()
     assert [
         line
-        for line in installed.skipped
+        for line in found.skipped
         if "rival:rival: method 'random-real' skipped, because ddbench:builtin has one" in line
     ]
-    assert installed.methods["random-real"].distill is not iter
-    assert "new" in installed.methods
+    assert found.methods["random-real"].distill is not iter
+    assert "new" in found.methods
     assert ddbench("list", path=[folder]).returncode == 0
 
 
-def test_duplicate_name_within_one_plugin_is_skipped():
-    manager = pluggy.PluginManager("ddbench")
-    manager.add_hookspecs(hookspecs)
-    twice = [Method("same", iter), Method("same", iter)]
-    manager.register(SimpleNamespace(ddbench_methods=hookimpl(lambda: twice)), name="double")
-    installed = plugins.build(manager)
-    assert len(installed.methods) == 1
-    assert "'same'" in installed.skipped[0]
+def test_duplicate_name_within_one_plugin_is_skipped(distribution):
+    distribution("double", hook('return [Method("same", iter), Method("same", list)]'))
+    found = discovery.installed()
+    assert found.methods["same"].distill is iter
+    assert [line for line in found.skipped if "'same' skipped, because double:double" in line]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_unknown_name_suggests_the_closest_name():
         UserError,
         match=r"unknown method 'generative-trubo'; did you mean generative-turbo\? known methods: ",
     ):
-        plugins.build().methods.require("generative-trubo")
+        discovery.installed().methods.require("generative-trubo")
 
 
 def test_method_of_an_installed_plugin_runs(example_folder, ddbench):
@@ -180,15 +180,16 @@ def test_method_of_an_installed_plugin_runs(example_folder, ddbench):
 
 
 def test_listing_does_not_import_methods_given_as_import_paths(example_folder, tmp_path):
+    command = [sys.executable, "-P", "-X", "importtime", COMMAND]
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", COMMAND, "list", "methods"],
+        [*command, "list", "options", "options"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(example_folder)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert {"options", "nowhere"} <= set(done.stdout.split())
+    assert {"text", "number"} <= set(done.stdout.split())
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert "ddbench_example.methods" in imported
     assert "ddbench_example.lazy" not in imported

@@ -154,16 +154,18 @@ def test_runs_follow_the_rules_and_are_ranked_by_them(ddbench, challenge, tmp_pa
     assert {record["student"] for record in records} == {"mlp"}
     assert {record["rules"]["sha256"] for record in records} == {find(challenge).sha256}
     assert str(tmp_path) not in done.stdout
-    # The records know the datasets, so that the mean needs no file.
+    # The records agree on the rules, so that the mean needs no file.
     assert "clothes-sprint, mean over clothes and shoes" in ddbench("leaderboard").stdout
     for track in ("challenge.toml", "clothes-sprint"):
         assert "clothes and shoes" in ddbench("leaderboard", "--track", track).stdout
-    # With other rules, a run is in a group of its own.
+    # If they don't agree, the file tells which runs are ranked.
     challenge.write_text(TRACK.replace("= 100", "= 99"))
     again = ddbench(*command, "--dataset", "clothes", "--seed", "1", "--json")
     assert json.loads(again.stdout)["comparable"]
-    rows = json.loads(ddbench("leaderboard", "--format", "json").stdout)
-    assert [row["rank"] for row in rows if row["dataset"] == "clothes"] == ["1", "1"]
+    new = json.loads(again.stdout)["run_id"]
+    for named, ranked in ((("--track", "challenge.toml"), {new}), ((), set())):
+        rows = json.loads(ddbench("leaderboard", "--format", "json", *named).stdout)
+        assert {row["run_id"] for row in rows if row["rank"]} == ranked
     changed = ddbench("rerun", records[0]["run_id"], "--track", "challenge.toml")
     assert "track clothes-sprint of the run has other rules now" in changed.stderr
     challenge.write_text(TRACK)

@@ -96,7 +96,8 @@ def test_score_and_check_take_runs_and_files(record, untrained_probe):
     result = ddbench.check(ddbench.load(record).folder, "native", "fashion-mnist")
     assert result.is_fit
     assert (result.images, result.ipc) == (20, 2)
-    assert [one.code for one in result.findings] == ["class-order"]
+    assert [one.code for one in result.findings] == ["real-images", "class-order"]
+    assert result.copies.train_exact == 1
     folder = ddbench.load(record).folder
     result = ddbench.check(folder, "native", "fashion-mnist", track="quickstart")
     assert not result.is_fit

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark_adapters.execution import channel, supervisor
+from benchmark_adapters.execution import channel, discovery, supervisor
 
 
 class Clock:
@@ -19,6 +19,7 @@ class Clock:
         fake = SimpleNamespace(monotonic=lambda: time.monotonic() + self.ahead)
         monkeypatch.setattr(supervisor, "time", fake)
         monkeypatch.setattr(channel, "time", fake)
+        monkeypatch.setattr(discovery, "time", fake)
         clock = self
 
         def take(run, worker, event):

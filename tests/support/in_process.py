@@ -16,6 +16,7 @@ from benchmark_adapters.execution import (
     supervisor,
     worker,
 )
+from benchmark_adapters.execution import outcome as outcome_module
 
 WORK = {
     sandbox.DECODER: decoder.decode,
@@ -24,7 +25,7 @@ WORK = {
 }
 
 
-def run(module, jobs, limits, on_event, environments=({},)):
+def run(module, jobs, limits, on_event, environments=({},), prefix=()):
     """Replace `sandbox.run`, without limits. Jobs and events still go through JSON."""
     failures = []
 
@@ -51,25 +52,33 @@ class Stopped(BaseException):
     """
 
 
-def supervise(jobs, limit, folder, on_batch=lambda outcome: None, on_phase=lambda event: None):
+def supervise(
+    jobs,
+    limit,
+    folder,
+    on_batch=lambda outcome: None,
+    on_phase=lambda event: None,
+    bounds=None,
+    prefix=(),
+):
     """Replace `supervisor.supervise`: run one job after another, without a limit."""
     (folder / "batches").mkdir()
     outcomes, began = [], time.monotonic()
     for process_job in jobs:
-        outcomes.append(supervisor.Outcome())
+        outcomes.append(outcome_module.Outcome())
         job = msgspec.structs.replace(
             process_job.job, batches=str(folder / "batches"), limit=limit, deadline=began + limit
         )
         with contextlib.suppress(Stopped):
             _execute(job, outcomes[-1], began, folder / "batches", on_batch, on_phase)
     (folder / "log.txt").write_text("")
-    return supervisor.joined(outcomes, jobs[0].job.ipc is None)
+    return outcome_module.joined(outcomes, jobs[0].job.ipc is None)
 
 
 def _execute(job, outcome, began: float, batches: Path, on_batch, on_phase) -> None:
     def send(event):
         event = msgspec.json.decode(msgspec.json.encode(event), type=messages.MethodEvent)
-        supervisor.record_event(outcome, event, time.monotonic() - began, batches)
+        outcome_module.record_event(outcome, event, time.monotonic() - began, batches)
         try:
             if isinstance(event, messages.BatchWritten):
                 on_batch(outcome)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmark_adapters import plugins
+
 TESTS = Path(__file__).parent.parent
 ROOT = TESTS.parent
 COMMAND = Path(sys.executable).parent / "ddbench"
@@ -31,9 +33,11 @@ def installed(*folders: Path) -> Iterator[None]:
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         for folder in folders:
             patch.syspath_prepend(folder)
+        known = plugins.THIRD_PARTY.get()
         try:
             yield
         finally:
+            plugins.THIRD_PARTY.set(known)
             for name, module in list(sys.modules.items()):
                 file = Path(getattr(module, "__file__", None) or "/")
                 if any(file.is_relative_to(folder) for folder in folders):

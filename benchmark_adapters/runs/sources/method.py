@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,13 +12,17 @@ from typing import Any
 import msgspec
 
 from benchmark_adapters import method_files, own_data, reporting
-from benchmark_adapters.execution import devices, progress, supervisor
+from benchmark_adapters.execution import devices, integrity, isolation, progress, supervisor
 from benchmark_adapters.execution.messages import MethodJob
+from benchmark_adapters.execution.outcome import Outcome
 from benchmark_adapters.execution.supervisor import ProcessJob
+from benchmark_adapters.execution.watch import Bounds
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources import sessions
 from benchmark_adapters.runs.sources.sessions import Sampled
 from benchmark_adapters.runs.sources.source import Making, Production, collected
+from benchmark_adapters.types import Method
+from leaderboard.records import store
 from leaderboard.records.record import Origin
 
 
@@ -51,15 +56,37 @@ class MethodSource:
         plan = replace(self.plan, options={**self.plan.options, **self.decided_options})
         options = ", ".join(f"{name}={value}" for name, value in plan.options.items())
         reporting.detail(f"options: {options or 'none'}")
-        sampled = sessions.read(work, plan)
+        # The file is read before the method runs, which could change it.
+        facts = _file_facts(plan.method) | ({"isolated": "yes"} if plan.is_isolated else {})
+        sampled, changed = sessions.read(work, plan), list[Path]()
         if rest := sessions.rest(plan, sampled):
+            code = integrity.snapshot()
             sampled.append(_sample(rest, work, len(sampled) + 1))
-        return partial(self._collect, sampled, folder, work)
+            changed = integrity.changed(code)
+        collect = partial(self._collect, sampled, facts, folder, work)
+        return lambda: replace(collect(), changed_code=tuple(changed))
 
-    def _collect(self, sampled: Sequence[Sampled], folder: Path, work: Path) -> Production:
+    def _collect(
+        self, sampled: Sequence[Sampled], facts: Mapping[str, str], folder: Path, work: Path
+    ) -> Production:
+        plan, outcome = self.plan, sessions.combined(self.plan, sampled)
+        making = self._making(outcome, sampled, facts)
+        reported = sessions.reported(sampled)
+        sessions.write_log(work, folder / "log.txt")
+        try:
+            return collected(making, outcome, plan.dataset, plan.ipc, folder, reported)
+        except OSError as error:
+            message = (
+                f"the images could not be saved ({error.strerror or error}); their batches are "
+                f"kept: go on with `ddbench resume {store.run_id(folder)}` where there is room"
+            )
+            return Production(making, None, "error", message, interrupted=True)
+
+    def _making(
+        self, outcome: Outcome, sampled: Sequence[Sampled], facts: Mapping[str, str]
+    ) -> Making:
         plan = self.plan
-        outcome = sessions.combined(plan, sampled)
-        making = Making(
+        return Making(
             method=plan.method.name,
             seed=plan.seed,
             ipc_requested=plan.ipc,
@@ -75,10 +102,9 @@ class MethodSource:
             used_real_data=outcome.used_real_data,
             report=outcome.report,
             origin=Origin(reruns=self.reruns, resumes=self.resumes),
+            facts=facts,
             sessions=tuple(one.about for one in sampled) if len(sampled) > 1 else (),
         )
-        sessions.write_log(work, folder / "log.txt")
-        return collected(making, outcome, plan.dataset, plan.ipc, folder)
 
 
 def _sample(plan: SamplingPlan, work: Path, number: int) -> Sampled:
@@ -92,8 +118,32 @@ def _sample(plan: SamplingPlan, work: Path, number: int) -> Sampled:
             folder,
             lambda outcome: shown.show_images(outcome.ipc * plan.processes),
             lambda event: shown.show_phase(event.name, event.done, event.total),
+            Bounds(plan.memory),
+            _prefix(plan, folder),
         )
     return sessions.ended(session, outcome)
+
+
+def _prefix(plan: SamplingPlan, folder: Path) -> list[str]:
+    """Return the beginning of the command lines of an isolated method; empty: it is not isolated.
+
+    It can read the dataset, its own files, and whatever its options name.
+    """
+    if not plan.is_isolated:
+        return []
+    named = [str(value) for value in plan.options.values()]
+    own = Path(plan.method.file).parent if plan.method.file else None
+    readable = [plan.data, plan.dataset.folder, own, *named]
+    return isolation.prefix("on", folder / supervisor.BATCHES, readable)
+
+
+def _file_facts(method: Method) -> dict[str, str]:
+    """Return the name and the hash of the file that a method comes from, for the record."""
+    if not method.file:
+        return {}
+    file = Path(method.file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {"method_file": file.name, "method_sha256": digest}
 
 
 def jobs(plan: SamplingPlan) -> list[ProcessJob]:

@@ -17,10 +17,11 @@ import msgspec
 import numpy as np
 
 from benchmark_adapters import reporting
-from benchmark_adapters.execution import journal, supervisor
-from benchmark_adapters.execution.batches import CorruptBatchError, class_counts
-from benchmark_adapters.execution.messages import Report
-from benchmark_adapters.execution.supervisor import Outcome
+from benchmark_adapters.execution import journal
+from benchmark_adapters.execution.batches import CorruptBatchError, read_labels
+from benchmark_adapters.execution.messages import BatchWritten, Report
+from benchmark_adapters.execution.outcome import Outcome, joined, record_event
+from benchmark_adapters.execution.supervisor import BATCHES
 from benchmark_adapters.files import read_bounded, replacing
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.types import UserError
@@ -33,10 +34,15 @@ MAX_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Sampled:
-    """What one session made, and when and with which seed."""
+    """What one session made, and when and with which seed.
+
+    Attributes:
+        reported: numbers of images and of freshly sampled ones that its files should have.
+    """
 
     about: Session
     outcome: Outcome
+    reported: tuple[int, int]
 
 
 def begin(work: Path, number: int, seed: int) -> tuple[Path, Session]:
@@ -72,41 +78,52 @@ def read(work: Path, plan: SamplingPlan) -> list[Sampled]:
     earlier: list[Sampled] = []
     while (folder := work / str(len(earlier) + 1)).is_dir():
         try:
-            content = read_bounded(folder / NAME, MAX_BYTES)
+            content = read_bounded(folder / NAME, MAX_BYTES, follows_links=False)
             about = msgspec.json.decode(content, type=Session)
-            outcome = _replayed(folder, plan)
+            outcome, reported = _replayed(folder, plan)
         except (OSError, ValueError):
             raise UserError(
                 f"the notes on session {folder.name} of the run are missing or damaged, "
                 "so it can't be resumed; run the command again"
             ) from None
-        earlier.append(Sampled(replace(about, used=outcome.used or 0.0), outcome))
+        earlier.append(Sampled(replace(about, used=outcome.used or 0.0), outcome, reported))
     return earlier
 
 
-def _replayed(folder: Path, plan: SamplingPlan) -> Outcome:
-    """Return what the processes of a session had made when it ended."""
+def _replayed(folder: Path, plan: SamplingPlan) -> tuple[Outcome, tuple[int, int]]:
+    """Return what the processes of a session had made when it ended.
+
+    Returns:
+        The combined outcome, and the numbers of images and of sampled ones in its files.
+    """
     outcomes = [Outcome() for _ in range(plan.processes)]
-    used, is_closed = 0.0, False
+    events: dict[Path, BatchWritten] = {}
+    used, is_closed, batches = 0.0, False, folder / BATCHES
     for entry in journal.read(folder):
         used, is_closed = max(used, entry.seconds), entry.is_last
         if entry.process >= len(outcomes):
             raise ValueError("an event of an unknown process")
         if entry.event:
-            batches = folder / "batches"
-            supervisor.record_event(outcomes[entry.process], entry.event, entry.seconds, batches)
+            record_event(outcomes[entry.process], entry.event, entry.seconds, batches)
+        if isinstance(entry.event, BatchWritten):
+            events[batches / entry.event.file] = entry.event
     for outcome in outcomes:
-        outcome.files = [[file for file in outcome.files[0] if _is_whole(file, plan)]]
-    joined = supervisor.joined(outcomes, plan.ipc is None)
-    joined.used = min(used if is_closed else used + journal.BEAT, plan.time_limit)
-    return joined
+        outcome.files = [[file for file in outcome.files[0] if _is_whole(file, events[file], plan)]]
+    whole = [events[file] for outcome in outcomes for file in outcome.files[0]]
+    together = joined(outcomes, plan.ipc is None)
+    together.used = min(used if is_closed else used + journal.BEAT, plan.time_limit)
+    return together, (sum(one.images for one in whole), sum(one.generated for one in whole))
 
 
-def _is_whole(file: Path, plan: SamplingPlan) -> bool:
+def _is_whole(file: Path, event: BatchWritten, plan: SamplingPlan) -> bool:
+    """Return whether a batch file has what was reported. Say so if not."""
     try:
-        class_counts(file, plan.dataset)
+        labels, generated = read_labels(file, plan.dataset)
     except CorruptBatchError as error:
         reporting.say(f"left out: {error}")
+        return False
+    if (len(labels), int(generated.sum())) != (event.images, event.generated):
+        reporting.say(f"left out: {file.name} has other images than were reported")
         return False
     return True
 
@@ -122,8 +139,8 @@ def rest(plan: SamplingPlan, earlier: Sequence[Sampled]) -> SamplingPlan | None:
     if not earlier:
         return plan
     files = [file for one in earlier for part in one.outcome.files for file in part]
-    counts = sum((class_counts(file, plan.dataset) for file in files), np.zeros(1, np.int64))
-    there = int(counts.min())
+    labels = [np.empty(0, np.int64), *(read_labels(file, plan.dataset)[0] for file in files)]
+    there = int(np.bincount(np.concatenate(labels), minlength=plan.dataset.num_classes).min())
     missing = None if plan.ipc is None else plan.ipc - there
     left = plan.time_limit - sum(one.about.used for one in earlier)
     if earlier[-1].outcome.end or left <= 0 or (missing is not None and missing <= 0):
@@ -169,7 +186,12 @@ def combined(plan: SamplingPlan, sessions: Sequence[Sampled]) -> Outcome:
 def ended(session: Session, outcome: Outcome) -> Sampled:
     """Return a session that has just ended."""
     used = outcome.used if outcome.used is not None else outcome.last or 0.0
-    return Sampled(replace(session, used=used), outcome)
+    return Sampled(replace(session, used=used), outcome, (outcome.images, outcome.sampled))
+
+
+def reported(sessions: Sequence[Sampled]) -> tuple[int, int]:
+    """Return the numbers of images and of freshly sampled ones that all files should have."""
+    return sum(one.reported[0] for one in sessions), sum(one.reported[1] for one in sessions)
 
 
 def write_log(work: Path, path: Path) -> None:
@@ -179,7 +201,7 @@ def write_log(work: Path, path: Path) -> None:
     for folder in folders:
         text = b"lost, because the process was killed\n"
         with contextlib.suppress(OSError, ValueError):
-            text = read_bounded(folder / LOG, MAX_BYTES)
+            text = read_bounded(folder / LOG, MAX_BYTES, follows_links=False)
         title = f"--- session {folder.name} ---\n" if len(folders) > 1 else ""
         texts.append(title.encode() + text)
     # A full disk must not cost the images.

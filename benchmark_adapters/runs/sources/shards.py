@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmark_adapters.execution.supervisor import Outcome
+from benchmark_adapters.execution.outcome import Outcome
 from benchmark_adapters.formats import native
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources.source import Making, Production, collected, report_of

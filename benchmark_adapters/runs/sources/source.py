@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from benchmark_adapters.execution.batches import CorruptBatchError, collect
 from benchmark_adapters.execution.messages import Report
-from benchmark_adapters.execution.supervisor import End, Outcome
+from benchmark_adapters.execution.outcome import End, Outcome
 from benchmark_adapters.formats import native
 from benchmark_adapters.types import Dataset, DistilledSet
 from leaderboard.records.record import Origin, Reason, Record, Session
@@ -32,6 +32,7 @@ class Making:
         sampled: number of freshly sampled images.
         deviations: deviations from the track in how the set was made.
         sessions: those that the set was made in, if there were several.
+        facts: what the harness knows about the method. The method can't change it.
     """
 
     method: str
@@ -52,6 +53,7 @@ class Making:
     origin: Origin = field(default_factory=Origin)
     deviations: tuple[Reason, ...] = ()
     sessions: tuple[Session, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,12 @@ class Production:
     Attributes:
         making: how the set was made.
         distilled: the set, with its images in the run's folder; None: there are no images.
-        end: how the work ended, as in `supervisor.Outcome`.
+        end: how the work ended, as in `outcome.Outcome`.
         message: the reason, unless ``end`` is ``done``.
         stage: the stage that failed, if one did.
+        interrupted: the work can go on later.
         notes: remarks on a complete set.
+        changed_code: files with code that scores sets, changed while a method ran.
     """
 
     making: Making
@@ -74,6 +78,7 @@ class Production:
     stage: Stage = "sampling"
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    changed_code: tuple[Path, ...] = ()
 
 
 class Source(Protocol):
@@ -85,7 +90,7 @@ class Source(Protocol):
 
     @property
     def is_untrusted(self) -> bool:
-        """Whether the images are untrusted: then errors in the checks make the run invalid."""
+        """Whether the images are untrusted: then any error in the checks makes the run invalid."""
 
     @property
     def expected_ipc(self) -> int | None:
@@ -110,7 +115,12 @@ class Source(Protocol):
 
 
 def collected(
-    making: Making, outcome: Outcome, dataset: Dataset, ipc: int | None, folder: Path
+    making: Making,
+    outcome: Outcome,
+    dataset: Dataset,
+    ipc: int | None,
+    folder: Path,
+    reported: tuple[int, int] | None = None,
 ) -> Production:
     """Collect the batches that were complete in time, with equally many images per class.
 
@@ -120,16 +130,24 @@ def collected(
         dataset: the dataset of the set.
         ipc: images per class; None: as many as possible.
         folder: folder of the run.
+        reported: numbers of images and of freshly sampled ones that the files should have.
 
     Returns:
         The output of the source.
+
+    Raises:
+        OSError: the set can't be written.
     """
     end, message = outcome.end or "error", outcome.message
     try:
-        distilled = collect(outcome.files, dataset, ipc, folder / native.IMAGES)
+        distilled = collect(outcome.files, dataset, ipc, folder / native.IMAGES, reported)
     except CorruptBatchError as error:
         end, message = "error", str(error)
         distilled = collect([[]], dataset, ipc, folder / native.IMAGES)
+    except OSError:
+        # Half a file would take the space that the record needs.
+        (folder / native.IMAGES).unlink(missing_ok=True)
+        raise
     return Production(
         making,
         distilled if distilled.ipc else None,

@@ -174,7 +174,7 @@ def test_leaderboard_merges_runs_folders_and_reports_damaged_records(
     done = ddbench(
         "leaderboard", "--runs", "a", "--runs", "b", "--format", "csv", "--output", "table.csv"
     )
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert done.stderr.startswith("warning: skipped ")
     assert str(damaged.relative_to(tmp_path)) in done.stderr
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 3

@@ -1,10 +1,16 @@
 """Listing, filtering and removing runs."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from project import ROOT
+
+from leaderboard import files
+from leaderboard.records import store
 
 
 @pytest.fixture
@@ -53,6 +59,16 @@ def test_filters_of_the_leaderboard_change_no_rank(ddbench, runs):
     assert "select rows of tables, not of pages" in done.stderr
 
 
+def test_a_table_goes_to_a_file_a_linked_file_or_a_device(ddbench, runs, tmp_path):
+    (tmp_path / "link.md").symlink_to("table.md")
+    for name in ("table.md", "link.md", "/dev/null"):
+        done = ddbench("leaderboard", "--output", name)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "link.md").is_symlink()
+    assert "kmeans" in (tmp_path / "table.md").read_text()
+    assert not os.path.isfile("/dev/null")
+
+
 def test_rm_removes_runs_and_empty_folders(ddbench, runs):
     first, second, *rest = [row["run_id"] for row in listed(ddbench, "--track", "quickstart")]
     asked = ddbench("rm", first)
@@ -68,3 +84,83 @@ def test_rm_removes_runs_and_empty_folders(ddbench, runs):
     assert ddbench("rm", *rest, "--yes").returncode == 0
     assert not (runs / "quickstart").exists()
     assert (runs / "fashion-mnist").exists()
+
+
+# Leaves everything that a killed process can leave, and keeps one run open until it is told to end.
+UNFINISHED = """
+import os, sys
+from pathlib import Path
+from leaderboard import files
+from leaderboard.records import store
+
+runs = Path("runs")
+if os.fork() == 0:
+    with (
+        store.new_run(runs, "t", "d", "m") as folder,
+        files.replacing_folder(Path("board")) as page,
+        files.replacing(runs / "plans" / "plan.json") as plan,
+    ):
+        (folder / "images.safetensors").write_bytes(bytes(10**6))
+        removed = next(store.runs_in([runs]))
+        removed.rename(files.scratch_name(removed))
+        os._exit(9)
+os.wait()
+with store.new_run(runs, "t", "d", "m"), files.new_folder(Path("set")):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_leftovers_of_killed_processes_are_named_and_removed_on_demand(ddbench, runs, tmp_path):
+    living = subprocess.Popen(
+        [sys.executable, "-c", UNFINISHED],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert living.stdout.readline() == "ready\n"
+        before = listed(ddbench)
+        said = ddbench("runs")
+        assert said.returncode == 0
+        left = [line for line in said.stderr.splitlines() if line.startswith("unfinished: ")]
+        assert sorted(line.split(", ")[1] for line in left) == [
+            "a file or folder that was being written",
+            "a file or folder that was being written",
+            "a run that was being removed",
+            "a run that was cut off",
+        ]
+        assert any("runs/t/d/m/." in line and line.endswith(", 1.0 MB") for line in left)
+        assert ddbench("rm").returncode == 2
+        assert ddbench("rm", "--unfinished").returncode == 1
+        assert len(store.leftovers([runs])) == 4
+        done = ddbench("rm", "--unfinished", "--yes")
+        assert (done.returncode, len(done.stdout.splitlines())) == (0, 4)
+        assert "unfinished" not in ddbench("runs").stderr
+        # The living process still has its folders.
+        assert len(list((runs / "t" / "d" / "m").iterdir())) == 1
+        assert sum(bool(files.SCRATCH.match(path.name)) for path in tmp_path.iterdir()) == 1
+        assert listed(ddbench) == before
+        assert ddbench("rm", "--unfinished", "--yes").returncode == 0
+    finally:
+        living.communicate("")
+    assert living.returncode == 0
+    assert (tmp_path / "set").is_dir()
+
+
+def test_rm_goes_on_after_a_run_that_cannot_be_removed(ddbench, runs, monkeypatch):
+    """Root may remove everything, so the system's refusal is replaced."""
+    first, second = [row["run_id"] for row in listed(ddbench, "--track", "quickstart")][:2]
+    remove = store.remove
+
+    def refuse(folder):
+        if folder.name == first:
+            raise PermissionError(13, "Permission denied")
+        remove(folder)
+
+    monkeypatch.setattr(store, "remove", refuse)
+    done = ddbench("rm", first, second, "--yes")
+    assert done.returncode == 1
+    assert f"{first} can't be removed: Permission denied" in done.stderr
+    assert second not in [row["run_id"] for row in listed(ddbench)]

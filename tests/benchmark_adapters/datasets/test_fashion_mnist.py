@@ -41,6 +41,15 @@ def test_bundled_images_are_the_whole_test_split_and_the_first_training_images_o
     assert np.array_equal(labels[first], bundled[1])
 
 
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_no_image_is_in_both_splits():
+    """So a copy of a test image is one, even if the training split can't be looked at."""
+    train, test = (datasets.load(FASHION_MNIST, split)[0] for split in ("train", "test"))
+    either_way = np.concatenate([test, test[..., ::-1]])
+    assert FASHION_MNIST.has_disjoint_splits
+    assert {image.tobytes() for image in train}.isdisjoint(map(np.ndarray.tobytes, either_way))
+
+
 def test_load_reads_plain_and_gzipped_idx_files(clothes):
     plain = datasets.load(FASHION_MNIST, "test", clothes.parent)
     for file in clothes.iterdir():

@@ -127,6 +127,15 @@ def test_a_row_that_lacks_something_is_named(tmp_path, made, lacks):
         datasets.load(CIFAR10, "train", tmp_path)
 
 
+def test_a_small_file_with_one_picture_many_times_is_refused(tmp_path, made):
+    table = {"image": [bytes(2**20)] * 200, "label": [0] * 200}
+    for split in ("train", "test"):
+        write_plain(tmp_path / "cifar10" / f"{split}.parquet", table)
+    assert (tmp_path / "cifar10" / "train.parquet").stat().st_size < 2**22
+    with pytest.raises(UserError, match=r"train\.parquet: its pictures are far larger than"):
+        datasets.load(CIFAR10, "train", tmp_path)
+
+
 def test_a_folder_of_other_splits_is_not_taken_for_the_dataset(tmp_path):
     (tmp_path / "cifar10").mkdir()
     (tmp_path / "cifar10" / "training.parquet").touch()

@@ -116,7 +116,7 @@ def test_method_that_ignores_sigterm_is_killed(example_plugins, tmp_path, clock)
     [
         ("raises", "error", r"the method raised RuntimeError: the model exploded"),
         ("exits", "error", r"the method raised SystemExit: enough"),
-        ("dies", "error", r"process was killed by SIGKILL"),
+        ("dies", "error", r"process was killed by signal SIGKILL"),
         ("leaves", "error", r"process exited with code 7"),
         ("wrong-shape", "invalid", r"shape \[10, 28, 28\], expected \[n, 1, 28, 28\]"),
         ("wrong-size", "invalid", r"shape \[10, 1, 32, 32\], expected \[n, 1, 28, 28\]"),
@@ -213,7 +213,7 @@ def test_no_process_survives_without_adoption_of_orphans(started, tmp_path, endi
         wait_for((tmp_path / "asleep").exists)
         process.send_signal(ending)
     process.communicate(timeout=300)
-    wait_for(lambda: not living(pids))
+    wait_for(lambda: not living(pids) and not processes_of_runs())
 
 
 def test_method_that_reads_stdin_does_not_hang(example_plugins, tmp_path):

@@ -7,9 +7,10 @@ from sample_sets import random_set, real_set
 from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST
 from benchmark_adapters.formats import FORMATS
 from benchmark_adapters.formats.detection import content_of, detect
+from benchmark_adapters.plugins import Registry
 from benchmark_adapters.types import UserError
 
-FORMAT = {format.name: format for format in FORMATS}
+FORMAT = Registry("formats", {format.name: format for format in FORMATS})
 
 
 @pytest.mark.parametrize("name", FORMAT)

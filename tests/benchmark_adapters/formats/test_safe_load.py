@@ -1,5 +1,6 @@
 """Untrusted files: nothing in them is executed, and every problem is a one-line error."""
 
+import os
 import pickle
 import shutil
 import zipfile
@@ -9,7 +10,7 @@ import torch
 from attack import Attack
 
 from benchmark_adapters.datasets import FASHION_MNIST
-from benchmark_adapters.formats import eccv2024, safe_load
+from benchmark_adapters.formats import eccv2024, safe_load, torch_files
 from benchmark_adapters.types import UserError
 
 
@@ -34,11 +35,11 @@ def zip_of_zeros(path):
         (zip_of_zeros, "its members are compressed, but torch.save never compresses them"),
         (
             lambda file: torch.save(torch.zeros(1).expand(10**12, 3, 28, 28), file),
-            "is larger than 4 GiB",
+            r"repeats its 1 values; save a copy of it, tensor\.clone\(\)",
         ),
         (
             lambda file: torch.save(torch.zeros(10, 1, 28, 28).to_sparse(), file),
-            "should be a plain tensor",
+            r"it names torch\._utils\._rebuild_sparse_tensor, which plain tensors don't need",
         ),
         (lambda file: torch.save([1, 2], file), "should be a plain tensor, not list"),
         (
@@ -73,9 +74,23 @@ def test_hostile_files_are_rejected_without_executing_anything(write, message, t
 def test_large_files_are_not_loaded(tmp_path, monkeypatch):
     torch.save(torch.zeros(10, 1, 28, 28), tmp_path / "fashionmnist.pt")
     monkeypatch.setattr(safe_load, "MAX_BYTES", 1000)
-    monkeypatch.setattr(torch, "load", None)
+    monkeypatch.setattr(torch_files, "read", None)
     with pytest.raises(UserError, match="the submission is larger than"):
         eccv2024.read(tmp_path, FASHION_MNIST)
+
+
+def test_a_file_that_becomes_a_pipe_or_a_link_is_not_read(tmp_path, monkeypatch):
+    """Somebody replaces it after the looks at its path, which find a plain file."""
+    file = tmp_path / "fashionmnist.pt"
+    monkeypatch.setattr(safe_load, "refuse_link", lambda path: None)
+    monkeypatch.setattr(type(file), "is_symlink", lambda path: False)
+    os.mkfifo(file)
+    with pytest.raises(UserError, match=r"fashionmnist\.pt can't be opened: not a regular file"):
+        safe_load.load_tensor(file)
+    file.unlink()
+    file.symlink_to("/etc/passwd")
+    with pytest.raises(UserError, match=r"fashionmnist\.pt can't be opened: Too many levels"):
+        safe_load.load_tensor(file)
 
 
 def snapshot(tmp_path):

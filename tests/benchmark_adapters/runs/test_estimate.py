@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmark_adapters.execution.messages import Report
-from benchmark_adapters.execution.supervisor import Batch, Outcome
+from benchmark_adapters.execution.outcome import Batch, Outcome
 from benchmark_adapters.runs import estimate
 from benchmark_adapters.runs.estimate import Cost, Trace, _steady, fit
 

@@ -116,7 +116,7 @@ def test_killed_process_loses_only_its_unfinished_batch(run, clock):
     clock.jump_when(left_alone(1))
     folder, record = run(ipc="max", time_limit=3600, processes=2, options=["dies=1"], repeats=0)
     assert record.status == "ok"
-    assert record.message == "process 2 of 2: the method's process was killed by SIGKILL"
+    assert record.message == "process 2 of 2: the method's process was killed by signal SIGKILL"
     (row, *_) = values(folder)
     # There are two batches of each process.
     assert row[:8] == [0, 1, 2, 3, 4, 5, 6, 7]
@@ -128,7 +128,7 @@ def test_killed_process_loses_only_its_unfinished_batch(run, clock):
 def test_killed_process_fails_a_run_of_fixed_ipc(run):
     folder, record = run(ipc=20, processes=2, options=["dies=0"])
     assert record.status == "error"
-    assert record.message == "process 1 of 2: the method's process was killed by SIGKILL"
+    assert record.message == "process 1 of 2: the method's process was killed by signal SIGKILL"
     assert record.accuracies == []
     # There are two batches of the killed process and all five of the other one.
     assert len(values(folder)[0]) == record.ipc == 14
@@ -170,13 +170,16 @@ def test_merge_refuses_folders_that_are_not_shards_of_one_set(run, merge, tmp_pa
         merge(first, other_limit)
 
 
-def test_damaged_shards_leave_a_record_of_the_error(run, merge):
+def test_damaged_shards_are_named_and_not_merged(run, merge, tmp_path):
     shards = [run(ipc=4, shard=f"{number}/2")[0] for number in range(2)]
     images = shards[1] / "images.safetensors"
     images.write_bytes(images.read_bytes()[:100])
-    _, joined = merge(*shards)
-    assert joined.status == "error"
-    assert joined.message.startswith("the batch files are missing or damaged")
+    with pytest.raises(UserError, match=f"{images}: not readable as safetensors"):
+        merge(*shards)
+    images.unlink()
+    with pytest.raises(UserError, match=f"{images} is missing"):
+        merge(*shards)
+    assert len(list(store.runs_in([tmp_path / "runs"]))) == 2
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import small_runs
 from project import installed
 
-from benchmark_adapters import plugins
+from benchmark_adapters.execution import discovery
 from benchmark_adapters.runs import pipeline, rerun
 from benchmark_adapters.runs.request import Request, plan_runs
 from leaderboard import stats
@@ -30,7 +30,7 @@ def good(example_folder, tmp_path_factory):
         runs=tmp_path_factory.mktemp("made") / "runs",
     )
     with installed(example_folder):
-        (plan,) = plan_runs(request, plugins.build())
+        (plan,) = plan_runs(request, discovery.installed())
         return pipeline.run(plan)
 
 
@@ -117,6 +117,7 @@ def test_rerun_shows_changes_of_environment_and_results(ddbench, example_folder,
         for line in done.stderr.splitlines()
         if line.startswith("warning: ")
     ]
+    assert "images.safetensors is damaged" in warnings.pop(0)
     names = [line.split(":")[0] for line in warnings]
     assert names in (
         ["torch", "tool", "cpu", "commit", "threads", "data_sha256"],

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from benchmark_adapters import datasets, hookimpl
 from benchmark_adapters.types import Method, Option, Recipe, Student, Track, UserError
-from ddbench_example import bad_methods, formats, methods
+from ddbench_example import attacks, bad_methods, formats, methods
 
 GOOD = (
     "good marks reads_stdin wanders slow megabyte hangs ignores_sigterm silenced comes_back_twice "
@@ -17,6 +17,9 @@ BAD = (
     "unbalanced raises wrong_shape wrong_size wrong_dtype nan label_range label_dtype label_count "
     "no_pair nothing too_few dies leaves exits silenced_raises meddles deletes no_generator "
     "empty_batches many_lines nan_report typed_report unseeded class_by_class uneven"
+)
+ATTACKS = (
+    "forges claims replaces_batch plants_links replaces_folder daemons traced stops eats escapes"
 )
 DIVISIBLE = "undivided nearly_divided endless_part"
 
@@ -52,8 +55,10 @@ def ddbench_methods():
         Option("pids", str, None, "file that receives the process ids"),
         Option("asleep", bool, False, "whether the method never returns"),
     )
+    texts = tuple(Option(name, str, "", name) for name in ("event", "kind", "target"))
     return [
         *plain,
+        *(replace(method, options=texts) for method in methods_of(attacks, ATTACKS)),
         Method("divided", methods.divided, (dies,), divisible=True),
         Method("forks", methods.forks, forks),
         # Import paths are resolved only in the method's process.

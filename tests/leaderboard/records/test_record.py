@@ -7,6 +7,7 @@ from made_records import record
 
 from leaderboard.records.record import (
     SCHEMA,
+    Copies,
     Finding,
     OfficialScore,
     Origin,
@@ -29,6 +30,7 @@ def test_record_round_trips_through_json():
         origin=Origin("shards", shards=[ShardOrigin("one", {"cores": 2}, {"torch": "2"})]),
         scoring=ScoringRuntime("cpu", 2, "auto", {"convnet3": "fused"}, "no compiler"),
         checks=[Finding("warning", "classes", "odd")],
+        copies=Copies(0.0, 0.25, 0.5, None),
         official=OfficialScore(["cifar100"], 0.5, 9.0),
     )
     assert Record.from_json(full.to_json()) == full
@@ -81,6 +83,7 @@ def test_record_round_trips_through_json():
         ({"shard": "x"}, r"\$.shard"),
         ({"failed_stage": "lunch"}, r"\$.failed_stage"),
         ({"checks": [{"level": "joke"}]}, r"\$.checks\[0\].level"),
+        ({"copies": {"test_exact": 2}}, r"<= 1.0 - at `\$.copies.test_exact`"),
         ({"origin": {"kind": "thin air"}}, r"\$.origin.kind"),
     ],
 )

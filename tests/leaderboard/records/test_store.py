@@ -1,5 +1,6 @@
 """Runs folders: runs appear whole, and damaged ones don't affect the others."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -21,6 +22,29 @@ def test_new_run_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(RuntimeError), store.new_run(tmp_path, "t", "d", "m") as folder:
         raise RuntimeError
     assert len(list((tmp_path / "t" / "d" / "m").iterdir())) == 1
+
+
+def failed(runs, write):
+    """Let a run fail after ``write``, and return its hidden folder."""
+    with contextlib.suppress(OSError), store.new_run(runs, "t", "d", "m") as folder:
+        write(folder)
+        raise OSError
+    return folder
+
+
+def test_an_error_keeps_a_run_that_has_a_record_and_images_that_have_none(tmp_path):
+    first = failed(tmp_path, lambda at: store.write(at, record(run_id=store.run_id(at))))
+    second = failed(tmp_path, lambda at: (at / "images.safetensors").write_bytes(b"images"))
+    assert not failed(tmp_path, lambda at: None).exists()
+    assert list(store.runs_in([tmp_path])) == [store.final(first)]
+    (left,) = store.leftovers([tmp_path])
+    assert (left.path, left.kind, left.size) == (second, "run", 6)
+    # It stays until someone removes it.
+    os.utime(second, (0, 0))
+    with store.new_run(tmp_path, "t", "d", "m"):
+        assert (second / "images.safetensors").read_bytes() == b"images"
+    store.clear(second)
+    assert store.leftovers([tmp_path]) == []
 
 
 def test_new_run_removes_folders_of_killed_processes_only(tmp_path):
@@ -93,7 +117,7 @@ def test_entries_skip_an_enormous_record(tmp_path):
     folder = save(tmp_path, record())
     with (folder / "record.json").open("r+b") as file:
         file.truncate(2**40)
-    assert "larger than 32 MiB" in store.entries([tmp_path])[1][0]
+    assert "larger than 16 MiB" in store.entries([tmp_path])[1][0]
 
 
 def test_entries_name_damaged_records_and_read_the_others(tmp_path):
@@ -110,6 +134,16 @@ def test_entries_do_not_wait_for_a_pipe(tmp_path):
     (folder / "record.json").unlink()
     os.mkfifo(folder / "record.json")
     assert "not a regular file" in store.entries([tmp_path])[1][0]
+
+
+def test_find_does_not_wait_for_a_pipe(tmp_path):
+    first = save(tmp_path / "a", record())
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    second = tmp_path / "b" / first.relative_to(tmp_path / "a") / "record.json"
+    second.unlink()
+    os.mkfifo(second)
+    with pytest.raises(ValueError, match=r"record\.json: not a regular file"):
+        store.find(first.name, [tmp_path / "a", tmp_path / "b"])
 
 
 def test_find_counts_copies_of_a_run_as_one(tmp_path):

@@ -8,7 +8,19 @@ from browser import open_browser
 from made_records import HOSTILE, record, save
 from project import COMMAND, ROOT
 
-from leaderboard.records.record import Finding
+from benchmark_adapters.scoring.recipes import ECCV2024
+from leaderboard.records.record import Finding, Origin, Seconds
+
+
+def matrix(classes, correct, others):
+    """Return a confusion matrix with as many correct and other predictions for each class."""
+    return [
+        [
+            correct if label == true else others if label == (true + 1) % classes else 0
+            for label in range(classes)
+        ]
+        for true in range(classes)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -22,17 +34,33 @@ def runs(tmp_path_factory):
     """Return a runs folder with the committed runs (with real pictures) and untrusted runs."""
     runs = tmp_path_factory.mktemp("page") / "runs"
     shutil.copytree(ROOT / "docs" / "runs", runs)
-    mean = {"track": "eccv2024-fixed", "ipc": 10, "category": "IPC 10", "limit_enforced": False}
+    mean = {
+        "track": "eccv2024-fixed",
+        "ipc": 10,
+        "repeats": 3,
+        "recipe": ECCV2024.name,
+        "recipe_sha256": ECCV2024.sha256,
+        "seconds": Seconds(evaluate=30.0, limit=600.0),
+        "data_sha256": "d" * 64,
+        "limit_enforced": False,
+        "origin": Origin("file", file="team.zip"),
+    }
     untrusted = [
         {
             "method": HOSTILE,
             "dataset": "cifar100",
             "accuracies": [0.3, 0.31, 0.32],
-            "confusion": [[5] * 100] * 100,
+            "confusion": matrix(100, correct=93, others=207),
             "checks": [Finding("error", text=HOSTILE)],
             **mean,
         },
-        {"method": HOSTILE, "dataset": "tiny-imagenet", "accuracies": [0.1, 0.12, 0.11], **mean},
+        {
+            "method": HOSTILE,
+            "dataset": "tiny-imagenet",
+            "accuracies": [0.1, 0.12, 0.14],
+            "confusion": matrix(200, correct=18, others=132),
+            **mean,
+        },
         {
             "method": "broken",
             "dataset": "cifar100",

@@ -6,7 +6,7 @@ import pytest
 from made_records import record
 
 from leaderboard.analysis.ranking import Row
-from leaderboard.records.record import Reason, Seconds
+from leaderboard.records.record import Copies, Reason, Seconds
 from leaderboard.render import columns, short_columns
 
 
@@ -14,6 +14,9 @@ def cell(heading, **values):
     """Return the text of a run's cell in the column with ``heading``."""
     (column,) = (column for column in columns.RUN if column.heading == heading)
     return column.cell(Row(record(**values), rank="1-2"))
+
+
+SAMPLED = {"model": "A", "ipc": 20, "generated_per_class": 20.0}
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,16 @@ def cell(heading, **values):
         ("hardware", {"hardware": {"cpu": "B", "cores": 1}}, "B, 1 core"),
         ("hardware", {"device": "cpu"}, "cpu"),
         ("hardware", {"hardware": {"cpu": "B"}, "limit_enforced": False}, ""),
+        ("images", {"copies": Copies(0, 0, 1, 0)}, "real"),
+        ("images", {"copies": Copies(0, 0, 0.25, 0.25)}, "50 % real"),
+        ("images", {"copies": Copies(0, 0, 0.001, 0)}, "1 % real"),
+        ("images", {"copies": Copies(0, 0, 0, 0.05)}, ""),
+        ("images", {"copies": Copies(0, 0, 0.4, 0), **SAMPLED}, "sampled, 40 % real"),
+        ("images", {"copies": Copies(0, 0, 0, 0), **SAMPLED}, "sampled"),
+        ("images", {"copies": Copies(0, 0, 1, 0), "metadata": {"images": "real"}}, "real"),
+        ("status", {"copies": Copies(0, 0.4, 0, 0)}, "ok; 40 % copies of test images"),
+        ("status", {"copies": Copies(0, 0.05, 0, 0)}, "ok"),
+        ("status", {"copies": Copies(1, 0), "status": "invalid", "message": "why"}, "invalid: why"),
         ("status", {"status": "timeout", "comparable": False}, "timeout"),
         (
             "status",

@@ -56,7 +56,7 @@ def test_pictures_load_and_have_alternative_texts(browser, pages):
     # Only one track has several IPCs, and the untrusted runs all took the same time.
     names = sorted(path.name for path in (pages / "plots").iterdir())
     assert names == ["1-0-ipc.svg", "1-0-seconds.svg", "2-0-seconds.svg"]
-    assert len(list((pages / "confusion").iterdir())) == 1
+    assert len(list((pages / "confusion").iterdir())) == 2
 
 
 def test_every_heading_is_explained_in_words(browser, runs, pages):

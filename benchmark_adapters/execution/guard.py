@@ -1,0 +1,131 @@
+"""Run a command on Linux, and end with it whatever it started, even if the harness is killed.
+
+``python -I -S guard.py LIFELINE COMMAND...`` runs the command until it exits, or until the pipe
+with the file descriptor LIFELINE closes, because the harness is gone. Then this process kills all
+its descendants, which the kernel hands to it as orphans, and exits as the command did. The kernel
+kills the command if this process dies.
+
+This file imports nothing but the standard library, so that it starts in milliseconds.
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+# Seconds in which orphans are looked for. Processes that fork faster than they are killed, or that
+# the kernel holds, must not keep this process.
+MAX_SECONDS = 5.0
+POLL = 0.01
+EXEC_FAILED = 127
+
+
+def main(lifeline: int, command: list[str]) -> None:
+    """Run ``command`` and exit as it did; never return."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    os.set_inheritable(lifeline, False)
+    wakes, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(woken)
+    parent = os.getpid()
+    pid = os.fork()
+    if not pid:
+        _become(libc, parent, command)
+    _close_all_but(lifeline, wakes, woken)
+    status = _wait(pid, lifeline, wakes)
+    _kill_descendants()
+    _exit_as(status, is_isolated=os.path.basename(command[0]) == "bwrap")
+
+
+def _become(libc: ctypes.CDLL, parent: int, command: list[str]) -> None:
+    """Turn this process into the command, which the kernel kills together with its parent."""
+    signal.set_wakeup_fd(-1)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # The parent may have died before.
+    if os.getppid() == parent:
+        with contextlib.suppress(OSError):
+            os.execvp(command[0], command)
+    os._exit(EXEC_FAILED)
+
+
+def _close_all_but(*kept: int) -> None:
+    """Close the command's pipes, so that their other ends see when it closes them."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(nothing, descriptor)
+    first = 3
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+
+
+def _wait(pid: int, lifeline: int, wakes: int) -> int:
+    """Wait until the command exits or the lifeline closes; return its status, or that of a kill."""
+    while True:
+        ready = select.select([lifeline, wakes], [], [])[0]
+        if wakes in ready:
+            os.read(wakes, 4096)
+        for child, status in _reaped():
+            if child == pid:
+                return status
+        if lifeline in ready:
+            return signal.SIGKILL
+
+
+def _reaped() -> list[tuple[int, int]]:
+    """Return the process ids and statuses of all children that have exited."""
+    found = []
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            child, status = os.waitpid(-1, os.WNOHANG)
+            if not child:
+                break
+            found.append((child, status))
+    return found
+
+
+def _kill_descendants() -> None:
+    """Kill all children until there are none: those of a dead child become children of this one."""
+    deadline = time.monotonic() + MAX_SECONDS
+    while (children := _children()) and time.monotonic() < deadline:
+        for child in children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(child, signal.SIGKILL)
+        _reaped()
+        time.sleep(POLL)
+
+
+def _children() -> list[int]:
+    """Return the process ids of this process's children."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                # The name of the program comes before, in parentheses, and may contain anything.
+                fields = file.read().rpartition(b")")[2].split()
+                if int(fields[1]) == os.getpid():
+                    found.append(int(name))
+    return found
+
+
+def _exit_as(status: int, is_isolated: bool) -> None:
+    """Exit with a status. Bubblewrap adds 128 to the number of the signal that killed a command."""
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if is_isolated and os.WIFEXITED(status):
+        number = max(os.WEXITSTATUS(status) - 128, 0)
+    if number:
+        with contextlib.suppress(OSError):
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

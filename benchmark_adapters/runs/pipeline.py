@@ -68,8 +68,7 @@ def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None =
             record = make(plan, source, Place(folder, work), test, official)
             save(record, folder)
     except OSError as error:
-        run_id = store.run_id(folder) if folder else None
-        raise unwritable(plan.runs, run_id, error) from None
+        raise unwritable(plan.runs, store.final(folder) if folder else None, error) from None
     unfinished.end(work, record)
     return store.final(folder)
 
@@ -93,14 +92,14 @@ def save(record: Record, folder: Path) -> None:
             store.write(folder, record)
 
 
-def unwritable(runs: Path, run_id: str | None, error: OSError) -> UserError:
+def unwritable(runs: Path, run: Path | None, error: OSError) -> UserError:
     """Return what to say after an error of writing: how to go on with what is kept of the run."""
     problem = f"could not write to the runs folder {runs} ({error.strerror or error})"
-    if any(one.run_id == run_id for one in unfinished.entries(runs)):
-        return UserError(
-            f"{problem}; what was made is kept: go on with `ddbench resume {run_id}` where there "
-            "is room"
-        )
+    if run and any(one.run_id == run.name for one in unfinished.entries(runs)):
+        then = f"go on with `ddbench resume {run.name}` where there is room"
+        return UserError(f"{problem}; what was made is kept: {then}")
+    if run and run.is_dir():
+        return UserError(f"{problem}; the images are kept: go on with `ddbench score {run}`")
     return UserError(f"{problem}; choose another one with --runs")
 
 

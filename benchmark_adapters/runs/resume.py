@@ -66,7 +66,7 @@ def resume(one: Unfinished, plugins: Plugins) -> Path:
         try:
             return _gone_on(one, plan, source, test)
         except OSError as error:
-            raise pipeline.unwritable(one.runs, one.run_id, error) from None
+            raise pipeline.unwritable(one.runs, one.run, error) from None
 
 
 def _gone_on(

@@ -9,6 +9,7 @@ import msgspec
 from benchmark_adapters.execution import (
     child,
     decoder,
+    journal,
     messages,
     sandbox,
     scorer,
@@ -64,21 +65,26 @@ def supervise(
     """Replace `supervisor.supervise`: run one job after another, without a limit."""
     (folder / "batches").mkdir()
     outcomes, began = [], time.monotonic()
+    events = journal.Journal(folder, lambda: time.monotonic() - began)
     for process_job in jobs:
         outcomes.append(outcome_module.Outcome())
         job = msgspec.structs.replace(
             process_job.job, batches=str(folder / "batches"), limit=limit, deadline=began + limit
         )
         with contextlib.suppress(Stopped):
-            _execute(job, outcomes[-1], began, folder / "batches", on_batch, on_phase)
+            _execute(job, outcomes, events, folder / "batches", on_batch, on_phase)
+    events.close()
     (folder / "log.txt").write_text("")
     return outcome_module.joined(outcomes, jobs[0].job.ipc is None)
 
 
-def _execute(job, outcome, began: float, batches: Path, on_batch, on_phase) -> None:
+def _execute(job, outcomes, events, batches: Path, on_batch, on_phase) -> None:
+    outcome = outcomes[-1]
+
     def send(event):
         event = msgspec.json.decode(msgspec.json.encode(event), type=messages.MethodEvent)
-        outcome_module.record_event(outcome, event, time.monotonic() - began, batches)
+        outcome_module.record_event(outcome, event, events.elapsed(), batches)
+        events.note(len(outcomes) - 1, event)
         try:
             if isinstance(event, messages.BatchWritten):
                 on_batch(outcome)

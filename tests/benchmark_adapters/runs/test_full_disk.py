@@ -13,18 +13,17 @@ import json, sys, warnings
 from pathlib import Path
 import in_process
 from small_runs import run
-from benchmark_adapters import plugins
-from benchmark_adapters.execution import sandbox, supervisor
-from benchmark_adapters.runs import derived, read
+from benchmark_adapters.execution import discovery, sandbox, supervisor
+from benchmark_adapters.runs import derived, read, resume, unfinished
 from benchmark_adapters.types import UserError
 from leaderboard.records import store
 
 supervisor.supervise = in_process.supervise
 sandbox.run = in_process.run
 disk, outcomes = Path(sys.argv[1]), []
-installed = plugins.build()
+installed = discovery.installed()
 run(installed, disk.parent, "random-real", repeats=0)
-for room in range(0, 68, 4):
+for room in range(0, 100, 4):
     runs, filler = disk / f"runs-{room}", disk / "filler"
     runs.mkdir()
     with filler.open("wb", buffering=0) as file:
@@ -52,8 +51,10 @@ for room in range(0, 68, 4):
         "images": images,
         "before": before,
         "after": [sorted(file.name for file in folder.iterdir()) for folder, _ in entries],
-        "batches": [len(list(folder.glob("batches/*"))) for folder, _ in entries],
         "messages": [record.message for _, record in entries],
+        "resumed": [resume.resume(one, installed).name for one in unfinished.entries(runs)],
+        "statuses": [record.status for _, record in store.entries([runs])[0]],
+        "left": [str(one.path) for one in store.leftovers([runs])],
     })
 print(json.dumps(outcomes))
 """
@@ -100,13 +101,18 @@ def test_whichever_write_a_full_disk_stops_what_was_made_before_is_kept(example_
         assert all(one["images"])
         if one["error"]:
             assert "No space left on device" in one["error"]
-            seen.add("kept in" if "is kept in" in one["error"] else "nothing yet")
+            assert ("`ddbench resume " in one["error"]) == bool(one["resumed"])
+            assert ("`ddbench score " in one["error"]) == bool(one["images"])
+            seen.add("no record" if one["resumed"] else "nothing yet")
         elif one["images"]:
             assert one["after"] == [WHOLE]
             seen.add("whole" if one["before"] == [WHOLE] else "made again")
         else:
             assert "could not be saved (" in one["messages"][0]
-            seen.add("batches kept" if one["batches"][0] else "nothing sampled")
+            seen.add("batches kept" if one["resumed"] else "nothing sampled")
+        if one["resumed"]:
+            assert "ok" in one["statuses"]
+        assert one["left"] == [] or one["images"]
     assert seen >= {"batches kept", "made again", "whole"}
     notices = [text for one in outcomes for text in one["notices"]]
     assert any("grid.png could not be written" in text for text in notices)

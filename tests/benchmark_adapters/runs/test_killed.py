@@ -16,15 +16,14 @@ from itertools import count
 from pathlib import Path
 import in_process
 from small_runs import run
-from benchmark_adapters import plugins
-from benchmark_adapters.execution import sandbox, supervisor
+from benchmark_adapters.execution import discovery, sandbox, supervisor
 from benchmark_adapters.runs import derived, export, read
 from leaderboard.records import store
 from leaderboard.render import pages
 
 supervisor.supervise = in_process.supervise
 sandbox.run = in_process.run
-disk, installed = Path(sys.argv[1]), plugins.build()
+disk, installed = Path(sys.argv[1]), discovery.installed()
 runs = disk / "runs"
 
 def step(name):
@@ -96,12 +95,11 @@ import os, signal, sys
 from pathlib import Path
 import in_process
 from small_runs import run
-from benchmark_adapters import plugins
-from benchmark_adapters.execution import sandbox, supervisor
+from benchmark_adapters.execution import discovery, sandbox, supervisor
 
 supervisor.supervise = in_process.supervise
 sandbox.run = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
-run(plugins.build(), Path(sys.argv[1]), "random-real")
+run(discovery.installed(), Path(sys.argv[1]), "random-real")
 """
 
 

@@ -7,8 +7,9 @@ import pytest
 from safetensors.numpy import load_file
 from small_runs import kept
 
-from benchmark_adapters.execution import journal, supervisor
+from benchmark_adapters.execution import journal
 from benchmark_adapters.execution.batches import write_batch
+from benchmark_adapters.execution.outcome import Outcome
 from benchmark_adapters.runs.request import Request, plan_runs
 from benchmark_adapters.runs.sources import sessions
 from benchmark_adapters.types import UserError
@@ -85,7 +86,9 @@ def test_a_complete_replacement_is_the_set(run, go_on, interrupt_after):
     interrupt_after(2)
     run("improves")
     folder, record = go_on()
-    assert (record.status, record.ipc, set(images_of(folder).ravel())) == ("ok", 2, {2})
+    assert (record.status, record.ipc) == ("ok", 2)
+    # The method may have finished its last set before it was stopped.
+    assert set(images_of(folder).ravel()) in ({2}, {3})
 
 
 def test_every_process_goes_on(run, go_on, interrupt_after):
@@ -136,12 +139,11 @@ def test_an_incomplete_last_note_is_ignored(tmp_path):
 
 def test_seeds_of_sessions_differ_and_suit_every_generator(example_plugins):
     (plan,) = plan_runs(Request("good", track="few", device="cpu"), example_plugins)
-    outcome = supervisor.Outcome(images=10)
-    earlier = [sessions.Sampled(None, outcome)] * 2
+    earlier = [sessions.Sampled(None, Outcome(images=10), (10, 10))] * 2
     seeds = [sessions.seed(plan.sampling, earlier[:count]) for count in range(3)]
     assert len({*seeds}) == 3
     assert seeds[0] == 0
     assert max(seeds) < 2**28
     # Without images, nothing can repeat.
-    nothing = sessions.Sampled(None, supervisor.Outcome())
+    nothing = sessions.Sampled(None, Outcome(), (0, 0))
     assert sessions.seed(plan.sampling, [nothing]) == 0

@@ -157,6 +157,7 @@ def test_what_a_method_uses_is_bounded(
 def test_an_isolated_method_reads_data_but_reaches_nothing(ddbench, example_folder, tmp_path):
     target = tmp_path / "precious"
     target.write_text("precious")
+    (tmp_path / "runs" / store.UNFINISHED / "other" / "seeds").mkdir(parents=True)
     command = ("run", "--method", "escapes", "--track", "few", "--device", "cpu", "--repeats", "0")
     with socket.create_server(("127.0.0.1", 0)) as server:
         options = {"target": target, "kind": server.getsockname()[1], "event": os.getpid()}
@@ -168,7 +169,7 @@ def test_an_isolated_method_reads_data_but_reaches_nothing(ddbench, example_fold
             found[mode] = store.Record.from_json(done.stdout).metadata
     home = Path("~/ddbench-escaped").expanduser()
     home.unlink(missing_ok=True)
-    assert found["auto"]["escaped"] == ["home", "target", "network", "kill"]
+    assert found["auto"]["escaped"] == ["home", "target", "seeds", "network", "kill"]
     assert (found["on"]["escaped"], found["on"]["data"]) == ([], 300)
     assert (found["on"]["isolated"], "isolated" in found["auto"]) == ("yes", False)
 

@@ -117,6 +117,7 @@ def test_method_that_ignores_sigterm_is_killed(example_plugins, tmp_path, clock)
         ("raises", "error", r"the method raised RuntimeError: the model exploded"),
         ("exits", "error", r"the method raised SystemExit: enough"),
         ("dies", "error", r"process was killed by signal SIGKILL"),
+        ("dies-namelessly", "error", r"process was killed by signal 40"),
         ("leaves", "error", r"process exited with code 7"),
         ("wrong-shape", "invalid", r"shape \[10, 28, 28\], expected \[n, 1, 28, 28\]"),
         ("wrong-size", "invalid", r"shape \[10, 1, 32, 32\], expected \[n, 1, 28, 28\]"),

@@ -5,15 +5,31 @@ import shutil
 from pathlib import Path
 
 import pytest
-from project import wait_for
+import small_runs
+from installing import METHOD, install
+from project import installed, wait_for
 from small_runs import kept
 
+from benchmark_adapters.execution import discovery
 from benchmark_adapters.runs import pipeline, resume, unfinished
 from benchmark_adapters.runs.request import Request, plan_runs
 from benchmark_adapters.types import UserError
 from leaderboard.records import store
 
 FEW = ("--track", "few", "--device", "cpu")
+CHANGES_CODE = (
+    METHOD.replace("NAME", "changes")
+    + """
+from pathlib import Path
+import numpy as np
+
+def distill(task, budget):
+    Path(__file__).with_name("extra.py").write_text("")
+    source = np.random.default_rng(task.seed)
+    for _ in range(task.ipc):
+        yield source.integers(0, 256, (10, 1, 28, 28), dtype=np.uint8), np.arange(10)
+"""
+)
 
 
 def test_interrupted_scoring_goes_on_with_the_next_seed(run, go_on, trained, tmp_path):
@@ -218,3 +234,39 @@ def test_paths_of_a_request_start_where_the_run_began(
     (one,) = resume.find(None, Path("home/runs"))
     assert store.read(resume.resume(one, example_plugins)).status == "ok"
     shutil.rmtree(tmp_path / "home")
+
+
+def test_code_that_changes_while_a_method_runs_scores_nothing(example_folder, trained, tmp_path):
+    site = tmp_path / "site"
+    (site / "changes").mkdir(parents=True)
+    install(site, "changes", CHANGES_CODE)
+    (site / "changes.py").rename(site / "changes" / "__init__.py")
+    with installed(example_folder, site):
+        plugins = discovery.installed()
+        folder, record = small_runs.run(plugins, tmp_path, "changes", repeats=1)
+        assert (record.status, record.failed_stage, record.accuracies, trained.seeds) == (
+            "error",
+            "scoring",
+            [],
+            [],
+        )
+        assert "code changed while the method ran: changes/extra.py; reinstall" in record.message
+        assert f"`ddbench resume {record.run_id}`" in record.message
+        assert (folder / "images.safetensors").is_file()
+        new = store.read(resume.resume(*resume.find(None, tmp_path / "runs"), plugins))
+    assert (new.status, new.n, new.images_sha256) == ("ok", 1, record.images_sha256)
+    assert (new.origin.resumes, trained.seeds) == (record.run_id, [0])
+
+
+def test_what_a_run_is_resumed_from_is_named_and_removed_on_demand(run, ddbench, trained, tmp_path):
+    trained.interrupt_after(0)
+    _, record = run("good", students=["mlp"], repeats=1)
+    (work,) = kept(tmp_path)
+    (work.parent / "link").symlink_to(tmp_path)
+    listed = ddbench("runs").stderr
+    assert f"can be resumed: {record.run_id}" in listed
+    assert f"unfinished: runs/.unfinished/{work.name}, what a run that was cut off" in listed
+    assert ddbench("rm", "--unfinished", "--yes").returncode == 0
+    assert kept(tmp_path) == [work.parent / "link"]
+    assert ddbench("resume").returncode == 2
+    assert len(json.loads(ddbench("runs", "--json").stdout)) == 1

@@ -181,9 +181,11 @@ def eats(task, budget):
 
 def escapes(task, budget):
     """Report which ways out of an isolated process are open."""
+    kept = Path(batches_folder()).parents[2]
     ways = {
         "home": lambda: Path("~/ddbench-escaped").expanduser().touch(),
         "target": lambda: Path(task.options["target"]).write_text("changed"),
+        "seeds": lambda: (kept / "other" / "seeds" / "forged.json").touch(),
         "network": lambda: socket.create_connection(("127.0.0.1", int(task.options["kind"])), 5),
         "kill": lambda: os.kill(int(task.options["event"]), 0),
     }

@@ -77,6 +77,11 @@ def dies(task, budget):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def dies_namelessly(task, budget):
+    yield images()
+    os.kill(os.getpid(), 40)
+
+
 def leaves(task, budget):
     yield images()
     os._exit(7)

@@ -14,6 +14,27 @@ from benchmark_adapters.runs.request import Request, plan_runs
 from benchmark_adapters.runs.sources import sessions
 from benchmark_adapters.types import UserError
 
+# A method that changes the notes on its session.
+TAMPERS = """
+from pathlib import Path
+import numpy as np
+def distill(task, budget):
+    yield np.full((10, 1, 28, 28), 7, np.uint8), np.arange(10)
+    (notes,) = Path(RUNS).glob(".unfinished/*/1/events.jsonl")
+    if KIND == "overwrites":
+        with notes.open("r+") as file:
+            file.write('{"seconds":0}')
+    elif KIND == "links":
+        notes.unlink()
+        notes.symlink_to(TARGET)
+    else:
+        text = notes.read_text()
+        notes.unlink()
+        notes.write_text(text)
+    while True:
+        yield np.full((10, 1, 28, 28), 8, np.uint8), np.arange(10)
+"""
+
 
 def images_of(folder):
     return load_file(folder / "images.safetensors")["images"]
@@ -108,12 +129,16 @@ def test_a_damaged_batch_is_left_out(run, go_on, interrupt_after, tmp_path):
     assert (record.status, record.ipc, record.sampled) == ("ok", 4, 50)
 
 
-def test_batches_of_other_classes_or_sizes_are_left_out(run, go_on, interrupt_after, tmp_path):
+def test_batches_of_other_classes_sizes_or_numbers_are_left_out(
+    run, go_on, interrupt_after, tmp_path
+):
     interrupt_after(3)
     run("naps", ipc=4, repeats=0)
     (work,) = kept(tmp_path)
-    first, second, _ = sorted(work.rglob("*.safetensors"))
+    first, second, third = sorted(work.rglob("*.safetensors"))
     marks = np.ones(10, bool)
+    # Others than were reported.
+    write_batch(third, np.zeros((20, 1, 28, 28), np.uint8), np.arange(20) // 2, np.ones(20, bool))
     write_batch(first, np.zeros((10, 1, 28, 28), np.uint8), np.arange(1, 11), marks)
     write_batch(second, np.zeros((10, 1, 32, 32), np.uint8), np.arange(10), marks)
     folder, record = go_on()
@@ -121,15 +146,37 @@ def test_batches_of_other_classes_or_sizes_are_left_out(run, go_on, interrupt_af
     assert images_of(folder).any((1, 2, 3)).all()
 
 
-def test_a_run_without_notes_of_its_time_is_not_resumed(run, go_on, interrupt_after, tmp_path):
+@pytest.mark.parametrize("is_linked", [True, False])
+def test_a_run_without_notes_of_its_time_is_not_resumed(
+    run, go_on, interrupt_after, tmp_path, is_linked
+):
     interrupt_after(1)
     run("good", repeats=0)
     (work,) = kept(tmp_path)
-    (work / "1" / journal.NAME).unlink()
+    notes = (work / "1" / journal.NAME).rename(tmp_path / "notes")
+    if is_linked:
+        (work / "1" / journal.NAME).symlink_to(notes)
     with pytest.raises(UserError, match="notes on session 1 of the run are missing"):
         go_on()
     # It can still be looked at, or removed.
     assert kept(tmp_path) == [work]
+
+
+@pytest.mark.parametrize("kind", ["overwrites", "links", "replaces"])
+def test_a_method_cant_change_the_notes_on_its_time(run, go_on, interrupt_after, tmp_path, kind):
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    names = {"RUNS": str(tmp_path / "runs"), "KIND": kind, "TARGET": str(target)}
+    text = TAMPERS
+    for name, value in names.items():
+        text = text.replace(name, repr(value))
+    (tmp_path / "tampers.py").write_text(text)
+    interrupt_after(2)
+    _, record = run(str(tmp_path / "tampers.py"), ipc=50, repeats=0)
+    assert (record.status, record.interrupted) == ("error", True)
+    assert target.read_text() == "precious"
+    with pytest.raises(UserError, match="notes on session 1 of the run are missing"):
+        go_on()
 
 
 def test_an_incomplete_last_note_is_ignored(tmp_path):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from benchmark_adapters import files
 from benchmark_adapters.errors import UserError, one_line
-from benchmark_adapters.formats import torch_files
 from benchmark_adapters.formats.bounds import Refused
 
 if TYPE_CHECKING:
@@ -99,6 +98,9 @@ def load_tensors(path: Path) -> Any:
     Raises:
         UserError: the file is missing, too large or damaged, or holds anything else.
     """
+    # Not at the top, because it imports numpy.
+    from benchmark_adapters.formats import torch_files
+
     with opened(path) as file, one_line_errors(path, "plain tensors"):
         return torch_files.read(file, MAX_BYTES)
 

@@ -63,6 +63,8 @@ def opened(path: Path, max_bytes: float | None = None) -> BinaryIO:
     target = path.resolve() if path.is_symlink() else path
     try:
         file = files.open_regular(target, follows_links=False)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"{path} can't be opened: {reason}") from None

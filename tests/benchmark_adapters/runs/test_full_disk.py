@@ -13,7 +13,7 @@ import json, sys, warnings
 from pathlib import Path
 import in_process
 from small_runs import run
-from benchmark_adapters import plugins
+from benchmark_adapters.execution import discovery
 from benchmark_adapters.execution import sandbox, supervisor
 from benchmark_adapters.runs import derived, read
 from benchmark_adapters.types import UserError
@@ -22,7 +22,7 @@ from leaderboard.records import store
 supervisor.supervise = in_process.supervise
 sandbox.run = in_process.run
 disk, outcomes = Path(sys.argv[1]), []
-installed = plugins.build()
+installed = discovery.installed()
 run(installed, disk.parent, "random-real", repeats=0)
 for room in range(0, 68, 4):
     runs, filler = disk / f"runs-{room}", disk / "filler"

@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 import in_process
 from small_runs import run
-from benchmark_adapters import plugins
+from benchmark_adapters.execution import discovery
 from benchmark_adapters.execution import sandbox, supervisor
 from benchmark_adapters.runs import derived, export, read
 from leaderboard.records import store
@@ -24,7 +24,7 @@ from leaderboard.render import pages
 
 supervisor.supervise = in_process.supervise
 sandbox.run = in_process.run
-disk, installed = Path(sys.argv[1]), plugins.build()
+disk, installed = Path(sys.argv[1]), discovery.installed()
 runs = disk / "runs"
 
 def step(name):
@@ -96,12 +96,12 @@ import os, signal, sys
 from pathlib import Path
 import in_process
 from small_runs import run
-from benchmark_adapters import plugins
+from benchmark_adapters.execution import discovery
 from benchmark_adapters.execution import sandbox, supervisor
 
 supervisor.supervise = in_process.supervise
 sandbox.run = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
-run(plugins.build(), Path(sys.argv[1]), "random-real")
+run(discovery.installed(), Path(sys.argv[1]), "random-real")
 """
 
 

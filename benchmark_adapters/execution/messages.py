@@ -5,30 +5,25 @@ Each message is one line of JSON, validated on arrival. ``type`` distinguishes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from benchmark_adapters.execution import facts
+from benchmark_adapters.execution.report import Count
+from benchmark_adapters.execution.report import Report as Report
 from benchmark_adapters.plugins import PartDescription
 from benchmark_adapters.scoring.backend_names import Backend, BackendName
 from leaderboard.records.record import TEST_COPIES, Copies, Finding
 
-# Largest size of an event in bytes. The confusion matrix of 1,000 classes takes 7 MB.
-MAX_EVENT = 64 * 2**20
-# The same for the process of a method, and of all that it reports together.
-MAX_METHOD_EVENT = MAX_METADATA = 4 * 2**20
-MAX_WARNINGS = 20
 # Length of the name of a phase in characters.
 MAX_PHASE = 60
-# Numbers and texts that a stranger's process may send.
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-Duration = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
-Text = Annotated[str, msgspec.Meta(max_length=1000)]
+# Largest size of an event in bytes. The confusion matrix of 1,000 classes takes 7 MB.
+MAX_EVENT = 64 * 2**20
+# The same for the process of a method.
+MAX_METHOD_EVENT = 4 * 2**20
 Name = Annotated[str, msgspec.Meta(max_length=MAX_PHASE)]
 BatchFile = Annotated[str, msgspec.Meta(pattern=r"^\d{1,9}-\d{7,12}\.safetensors$")]
-LEFT_OUT = "the method reported a value of"
 
 
 class MethodJob(msgspec.Struct, frozen=True):
@@ -140,86 +135,6 @@ class PluginJob(msgspec.Struct, frozen=True):
     name: str
     module: str
     is_command: bool = False
-
-
-class Report(msgspec.Struct, frozen=True):
-    """Values that a method reports with ``task.ready`` and ``task.report``.
-
-    The named values have their own fields in the record. ``metadata`` holds all others.
-
-    Attributes:
-        sampled: number of images that the method sampled, if it does not yield them all.
-        sampling_seconds: time that it took to sample them.
-        warnings: what the method warns of with ``warning=TEXT``, and what it reported in vain.
-    """
-
-    device: Text | None = None
-    gpu: Text | None = None
-    gpus: Count | None = None
-    model: Text | None = None
-    model_sha256: Text | None = None
-    model_trained_on: Text | None = None
-    model_licence: Text | None = None
-    batch: Count | None = None
-    threads: Count | None = None
-    prompts_encoded: Count | None = None
-    prompts_seconds: Duration | None = None
-    sampled: Count | None = None
-    sampling_seconds: Duration | None = None
-    metadata: dict[str, Any] = {}
-    warnings: list[str] = []
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Report:
-        """Return the report of a ``task.ready(...)`` or ``task.report(...)`` call.
-
-        A value that a record can't hold is left out, with a warning.
-        """
-        named: dict[str, Any] = {}
-        others: dict[str, Any] = {}
-        warnings: list[str] = []
-        for name, value in values.items():
-            try:
-                fact = facts.plain(value)
-                if name == "warning":
-                    warnings.append(str(fact))
-                elif name in _NAMED:
-                    msgspec.convert({name: fact}, cls)
-                    named[name] = fact
-                else:
-                    others[name] = fact
-            except facts.NotPlain as error:
-                warnings.append(f"{LEFT_OUT} {name!r} that is left out: {error}")
-            except msgspec.ValidationError:
-                warnings.append(f"{LEFT_OUT} {name!r} that is left out: {value!r:.80}")
-        found = msgspec.convert({**named, "metadata": others, "warnings": warnings}, cls)
-        return cls().merged(found)
-
-    def merged(self, later: Report) -> Report:
-        """Return this report, updated with the values of a ``later`` one.
-
-        Metadata that would exceed `MAX_METADATA` bytes is left out, with a warning.
-        """
-        changes = {name: getattr(later, name) for name in _NAMED}
-        known = {name: value for name, value in changes.items() if value is not None}
-        metadata = {**self.metadata, **later.metadata}
-        warnings = [*self.warnings, *later.warnings]
-        if len(msgspec.json.encode(metadata)) > MAX_METADATA:
-            metadata = self.metadata
-            warnings.append(f"{LEFT_OUT} more than {MAX_METADATA / 2**20:g} MiB, which is left out")
-        return msgspec.structs.replace(
-            self,
-            **known,
-            metadata=metadata,
-            # A method may report the same in every step.
-            warnings=list(dict.fromkeys(warnings))[:MAX_WARNINGS],
-        )
-
-
-_NAMED = frozenset(field.name for field in msgspec.structs.fields(Report)) - {
-    "metadata",
-    "warnings",
-}
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="type"):

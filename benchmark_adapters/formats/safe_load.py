@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from benchmark_adapters import files
 from benchmark_adapters.errors import UserError, one_line
-from benchmark_adapters.formats import torch_files
 from benchmark_adapters.formats.bounds import Refused
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ def opened(path: Path, max_bytes: float | None = None) -> BinaryIO:
     target = path.resolve() if path.is_symlink() else path
     try:
         file = files.open_regular(target, follows_links=False)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"{path} can't be opened: {reason}") from None
@@ -99,6 +100,9 @@ def load_tensors(path: Path) -> Any:
     Raises:
         UserError: the file is missing, too large or damaged, or holds anything else.
     """
+    # Not at the top, because it imports numpy.
+    from benchmark_adapters.formats import torch_files
+
     with opened(path) as file, one_line_errors(path, "plain tensors"):
         return torch_files.read(file, MAX_BYTES)
 

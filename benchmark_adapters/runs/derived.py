@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
-from benchmark_adapters import plugins
+from benchmark_adapters.execution import discovery
 from benchmark_adapters.files import replacing
 from benchmark_adapters.formats import native
 from benchmark_adapters.runs import preview, recording
@@ -91,7 +91,7 @@ def _with_class_names(folder: Path, record: Record) -> DistilledSet:
             manifest has the names of other datasets, and the normalisation of such images.
     """
     distilled = native.read_arrays(folder)
-    dataset = plugins.build().datasets.require(record.dataset)
+    dataset = discovery.installed().datasets.require(record.dataset)
     if distilled.images.dtype != "uint8":
         raise UserError(f"{folder}: only the manifest has the normalisation of the images")
     return replace(distilled, class_names=dataset.class_names)

@@ -142,7 +142,7 @@ def test_find_does_not_wait_for_a_pipe(tmp_path):
     second = tmp_path / "b" / first.relative_to(tmp_path / "a") / "record.json"
     second.unlink()
     os.mkfifo(second)
-    with pytest.raises(ValueError, match=r"record\.json: not a regular file"):
+    with pytest.raises(ValueError, match="2 runs match"):
         store.find(first.name, [tmp_path / "a", tmp_path / "b"])
 
 

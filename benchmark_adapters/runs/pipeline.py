@@ -133,7 +133,7 @@ def make(
     Raises:
         UserError: the source can't start.
     """
-    with seed_guard.guarded(plan.runs):
+    with seed_guard.guarded(plan.runs), unfinished.protected(place.work):
         collect = source.produce(place.folder, place.work)
     record: Record | None = None
     is_scorable = False

@@ -142,6 +142,30 @@ def begun(plan: ScoringPlan, source: Source, folder: Path) -> Iterator[Path]:
         raise
 
 
+@contextlib.contextmanager
+def protected(work: Path) -> Iterator[None]:
+    """Keep what runs in the block from changing the plan of a run, or making up its record.
+
+    Raises:
+        OSError: the plan can't be read or written.
+    """
+    plan = (work / PLAN).read_bytes()
+    try:
+        yield
+    finally:
+        (work / DRAFT).unlink(missing_ok=True)
+        if _content(work / PLAN) != plan:
+            with replacing(work / PLAN) as temporary:
+                temporary.write_bytes(plan)
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of a file; empty: it is missing, a link, or too large."""
+    with contextlib.suppress(OSError, ValueError):
+        return read_bounded(path, MAX_PLAN_BYTES, follows_links=False)
+    return b""
+
+
 def keep_draft(work: Path, draft: Record) -> None:
     """Keep the record before scoring. The sessions of sampling are not needed any more."""
     with replacing(work / DRAFT) as temporary:
@@ -176,7 +200,7 @@ def _read(work: Path) -> Unfinished | None:
     Raises:
         OSError, ValueError: a file can't be read.
     """
-    content = read_bounded(work / PLAN, MAX_PLAN_BYTES)
+    content = read_bounded(work / PLAN, MAX_PLAN_BYTES, follows_links=False)
     plan = msgspec.json.decode(content, type=Plan, dec_hook=lambda kind, value: kind(value))
     draft = None
     if (work / DRAFT).exists():

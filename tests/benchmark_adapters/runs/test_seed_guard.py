@@ -1,4 +1,4 @@
-"""A method can't forge the results of seeds."""
+"""A method can't forge the results of seeds, nor what its run is resumed from."""
 
 import json
 
@@ -20,6 +20,31 @@ def distill(task, budget):
     for _ in range(task.ipc):
         yield source.integers(0, 256, (10, 1, 28, 28), dtype=np.uint8), np.arange(10)
 """
+
+
+# It changes what a run is resumed from, and is slow enough to be interrupted.
+REWRITER = """
+from pathlib import Path
+import numpy as np
+def distill(task, budget):
+    (run,) = Path(UNFINISHED).glob("*")
+    (run / "plan.json").write_text("{}")
+    (run / "draft.json").write_text("{}")
+    while True:
+        yield np.full((10, 1, 28, 28), 7, np.uint8), np.arange(10)
+"""
+
+
+def test_a_method_cant_change_what_its_run_is_resumed_from(run, go_on, interrupt_after, tmp_path):
+    unfinished = str(tmp_path / "runs" / ".unfinished")
+    (tmp_path / "rewriter.py").write_text(REWRITER.replace("UNFINISHED", repr(unfinished)))
+    interrupt_after(1)
+    old = run(str(tmp_path / "rewriter.py"), repeats=1)[1]
+    (work,) = kept(tmp_path)
+    assert json.loads((work / "plan.json").read_bytes())["samples"]
+    assert not (work / "draft.json").exists()
+    new = go_on()[1]
+    assert (new.status, new.ipc, new.origin.resumes) == ("ok", 2, old.run_id)
 
 
 def test_a_method_that_writes_results_of_seeds_gains_nothing(

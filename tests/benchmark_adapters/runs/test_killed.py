@@ -116,7 +116,6 @@ def test_images_outlive_a_process_that_is_killed_while_it_scores(ddbench, exampl
     assert shown.returncode == 0
     scored = ddbench("score", run["run_id"], path=[example_folder])
     assert scored.returncode == 0, scored.stderr
-    assert [row["status"] for row in json.loads(ddbench("runs", "--json").stdout)] == [
-        "error",
-        "ok",
-    ]
+    rows = json.loads(ddbench("runs", "--json").stdout)
+    # Runs of the same second come in any order.
+    assert sorted(row["status"] for row in rows) == ["error", "ok"]

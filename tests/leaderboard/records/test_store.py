@@ -109,7 +109,7 @@ for number in range(25):
     assert [writer.wait() for writer in writers] == [0] * 4
     assert len(store.entries([tmp_path])[0]) == 100
     # The records were read while the processes wrote.
-    assert len(set(seen)) > 3
+    assert len(set(seen)) > 1
     assert seen == sorted(seen)
 
 

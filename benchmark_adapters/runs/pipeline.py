@@ -152,24 +152,23 @@ def make(
             _save(production, cut_off if is_scorable else record, place.folder)
             if is_scorable:
                 unfinished.keep_draft(place.work, record)
-        if is_scorable:
-            _require_own_code(production, record)
-            return score(plan, record, place, source.is_untrusted)
-        return record
+        _require_own_code(production, record, is_scorable)
+        return score(plan, record, place, source.is_untrusted) if is_scorable else record
     except (Exception, KeyboardInterrupt) as error:
         if record is None:
             raise
         return _failed(record, error, _Scores()) if is_scorable else record
 
 
-def _require_own_code(production: Production, record: Record) -> None:
-    """Raise `UserError` if a method changed the code that would score its images."""
-    if production.changed_code:
-        names = ", ".join("/".join(path.parts[-2:]) for path in production.changed_code[:5])
-        raise UserError(
-            f"code changed while the method ran: {names}; reinstall ddbench if you did not change "
-            f"it, then go on with `ddbench resume {record.run_id}`"
-        )
+def _require_own_code(production: Production, record: Record, is_scorable: bool) -> None:
+    """Warn of code that changed while a method ran, or raise `UserError` if it would score now."""
+    if not production.changed_code:
+        return
+    names = ", ".join("/".join(path.parts[-2:]) for path in production.changed_code[:5])
+    problem = f"code changed while the method ran: {names}; reinstall ddbench if you did not do it"
+    if is_scorable:
+        raise UserError(f"{problem}, then go on with `ddbench resume {record.run_id}`")
+    warnings.warn(problem, Notice, stacklevel=3)
 
 
 def _failed(record: Record, error: BaseException, scores: _Scores) -> Record:

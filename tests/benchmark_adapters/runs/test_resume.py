@@ -254,6 +254,9 @@ def test_code_that_changes_while_a_method_runs_scores_nothing(example_folder, tr
         assert f"`ddbench resume {record.run_id}`" in record.message
         assert (folder / "images.safetensors").is_file()
         new = store.read(resume.resume(*resume.find(None, tmp_path / "runs"), plugins))
+        (site / "changes" / "extra.py").unlink()
+        with pytest.warns(UserWarning, match=r"code changed .*: changes/extra\.py; reinstall"):
+            small_runs.run(plugins, tmp_path, "changes", repeats=0)
     assert (new.status, new.n, new.images_sha256) == ("ok", 1, record.images_sha256)
     assert (new.origin.resumes, trained.seeds) == (record.run_id, [0])
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from project import TESTS
 
 # The parent imports once and forks each process that it kills. What it finds after each kill is
@@ -54,7 +55,7 @@ step("set-first")
 began = time.monotonic()
 step("set-second")
 pace, found, chance = time.monotonic() - began, [], random.Random(1)
-for turn in range(20):
+for turn in range(int(sys.argv[2])):
     pid = os.fork()
     if pid == 0:
         work(turn)
@@ -68,14 +69,15 @@ print(json.dumps([found, survey()]))
 """
 
 
-def test_what_a_killed_process_leaves_is_whole_or_recognised(example_folder, tmp_path):
+@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
+def test_what_a_killed_process_leaves_is_whole_or_recognised(example_folder, tmp_path, kills):
     places = [TESTS / "support", example_folder]
     done = subprocess.run(
-        [sys.executable, "-c", KILLS, tmp_path / "disk"],
+        [sys.executable, "-c", KILLS, tmp_path / "disk", str(kills)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=50 + 5 * kills,
     )
     assert done.returncode == 0, done.stderr
     found, cleared = json.loads(done.stdout.splitlines()[-1])
@@ -83,9 +85,9 @@ def test_what_a_killed_process_leaves_is_whole_or_recognised(example_folder, tmp
         assert (one["problems"], one["strangers"], one["board"]) == ([], [], True)
     counts = [one["runs"] for one in found]
     assert counts == sorted(counts)
-    assert counts[-1] > 5
-    # Some kills came while something was being written.
-    assert found[-1]["left"] > 0
+    assert counts[-1] > kills / 4
+    # Of many kills, some come while something is being written.
+    assert found[-1]["left"] > 0 or kills < 10
     assert (cleared["left"], cleared["runs"]) == (0, counts[-1])
 
 

@@ -6,11 +6,14 @@ only in a process of their own, or once one of their components is used.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib.util
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Protocol
 
 import pluggy
@@ -28,6 +31,7 @@ from benchmark_adapters.types import (
 )
 
 GROUP = OURS = "ddbench"
+PACKAGES = ("benchmark_adapters", "ddbench", "gdd_plugin", "leaderboard")
 KINDS: dict[str, type[Any]] = {
     "methods": Method,
     "tracks": Track,
@@ -36,6 +40,16 @@ KINDS: dict[str, type[Any]] = {
     "recipes": Recipe,
     "formats": Format,
 }
+
+
+def package_places() -> Iterator[Path]:
+    """Yield the folders or files of our packages and of plugins, which are not imported for it."""
+    plugins = {entry.module.partition(".")[0] for entry in entry_points(group=GROUP)}
+    for name in {*PACKAGES, *plugins}:
+        with contextlib.suppress(ImportError, ValueError):
+            if specification := importlib.util.find_spec(name):
+                places = specification.submodule_search_locations or [specification.origin or ""]
+                yield from map(Path, filter(None, places))
 
 
 class Part(Protocol):

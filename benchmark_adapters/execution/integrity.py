@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import sys
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 
-from benchmark_adapters.plugin_import import GROUP
+from benchmark_adapters.plugin_import import package_places
 
-OWN = ("benchmark_adapters", "ddbench", "gdd_plugin", "leaderboard")
 CODE = (".py", ".so", ".toml", ".json", ".safetensors")
 # Compiled by Python from the files of packages. It trusts their date, which anyone can set.
 COMPILED = ".pyc"
@@ -50,21 +47,10 @@ def changed(before: Snapshot) -> list[Path]:
 
 
 def _files() -> Iterator[Path]:
-    for place in _packages():
+    for place in package_places():
         for path in (place, *place.rglob("*")):
             if path.suffix in (*CODE, COMPILED) and path.is_file():
                 yield path
     for folder in map(Path, filter(None, sys.path)):
         for pattern in STARTED:
             yield from folder.glob(pattern)
-
-
-def _packages() -> Iterator[Path]:
-    """Yield our packages and those of plugins, folders or files. They are not imported for it."""
-    plugins = {entry.module.partition(".")[0] for entry in entry_points(group=GROUP)}
-    for name in {*OWN, *plugins}:
-        with contextlib.suppress(ImportError, ValueError):
-            specification = importlib.util.find_spec(name)
-            if specification:
-                places = specification.submodule_search_locations or [specification.origin or ""]
-                yield from map(Path, filter(None, places))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from benchmark_adapters.errors import UserError, one_line
+from benchmark_adapters.plugin_import import package_places
 
 Mode = Literal["auto", "on", "off"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -59,7 +60,9 @@ def why_not() -> str:
         return "processes can be isolated on Linux only"
     if not shutil.which(PROGRAM):
         return "bubblewrap is missing; install it, or use --isolate auto or off"
-    command = [*_command(Path(os.devnull), []), "true"]
+    # Python and the packages must be found in there too.
+    program = [sys.executable, "-P", "-c", "import benchmark_adapters"]
+    command = [*_command(Path(os.devnull), _installation()), *program]
     try:
         tried = subprocess.run(command, capture_output=True, timeout=MAX_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -92,4 +95,7 @@ def _hidden(paths: Iterable[str]) -> list[str]:
 def _installation() -> list[str]:
     """Return the folders of Python, of all packages, and of settings in the environment."""
     named = (os.environ.get(name) for name in ("DDBENCH_DATA", "HF_HOME", "HF_HUB_CACHE"))
-    return [sys.prefix, sys.base_prefix, *filter(None, sys.path), *filter(None, named)]
+    # An editable package need not be on the path.
+    packages = map(str, package_places())
+    paths = [sys.prefix, sys.base_prefix, *sys.path, *packages, *named]
+    return [path for path in paths if path]

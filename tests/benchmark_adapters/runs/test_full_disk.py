@@ -3,6 +3,7 @@
 import json
 import subprocess
 
+import pytest
 from project import COMMAND
 from small_disk import run_on_small_disk
 from small_runs import only
@@ -118,6 +119,7 @@ def test_whichever_write_a_full_disk_stops_what_was_made_before_is_kept(example_
     assert any("grid.png could not be written" in text for text in notices)
 
 
+@pytest.mark.slow
 def test_commands_say_that_a_disk_is_full_and_leave_nothing_half_written(
     example_folder, real_runs, tmp_path
 ):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 )
 @options.own_dataset
 @click.option("--device", type=options.DEVICES, help="Device to run on.  [default: that of RUN]")
+@options.ISOLATE
 @options.DATA
 @options.RUNS
 @options.JSON

@@ -16,7 +16,7 @@ from benchmark_adapters.execution.outcome import Batch, Outcome
 from benchmark_adapters.execution.supervisor import StopSampling
 from benchmark_adapters.files import replacing
 from benchmark_adapters.runs.request import SamplingPlan
-from benchmark_adapters.runs.sources.method import jobs
+from benchmark_adapters.runs.sources.method import jobs, protection
 from benchmark_adapters.types import UserError
 from leaderboard.render.matplotlib_import import import_matplotlib
 
@@ -227,7 +227,9 @@ def _trial(plan: SamplingPlan) -> tuple[Outcome, Trace]:
 
     name, limit = plan.method.name, plan.time_limit
     with tempfile.TemporaryDirectory() as folder:
-        outcome = supervisor.supervise(jobs(plan), limit, Path(folder), on_batch)
+        outcome = supervisor.supervise(
+            jobs(plan), limit, Path(folder), on_batch, **protection(plan, Path(folder))
+        )
     if outcome.is_failed:
         raise UserError(f"the trial of {name} failed: {outcome.message}")
     if outcome.batches and not outcome.sampled:

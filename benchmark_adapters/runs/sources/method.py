@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -118,23 +118,30 @@ def _sample(plan: SamplingPlan, work: Path, number: int) -> Sampled:
             folder,
             lambda outcome: shown.show_images(outcome.ipc * plan.processes),
             lambda event: shown.show_phase(event.name, event.done, event.total),
-            Bounds(plan.memory),
-            _prefix(plan, folder),
+            **protection(plan, folder),
         )
     return sessions.ended(session, outcome)
 
 
-def _prefix(plan: SamplingPlan, folder: Path) -> list[str]:
-    """Return the beginning of the command lines of an isolated method; empty: it is not isolated.
+class Protection(TypedDict):
+    """The last arguments of `supervisor.supervise`."""
 
-    It can read the dataset, its own files, and whatever its options name.
+    bounds: Bounds
+    prefix: list[str]
+
+
+def protection(plan: SamplingPlan, folder: Path) -> Protection:
+    """Return what a method in ``folder`` may use, and how it is isolated.
+
+    An isolated method can read the dataset, its own files, and whatever its options name.
     """
     if not plan.is_isolated:
-        return []
+        return {"bounds": Bounds(plan.memory), "prefix": []}
     named = [str(value) for value in plan.options.values()]
     own = Path(plan.method.file).parent if plan.method.file else None
     readable = [plan.data, plan.dataset.folder, own, *named]
-    return isolation.prefix("on", folder / supervisor.BATCHES, readable)
+    prefix = isolation.prefix("on", folder / supervisor.BATCHES, readable)
+    return {"bounds": Bounds(plan.memory), "prefix": prefix}
 
 
 def _file_facts(method: Method) -> dict[str, str]:

@@ -175,6 +175,21 @@ def test_an_isolated_method_reads_data_but_reaches_nothing(ddbench, example_fold
 
 
 @ISOLATES
+def test_trials_and_repeated_runs_are_isolated_too(ddbench, example_folder, tmp_path):
+    target = tmp_path / "precious"
+    run = ("run", "--method", "escapes", "--track", "few", "--device", "cpu", "--repeats", "0")
+    options = ("--option", f"target={target}", "--option", "kind=1", "--option", "event=1")
+    made = ddbench(*run, *options, "--json", path=[example_folder])
+    Path("~/ddbench-escaped").expanduser().unlink()
+    assert target.read_text() == "changed"
+    rerun = ("rerun", store.Record.from_json(made.stdout).run_id, "--option", f"target={target}")
+    for command in ((*run, *options, "--plan"), rerun):
+        target.write_text("precious")
+        ddbench(*command, "--isolate", "on", path=[example_folder])
+        assert target.read_text() == "precious"
+
+
+@ISOLATES
 def test_a_signal_is_told_from_an_exit_code_also_in_isolation(tmp_path):
     prefix = isolation.prefix("on", tmp_path)
     with process_tree() as tree:

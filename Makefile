@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow bench gpu bench-full-size lint docs generated setup turbo-mini clean
+.PHONY: help demo test slow faults bench gpu bench-full-size lint docs generated setup turbo-mini clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -16,6 +16,9 @@ test: setup  ## run the test suite, one process per core
 
 slow: setup  ## run the tests that take long
 	$(BIN)/python -m pytest -m slow
+
+faults: setup  ## kill, attack, crowd and fuzz (two hours; PART=kills is one of the parts in tests/faults)
+	$(BIN)/python -m pytest -m faults -s $(if $(PART),tests/faults/test_$(PART).py,tests/faults)
 
 bench: setup  ## measure speed and memory, each next to what it is compared with (15 minutes)
 	$(BIN)/python -m pytest -m bench tests/benchmarks

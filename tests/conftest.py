@@ -63,6 +63,13 @@ def example_folder(tmp_path_factory):
 
 
 @pytest.fixture
+def example_plugins(example_folder):
+    """Yield the installed plugins, including ``ddbench-example``."""
+    with installed(example_folder):
+        yield discovery.installed()
+
+
+@pytest.fixture
 def ddbench(tmp_path, capfd) -> Ddbench:
     """Return a function that calls ``ddbench`` in an empty folder.
 

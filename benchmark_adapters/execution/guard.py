@@ -15,12 +15,12 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 # Seconds in which orphans are looked for. Processes that fork faster than they are killed, or that
 # the kernel holds, must not keep this process.
 MAX_SECONDS = 5.0
-POLL = 0.01
 EXEC_FAILED = 127
 
 
@@ -39,7 +39,7 @@ def main(lifeline: int, command: list[str]) -> None:
         _become(libc, parent, command)
     _close_all_but(lifeline, wakes, woken)
     status = _wait(pid, lifeline, wakes)
-    _kill_descendants()
+    kill_descendants((), reap)
     _exit_as(status, is_isolated=os.path.basename(command[0]) == "bwrap")
 
 
@@ -79,6 +79,14 @@ def _wait(pid: int, lifeline: int, wakes: int) -> int:
             return signal.SIGKILL
 
 
+def reap(pid: int) -> bool:
+    """Collect a child if it has exited; return whether it had."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
 def _reaped() -> list[tuple[int, int]]:
     """Return the process ids and statuses of all children that have exited."""
     found = []
@@ -91,28 +99,62 @@ def _reaped() -> list[tuple[int, int]]:
     return found
 
 
-def _kill_descendants() -> None:
-    """Kill all children until there are none: those of a dead child become children of this one."""
+def kill_descendants(spared: Collection[int], reap: Callable[[int], bool]) -> None:
+    """Kill all descendants of this process until there are none, but for a few seconds at most.
+
+    Some start others faster than the scheduler gives this process its turn. So each round first
+    kills all children, and the next one follows without a pause.
+
+    Args:
+        spared: ids of children to leave alone, together with what they started.
+        reap: collects a child if it has exited; returns whether it had.
+    """
     deadline = time.monotonic() + MAX_SECONDS
-    while (children := _children()) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        children = [child for child in _children(os.getpid()) if child not in spared]
+        if not children:
+            return
+        _kill(children)
+        # There may be thousands that have exited, which have no children any more.
         for child in children:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(child, signal.SIGKILL)
-        _reaped()
-        time.sleep(POLL)
+            if not reap(child):
+                _kill(descendants(child))
+        os.sched_yield()
 
 
-def _children() -> list[int]:
-    """Return the process ids of this process's children."""
-    found = []
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the ids of a process's descendants."""
+    found = _children(pid)
+    for child in found:
+        found += _children(child)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    """Return the ids of a process's children, which most kernels list for each of its threads."""
+    if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+        return [child for child, parent in _parents() if parent == pid]
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
+    return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Yield the ids of all processes and of their parents."""
     for name in os.listdir("/proc"):
         if name.isdecimal():
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
                 # The name of the program comes before, in parentheses, and may contain anything.
-                fields = file.read().rpartition(b")")[2].split()
-                if int(fields[1]) == os.getpid():
-                    found.append(int(name))
-    return found
+                yield int(name), int(file.read().rpartition(b")")[2].split()[1])
 
 
 def _exit_as(status: int, is_isolated: bool) -> None:

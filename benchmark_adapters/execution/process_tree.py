@@ -14,12 +14,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from benchmark_adapters.execution import guard
 
 if TYPE_CHECKING:
     import psutil
@@ -29,11 +30,11 @@ RUN_TAG_ENV = "DDBENCH_PROCESS"
 # Set if a guard ends the process when the harness is gone.
 GUARDED_ENV = "DDBENCH_GUARDED"
 ADOPTS_ORPHANS = sys.platform == "linux"
-GUARD = Path(__file__).with_name("guard.py")
+GUARD = Path(guard.__file__)
 # Processes may start others during the search, so the search is repeated.
 MAX_KILL_ROUNDS = 10
 # Seconds to wait for a process that was killed. Another one may hold it, as a debugger does.
-MAX_WAIT, POLL = 5.0, 0.01
+MAX_WAIT = 5.0
 
 
 @contextlib.contextmanager
@@ -119,44 +120,36 @@ class ProcessTree:
         return process
 
     def kill(self) -> None:
-        """Kill the process groups, then every process that left its group.
+        """Kill every process of the tree, also those that left their group or session.
 
         This takes a few seconds at most, whatever the processes do.
         """
-        import psutil
+        if ADOPTS_ORPHANS:
+            guard.kill_descendants(self.others, self._reap)
+        else:
+            self._kill_groups()
+        kill_tagged(self.tag)
+        while self.lifeline:
+            os.close(self.lifeline.pop())
 
+    def _reap(self, pid: int) -> bool:
+        """Collect a child that has exited. Those that `start` returned keep their exit codes."""
+        for process in self.processes:
+            if process.pid == pid:
+                return process.poll() is not None
+        return guard.reap(pid)
+
+    def _kill_groups(self) -> None:
+        """Kill the process groups, and the descendants that left them."""
         below = [child for process in self.processes for child in descendants(process.pid)]
         for process in self.processes:
             # macOS refuses if only a zombie is left.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
         _kill(below)
-        self._wait()
-        for _ in range(MAX_KILL_ROUNDS):
-            orphans = self._orphans()
-            _kill(orphans)
-            psutil.wait_procs(orphans, timeout=1)
-            if not orphans:
-                break
-        kill_tagged(self.tag)
-        while self.lifeline:
-            os.close(self.lifeline.pop())
-
-    def _wait(self) -> None:
-        """Wait for the started processes. An orphan may hold one of them, so orphans are killed."""
-        deadline = time.monotonic() + MAX_WAIT
-        while any(process.poll() is None for process in self.processes):
-            time.sleep(POLL)
-            if time.monotonic() > deadline:
-                return
-            _kill(self._orphans())
-
-    def _orphans(self) -> list[psutil.Process]:
-        """Return the descendants of this process that belong to the tree."""
-        import psutil
-
-        children = psutil.Process().children(recursive=True)
-        return [child for child in children if child.pid not in self.others]
+        for process in self.processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(MAX_WAIT)
 
 
 def new_tree() -> ProcessTree:

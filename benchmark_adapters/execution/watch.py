@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from benchmark_adapters.execution.process_tree import ProcessTree, descendants
 
+if TYPE_CHECKING:
+    import psutil
+
 # Seconds between two looks.
 INTERVAL = 0.25
-MAX_PROCESSES = 2000
+MAX_THREADS = 10_000
 
 
 class BoundExceeded(Exception):
@@ -28,13 +30,13 @@ class Bounds:
 
     Attributes:
         memory: bytes; None: three quarters of the machine's memory.
-        written: bytes in the folder of batches; None: half of what is free on the disk.
-        processes: number of processes and threads.
+        written: bytes by which the free space on the disk may shrink; None: half of it.
+        threads: number of threads; a process has at least one.
     """
 
     memory: int | None = None
     written: int | None = None
-    processes: int = MAX_PROCESSES
+    threads: int = MAX_THREADS
 
 
 class Watch:
@@ -45,8 +47,10 @@ class Watch:
 
         self._tree, self._folder, self._next = tree, folder, 0.0
         self._memory = bounds.memory or psutil.virtual_memory().total * 3 // 4
-        self._written = bounds.written or shutil.disk_usage(folder).free // 2
-        self._processes = bounds.processes
+        free = _free(folder)
+        self._written = bounds.written or free // 2
+        self._least_free = free - self._written
+        self._threads = bounds.threads
 
     def look(self) -> None:
         """Compare what is used with the bounds, unless the last look was a moment ago.
@@ -56,42 +60,82 @@ class Watch:
         """
         if time.monotonic() < self._next:
             return
-        pids = [process.pid for process in self._tree.processes]
-        if sum(len(descendants(pid)) for pid in pids) > self._processes:
-            raise BoundExceeded(f"it started more than {self._processes:,} processes")
-        # A count of shared pages once is costly.
-        if used_memory(pids) > self._memory and used_memory(pids, "pss") > self._memory:
+        processes = _all(process.pid for process in self._tree.processes)
+        if _threads(processes) > self._threads:
+            raise BoundExceeded(f"it started more than {self._threads:,} processes or threads")
+        if self._exceeds_memory(processes):
             raise BoundExceeded(
                 f"it used more than {self._memory / 2**30:.1f} GiB of memory; --memory-limit sets "
                 "the limit"
             )
-        if _size(self._folder) > self._written:
-            raise BoundExceeded(f"it wrote more than {self._written / 2**30:.1f} GiB")
+        # The free space also tells of files elsewhere, and of those without a name.
+        with contextlib.suppress(OSError):
+            if _free(self._folder) < self._least_free:
+                raise BoundExceeded(
+                    f"{self._written / 2**30:.1f} GiB of the disk were filled while it ran"
+                )
         self._next = time.monotonic() + INTERVAL
 
+    def _exceeds_memory(self, processes: Sequence[psutil.Process]) -> bool:
+        resident = _resident(processes)
+        if max(resident) > self._memory:
+            return True
+        # This takes long, and a process that takes up memory holds it up.
+        return sum(resident) > self._memory and _shared_once(processes) > self._memory
 
-def used_memory(pids: Iterable[int], kind: Literal["rss", "pss"] = "rss") -> int:
-    """Return the resident memory of processes and of those that they started, in bytes.
 
-    With ``pss``, pages that several processes share count once, where the system can tell.
+def used_memory(pids: Iterable[int]) -> int:
+    """Return the resident memory of processes and of those that they started, in bytes."""
+    return sum(_resident(_all(pids)))
+
+
+def _all(pids: Iterable[int]) -> list[psutil.Process]:
+    """Return processes and those that they started."""
+    import psutil
+
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            found += [psutil.Process(pid), *descendants(pid)]
+    return found
+
+
+def _threads(processes: Iterable[psutil.Process]) -> int:
+    import psutil
+
+    count = 0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            count += process.num_threads()
+    return count
+
+
+def _resident(processes: Iterable[psutil.Process]) -> list[int]:
+    """Return the resident memory of each process in bytes."""
+    import psutil
+
+    found = [0]
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            found.append(process.memory_info().rss)
+    return found
+
+
+def _shared_once(processes: Iterable[psutil.Process]) -> int:
+    """Return the memory of all processes in bytes; pages that several share count once.
+
+    Where the system can't tell, they count as often as they are shared.
     """
     import psutil
 
     total = 0
-    for pid in pids:
+    for process in processes:
         with contextlib.suppress(psutil.Error):
-            for process in (psutil.Process(pid), *descendants(pid)):
-                with contextlib.suppress(psutil.Error):
-                    wanted = process.memory_full_info() if kind == "pss" else process.memory_info()
-                    total += getattr(wanted, kind, wanted.rss)
+            memory = process.memory_full_info()
+            total += getattr(memory, "pss", memory.rss)
     return total
 
 
-def _size(folder: Path) -> int:
-    """Return the size of the files in a folder in bytes, links and folders within left out."""
-    size = 0
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                size += entry.stat(follow_symlinks=False).st_blocks * 512
-    return size
+def _free(folder: Path) -> int:
+    """Return the free bytes of the disk that a folder is on."""
+    return shutil.disk_usage(folder).free

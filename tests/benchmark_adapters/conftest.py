@@ -14,13 +14,6 @@ from benchmark_adapters.runs import pipeline
 from benchmark_adapters.runs.request import Request, plan_runs
 
 
-@pytest.fixture
-def example_plugins(example_folder):
-    """Yield the installed plugins, including ``ddbench-example``."""
-    with installed(example_folder):
-        yield discovery.installed()
-
-
 @pytest.fixture(scope="session")
 def clothes():
     """Return Fashion-MNIST's bundled training images and labels.

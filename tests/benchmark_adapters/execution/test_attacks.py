@@ -99,6 +99,17 @@ def test_a_replaced_folder_is_not_used(ddbench, example_folder, tmp_path):
     assert list((tmp_path / "other").iterdir()) == []
 
 
+@LINUX
+def test_processes_that_live_too_shortly_to_be_found_are_killed(example_plugins, tmp_path, clock):
+    clock.jump_after(batches=1)
+    before = psutil.Process().children(recursive=True)
+    # They would go on for 20 seconds.
+    _, record, seconds = attack(example_plugins, tmp_path, "flees")
+    assert (record.status, record.ipc) == ("timeout", 1)
+    assert seconds < 15
+    assert set(psutil.Process().children(recursive=True)) <= set(before)
+
+
 def living(pids):
     numbers = [int(pid) for pid in Path(pids).read_text().split()]
     assert len(numbers) == 3
@@ -139,15 +150,18 @@ def test_a_process_that_is_held_is_killed_in_time(example_plugins, tmp_path, clo
     ("kind", "bounds", "message"),
     [
         ("memory", {"memory": 2**29}, "it used more than 0.5 GiB of memory; --memory-limit"),
-        ("processes", {"processes": 20}, "it started more than 20 processes"),
-        ("disk", {"written": 2**28}, "it wrote more than 0.2 GiB"),
+        ("processes", {"threads": 200}, "it started more than 200 processes or threads"),
+        ("threads", {"threads": 200}, "it started more than 200 processes or threads"),
+        ("disk", {"written": 2**28}, "0.2 GiB of the disk were filled while it ran"),
+        ("elsewhere", {"written": 2**28}, "0.2 GiB of the disk were filled while it ran"),
     ],
 )
 def test_what_a_method_uses_is_bounded(
     example_plugins, tmp_path, monkeypatch, kind, bounds, message
 ):
     monkeypatch.setattr(method_source, "Bounds", lambda memory: Bounds(**bounds))
-    _, record, _ = attack(example_plugins, tmp_path, "eats", kind=kind)
+    more = tmp_path / "more"
+    _, record, _ = attack(example_plugins, tmp_path, "eats", kind=kind, target=more)
     assert record.status == "error"
     assert record.message.startswith(f"the method was stopped: {message}")
     assert record.ipc == 1

@@ -92,7 +92,8 @@ def test_interrupted_score_leaves_no_process(started, submission, tmp_path):
 def test_interrupted_training_reports_finished_seeds(started, submission, tmp_path):
     quick = ("--students", "mlp", "--repeats", "1000")
     process = started(*SCORE, "--format", "eccv2024", *quick, "--json")
-    wait_for(lambda: list((tmp_path / "runs").glob(".unfinished/*/seeds/*.json")))
+    # A seed is saved a moment before it is reported.
+    wait_for(lambda: len(list((tmp_path / "runs").glob(".unfinished/*/seeds/*.json"))) > 1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)
     document = json.loads(out)

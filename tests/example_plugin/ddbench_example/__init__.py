@@ -19,7 +19,8 @@ BAD = (
     "no_generator empty_batches many_lines nan_report typed_report unseeded class_by_class uneven"
 )
 ATTACKS = (
-    "forges claims replaces_batch plants_links replaces_folder daemons traced stops eats escapes"
+    "forges claims replaces_batch plants_links replaces_folder daemons traced stops eats escapes "
+    "floods flees"
 )
 DIVISIBLE = "undivided nearly_divided endless_part"
 

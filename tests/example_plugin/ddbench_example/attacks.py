@@ -5,6 +5,9 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -171,15 +174,64 @@ def eats(task, budget):
     """Use more and more of one thing."""
     yield images()
     kept = []
+    more = {
+        "memory": lambda: np.ones(64 * 2**20, np.uint8),
+        "processes": _daemon,
+        "threads": lambda: threading.Thread(target=time.sleep, args=(1000,)).start(),
+        "disk": lambda: _more(Path(batches_folder()) / f"more-{len(kept)}"),
+        "elsewhere": lambda: _more(Path(task.options["target"]), unlinks=True),
+    }[task.options["kind"]]
     while True:
-        if task.options["kind"] == "memory":
-            kept.append(np.ones(64 * 2**20, np.uint8))
-        elif task.options["kind"] == "processes":
-            kept.append(_daemon())
-        else:
-            path = Path(batches_folder()) / f"more-{len(kept)}"
-            kept.append(path.write_bytes(bytes(16 * 2**20)))
+        kept.append(more())
         time.sleep(0.01)
+
+
+def _more(path, unlinks=False):
+    """Write a file of 16 MiB, and return it open, by name or without one."""
+    file = path.open("wb")
+    if unlinks:
+        path.unlink()
+    file.write(bytes(16 * 2**20))
+    file.flush()
+    return file
+
+
+def floods(task, budget):
+    """Produce one thing without an end, as fast as possible."""
+    yield images()
+    line = b'{"type":"phase","name":"a","done":1,"total":2}\n'
+    more = {
+        "events": lambda: _write_event(line * 100),
+        "output": lambda: os.write(1, bytes(65536)),
+        "files": lambda: [(Path(batches_folder()) / f"{n}-{time.time()}").touch() for n in "abcd"],
+        "batches": lambda: None,
+    }[task.options["kind"]]
+    while True:
+        more()
+        if task.options["kind"] == "batches":
+            yield images()
+
+
+# Each process starts the next one and exits. Without a harness, this ends after some seconds.
+CHAINS = """
+import os, time
+end = time.time() + 20
+for _ in range(100):
+    if not os.fork():
+        os.setsid()
+        while time.time() < end:
+            if os.fork():
+                os._exit(0)
+        os._exit(0)
+time.sleep(20)
+"""
+
+
+def flees(task, budget):
+    """Start processes that live too shortly to be found by a search."""
+    yield images()
+    subprocess.Popen([sys.executable, "-I", "-S", "-c", CHAINS], env={})
+    fall_asleep()
 
 
 def escapes(task, budget):

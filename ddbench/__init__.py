@@ -13,6 +13,7 @@ from ddbench.board import runs as runs
 from ddbench.errors import RunFailed as RunFailed
 from ddbench.loading import LoadedSet as LoadedSet
 from ddbench.loading import load as load
+from ddbench.resuming import resume as resume
 from ddbench.running import Progress as Progress
 from ddbench.running import check as check
 from ddbench.running import run as run

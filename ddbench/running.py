@@ -29,7 +29,7 @@ Isolate = Literal["auto", "on", "off"]
 MAX_CHECK_SECONDS, MAX_SCORE_SECONDS = 3_600.0, 86_400.0
 
 
-def _silent(phase: str, done: int, total: int | None) -> None:
+def silent(phase: str, done: int, total: int | None) -> None:
     """Ignore the progress."""
 
 
@@ -53,7 +53,7 @@ def run(
     test_split: str | float | None = None,
     isolate: Isolate = "auto",
     memory_limit: float | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Record:
     """Generate a distilled set under a time limit, score it, and return the record.
 
@@ -92,7 +92,7 @@ def run(
         options=_options(options or {}),
         processes=processes,
     )
-    return _finished(lambda: _run(request), progress)
+    return finished(lambda: _run(request), progress)
 
 
 def _run(request: Request) -> Path:
@@ -124,7 +124,7 @@ def score(
     image_size: int | None = None,
     test_split: str | float | None = None,
     isolate: Isolate = "auto",
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Record:
     """Score the set of one team for one dataset, or score the images of a run again.
 
@@ -163,7 +163,7 @@ def score(
         limits=Limits.of(max_seconds, max_memory),
     )
     scoring = submissions.score(submission, request, plugins, first_seed=seed)
-    return _finished(lambda: next(scoring), progress)
+    return finished(lambda: next(scoring), progress)
 
 
 def _files(
@@ -303,7 +303,7 @@ def _only(found: Sequence[Any], track: str) -> Sequence[Any]:
     return found
 
 
-def _finished(make: Callable[[], Path], progress: Progress) -> Record:
+def finished(make: Callable[[], Path], progress: Progress) -> Record:
     """Return the record in the folder that ``make`` returns.
 
     Raises:

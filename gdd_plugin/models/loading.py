@@ -108,7 +108,9 @@ def locate(name: str) -> LocatedModel:
         return _locate_checkpoint(Path(name).expanduser())
     folder, unet = BUNDLED.get(name, Path(name).expanduser()), None
     spec = registry.find_spec(name)
-    if not folder.is_dir():
+    # A folder with the name of a known model, where a command happens to run, is not meant.
+    is_known = name in {**BUNDLED, **registry.KNOWN}
+    if name in registry.KNOWN or not folder.is_dir():
         if not spec and not re.fullmatch(HUB_ID, name):
             raise UserError(
                 f"no model folder {name}; use a folder, a file FILE.safetensors, a Hugging Face "
@@ -121,7 +123,7 @@ def locate(name: str) -> LocatedModel:
     if not (folder / "model_index.json").is_file():
         raise UserError(f"{folder} is not a model folder: it has no model_index.json")
     _require_text_to_image(pipeline_class(folder), name)
-    shown = name if name in BUNDLED or not Path(name).exists() else folder.resolve().name
+    shown = name if is_known or not Path(name).exists() else folder.resolve().name
     training = read_training_metadata(folder)
     return LocatedModel(shown, folder, unet, spec=spec, training=training)
 

@@ -158,6 +158,11 @@ def test_an_exception_of_the_callback_stops_the_run_after_saving_it(here, phase)
         )
     (record,) = ddbench.runs()
     assert record.interrupted
+    resumed = ddbench.resume(record.run_id)
+    assert (resumed.status, resumed.ipc, resumed.n) == ("ok", 2, 1)
+    assert resumed.origin.resumes == record.run_id
+    with pytest.raises(ddbench.UserError, match="no run in runs can be resumed"):
+        ddbench.resume()
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,9 @@ def test_models_with_their_own_unet_load_from_what_a_download_brings(
     weights.mkdir()
     save_file(unet.state_dict(), weights / KNOWN[name].unet.name)
     put_into_cache(hub_cache, KNOWN[name].unet.repository, weights)
+    # A folder of the same name, where the command runs, is something else.
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
     turbo = TurboSampler(name)
     assert turbo.sample(["cat"], [seeded_generator(0, 0, 0)]).shape == (1, 3, 32, 32)
     first = turbo.metadata.model_sha256

@@ -1,9 +1,11 @@
 """Run a command on Linux, and end with it whatever it started, even if the harness is killed.
 
-``python -I -S guard.py LIFELINE COMMAND...`` runs the command until it exits, or until the pipe
-with the file descriptor LIFELINE closes, because the harness is gone. Then this process kills all
-its descendants, which the kernel hands to it as orphans, and exits as the command did. The kernel
-kills the command if this process dies.
+``python -I -S guard.py LIFELINE GROUP COMMAND...`` runs the command until it exits, or until the
+pipe with the file descriptor LIFELINE closes, because the harness is gone. Then this process kills
+all its descendants, which the kernel hands to it as orphans, and exits as the command did. The
+kernel kills the command if this process dies.
+
+This process and the command are in the control group whose folder is GROUP, unless that is empty.
 
 This file imports nothing but the standard library, so that it starts in milliseconds.
 """
@@ -24,8 +26,9 @@ POLL = 0.01
 EXEC_FAILED = 127
 
 
-def main(lifeline: int, command: list[str]) -> None:
+def main(lifeline: int, group: str, command: list[str]) -> None:
     """Run ``command`` and exit as it did; never return."""
+    _tell(group, "cgroup.procs", "0")
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.set_inheritable(lifeline, False)
@@ -39,8 +42,21 @@ def main(lifeline: int, command: list[str]) -> None:
         _become(libc, parent, command)
     _close_all_but(lifeline, wakes, woken)
     status = _wait(pid, lifeline, wakes)
+    if status is None:
+        # This ends this process too.
+        _tell(group, "cgroup.kill", "1")
     _kill_descendants()
-    _exit_as(status, is_isolated=os.path.basename(command[0]) == "bwrap")
+    _exit_as(
+        signal.SIGKILL if status is None else status,
+        is_isolated=os.path.basename(command[0]) == "bwrap",
+    )
+
+
+def _tell(group: str, name: str, text: str) -> None:
+    """Write to a file of the group, if there is one."""
+    if group:
+        with contextlib.suppress(OSError), open(os.path.join(group, name), "w") as file:
+            file.write(text)
 
 
 def _become(libc: ctypes.CDLL, parent: int, command: list[str]) -> None:
@@ -66,8 +82,8 @@ def _close_all_but(*kept: int) -> None:
     os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
-def _wait(pid: int, lifeline: int, wakes: int) -> int:
-    """Wait until the command exits or the lifeline closes; return its status, or that of a kill."""
+def _wait(pid: int, lifeline: int, wakes: int) -> int | None:
+    """Wait until the command exits, and return its status, or until the lifeline closes."""
     while True:
         ready = select.select([lifeline, wakes], [], [])[0]
         if wakes in ready:
@@ -76,7 +92,7 @@ def _wait(pid: int, lifeline: int, wakes: int) -> int:
             if child == pid:
                 return status
         if lifeline in ready:
-            return signal.SIGKILL
+            return None
 
 
 def _reaped() -> list[tuple[int, int]]:
@@ -128,4 +144,4 @@ def _exit_as(status: int, is_isolated: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

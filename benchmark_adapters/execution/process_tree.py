@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from benchmark_adapters.execution.cgroup import Group
+
 if TYPE_CHECKING:
     import psutil
 
@@ -65,12 +67,14 @@ class ProcessTree:
         processes: the processes started by `start`.
         lifeline: both ends of a pipe. When the second one closes, because this process is gone or
             the tree was killed, the guards kill everything.
+        group: the control group of those that are started from now on, if they have one.
     """
 
     tag: str
     others: set[int]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     lifeline: list[int] = field(default_factory=lambda: list(os.pipe()))
+    group: Group | None = None
 
     def start(
         self,
@@ -102,8 +106,8 @@ class ProcessTree:
         """
         own = {**(environment or {}), RUN_TAG_ENV: self.tag}
         if ADOPTS_ORPHANS:
-            end = self.lifeline[0]
-            command = [sys.executable, "-I", "-S", str(GUARD), str(end), *command]
+            end, group = self.lifeline[0], str(self.group.path) if self.group else ""
+            command = [sys.executable, "-I", "-S", str(GUARD), str(end), group, *command]
             pass_fds, own = [*pass_fds, end], {**own, GUARDED_ENV: "1"}
         process = subprocess.Popen(
             command,
@@ -119,12 +123,14 @@ class ProcessTree:
         return process
 
     def kill(self) -> None:
-        """Kill the process groups, then every process that left its group.
+        """Kill the control and process groups, then every process that left its group.
 
         This takes a few seconds at most, whatever the processes do.
         """
         import psutil
 
+        if self.group:
+            self.group.kill()
         below = [child for process in self.processes for child in descendants(process.pid)]
         for process in self.processes:
             # macOS refuses if only a zombie is left.
@@ -141,6 +147,8 @@ class ProcessTree:
         kill_tagged(self.tag)
         while self.lifeline:
             os.close(self.lifeline.pop())
+        if self.group:
+            self.group.remove()
 
     def _wait(self) -> None:
         """Wait for the started processes. An orphan may hold one of them, so orphans are killed."""

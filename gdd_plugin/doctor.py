@@ -48,8 +48,8 @@ class Diagnosis:
 def doctor_command(data: Path | None, as_json: bool) -> None:
     """Show what works on this machine, and what to do about the rest.
 
-    Look at versions, devices, memory, disk, the compiler, the Hugging Face Hub, plugins, the
-    weights of models and the real datasets. Nothing is downloaded.
+    Look at versions, devices, memory, control groups, disk, the compiler, the Hugging Face Hub,
+    plugins, the weights of models and the real datasets. Nothing is downloaded.
 
     Exit codes: 0 if nothing is wrong, 1 if there is a problem.
     """
@@ -74,6 +74,7 @@ def diagnose(data: Path | None = None) -> Iterator[Diagnosis]:
         "versions": _versions,
         "device": _device,
         "memory": _memory,
+        "control group": _control_group,
         "disk": _disk,
         "compiler": _compiler,
         "hub": _hub,
@@ -122,6 +123,21 @@ def _memory() -> Iterator[Diagnosis]:
     is_enough = gib >= MIN_MEMORY
     advice = "" if is_enough else f"runs need {MIN_MEMORY:g} GiB"
     yield Diagnosis("memory", "ok" if is_enough else "problem", f"{gib:.1f} GiB", advice)
+
+
+def _control_group() -> Iterator[Diagnosis]:
+    """Look whether the kernel can bound what the processes of a method use."""
+    from benchmark_adapters.execution import cgroup
+
+    try:
+        place = cgroup.place()
+    except cgroup.NoGroup as error:
+        advice = "without one, a method can exceed its bounds for a moment (docs/reliability.md)"
+        if shutil.which("systemd-run"):
+            advice += "; `systemd-run --user --scope ddbench run ...` may get one"
+        yield Diagnosis("control group", "missing", str(error), advice)
+    else:
+        yield Diagnosis("control group", "ok", f"methods run in one, in {place}")
 
 
 def _disk() -> Iterator[Diagnosis]:

@@ -1,9 +1,11 @@
 """Run a command on Linux, and end with it whatever it started, even if the harness is killed.
 
-``python -I -S guard.py LIFELINE COMMAND...`` runs the command until it exits, or until the pipe
-with the file descriptor LIFELINE closes, because the harness is gone. Then this process kills all
-its descendants, which the kernel hands to it as orphans, and exits as the command did. The kernel
-kills the command if this process dies.
+``python -I -S guard.py LIFELINE GROUP COMMAND...`` runs the command until it exits, or until the
+pipe with the file descriptor LIFELINE closes, because the harness is gone. Then this process kills
+all its descendants, which the kernel hands to it as orphans, and exits as the command did. The
+kernel kills the command if this process dies.
+
+This process and the command are in the control group whose folder is GROUP, unless that is empty.
 
 This file imports nothing but the standard library, so that it starts in milliseconds.
 """
@@ -11,6 +13,7 @@ This file imports nothing but the standard library, so that it starts in millise
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import signal
 import sys
@@ -22,10 +25,13 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 # the kernel holds, must not keep this process.
 MAX_SECONDS = 5.0
 EXEC_FAILED = 127
+# Processes and threads that a method may have. More of them stop a machine.
+MAX_TASKS = 10_000
 
 
-def main(lifeline: int, command: list[str]) -> None:
+def main(lifeline: int, group: str, command: list[str]) -> None:
     """Run ``command`` and exit as it did; never return."""
+    _tell(group, "cgroup.procs", "0")
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.set_inheritable(lifeline, False)
@@ -39,8 +45,21 @@ def main(lifeline: int, command: list[str]) -> None:
         _become(libc, parent, command)
     _close_all_but(lifeline, wakes, woken)
     status = _wait(pid, lifeline, wakes)
+    if status is None:
+        # This ends this process too.
+        _tell(group, "cgroup.kill", "1")
     kill_descendants((), reap)
-    _exit_as(status, is_isolated=os.path.basename(command[0]) == "bwrap")
+    _exit_as(
+        signal.SIGKILL if status is None else status,
+        is_isolated=os.path.basename(command[0]) == "bwrap",
+    )
+
+
+def _tell(group: str, name: str, text: str) -> None:
+    """Write to a file of the group, if there is one."""
+    if group:
+        with contextlib.suppress(OSError), open(os.path.join(group, name), "w") as file:
+            file.write(text)
 
 
 def _become(libc: ctypes.CDLL, parent: int, command: list[str]) -> None:
@@ -49,9 +68,22 @@ def _become(libc: ctypes.CDLL, parent: int, command: list[str]) -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     # The parent may have died before.
     if os.getppid() == parent:
+        bound_tasks(MAX_TASKS)
         with contextlib.suppress(OSError):
             os.execvp(command[0], command)
     os._exit(EXEC_FAILED)
+
+
+def bound_tasks(more: int) -> None:
+    """Let this user have ``more`` processes and threads than all of the system have now.
+
+    It holds for this process and what it starts, but not if the user is root.
+    """
+    with contextlib.suppress(OSError, ValueError), open("/proc/loadavg") as file:
+        total = int(file.read().split()[3].partition("/")[2])
+        hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        most = total + more if hard == resource.RLIM_INFINITY else min(total + more, hard)
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 
 
 def _close_all_but(*kept: int) -> None:
@@ -66,8 +98,8 @@ def _close_all_but(*kept: int) -> None:
     os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
-def _wait(pid: int, lifeline: int, wakes: int) -> int:
-    """Wait until the command exits or the lifeline closes; return its status, or that of a kill."""
+def _wait(pid: int, lifeline: int, wakes: int) -> int | None:
+    """Wait until the command exits, and return its status, or until the lifeline closes."""
     while True:
         ready = select.select([lifeline, wakes], [], [])[0]
         if wakes in ready:
@@ -76,7 +108,7 @@ def _wait(pid: int, lifeline: int, wakes: int) -> int:
             if child == pid:
                 return status
         if lifeline in ready:
-            return signal.SIGKILL
+            return None
 
 
 def reap(pid: int) -> bool:
@@ -170,4 +202,4 @@ def _exit_as(status: int, is_isolated: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

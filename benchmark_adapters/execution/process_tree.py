@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from benchmark_adapters.execution import guard
+from benchmark_adapters.execution.cgroup import Group
 
 if TYPE_CHECKING:
     import psutil
@@ -66,12 +67,14 @@ class ProcessTree:
         processes: the processes started by `start`.
         lifeline: both ends of a pipe. When the second one closes, because this process is gone or
             the tree was killed, the guards kill everything.
+        group: the control group of those that are started from now on, if they have one.
     """
 
     tag: str
     others: set[int]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     lifeline: list[int] = field(default_factory=lambda: list(os.pipe()))
+    group: Group | None = None
 
     def start(
         self,
@@ -103,8 +106,8 @@ class ProcessTree:
         """
         own = {**(environment or {}), RUN_TAG_ENV: self.tag}
         if ADOPTS_ORPHANS:
-            end = self.lifeline[0]
-            command = [sys.executable, "-I", "-S", str(GUARD), str(end), *command]
+            end, group = self.lifeline[0], str(self.group.path) if self.group else ""
+            command = [sys.executable, "-I", "-S", str(GUARD), str(end), group, *command]
             pass_fds, own = [*pass_fds, end], {**own, GUARDED_ENV: "1"}
         process = subprocess.Popen(
             command,
@@ -124,6 +127,8 @@ class ProcessTree:
 
         This takes a few seconds at most, whatever the processes do.
         """
+        if self.group:
+            self.group.kill()
         if ADOPTS_ORPHANS:
             guard.kill_descendants(self.others, self._reap)
         else:
@@ -131,6 +136,8 @@ class ProcessTree:
         kill_tagged(self.tag)
         while self.lifeline:
             os.close(self.lifeline.pop())
+        if self.group:
+            self.group.remove()
 
     def _reap(self, pid: int) -> bool:
         """Collect a child that has exited. Those that `start` returned keep their exit codes."""

@@ -105,8 +105,9 @@ def supervise(
     # The path is absolute because a method may change its working directory.
     run = _Run(folder.absolute(), limit, on_batch, on_phase)
     try:
+        watch = Watch(run.tree, run.batches, bounds or Bounds())
         run.start(jobs, prefix)
-        run.listen(bounds or Bounds())
+        run.listen(watch)
     except KeyboardInterrupt:
         run.interrupted = True
     except StopSampling:
@@ -146,15 +147,15 @@ class _Run:
             )
             self.workers.append(_start(self.tree, job, one.environment, prefix))
 
-    def listen(self, bounds: Bounds) -> None:
-        watch = Watch(self.tree, self.batches, bounds)
-
+    def listen(self, watch: Watch) -> None:
         def look() -> None:
             self.journal.beat()
             watch.look()
 
         try:
             channel.listen(self.workers, self.deadline, self.hear, self.hear_output, look)
+            # Processes that the kernel ended may be gone before the next look.
+            watch.look_at_group()
         except BoundExceeded as error:
             for worker in self.workers:
                 worker.outcome.end = "error"

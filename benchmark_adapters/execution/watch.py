@@ -1,4 +1,7 @@
-"""Watch what the processes of a method use together: memory, processes and disk space."""
+"""Watch what the processes of a method use together: memory, processes and disk space.
+
+A `cgroup` also bounds memory and processes between two looks, where it can be had.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark_adapters.execution import cgroup, guard
 from benchmark_adapters.execution.process_tree import ProcessTree, descendants
 
 if TYPE_CHECKING:
@@ -17,7 +21,8 @@ if TYPE_CHECKING:
 
 # Seconds between two looks.
 INTERVAL = 0.25
-MAX_THREADS = 10_000
+# The kernel counts more as memory than a look finds, such as its own tables: a share of the bound.
+SLACK = 1 / 16
 
 
 class BoundExceeded(Exception):
@@ -36,11 +41,14 @@ class Bounds:
 
     memory: int | None = None
     written: int | None = None
-    threads: int = MAX_THREADS
+    threads: int = guard.MAX_TASKS
 
 
 class Watch:
-    """A look at the processes of a tree now and then."""
+    """A look at the processes of a tree now and then.
+
+    It is made before the first process starts, which joins the control group.
+    """
 
     def __init__(self, tree: ProcessTree, folder: Path, bounds: Bounds) -> None:
         import psutil
@@ -51,6 +59,8 @@ class Watch:
         self._written = bounds.written or free // 2
         self._least_free = free - self._written
         self._threads = bounds.threads
+        self._group = cgroup.new(tree.tag, int(self._memory * (1 + SLACK)), bounds.threads)
+        tree.group = self._group
 
     def look(self) -> None:
         """Compare what is used with the bounds, unless the last look was a moment ago.
@@ -60,14 +70,12 @@ class Watch:
         """
         if time.monotonic() < self._next:
             return
+        self.look_at_group()
         processes = _all(process.pid for process in self._tree.processes)
         if _threads(processes) > self._threads:
             raise BoundExceeded(f"it started more than {self._threads:,} processes or threads")
         if self._exceeds_memory(processes):
-            raise BoundExceeded(
-                f"it used more than {self._memory / 2**30:.1f} GiB of memory; --memory-limit sets "
-                "the limit"
-            )
+            raise self._too_much_memory()
         # The free space also tells of files elsewhere, and of those without a name.
         with contextlib.suppress(OSError):
             if _free(self._folder) < self._least_free:
@@ -82,6 +90,25 @@ class Watch:
             return True
         # This takes long, and a process that takes up memory holds it up.
         return sum(resident) > self._memory and _shared_once(processes) > self._memory
+
+    def look_at_group(self) -> None:
+        """Ask the kernel whether the processes have reached a bound of their control group.
+
+        Raises:
+            BoundExceeded: they have.
+        """
+        if self._group and self._group.used_up_memory():
+            raise self._too_much_memory()
+        if self._group and self._group.used_up_tasks():
+            raise BoundExceeded(
+                f"it was refused another process or thread; it may have {self._threads:,} at most"
+            )
+
+    def _too_much_memory(self) -> BoundExceeded:
+        gib = self._memory / 2**30
+        return BoundExceeded(
+            f"it used more than {gib:.1f} GiB of memory; --memory-limit sets the limit"
+        )
 
 
 def used_memory(pids: Iterable[int]) -> int:

@@ -1,6 +1,7 @@
 """`ddbench doctor`: the state of this machine, with a cache of the Hub that the tests fill."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 from hub_cache import put_into_cache
 
 from benchmark_adapters.cli.main import commands
+from benchmark_adapters.execution import cgroup
 from gdd_plugin import doctor
 from gdd_plugin.models.registry import KNOWN
 
@@ -81,6 +83,20 @@ def test_missing_compiler_is_advised(monkeypatch):
     monkeypatch.setenv("CXX", "my-compiler")
     (compiler,) = doctor._compiler()
     assert "install my-compiler" in compiler.advice
+
+
+def test_without_a_control_group_the_reason_is_told(monkeypatch):
+    monkeypatch.setattr(cgroup, "place", lambda: Path("/groups/user"))
+    (found,) = doctor._control_group()
+    assert (found.status, found.text) == ("ok", "methods run in one, in /groups/user")
+
+    def fail():
+        raise cgroup.NoGroup("no cgroup v2 is mounted")
+
+    monkeypatch.setattr(cgroup, "place", fail)
+    (found,) = doctor._control_group()
+    assert (found.status, found.text) == ("missing", "no cgroup v2 is mounted")
+    assert "a method can exceed its bounds for a moment" in found.advice
 
 
 def test_part_that_fails_does_not_hide_the_others(hub_cache, monkeypatch):

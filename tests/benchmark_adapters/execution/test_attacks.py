@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -219,6 +220,36 @@ def test_isolation_that_does_not_work_is_one_line(ddbench, example_folder, monke
         done = ddbench(*command, "--isolate", "on", path=[example_folder])
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == "error: --isolate on: bubblewrap is missing; install it\n"
+
+
+# A user who is not root starts processes until the kernel refuses one.
+STARTS = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import guard
+if os.getuid() == 0:
+    os.setuid(65534)
+guard.bound_tasks(50)
+started = []
+try:
+    while len(started) < 5000:
+        pid = os.fork()
+        if not pid:
+            signal.pause()
+        started.append(pid)
+except BlockingIOError:
+    print("refused")
+finally:
+    for pid in started:
+        os.kill(pid, signal.SIGKILL)
+"""
+
+
+@LINUX
+def test_a_user_is_refused_processes_beyond_the_bound():
+    command = [sys.executable, "-c", STARTS, str(GUARD.parent)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "refused\n", done.stderr
 
 
 @LINUX

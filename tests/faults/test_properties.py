@@ -1,6 +1,7 @@
 """What must hold for all sets, files and records, tried with thousands of each by hypothesis.
 
-``PROPERTY_EXAMPLES`` is the number for each property and format; 2,000 by default.
+``PROPERTY_EXAMPLES`` is the number for each property and format, 2,000 by default. What takes long
+has a part of it.
 """
 
 from __future__ import annotations
@@ -42,8 +43,13 @@ MANY = settings(
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-# Reading these and making everything of them takes a tenth of a second.
-SOME = settings(MANY, max_examples=max(1, EXAMPLES // 10))
+
+
+def part(divisor: int) -> settings:
+    """Return the settings of a property of which trying an example takes longer."""
+    return settings(MANY, max_examples=max(1, EXAMPLES // divisor))
+
+
 # Formats that store floats as they are.
 FLOATS = ("native", "eccv2024", "dcbench", "mtt", "ddranking", "npz")
 
@@ -114,7 +120,7 @@ WAYS = st.sampled_from(["named", "detected", "archive"])
 def test_what_was_exported_is_read_bit_for_bit(name, dataset, counted):
     with counted(f"{name}, {dataset.name}: bytes are read as they were exported") as counts:
 
-        @settings(MANY, max_examples=max(1, EXAMPLES // 2))
+        @part(4)
         @given(made=sets(dataset, False, name == "eccv2024"), way=WAYS)
         def holds(made, way):
             counts()
@@ -127,7 +133,7 @@ def test_what_was_exported_is_read_bit_for_bit(name, dataset, counted):
 def test_exported_floats_are_read_bit_for_bit(name, counted):
     with counted(f"{name}, fashion-mnist: floats are read as they were exported") as counts:
 
-        @MANY
+        @part(2)
         @given(made=sets(FASHION_MNIST, True, name == "eccv2024"), way=WAYS)
         def holds(made, way):
             counts()
@@ -187,7 +193,7 @@ RECORDS = st.lists(any_record.records() | any_record.records(**MEETING), min_siz
 def test_everything_can_be_made_of_any_records(counted):
     with counted("tables, texts and comparisons can be made of any records") as counts:
 
-        @SOME
+        @part(10)
         @given(records=RECORDS)
         def holds(records):
             counts()
@@ -200,7 +206,7 @@ def test_everything_can_be_made_of_any_records(counted):
 def test_pages_can_be_made_of_any_records(counted):
     with counted("pages can be made of any records") as counts:
 
-        @SOME
+        @part(10)
         @given(records=RECORDS)
         def holds(records):
             counts()

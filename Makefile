@@ -17,7 +17,7 @@ test: setup  ## run the test suite, one process per core
 slow: setup  ## run the tests that take long
 	$(BIN)/python -m pytest -m slow
 
-faults: setup  ## kill, attack, crowd and fuzz (two hours; PART=kills is one of the parts in tests/faults)
+faults: setup  ## kill, attack, crowd and fuzz (two hours; PART=kills is one of the parts in tests/faults; fuzz needs '.[fuzz]')
 	$(BIN)/python -m pytest -m faults -s $(if $(PART),tests/faults/test_$(PART).py,tests/faults)
 
 bench: setup  ## measure speed and memory, each next to what it is compared with (15 minutes)

@@ -26,6 +26,8 @@ from benchmark_adapters.types import UserError, one_line
 # Environment variables: the limit of private memory in bytes, and whether to print tracebacks.
 MEMORY_ENV = "DDBENCH_MEMORY"
 DEBUG_ENV = "DDBENCH_DEBUG"
+# Characters of an error. It may name files whose names are not UTF-8, which an event can't hold.
+MAX_TEXT = 5000
 
 J = TypeVar("J", bound=msgspec.Struct)
 Send = Callable[[Event], None]
@@ -83,7 +85,7 @@ def guarded(work: Callable[[J, Send], None]) -> Callable[[J, Send], None]:
         try:
             work(job, send)
         except UserError as error:
-            send(Failed("user", str(error)))
+            send(Failed("user", one_line(error, MAX_TEXT)))
         except MemoryError:
             send(Failed("memory", "MemoryError", _memory_limit()))
         except Exception as error:

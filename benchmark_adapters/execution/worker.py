@@ -57,15 +57,16 @@ def execute(job: MethodJob, send: Send) -> None:
         task, budget = _task(job, dataset, recipe, send), Budget(job.limit, job.deadline)
         _write_batches(method, task, budget, Path(job.batches), send)
     except InvalidImages as error:
-        send(BrokeContract(str(error)))
+        send(BrokeContract(one_line(error)))
     except UserError as error:
-        send(Failed("user", str(error)))
+        send(Failed("user", one_line(error)))
     except (Exception, SystemExit) as error:
         # A method may fail in any way, and its record has to say how.
         with contextlib.suppress(Exception):
             traceback.print_exc()
         where = _where(error, method)
-        send(Failed("exception", f"the method raised {type(error).__name__}: {error}{where}"))
+        text = one_line(f"{type(error).__name__}: {error}")
+        send(Failed("exception", f"the method raised {text}{where}"))
     # The method may have closed stdout.
     with contextlib.suppress(Exception):
         sys.stdout.flush()

@@ -28,7 +28,8 @@ def labels_by_position(images: torch.Tensor, dataset: Dataset, path: Path) -> to
     """
     import torch
 
-    if images.ndim < 1 or not len(images) or len(images) % dataset.num_classes:
+    # Images without pixels take no memory, however many they are, but their labels would.
+    if images.ndim < 1 or not images.numel() or len(images) % dataset.num_classes:
         raise UserError(
             f"{path}: tensor of shape {list(images.shape)}, expected the same number of images "
             f"for each of {dataset.num_classes} classes"

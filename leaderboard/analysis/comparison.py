@@ -31,6 +31,7 @@ RESULT_FIELDS = {
     "model_licence",
     "not_comparable_because",
     "origin",
+    "sessions",
     "scoring",
     "checks",
     "copies",
@@ -81,12 +82,13 @@ def compare(runs: Sequence[Record], names: Sequence[Sequence[str]]) -> Compariso
 
 
 def _settings(runs: Sequence[Record]) -> dict[str, list[Any]]:
-    left_out = RESULT_FIELDS.union(GROUPED_FIELDS)
+    left_out = RESULT_FIELDS.union(GROUPED_FIELDS, ["rules"])
     names = [field.name for field in fields(Record) if field.name not in left_out]
     values = {name: [getattr(run, name) for run in runs] for name in names}
     for group in GROUPED_FIELDS:
         for key in dict.fromkeys(key for run in runs for key in getattr(run, group)):
             values[f"{group}.{key}"] = [getattr(run, group).get(key) for run in runs]
+    values["rules"] = [run.rules.sha256 if run.rules else None for run in runs]
     values["seconds.limit"] = [run.seconds.limit for run in runs]
     return {name: each for name, each in values.items() if any(value != each[0] for value in each)}
 

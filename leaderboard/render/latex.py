@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from leaderboard.analysis.ranking import MeanRow, Row
@@ -33,8 +34,6 @@ def paper(title: str, table: Table[Any]) -> str:
     Rows that are not ranked are left out, and a comment says how many. Published results, which
     have no rank, are all shown.
     """
-    import jinja2
-
     is_ranked = all(isinstance(row, Row | MeanRow) for row in table.rows)
     rows = [row for row in table.rows if not is_ranked or row.rank]
     shown = short_columns.paper(table.columns)
@@ -42,14 +41,21 @@ def paper(title: str, table: Table[Any]) -> str:
     left_out = f"{missing} {plural(missing, 'row is', 'rows are')} not ranked" if missing else ""
     if not rows:
         return f"% {one_line(title)}: {left_out}"
-    template = (TEMPLATES / "table.tex").read_text(encoding="utf-8")
-    return jinja2.Template(template, autoescape=False).render(
+    return _template().render(
         title=one_line(title),
         alignment="".join("r" if column.kind == "number" else "l" for column in shown),
         headings=[_escaped(column.heading) for column in shown],
         rows=[[_cell(column, row) for column in shown] for row in rows],
         left_out=left_out,
     )
+
+
+@cache
+def _template() -> Any:
+    import jinja2
+
+    text = (TEMPLATES / "table.tex").read_text(encoding="utf-8")
+    return jinja2.Template(text, autoescape=False)
 
 
 def _cell(column: Column[Any], row: Any) -> str:

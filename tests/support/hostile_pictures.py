@@ -116,6 +116,11 @@ def a_picture_link(folder: Path) -> Path:
     return folder
 
 
+def a_name_of_bytes(folder: Path) -> Path:
+    set_file(folder / "00000", b"", os.fsdecode(b"\xff.png"))
+    return folder
+
+
 OTHERS = (
     other("a pipe", os.mkfifo, "no fashionmnist.pt", "eccv2024"),
     other("a pipe", os.mkfifo, "no images.safetensors", "native"),
@@ -126,4 +131,5 @@ OTHERS = (
     other("a link", lambda path: path.symlink_to("/etc/passwd"), "is a symbolic link", "eccv2024"),
     Hostile("a pipe for a picture", "imagefolder", a_picture_pipe, "no folders of image files"),
     Hostile("a link for a picture", "imagefolder", a_picture_link, "is a symbolic link"),
+    Hostile("a name that is no UTF-8", "imagefolder", a_name_of_bytes, r"00000/\xff.png: not read"),
 )

@@ -232,6 +232,11 @@ TORCH_FILES = (
         "a tensor of a negative size",
     ),
     torch_file(
+        "a billion images without pixels",
+        lambda _: with_pickle(stream(tensor(15_680, (10**9, 0)))),
+        "expected the same number of images",
+    ),
+    torch_file(
         "a shape of 100,000 dimensions",
         lambda _: with_pickle(stream(tensor(15_680, [1] * 100_000))),
         "too many dimensions",

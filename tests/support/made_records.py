@@ -5,7 +5,19 @@ import dataclasses
 from leaderboard import stats
 from leaderboard.analysis import comparison, sections
 from leaderboard.records import store
-from leaderboard.records.record import Reason, Record, Seconds
+from leaderboard.records.record import (
+    Copies,
+    Finding,
+    OfficialScore,
+    Origin,
+    Reason,
+    Record,
+    ScoringRuntime,
+    Seconds,
+    Session,
+    ShardOrigin,
+    TrackRules,
+)
 from leaderboard.render import tables
 
 # An untrusted text that would run as a script, be set as a formula, or break a layout.
@@ -125,6 +137,23 @@ COMPARED = [
         versions={"torch": "3"},
     ),
 ]
+
+# A run with all that a record can say beyond what the others say.
+FULL = record(
+    run_id="f-1",
+    confusion=[[1, 2], [3, 4]],
+    metadata={"images": "refined", "dataset_reference": "imagefolder:", "warnings": ["odd"]},
+    not_comparable_because=[Reason("ipc", "IPC 3 instead of 20")],
+    other_students={"mlp": [0.5, 0.6]},
+    origin=Origin("shards", shards=[ShardOrigin("one", {"cores": 2}, {"torch": "2"})]),
+    sessions=[Session("2026-01-01T00:00:00Z", "sampling", 4.0, 7)],
+    scoring=ScoringRuntime("cpu", 2, "auto", {"convnet3": "fused"}, "no compiler"),
+    rules=TrackRules("a1", ["fashion-mnist", "own"], 60.0, [1, 20], None, "quickstart/1", 3),
+    checks=[Finding("warning", "classes", "odd")],
+    copies=Copies(0.0, 0.25, 0.5, None),
+    official=OfficialScore(["cifar100"], 0.5, 9.0),
+    shard="1/2",
+)
 
 
 def rendered(records, style="github"):

@@ -115,6 +115,7 @@ def test_method_that_ignores_sigterm_is_killed(example_plugins, tmp_path, clock)
     ("method", "status", "message"),
     [
         ("raises", "error", r"the method raised RuntimeError: the model exploded"),
+        ("raises-bytes", "error", r"the method raised RuntimeError: no file \\xff"),
         ("exits", "error", r"the method raised SystemExit: enough"),
         ("dies", "error", r"process was killed by signal SIGKILL"),
         ("dies-namelessly", "error", r"process was killed by signal 40"),

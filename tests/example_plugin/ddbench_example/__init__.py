@@ -16,7 +16,8 @@ GOOD = (
 BAD = (
     "unbalanced raises wrong_shape wrong_size wrong_dtype nan label_range label_dtype label_count "
     "no_pair nothing too_few dies dies_namelessly leaves exits silenced_raises meddles deletes "
-    "no_generator empty_batches many_lines nan_report typed_report unseeded class_by_class uneven"
+    "no_generator empty_batches many_lines nan_report typed_report unseeded class_by_class uneven "
+    "raises_bytes"
 )
 ATTACKS = (
     "forges claims replaces_batch plants_links replaces_folder daemons traced stops eats escapes "

@@ -92,6 +92,12 @@ def exits(task, budget):
     sys.exit("enough")
 
 
+def raises_bytes(task, budget):
+    """Name a file whose name is not UTF-8."""
+    raise RuntimeError(os.fsdecode(b"no file \xff"))
+    yield
+
+
 def silenced_raises(task, budget):
     sys.stderr.close()
     raise RuntimeError("nobody hears it")

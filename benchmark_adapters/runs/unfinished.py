@@ -264,10 +264,11 @@ def reopened(one: Unfinished) -> Iterator[tuple[Path, Path]]:
                 yield folder, one.work
             return
         with store.new_run(one.runs, *one.plan.names) as folder:
+            # If this process is killed meanwhile, the old run can still be resumed.
+            if one.draft:
+                _copy(one.run, folder)
             work = one.work.rename(one.work.with_name(store.run_id(folder)))
             try:
-                if one.draft:
-                    _copy(one.run, folder)
                 yield folder, work
             except BaseException:
                 work.rename(one.work)

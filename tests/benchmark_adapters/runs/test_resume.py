@@ -1,8 +1,10 @@
 """Runs that were interrupted or killed go on where they stood."""
 
 import json
+import os
 import shutil
 from pathlib import Path
+from signal import SIGKILL
 
 import pytest
 import small_runs
@@ -67,6 +69,25 @@ def test_a_new_run_believes_no_seed_of_an_earlier_one(run, trained):
     run("good")
     run("good")
     assert trained.seeds == [0, 0, 1]
+
+
+def test_a_run_that_is_killed_while_it_copies_images_keeps_its_seeds(
+    run, go_on, trained, monkeypatch
+):
+    whole = run("good")[1]
+    trained.interrupt_after(3)
+    run("good")
+    pid = os.fork()
+    if not pid:
+        monkeypatch.setattr(shutil, "copyfile", lambda *paths: os.kill(os.getpid(), SIGKILL))
+        try:
+            go_on()
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == SIGKILL
+    record = go_on()[1]
+    assert (record.status, record.accuracies) == ("ok", whole.accuracies)
+    assert trained.seeds == [0, 1, 0, 1]
 
 
 def test_scoring_that_is_interrupted_twice_goes_on_twice(run, go_on, trained, tmp_path):

@@ -253,7 +253,8 @@ def test_paths_of_a_request_start_where_the_run_began(
     pipeline.run(plan)
     monkeypatch.chdir(tmp_path)
     (one,) = resume.find(None, Path("home/runs"))
-    assert store.read(resume.resume(one, example_plugins)).status == "ok"
+    record = store.read(resume.resume(one, example_plugins))
+    assert (record.status, record.message) == ("ok", "")
     shutil.rmtree(tmp_path / "home")
 
 
@@ -280,6 +281,22 @@ def test_code_that_changes_while_a_method_runs_scores_nothing(example_folder, tr
             small_runs.run(plugins, tmp_path, "changes", repeats=0)
     assert (new.status, new.n, new.images_sha256) == ("ok", 1, record.images_sha256)
     assert (new.origin.resumes, trained.seeds) == (record.run_id, [0])
+
+
+def test_a_run_that_begins_or_ends_leaves_nothing_behind_for_a_moment(run, tmp_path, monkeypatch):
+    found = []
+
+    def looking(work):
+        def looked(*arguments, **named):
+            found.append(store.leftovers([tmp_path / "runs"]))
+            return work(*arguments, **named)
+
+        return looked
+
+    monkeypatch.setattr(unfinished, "here", looking(unfinished.here))
+    monkeypatch.setattr(unfinished, "end", looking(unfinished.end))
+    run("good", repeats=0)
+    assert found == [[], []]
 
 
 def test_what_a_run_is_resumed_from_is_named_and_removed_on_demand(run, ddbench, trained, tmp_path):

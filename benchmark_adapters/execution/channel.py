@@ -20,7 +20,7 @@ import msgspec
 
 from benchmark_adapters import plugins
 from benchmark_adapters.execution.messages import MAX_EVENT
-from benchmark_adapters.execution.process_tree import ProcessTree
+from benchmark_adapters.execution.process_tree import ProcessTree, signals_blocked
 
 STDERR = 2
 # Seconds between two checks of whether a child is still alive.
@@ -149,13 +149,15 @@ def listen(
             timeout = 0 if dead else min(remaining, POLL)
             ready = [(key.fd, key.data) for key, _ in selector.select(timeout)]
             for descriptor, child in ready:
-                data = os.read(descriptor, 65536)
-                if not data:
-                    selector.unregister(descriptor)
-                elif child is not None:
-                    on_events(child, data)
-                elif on_output:
-                    on_output(data)
+                # An interruption must not lose what has been read.
+                with signals_blocked():
+                    data = os.read(descriptor, 65536)
+                    if not data:
+                        selector.unregister(descriptor)
+                    elif child is not None:
+                        on_events(child, data)
+                    elif on_output:
+                        on_output(data)
             heard = {descriptor for descriptor, _ in ready}
             for child in dead:
                 child.is_done |= child.events not in heard

@@ -47,7 +47,7 @@ class Journal:
         self.elapsed, self.noted = elapsed, 0.0
         self._path, self._is_open = folder / NAME, True
         self._size, self._digest = 0, hashlib.sha256()
-        self._file = self._path.open("xb", buffering=0)
+        self._file = self._path.open("wb", buffering=0)
 
     def note(self, process: int, event: MethodEvent) -> None:
         """Write an event, unless it only reports progress."""

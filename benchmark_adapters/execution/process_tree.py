@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,19 +35,42 @@ ADOPTS_ORPHANS = sys.platform == "linux"
 GUARD = Path(guard.__file__)
 # Processes may start others during the search, so the search is repeated.
 MAX_KILL_ROUNDS = 10
+# Signals that end a run early.
+INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 # Seconds to wait for a process that was killed. Another one may hold it, as a debugger does.
 MAX_WAIT = 5.0
 
 
 @contextlib.contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Hold back interrupting signals until the ``with`` block has finished."""
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    """Hold back interrupting signals until the ``with`` block has finished.
+
+    A mask of this thread would not do: another thread, such as one of numpy's, would receive them,
+    and Python would still handle them in the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = {number: signal.getsignal(number) for number in INTERRUPTING}
+    _handle({number: lambda number, frame: held.append(number) for number in before})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        # A signal may interrupt the first attempt.
+        try:
+            _handle(before)
+        finally:
+            _handle(before)
+        for number in held:
+            signal.raise_signal(number)
+
+
+def _handle(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        # A handler of None is not Python's own.
+        if handler is not None:
+            signal.signal(number, handler)
 
 
 def signal_name(number: int) -> str:

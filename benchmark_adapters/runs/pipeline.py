@@ -67,9 +67,9 @@ def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None =
         ):
             record = make(plan, source, Place(folder, work), test, official)
             save(record, folder)
+            unfinished.end(work, record)
     except OSError as error:
         raise unwritable(plan.runs, store.final(folder) if folder else None, error) from None
-    unfinished.end(work, record)
     return store.final(folder)
 
 

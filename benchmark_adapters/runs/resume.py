@@ -90,7 +90,7 @@ def _gone_on(
             source = replace(source, resumes=_old_id(one, folder))
             record = pipeline.make(plan, source, place, test)
         pipeline.save(record, folder)
-    unfinished.end(work, record)
+        unfinished.end(work, record)
     return store.final(folder)
 
 

@@ -117,7 +117,6 @@ def begun(plan: ScoringPlan, source: Source, folder: Path) -> Iterator[Path]:
         OSError: it can't be written.
     """
     work = plan.runs / FOLDER / store.run_id(folder)
-    work.mkdir(parents=True)
     method = source if isinstance(source, MethodSource) else None
     content = Plan(
         request=plan.request,
@@ -131,6 +130,8 @@ def begun(plan: ScoringPlan, source: Source, folder: Path) -> Iterator[Path]:
         reruns=method.reruns if method else None,
         decided_options=dict(method.decided_options) if method else {},
     )
+    # Until it is locked, it looks like something that a killed process left behind.
+    work.mkdir(parents=True)
     try:
         with locked(work, waits=True):
             with replacing(work / PLAN) as temporary:
@@ -175,7 +176,10 @@ def keep_draft(work: Path, draft: Record) -> None:
 
 
 def end(work: Path, record: Record) -> None:
-    """Delete what was kept of a run that now has a record, unless it can be resumed."""
+    """Delete what was kept of a run that now has a record, unless it can be resumed.
+
+    It is locked until then, so that nobody takes it for something that a killed process left.
+    """
     if not _can_go_on(record):
         shutil.rmtree(work, ignore_errors=True)
 
@@ -264,10 +268,11 @@ def reopened(one: Unfinished) -> Iterator[tuple[Path, Path]]:
                 yield folder, one.work
             return
         with store.new_run(one.runs, *one.plan.names) as folder:
+            # If this process is killed meanwhile, the old run can still be resumed.
+            if one.draft:
+                _copy(one.run, folder)
             work = one.work.rename(one.work.with_name(store.run_id(folder)))
             try:
-                if one.draft:
-                    _copy(one.run, folder)
                 yield folder, work
             except BaseException:
                 work.rename(one.work)

@@ -60,10 +60,11 @@ def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]
     """
     name = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
     folder = runs / track / dataset / method / f".{name}"
-    folder.mkdir(parents=True)
     for other in folder.parent.glob(".[0-9]*-*"):
         if not _holds_images(other):
             files.remove_if_abandoned(other)
+    # Until it is locked, it looks like something that a killed process left behind.
+    folder.mkdir(parents=True)
     try:
         with files.locked(folder, waits=True):
             yield folder
@@ -140,7 +141,7 @@ def _found(roots: Iterable[Path]) -> tuple[list[Path], list[str]]:
                 folders += _rescued(folder)
             elif os.path.lexists(folder / RECORD):
                 folders.append(folder)
-            else:
+            elif os.path.lexists(folder):
                 problems.append(f"skipped {folder}: it has no {RECORD}")
     return sorted(folders, key=lambda folder: (folder.name, str(folder))), problems
 
@@ -153,7 +154,9 @@ def _below(folder: Path, levels: int, problems: list[str]) -> Iterator[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        problems.append(f"skipped {folder}: {error.strerror}")
+        # Another process may have removed it, here and below.
+        if os.path.lexists(folder):
+            problems.append(f"skipped {folder}: {error.strerror}")
         return
     for entry in entries:
         is_last = levels == 1
@@ -162,7 +165,6 @@ def _below(folder: Path, levels: int, problems: list[str]) -> Iterator[Path]:
         try:
             is_folder = stat.S_ISDIR(entry.stat().st_mode)
         except FileNotFoundError:
-            # Another process may have removed it.
             continue
         except OSError as error:
             problems.append(f"skipped {entry}: {error.strerror}")
@@ -292,7 +294,9 @@ def entries(roots: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[str]
         try:
             readable.append((folder, read(folder)))
         except ValueError as error:
-            problems.append(f"skipped {error}")
+            # Another process may have removed it.
+            if os.path.lexists(folder):
+                problems.append(f"skipped {error}")
     return readable, problems
 
 

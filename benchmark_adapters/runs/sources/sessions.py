@@ -22,7 +22,7 @@ from benchmark_adapters.execution.batches import CorruptBatchError, read_labels
 from benchmark_adapters.execution.messages import BatchWritten, Report
 from benchmark_adapters.execution.outcome import Outcome, joined, record_event
 from benchmark_adapters.execution.supervisor import BATCHES
-from benchmark_adapters.files import read_bounded, replacing
+from benchmark_adapters.files import new_folder, read_bounded
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.types import UserError
 from leaderboard.records.record import Session
@@ -46,14 +46,17 @@ class Sampled:
 
 
 def begin(work: Path, number: int, seed: int) -> tuple[Path, Session]:
-    """Create the folder of a new session in ``work``; return it, and what the record says of it."""
-    folder = work / str(number)
-    folder.mkdir()
+    """Create the folder of a new session in ``work``; return it, and what the record says of it.
+
+    It appears with empty notes on its time: if this process is killed before the method starts, a
+    session that made nothing must not cost the earlier ones.
+    """
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     session = Session(started, "sampling", seed=seed)
-    with replacing(folder / NAME) as temporary:
-        temporary.write_bytes(msgspec.json.encode(session))
-    return folder, session
+    with new_folder(work / str(number)) as folder:
+        (folder / NAME).write_bytes(msgspec.json.encode(session))
+        (folder / journal.NAME).touch()
+    return work / str(number), session
 
 
 def seed(plan: SamplingPlan, earlier: Sequence[Sampled]) -> int:

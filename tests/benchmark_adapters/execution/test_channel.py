@@ -1,5 +1,7 @@
 """Events from child processes that write anything at all."""
 
+import signal
+
 import msgspec
 import pytest
 from project import installed
@@ -17,11 +19,11 @@ PREAMBLE = "import os, sys\nevents = int(sys.argv[1])\n"
 def run(tmp_path, monkeypatch, real_sandbox):
     """Return a function that runs a child process with the given code and returns its events."""
 
-    def run(code, seconds=60):
+    def run(code, seconds=60, hear=None):
         (tmp_path / "fake_child.py").write_text(PREAMBLE + code)
         events = []
         with installed(tmp_path):
-            sandbox.run("fake_child", [JOB], sandbox.Limits(seconds, 2**33), events.append)
+            sandbox.run("fake_child", [JOB], sandbox.Limits(seconds, 2**33), hear or events.append)
         return events
 
     return run
@@ -40,6 +42,20 @@ def test_lines_rejects_endless_line(monkeypatch):
     assert child.lines(b"0123456789") == []
     with pytest.raises(UnknownEvent):
         child.lines(b"0")
+
+
+def test_an_interruption_loses_nothing_that_has_been_read(run):
+    heard = []
+
+    def interrupted(event):
+        heard.append(event.threads)
+        signal.raise_signal(signal.SIGINT)
+
+    line = '{"type": "scoring", "device": "cpu", "threads": NUMBER}\\n'
+    lines = "".join(line.replace("NUMBER", str(number)) for number in (1, 2, 3))
+    with pytest.raises(KeyboardInterrupt):
+        run(f"os.write(events, b'{lines}')\nimport time; time.sleep(100)", hear=interrupted)
+    assert heard == [1, 2, 3]
 
 
 def test_event_written_byte_by_byte_arrives_whole(run):

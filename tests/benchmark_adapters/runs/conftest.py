@@ -1,5 +1,7 @@
 """Fixtures for runs that are interrupted and go on."""
 
+import signal
+
 import pytest
 import small_runs
 
@@ -42,7 +44,7 @@ def interrupt_after(monkeypatch):
             written = sum(len(one.outcome.batches) for one in self.workers)
             if isinstance(event, BatchWritten) and written == batches:
                 monkeypatch.setattr(supervisor._Run, "take", take)
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
 
         monkeypatch.setattr(supervisor._Run, "take", counted)
 

@@ -1,8 +1,10 @@
 """Runs that were interrupted or killed go on where they stood."""
 
 import json
+import os
 import shutil
 from pathlib import Path
+from signal import SIGKILL
 
 import pytest
 import small_runs
@@ -67,6 +69,25 @@ def test_a_new_run_believes_no_seed_of_an_earlier_one(run, trained):
     run("good")
     run("good")
     assert trained.seeds == [0, 0, 1]
+
+
+def test_a_run_that_is_killed_while_it_copies_images_keeps_its_seeds(
+    run, go_on, trained, monkeypatch
+):
+    whole = run("good")[1]
+    trained.interrupt_after(3)
+    run("good")
+    pid = os.fork()
+    if not pid:
+        monkeypatch.setattr(shutil, "copyfile", lambda *paths: os.kill(os.getpid(), SIGKILL))
+        try:
+            go_on()
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == SIGKILL
+    record = go_on()[1]
+    assert (record.status, record.accuracies) == ("ok", whole.accuracies)
+    assert trained.seeds == [0, 1, 0, 1]
 
 
 def test_scoring_that_is_interrupted_twice_goes_on_twice(run, go_on, trained, tmp_path):
@@ -232,7 +253,8 @@ def test_paths_of_a_request_start_where_the_run_began(
     pipeline.run(plan)
     monkeypatch.chdir(tmp_path)
     (one,) = resume.find(None, Path("home/runs"))
-    assert store.read(resume.resume(one, example_plugins)).status == "ok"
+    record = store.read(resume.resume(one, example_plugins))
+    assert (record.status, record.message) == ("ok", "")
     shutil.rmtree(tmp_path / "home")
 
 
@@ -259,6 +281,22 @@ def test_code_that_changes_while_a_method_runs_scores_nothing(example_folder, tr
             small_runs.run(plugins, tmp_path, "changes", repeats=0)
     assert (new.status, new.n, new.images_sha256) == ("ok", 1, record.images_sha256)
     assert (new.origin.resumes, trained.seeds) == (record.run_id, [0])
+
+
+def test_a_run_that_begins_or_ends_leaves_nothing_behind_for_a_moment(run, tmp_path, monkeypatch):
+    found = []
+
+    def looking(work):
+        def looked(*arguments, **named):
+            found.append(store.leftovers([tmp_path / "runs"]))
+            return work(*arguments, **named)
+
+        return looked
+
+    monkeypatch.setattr(unfinished, "here", looking(unfinished.here))
+    monkeypatch.setattr(unfinished, "end", looking(unfinished.end))
+    run("good", repeats=0)
+    assert found == [[], []]
 
 
 def test_what_a_run_is_resumed_from_is_named_and_removed_on_demand(run, ddbench, trained, tmp_path):

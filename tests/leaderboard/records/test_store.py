@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,26 @@ def test_entries_name_damaged_records_and_read_the_others(tmp_path):
     assert [folder for folder, _ in entries] == [good]
     assert len(problems) == 1
     assert str(bad / "record.json") in problems[0]
+
+
+def test_entries_do_not_name_runs_that_are_removed_meanwhile(tmp_path):
+    kept, is_over = save(tmp_path, record()), threading.Event()
+
+    def come_and_go():
+        while not is_over.is_set():
+            for folder in [save(tmp_path, record(method=f"method {n}")) for n in range(5)]:
+                store.remove(folder)
+
+    with ThreadPoolExecutor() as pool:
+        others = pool.submit(come_and_go)
+        try:
+            for _ in range(300):
+                entries, problems = store.entries([tmp_path])
+                assert problems == []
+                assert kept in [folder for folder, _ in entries]
+        finally:
+            is_over.set()
+        others.result()
 
 
 def test_entries_do_not_wait_for_a_pipe(tmp_path):

@@ -1,13 +1,14 @@
 """Sampling that was interrupted goes on with the images and the time that are left."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from small_runs import kept
 
-from benchmark_adapters.execution import journal
+from benchmark_adapters.execution import journal, supervisor
 from benchmark_adapters.execution.batches import write_batch
 from benchmark_adapters.execution.outcome import Outcome
 from benchmark_adapters.runs.request import Request, plan_runs
@@ -180,6 +181,30 @@ def test_a_method_cant_change_the_notes_on_its_time(run, go_on, interrupt_after,
     assert target.read_text() == "precious"
     with pytest.raises(UserError, match="notes on session 1 of the run are missing"):
         go_on()
+
+
+def test_a_session_that_ends_before_its_method_starts_costs_nothing(
+    run, go_on, interrupt_after, tmp_path, monkeypatch
+):
+    class Killed(BaseException):
+        """It ends the process at once."""
+
+    def killed(*arguments, **named):
+        raise Killed
+
+    interrupt_after(3)
+    run("naps", ipc=5)
+    (work,) = kept(tmp_path)
+    for place in ((supervisor, "supervise"), (Path, "touch")):
+        with monkeypatch.context() as patch:
+            patch.setattr(*place, killed)
+            with pytest.raises(Killed):
+                go_on()
+        # What is being written when a process is killed stays.
+        (work / ".ddbench-0123abcd-3" / "new").mkdir(parents=True, exist_ok=True)
+    _, record = go_on()
+    assert (record.status, record.ipc, record.sampled) == ("ok", 5, 50)
+    assert [one.used for one in record.sessions[1:2]] == [journal.BEAT]
 
 
 def test_an_incomplete_last_note_is_ignored(tmp_path):

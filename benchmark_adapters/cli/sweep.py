@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.option("--device", type=options.DEVICES, help="Device to run on.  [default: auto]")
 @click.option(
     "--engine",
-    type=click.Choice(["local", "ray"]),
+    type=workers.ENGINES,
     default="local",
     show_default=True,
     help="Where tasks run: in processes of this machine, or where Ray has room for them.",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 MAX_WORKERS = 1024
 
+ENGINES = click.Choice(["local", "ray"])
 _OPTIONS = (
     click.option(
         "--workers",

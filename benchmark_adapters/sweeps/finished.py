@@ -30,18 +30,10 @@ class Finished:
         named = self._of(plan.scoring, sampling.method.name)
         return next((one for one in named[::-1] if _is_made(one, plan)), None)
 
-    def set(self, plan: ScoringPlan, team: str, images: str | None = None) -> Record | None:
-        """Return the newest run of a team's set with these images that was scored so."""
-        for record in self._of(plan, team)[::-1]:
-            is_same = images is None or record.images_sha256 == images
-            if record.origin.kind == "file" and is_same and _is_scored(record, plan):
-                return record
-        return None
-
-    def images(self, plan: ScoringPlan, team: str) -> frozenset[str]:
-        """Return the hashes of the images of a team that were scored as in ``plan``."""
+    def sets(self, plan: ScoringPlan, team: str) -> dict[str | None, Record]:
+        """Return the newest run of each set of a team that was scored so, by its images."""
         scored = [one for one in self._of(plan, team) if one.origin.kind == "file"]
-        return frozenset(one.images_sha256 or "" for one in scored if _is_scored(one, plan))
+        return {one.images_sha256: one for one in scored if _is_scored(one, plan)}
 
     def seconds(self, plan: RunPlan) -> float | None:
         """Return how long making a set took on average, with the same method, track and IPC."""

@@ -54,7 +54,7 @@ class Item:
     request: Request
     folder: str
     submission: Submission | None = None
-    known: frozenset[str] = frozenset()
+    known: frozenset[str | None] = frozenset()
 
 
 @dataclass(frozen=True)

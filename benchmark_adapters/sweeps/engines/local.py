@@ -13,6 +13,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 
+from tqdm import tqdm
+
 from benchmark_adapters import reporting
 from benchmark_adapters.runs import unfinished
 from benchmark_adapters.sweeps import tasks
@@ -130,6 +132,8 @@ def _begin(lifeline: Connection, is_verbose: bool) -> None:
             lifeline.recv_bytes()
         os.kill(os.getpid(), signal.SIGKILL)
 
+    # The default lock of bars would outlive a process that is killed.
+    tqdm.set_lock(threading.RLock())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
     if not is_verbose:

@@ -95,6 +95,7 @@ def test_a_killed_worker_costs_only_its_task(started, tmp_path):
     os.kill(workers[0].pid, signal.SIGKILL)
     _, errors = command.communicate()
     assert (command.returncode, errors.count("its worker was killed")) == (0, 1), errors
+    assert "leaked" not in errors
     assert errors.count("ended making") == 4
     assert len(records(tmp_path / "runs")) == 4
     # What was lost was trained again, and nothing else.

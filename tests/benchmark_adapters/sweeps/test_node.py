@@ -18,6 +18,7 @@ def probe(tmp_path):
     return tmp_path / "probe"
 
 
+@pytest.mark.slow
 def test_a_machine_with_everything_lacks_nothing_and_names_what_it_has(probe, tmp_path):
     found = node.check([GOOD], str(tmp_path), probe, "token")
     assert found.environment == unfinished.here()

@@ -11,6 +11,7 @@ from small_runs import kept
 
 from benchmark_adapters.runs import resume
 from benchmark_adapters.sweeps import tasks
+from benchmark_adapters.sweeps.jobs import alone
 from leaderboard.records import store
 
 GRID = ("--method", "good", "--method", "divided", "--track", "few", "--device", "cpu")
@@ -191,12 +192,15 @@ def test_a_seed_that_fails_is_tried_once_more_by_the_last_step(sweep, inline, mo
     assert len(json.loads(done.stdout)["accuracies"]) == 2
 
 
-def test_a_second_sweep_in_the_same_folder_is_refused(sweep, inline, tmp_path):
-    from benchmark_adapters.sweeps.jobs import alone
-
-    with alone(tmp_path / "runs"):
+def test_a_sweep_has_its_runs_folder_for_itself(sweep, inline, tmp_path):
+    """A second one is refused, and what waits for its students is not offered for removal."""
+    runs = tmp_path / "runs"
+    (runs / ".unfinished" / "one").mkdir(parents=True)
+    with alone(runs):
         done = sweep(*GRID)
+        assert store.leftovers([runs]) == []
     assert (done.returncode, "another sweep works in the runs folder" in done.stderr) == (2, True)
+    assert len(store.leftovers([runs])) == 1
 
 
 @pytest.mark.parametrize(

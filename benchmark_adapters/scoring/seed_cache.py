@@ -43,8 +43,8 @@ class SeedResult(msgspec.Struct, frozen=True):
     backend: BackendName
     fallback: Text | None
     cache_key: str
-    student: Text = ""
-    seed: Count | None = None
+    student: Text
+    seed: Count
 
     def fits(self, class_sizes: Sequence[int]) -> bool:
         """Return whether the counts can be those of a test split, and the accuracy theirs.

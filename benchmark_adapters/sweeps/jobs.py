@@ -114,7 +114,7 @@ def kept_results(work: Path) -> dict[Seed, SeedResult]:
         with contextlib.suppress(OSError, ValueError, RecursionError):
             content: Any = read_bounded(file, seed_cache.MAX_BYTES, follows_links=False)
             result = msgspec.json.decode(content, type=SeedResult)
-            if result.seed is not None and file.stem == result.cache_key:
+            if file.stem == result.cache_key:
                 found[result.student, result.seed] = result
     return found
 

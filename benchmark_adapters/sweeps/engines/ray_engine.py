@@ -190,7 +190,7 @@ class Ray:
         try:
             answer: Answer = self._ray.get(call)
         except errors.RayTaskError as error:
-            return Answer(failure=one_line(error.cause))
+            return Answer(failure=one_line(error.cause or error))
         except errors.RayError as error:
             return Lost(REASONS.get(type(error).__name__, "its worker was killed"))
         return answer

@@ -43,6 +43,22 @@ def test_what_a_machine_lacks_is_one_line(
     assert "\n" not in found.lacks
 
 
+def test_the_largest_group_of_like_machines_gets_the_work():
+    def machine(cpus, gpus=0, **environment):
+        return ray_engine._Machine("a name", cpus, gpus, Node(environment))
+
+    found = {
+        "a": machine(4, cpu="old"),
+        "b": machine(4, cpu="new"),
+        "c": machine(8, cpu="new"),
+        "d": machine(4, cpu="new"),
+        "e": machine(64, gpus=2, cpu="new"),
+    }
+    assert ray_engine._largest(found, wants_gpu=False) == ["b", "d"]
+    assert ray_engine._largest(found, wants_gpu=True) == ["e"]
+    assert ray_engine._largest({}, wants_gpu=True) == []
+
+
 def test_other_versions_and_missing_models_are_told():
     here = {**unfinished.here()}
     assert ray_engine._lacking(Node(here, frozenset({"model a"})), {"model a"}) == ""

@@ -46,7 +46,8 @@ class Coordinator:
     """The tasks of a sweep, and the runs that they are for."""
 
     def __init__(self, jobs: Sequence[Job], runs: Path, engine: Engine, table: Table) -> None:
-        self.jobs, self.runs, self.engine, self.table = jobs, runs, engine, table
+        # Workers may be in another folder.
+        self.jobs, self.runs, self.engine, self.table = jobs, runs.absolute(), engine, table
         self.sent: dict[int, _Sent] = {}
         self.claimed: set[str] = set()
         self.began, self.done_seconds = time.monotonic(), 0.0
@@ -69,7 +70,7 @@ class Coordinator:
 
     def _wait_for_others(self, jobs: Sequence[Job]) -> list[str]:
         """Wait until workers that are being killed have left these runs; return those they make."""
-        rules, deadline = {job.rules for job in jobs if job.is_method}, time.monotonic() + PATIENCE
+        rules, deadline = {job.rules for job in jobs}, time.monotonic() + PATIENCE
         busy = []
         for work in sorted((self.runs / unfinished.FOLDER).glob("*")):
             one = unfinished.read(work)

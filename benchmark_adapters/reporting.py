@@ -27,13 +27,18 @@ def say(text: str) -> None:
 
 def detail(text: str) -> None:
     """Print a line for users who want to know more."""
-    if os.environ.get(LEVEL_ENV) == "verbose":
+    if is_verbose():
         print(text, file=sys.stderr, flush=True)
 
 
 def is_quiet() -> bool:
     """Return whether the user wants results and problems alone."""
     return os.environ.get(LEVEL_ENV) == "quiet"
+
+
+def is_verbose() -> bool:
+    """Return whether the user wants to know more."""
+    return os.environ.get(LEVEL_ENV) == "verbose"
 
 
 def follows() -> bool:

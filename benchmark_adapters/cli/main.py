@@ -20,12 +20,14 @@ from benchmark_adapters.cli.run import run_command
 from benchmark_adapters.cli.runs import rm_command, runs_command
 from benchmark_adapters.cli.score import score_command
 from benchmark_adapters.cli.show import show_command
+from benchmark_adapters.cli.sweep import sweep_command
 from benchmark_adapters.execution import discovery
 
 # Keys of a context: whether a command is being called, and the short help of third-party commands.
 CALLED, DESCRIBED = "ddbench.called", "ddbench.described"
 COMMANDS = (
     run_command,
+    sweep_command,
     resume_command,
     rerun_command,
     merge_command,

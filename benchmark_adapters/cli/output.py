@@ -119,16 +119,18 @@ def conclude(
     track: str | None = None,
     are_all: bool = True,
 ) -> NoReturn:
-    """Print the records as JSON, or the leaderboard of their track, and exit.
+    """Print the records as JSON, or the leaderboard of each of their tracks, and exit.
 
     The exit code is 0 if all records have the status ok and ``are_all`` that there should be,
     else 1. ``track`` is the track that the user named, as in `judged_runs`.
     """
     if as_json:
         documents = [json.loads(record.to_json()) for record in records]
-        click.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=1))
+        click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=1))
     else:
-        _show_table(records, runs, track)
+        for name in dict.fromkeys(record.track for record in records):
+            of_track = [record for record in records if record.track == name]
+            _show_table(of_track, runs, track)
     is_fine = are_all and all(record.status == "ok" for record in records)
     context.exit(0 if is_fine else 1)
 

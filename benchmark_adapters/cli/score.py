@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark_adapters import console, track_files
+from benchmark_adapters import console, reporting, track_files
 from benchmark_adapters.cli import options, output
+from benchmark_adapters.cli import workers as shared
 from benchmark_adapters.types import UserError, one_line
+from leaderboard.text import plural
 
 if TYPE_CHECKING:
     from benchmark_adapters.plugins import Plugins
     from benchmark_adapters.runs.inbox import Submission
+    from benchmark_adapters.runs.request import Request
+    from leaderboard.records.record import Record
 
 DAY = 86_400.0
 
@@ -77,6 +82,12 @@ DAY = 86_400.0
     "[default: three quarters of the machine's memory]",
 )
 @options.ISOLATE
+@click.option(
+    "--engine",
+    type=shared.ENGINES,
+    help="Score files in small tasks, as `ddbench sweep` does; what was scored before is left out.",
+)
+@shared.options
 @options.DATA
 @options.RUNS
 @options.RECORD_JSON
@@ -99,6 +110,9 @@ def score_command(
     dataset: str | None,
     image_size: int | None,
     test_split: str | None,
+    engine: str | None,
+    workers: int | None,
+    address: str | None,
     **request: Any,
 ) -> None:
     """Score distilled sets from files, or score a run again.
@@ -121,6 +135,12 @@ def score_command(
     are_all = name is not None or not inbox.has_unusable_teams(Path(path))
     track = request.pop("track") or (sets[0].record.track if sets[0].record else "")
     named = Request(track=track, students=options.names(students), limits=limits, **request)
+    at = _Engine(engine, workers, address)
+    if at.name or at.workers or at.address or named.threads:
+        if checkout or old_checkout or sets[0].record:
+            raise UserError("--engine is for files, and without --official: leave it out")
+        records, missing = at.score(sets, replace(named, seed=seed or 0), plugins)
+        output.conclude(context, records, named.runs, as_json, track, are_all and not missing)
     records = []
     for submission in sets:
         with contextlib.redirect_stdout(sys.stderr):
@@ -131,6 +151,48 @@ def score_command(
         if records[-1].interrupted:
             break
     output.conclude(context, records, request["runs"], as_json, track, are_all)
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """Where files are scored in small tasks."""
+
+    name: str | None
+    workers: int | None
+    address: str | None
+
+    def score(
+        self, sets: Sequence[Submission], named: Request, plugins: Plugins
+    ) -> tuple[list[Record], int]:
+        """Score sets for each of their datasets; return the records, and how many are missing.
+
+        Sets that were scored before with the same images, rules and seeds have their old record.
+        """
+        from benchmark_adapters.runs.request import plan_scoring
+        from benchmark_adapters.sweeps import expected
+        from benchmark_adapters.sweeps.finished import Finished
+        from benchmark_adapters.sweeps.jobs import Job
+        from benchmark_adapters.sweeps.tasks import Item
+
+        name = self.name or "local"
+        shared.check(name, self.workers, self.address)
+        if named.threads is None:
+            named = replace(named, threads=shared.threads(name, self.workers))
+        stored = Finished(record for _, record in output.all_runs([named.runs]).entries)
+        jobs = []
+        for plan in plan_scoring(named, plugins):
+            seconds = expected.of_set(plan)
+            for one in sets:
+                scored = stored.sets(plan, one.name)
+                item = Item(plan.request, str(Path.cwd()), one, frozenset(scored))
+                title = f"{plan.track.name} / {plan.dataset.name} / {one.name}"
+                jobs.append(Job(title, item, plan, seconds, scored=scored))
+        shared.carry_out(jobs, named.runs, name, self.workers, self.address)
+        if before := sum(job.record in job.scored.values() for job in jobs if job.record):
+            what = f"{before} {plural(before, 'set')} {plural(before, 'was', 'were')} scored before"
+            reporting.say(f"{what} with the same images, rules and seeds: not scored again")
+        records = [job.record for job in jobs if job.record]
+        return records, len(jobs) - len(records)
 
 
 def _submissions(

@@ -85,6 +85,7 @@ class ScoreJob(msgspec.Struct, frozen=True):
         is_quiet: show no progress.
         part, parts: index of this process's share of the pairs of a student and a seed, from 0, and
             the number of processes that share them.
+        threads: CPU threads of the process; None: all cores.
     """
 
     images: str
@@ -103,6 +104,7 @@ class ScoreJob(msgspec.Struct, frozen=True):
     is_quiet: bool = False
     part: int = 0
     parts: int = 1
+    threads: int | None = None
 
 
 def fatal(findings: Sequence[Finding], is_untrusted: bool) -> list[Finding]:

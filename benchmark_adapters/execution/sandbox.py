@@ -158,6 +158,8 @@ def score(job: ScoreJob, limits: Limits, on_event: Callable[[SandboxEvent], None
         SandboxFailed: scoring exceeded its limits, or crashed.
     """
     gpus = devices.scoring_environments(job.device, len(job.students) * len(job.seeds))
+    if job.threads is not None:
+        gpus = [{**gpu, "OMP_NUM_THREADS": str(job.threads)} for gpu in gpus]
     if len(gpus) == 1:
         run(SCORER, [job], limits, on_event, gpus)
         return

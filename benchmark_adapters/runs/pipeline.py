@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,20 +37,44 @@ if TYPE_CHECKING:
     from benchmark_adapters.types import Array
 
 
-def run(plan: RunPlan) -> Path:
+@dataclass(frozen=True)
+class Place:
+    """Where a run is made: the folder that becomes the run, and that which only resuming needs.
+
+    ``seeds`` holds results of seeds that finished before; None: those in ``work``.
+    """
+
+    folder: Path
+    work: Path
+    seeds: Path | None = None
+
+
+# Checks a set and trains students on it: plan, record, place, and whether it is untrusted.
+Scoring = Callable[[ScoringPlan, Record, Place, bool], Record]
+
+
+def run(plan: RunPlan, scored: Scoring | None = None) -> Path:
     """Generate a set with the plan's method and score it; return the folder of the run.
+
+    ``scored`` takes the place of `score`.
 
     Raises:
         UserError: the real data is missing or damaged, a process can't be started, or the runs
             folder can't be written.
     """
-    return complete(plan.scoring, MethodSource(plan.sampling))
+    return complete(plan.scoring, MethodSource(plan.sampling), scored=scored)
 
 
-def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None = None) -> Path:
+def complete(
+    plan: ScoringPlan,
+    source: Source,
+    official: OfficialScore | None = None,
+    scored: Scoring | None = None,
+) -> Path:
     """Score the set from ``source``; return the folder of its run.
 
-    ``official`` is the score from the challenge's own evaluator, for the record.
+    ``official`` is the score from the challenge's own evaluator, for the record. ``scored`` takes
+    the place of `score`.
 
     Raises:
         UserError: the real data is missing or damaged, the source can't start, or the runs folder
@@ -65,7 +90,7 @@ def complete(plan: ScoringPlan, source: Source, official: OfficialScore | None =
             store.new_run(plan.runs, *unfinished.place(plan, source)) as folder,
             unfinished.begun(plan, source, folder) as work,
         ):
-            record = make(plan, source, Place(folder, work), test, official)
+            record = make(plan, source, Place(folder, work), test, official, scored)
             save(record, folder)
             unfinished.end(work, record)
     except OSError as error:
@@ -103,20 +128,13 @@ def unwritable(runs: Path, run: Path | None, error: OSError) -> UserError:
     return UserError(f"{problem}; choose another one with --runs")
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a run is made: the folder that becomes the run, and that which only resuming needs."""
-
-    folder: Path
-    work: Path
-
-
 def make(
     plan: ScoringPlan,
     source: Source,
     place: Place,
     test: tuple[Array, Array],
     official: OfficialScore | None = None,
+    scored: Scoring | None = None,
 ) -> Record:
     """Produce and score a set. Images and scores of finished seeds are always saved.
 
@@ -126,6 +144,7 @@ def make(
         place: where to make the run.
         test: real test images and their labels.
         official: the score from the challenge's own evaluator.
+        scored: takes the place of `score`. It may raise `unfinished.Left`.
 
     Returns:
         The record of the run.
@@ -153,7 +172,9 @@ def make(
             if is_scorable:
                 unfinished.keep_draft(place.work, record)
         _require_own_code(production, record, is_scorable)
-        return score(plan, record, place, source.is_untrusted) if is_scorable else record
+        if not is_scorable:
+            return record
+        return (scored or score)(plan, record, place, source.is_untrusted)
     except (Exception, KeyboardInterrupt) as error:
         if record is None:
             raise
@@ -201,6 +222,20 @@ def _is_scorable(record: Record, production: Production, plan: ScoringPlan, sour
     return has_images and (bool(plan.seeds) or source.is_untrusted)
 
 
+def seed_result(event: SeedScored) -> SeedResult:
+    """Return the result of a seed that a process reported."""
+    return SeedResult(
+        event.accuracy,
+        event.confusion,
+        event.seconds,
+        event.backend,
+        event.fallback,
+        event.cache_key,
+        event.student,
+        event.seed,
+    )
+
+
 @dataclass
 class _Scores:
     """The results received from the scoring process; ``expected`` is their number."""
@@ -219,14 +254,7 @@ class _Scores:
                 # Each of several processes sends it. They are alike.
                 self.started = self.started or event
             case SeedScored(student, seed):
-                self.by_seed[student, seed] = SeedResult(
-                    event.accuracy,
-                    event.confusion,
-                    event.seconds,
-                    event.backend,
-                    event.fallback,
-                    event.cache_key,
-                )
+                self.by_seed[student, seed] = seed_result(event)
                 progress.scored(len(self.by_seed), self.expected)
                 accuracy, took = f"{100 * event.accuracy:.2f} %", f"{event.seconds:.1f} s"
                 reporting.detail(f"{student}, seed {seed}: {accuracy}, {took}, {event.backend}")
@@ -272,7 +300,7 @@ def score(plan: ScoringPlan, record: Record, place: Place, is_untrusted: bool) -
     failure: BaseException | None = None
     scores = _Scores(expected=len(plan.seeds) * len(plan.students))
     try:
-        sandbox.score(_job(plan, place, is_untrusted), plan.limits, scores.hear)
+        sandbox.score(job(plan, place, is_untrusted), plan.limits, scores.hear)
     except (Exception, KeyboardInterrupt) as error:
         failure = error
     record = recording.checked(record, scores.findings, scores.copies)
@@ -285,7 +313,8 @@ def score(plan: ScoringPlan, record: Record, place: Place, is_untrusted: bool) -
     return recording.with_scores(record, plan, scores.results(plan), scores.runtime(plan))
 
 
-def _job(plan: ScoringPlan, place: Place, is_untrusted: bool) -> ScoreJob:
+def job(plan: ScoringPlan, place: Place, is_untrusted: bool) -> ScoreJob:
+    """Return the job that checks a set and trains all students on it."""
     return ScoreJob(
         images=str(place.folder.absolute()),
         dataset=own_data.reference_of(plan.dataset),
@@ -296,8 +325,9 @@ def _job(plan: ScoringPlan, place: Place, is_untrusted: bool) -> ScoreJob:
         seeds=list(plan.seeds),
         device=plan.device,
         backend=plan.backend,
-        cache=str((place.work / unfinished.SEEDS).absolute()),
+        cache=str((place.seeds or place.work / unfinished.SEEDS).absolute()),
         is_quiet=listening.listener() is not None,
         is_untrusted=is_untrusted,
         probes_order=is_untrusted,
+        threads=plan.request.threads,
     )

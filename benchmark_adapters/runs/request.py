@@ -30,7 +30,7 @@ DAY = 86_400.0
 MAX_IPC = 1_000_000
 MAX_SEED = 2**62
 MAX_REPEATS = 1000
-MAX_PROCESSES = 1024
+MAX_PROCESSES = MAX_THREADS = 1024
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -50,6 +50,7 @@ class Request:
         memory_limit: GiB that the processes of the method may use together.
         isolate: whether to isolate the processes that read untrusted files, and those of the
             method: ``on``; the former where that works: ``auto``; none: ``off``.
+        threads: CPU threads of the process that trains students; None: all cores.
     """
 
     method: str = ""
@@ -71,6 +72,7 @@ class Request:
     limits: Limits = field(default_factory=Limits)
     memory_limit: float | None = None
     isolate: isolation.Mode = "auto"
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,8 @@ def plan_scoring(request: Request, plugins: Plugins, is_shard: bool = False) -> 
         devices.resolve(request.device)
     if request.backend not in BACKENDS:
         raise UserError(f"--backend {request.backend}: expected one of {', '.join(BACKENDS)}")
+    if request.threads is not None and not 1 <= request.threads <= MAX_THREADS:
+        raise UserError(f"--threads {request.threads}: expected 1 to {MAX_THREADS}")
     seeds = _seeds(request, track)
     return [
         ScoringPlan(
@@ -297,10 +301,7 @@ def _ipc(ipc: int | str | None, track: Track) -> int | None:
         return track.default_ipc
     if ipc == "max":
         return None
-    try:
-        number = int(ipc)
-    except ValueError:
-        number = 0
+    number = int(ipc) if re.fullmatch(r"\d{1,9}", str(ipc)) else 0
     if not 1 <= number <= MAX_IPC:
         raise UserError(f"--ipc {ipc}: expected a number from 1 to {MAX_IPC}, or max")
     return number

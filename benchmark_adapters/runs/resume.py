@@ -13,7 +13,7 @@ from benchmark_adapters import datasets
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.runs import pipeline, unfinished
-from benchmark_adapters.runs.pipeline import Place
+from benchmark_adapters.runs.pipeline import Place, Scoring
 from benchmark_adapters.runs.request import ScoringPlan, plan_runs, plan_scoring
 from benchmark_adapters.runs.sources.method import MethodSource
 from benchmark_adapters.runs.unfinished import Unfinished
@@ -48,23 +48,23 @@ def find(run: str | None, runs: Path) -> list[Unfinished]:
     return matches
 
 
-def resume(one: Unfinished, plugins: Plugins) -> Path:
+def resume(one: Unfinished, plugins: Plugins, scored: Scoring = pipeline.score) -> Path:
     """Go on with a run; return its folder, which is that of a new run if it has a record already.
 
     Sampling goes on with the images that are missing, in the time that is left. Scoring goes on
-    with the seeds that are missing.
+    with the seeds that are missing: ``scored`` does that.
 
     Raises:
         UserError: rules, code or machine have changed, its images are missing or changed, data or
             a device is not available, or the runs folder can't be written.
     """
-    _require_same_environment(one)
+    require_same_environment(one)
     one = replace(one, work=one.work.absolute())
-    with _folder_of(one):
-        plan, source = _plans(one, plugins)
+    with folder_of(one):
+        plan, source = plans(one, plugins)
         test = pipeline.test_images(plan)
         try:
-            return _gone_on(one, plan, source, test)
+            return _gone_on(one, plan, source, test, scored)
         except OSError as error:
             raise pipeline.unwritable(one.runs, one.run, error) from None
 
@@ -74,6 +74,7 @@ def _gone_on(
     plan: ScoringPlan,
     source: MethodSource | None,
     test: tuple[Array, Array],
+    scored: Scoring,
 ) -> Path:
     """Sample and score what is missing; return the folder of the run.
 
@@ -84,20 +85,23 @@ def _gone_on(
     with unfinished.reopened(one) as (folder, work):
         place = Place(folder, work)
         if one.draft:
-            record = _scored(one, one.draft, plan, place, datasets.digest(*test))
+            draft = _draft(one, one.draft, place, datasets.digest(*test))
+            record = scored(plan.for_ipc(draft.ipc), draft, place, one.plan.is_untrusted)
         else:
             assert source
             source = replace(source, resumes=_old_id(one, folder))
-            record = pipeline.make(plan, source, place, test)
+            record = pipeline.make(plan, source, place, test, scored=scored)
         pipeline.save(record, folder)
         unfinished.end(work, record)
     return store.final(folder)
 
 
-def _scored(
-    one: Unfinished, draft: Record, plan: ScoringPlan, place: Place, data_sha256: str
-) -> Record:
-    """Train the students that are missing."""
+def _draft(one: Unfinished, draft: Record, place: Place, data_sha256: str) -> Record:
+    """Return the record before the students that are missing are trained, and keep it.
+
+    Raises:
+        UserError: images have changed.
+    """
     images = native.read_run(place.folder).sha256
     if (images, data_sha256) != (draft.images_sha256, draft.data_sha256):
         what = "images" if images != draft.images_sha256 else "test images"
@@ -115,7 +119,7 @@ def _scored(
         sessions=[*(draft.sessions or [first]), now],
     )
     unfinished.keep_draft(place.work, draft)
-    return pipeline.score(plan.for_ipc(draft.ipc), draft, place, one.plan.is_untrusted)
+    return draft
 
 
 def _old_id(one: Unfinished, folder: Path) -> str | None:
@@ -123,7 +127,7 @@ def _old_id(one: Unfinished, folder: Path) -> str | None:
     return one.run_id if store.run_id(folder) != one.run_id else None
 
 
-def _plans(one: Unfinished, plugins: Plugins) -> tuple[ScoringPlan, MethodSource | None]:
+def plans(one: Unfinished, plugins: Plugins) -> tuple[ScoringPlan, MethodSource | None]:
     """Plan the run again as it was planned.
 
     Raises:
@@ -145,7 +149,8 @@ def _plans(one: Unfinished, plugins: Plugins) -> tuple[ScoringPlan, MethodSource
     return plan, source
 
 
-def _require_same_environment(one: Unfinished) -> None:
+def require_same_environment(one: Unfinished) -> None:
+    """Raise `UserError` if versions or hardware are others than where the run began."""
     before, here = one.plan.environment, unfinished.here()
     for name in before.keys() | here.keys():
         if before.get(name) != here.get(name):
@@ -157,7 +162,7 @@ def _require_same_environment(one: Unfinished) -> None:
 
 
 @contextlib.contextmanager
-def _folder_of(one: Unfinished) -> Iterator[None]:
+def folder_of(one: Unfinished) -> Iterator[None]:
     """Work where the run began, because its request may have relative paths."""
     try:
         with contextlib.chdir(one.plan.folder):

@@ -133,6 +133,7 @@ def score(
     plugins: Plugins,
     checkout: Path | None = None,
     first_seed: int | None = None,
+    scored: pipeline.Scoring | None = None,
 ) -> Iterator[Path]:
     """Check a submission and train students on it, for each dataset.
 
@@ -142,6 +143,7 @@ def score(
         plugins: the installed plugins.
         checkout: a checkout of the challenge's own evaluator, whose score is added to the records.
         first_seed: the first evaluation seed; None: the run's first seed, or 0 for files.
+        scored: takes the place of `pipeline.score`.
 
     Yields:
         The folder of each new run.
@@ -162,7 +164,7 @@ def score(
         official_evaluator.find_script(checkout)
         official = _official(submission, plans, plugins, checkout)
     for plan in plans:
-        yield pipeline.complete(plan, _source(submission, plan, first_seed), official)
+        yield pipeline.complete(plan, _source(submission, plan, first_seed), official, scored)
 
 
 def _source(submission: Submission, plan: ScoringPlan, seed: int) -> Source:

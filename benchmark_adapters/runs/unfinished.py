@@ -65,6 +65,13 @@ class Plan(msgspec.Struct, frozen=True):
     decided_options: dict[str, Any] = {}
 
 
+class Left(BaseException):
+    """Raised to leave a run as it is, so that it is resumed later.
+
+    Like an interruption it is not an `Exception`, because nothing failed.
+    """
+
+
 @dataclass(frozen=True)
 class Unfinished:
     """A run that did not end.
@@ -192,10 +199,16 @@ def entries(runs: Path) -> list[Unfinished]:
     """Return all runs that can be resumed, oldest first."""
     found = []
     for work in sorted((runs / FOLDER).glob("*")):
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            if not work.is_symlink() and (one := _read(work)) and not is_running(one):
-                found.append(one)
+        if (one := read(work)) and not is_running(one):
+            found.append(one)
     return found
+
+
+def read(work: Path) -> Unfinished | None:
+    """Return the run that ``work`` was kept of, which may be running; None: it can't be resumed."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        return None if work.is_symlink() else _read(work)
+    return None
 
 
 def _read(work: Path) -> Unfinished | None:
@@ -216,9 +229,12 @@ def _read(work: Path) -> Unfinished | None:
 
 
 def is_running(one: Unfinished) -> bool:
-    """Return whether a process works on the run, or the file system can't tell."""
-    with locked(one.work) as is_locked:
-        return not is_locked
+    """Return whether a process works on the run, has just ended it, or nobody can tell."""
+    try:
+        with locked(one.work) as is_locked:
+            return not is_locked
+    except OSError:
+        return True
 
 
 def here() -> dict[str, str | int | float]:
@@ -274,6 +290,8 @@ def reopened(one: Unfinished) -> Iterator[tuple[Path, Path]]:
             work = one.work.rename(one.work.with_name(store.run_id(folder)))
             try:
                 yield folder, work
+            except Left:
+                raise
             except BaseException:
                 work.rename(one.work)
                 raise

@@ -77,7 +77,8 @@ def score(
             predicted = training.predict(net, test_images, backend, recipe.tf32_convolutions)
             accuracy, confusion = _compare(predicted.numpy(), test[1], dataset.num_classes)
             seconds = time.monotonic() - started
-            result = SeedResult(accuracy, confusion, seconds, plan.used, plan.fallback, key)
+            how = plan.used, plan.fallback, key, student.name, seed
+            result = SeedResult(accuracy, confusion, seconds, *how)
             if cache:
                 # A full disk must not cost the result: the record may still fit.
                 with contextlib.suppress(OSError):

@@ -34,6 +34,7 @@ class SeedResult(msgspec.Struct, frozen=True):
         backend: the backend that trained the student.
         fallback: why the backend is slower than planned or requested; None: it isn't.
         cache_key: hash of everything that determines the result.
+        student, seed: what was trained, for those who look for what is missing.
     """
 
     accuracy: Fraction
@@ -42,6 +43,8 @@ class SeedResult(msgspec.Struct, frozen=True):
     backend: BackendName
     fallback: Text | None
     cache_key: str
+    student: Text
+    seed: Count
 
     def fits(self, class_sizes: Sequence[int]) -> bool:
         """Return whether the counts can be those of a test split, and the accuracy theirs.

@@ -193,11 +193,14 @@ def _rescued(folder: Path) -> list[Path]:
 def leftovers(roots: Iterable[Path]) -> list[Leftover]:
     """Return what killed processes left in runs folders and right beside them.
 
-    What a living process is writing is left out, and so is everything on file systems that do not
-    support locks.
+    What a living process is writing is left out: a run, or with a sweep all runs of a folder. So is
+    everything on file systems that do not support locks.
     """
     found: dict[Path, Leftover] = {}
     for root in roots:
+        with contextlib.suppress(OSError), files.locked(root) as is_free:
+            if not is_free:
+                continue
         for path, kind in [*_hidden_below(root), *_hidden_beside(root)]:
             with contextlib.suppress(OSError), files.locked(path) as is_locked:
                 if is_locked:

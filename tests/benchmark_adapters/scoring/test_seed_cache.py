@@ -9,7 +9,7 @@ import pytest
 from benchmark_adapters.scoring import seed_cache
 from benchmark_adapters.scoring.seed_cache import Score, SeedCache, SeedResult
 
-RESULT = SeedResult(0.75, [[3, 1], [1, 3]], 1.5, "fused", None, "a" * 64)
+RESULT = SeedResult(0.75, [[3, 1], [1, 3]], 1.5, "fused", None, "a" * 64, "mlp", 0)
 SIZES = [4, 4]
 
 

@@ -1,0 +1,75 @@
+"""Sweeps on a cluster of two machines, which are really this one, with a core each."""
+
+import json
+
+import pytest
+from project import installed, wait_for
+from small_runs import kept
+
+from benchmark_adapters.runs import unfinished
+from leaderboard.records import store
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'ddbench[ray]'")
+
+WORDS = ("--method", "good", "--method", "marks", "--track", "few", "--device", "cpu")
+
+
+@pytest.fixture
+def cluster(example_folder):
+    """Yield a cluster of two machines, whose workers know the example plugin."""
+    from ray.cluster_utils import Cluster
+
+    with installed(example_folder):
+        cluster = Cluster()
+        try:
+            yield cluster, [cluster.add_node(num_cpus=1, include_dashboard=False) for _ in "ab"]
+        finally:
+            cluster.shutdown()
+
+
+def seeds(tmp_path):
+    """Return the number of finished seeds of unfinished runs."""
+    return sum(len(list((work / "seeds").glob("*.json"))) for work in kept(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_lost_machine_costs_only_its_tasks(cluster, started, shell, example_folder, tmp_path):
+    cluster, (_, second) = cluster
+    on_ray = ("--engine", "ray", "--address", cluster.address)
+    command = started("sweep", *WORDS, "--seed", "0..1", *on_ray)
+
+    wait_for(lambda: seeds(tmp_path) >= 2 or command.poll() is not None)
+    cluster.remove_node(second, allow_graceful=False)
+    _, errors = command.communicate(timeout=300)
+    assert command.returncode == 0, errors
+    assert "on 2 machines with 1 CPUs and 0 GPUs each" in errors
+    assert "again: " in errors
+    made = {(one.method, one.seed): one for _, one in store.entries([tmp_path / "runs"])[0]}
+    assert len(made) == len(list(store.runs_in([tmp_path / "runs"]))) == 4
+    assert unfinished.entries(tmp_path / "runs") == []
+    assert errors.count("ended training") == 8
+    assert errors.count("ended making") == 4
+    plain = ("run", *WORDS[:2], *WORDS[4:], "--seed", "1", "--runs", "plain", "--json")
+    done = shell(*plain, path=[example_folder], OMP_NUM_THREADS="1")
+    assert made["good", 1].accuracies == json.loads(done.stdout)["accuracies"]
+    assert made["good", 1].scoring.threads == 1
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_with_the_cluster(
+    cluster, started, shell, example_folder, tmp_path
+):
+    cluster, _ = cluster
+    words = ("sweep", *WORDS, "--engine", "ray", "--address", cluster.address)
+    command = started(*words)
+    wait_for(lambda: seeds(tmp_path) >= 2 or command.poll() is not None)
+    command.kill()
+    command.wait()
+    ids, before = {work.name for work in kept(tmp_path)}, seeds(tmp_path)
+    done = shell(*words, path=[example_folder])
+    assert done.returncode == 0, done.stderr
+    found = [record for _, record in store.entries([tmp_path / "runs"])[0]]
+    assert sorted(record.method for record in found) == ["good", "marks"]
+    assert ids <= {record.run_id for record in found}
+    assert done.stderr.count("ended training") <= 4 - before
+    assert unfinished.entries(tmp_path / "runs") == []

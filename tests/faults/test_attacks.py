@@ -55,7 +55,7 @@ METHODS = {
         forks:asleep=True daemons:kind=with-guard daemons:kind=without-guard comes-back-twice flees
     """,
     "flood": "megabyte floods:kind=events floods:kind=output floods:kind=files floods:kind=batches",
-    "use up": """
+    "use up the machine": """
         eats:kind=memory eats:kind=processes eats:kind=threads eats:kind=disk eats:kind=elsewhere
     """,
 }

@@ -13,10 +13,11 @@ PACKAGES = ("benchmark_adapters", "ddbench", "gdd_plugin")
 
 
 def restart_if_exposed() -> None:
-    """Start this command again without the current folder, if Python looks for modules there.
+    """Start this command again with ``-P``, if Python may look for modules in the current folder.
 
-    That is so with ``python -m`` without ``-P``, and with relative entries of PYTHONPATH, such as
-    an empty one. Programs that use ddbench are left alone.
+    That is so with ``python -m``, and with relative entries of PYTHONPATH, such as an empty one. It
+    is also so in processes that Python's own modules start, unless this one has ``-P``. Programs
+    that use ddbench are left alone.
     """
     if not _is_command():
         return
@@ -24,7 +25,7 @@ def restart_if_exposed() -> None:
     absolute = [entry for entry in entries if os.path.isabs(entry)]
     # An empty variable counts for nothing.
     has_relative = entries != [""] and len(absolute) < len(entries)
-    if has_relative or _begins_here():
+    if has_relative or _begins_here() or _is_script():
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(absolute)}
         os.execve(sys.executable, [sys.executable, "-P", *sys.orig_argv[1:]], environment)
 
@@ -33,6 +34,11 @@ def _begins_here() -> bool:
     """Return whether the path begins with the current folder, unless that is ddbench's own."""
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return not sys.flags.safe_path and os.path.isdir(".") and sys.path[0] == os.getcwd() != own
+
+
+def _is_script() -> bool:
+    """Return whether this process runs an installed script without ``-P``."""
+    return not sys.flags.safe_path and os.path.basename(sys.argv[0]) in COMMANDS
 
 
 def _is_command() -> bool:

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent import futures
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,8 +20,6 @@ from benchmark_adapters.runs import unfinished
 from benchmark_adapters.sweeps import tasks
 from benchmark_adapters.sweeps.engines.engine import Lost, Task
 from benchmark_adapters.sweeps.tasks import Answer
-
-SAFE_PATH = "PYTHONSAFEPATH"
 
 
 class Local:
@@ -92,9 +90,7 @@ class _Worker:
             self._pool = ProcessPoolExecutor(
                 1, context, initializer=_begin, initargs=(end, reporting.is_verbose())
             )
-        # The process is started here, and must import nothing from the current folder.
-        with _safe_path():
-            self._future = self._pool.submit(tasks.answer, task.function, task.arguments)
+        self._future = self._pool.submit(tasks.answer, task.function, task.arguments)
         return self._future
 
     def close(self) -> None:
@@ -105,19 +101,6 @@ class _Worker:
             self._lifeline.close()
             self._pool.shutdown(cancel_futures=True)
         self._pool = self._lifeline = None
-
-
-@contextlib.contextmanager
-def _safe_path() -> Iterator[None]:
-    before = os.environ.get(SAFE_PATH)
-    os.environ[SAFE_PATH] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[SAFE_PATH]
-        else:
-            os.environ[SAFE_PATH] = before
 
 
 def _begin(lifeline: Connection, is_verbose: bool) -> None:

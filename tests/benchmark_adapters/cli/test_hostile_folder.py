@@ -156,8 +156,14 @@ def test_no_command_imports_a_file_of_the_current_folder(
         ["rerun", run, *own, *cpu],
         ["run", "--method", "good", *track, *own, *cpu],
         ["run", "--method", "good", *track, "--plan", *own, *cpu],
+        ["sweep", "--method", "good", "--seed", "1..2", "--workers", "2", *track, *own, *cpu],
+        ["score", teams, *track, *own, *cpu, "--engine", "local"],
+        ["rm", "--unfinished", *own],
         ["check-plugin", "good", *track, *cpu],
         ["data"],
         ["doctor"],
     ):
         here(*arguments, codes=(0, 1))
+    # Nothing is left to go on with, and a run is no part of a set.
+    here("resume", *own, codes=(2,))
+    here("merge", run, run, *own, codes=(2,))

@@ -1,7 +1,10 @@
 """Worker processes on this machine. The tasks are functions of Python's own library."""
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -22,6 +25,15 @@ def engine():
 
 def sleeping(seconds, is_clocked=False):
     return Task(time.sleep, (seconds,), is_clocked)
+
+
+def processes(word):
+    """Return the living children of this process with a word in their command line."""
+    found = []
+    for one in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            found += [one] if word in str(one.cmdline()) else []
+    return found
 
 
 def answers(engine, count):
@@ -61,7 +73,7 @@ def test_a_task_under_a_clock_runs_alone_and_first(engine):
 def test_closing_kills_what_still_works():
     engine = Local(1)
     engine.submit(sleeping(600))
-    workers = [one for one in psutil.Process().children() if "spawn_main" in str(one.cmdline())]
+    workers = processes("spawn_main")
     began = time.monotonic()
     engine.close()
     assert workers
@@ -69,13 +81,25 @@ def test_closing_kills_what_still_works():
     assert time.monotonic() - began < 60
 
 
-def test_workers_import_nothing_from_the_current_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("multiprocessing", "pickle", "torch", "tempfile"):
-        (tmp_path / f"{name}.py").write_text("open('imported', 'w')")
+# Commands start with -P, and what multiprocessing starts takes that over.
+WORKS = """
+import os
+from benchmark_adapters.sweeps.engines.engine import Task
+from benchmark_adapters.sweeps.engines.local import Local
+
+if __name__ == "__main__":
     engine = Local(1)
     engine.submit(Task(os.getpid, ()))
-    assert [answer.failure for answer in answers(engine, 1).values()] == [None]
+    ((_, answer),) = engine.wait(60)
     engine.close()
+    print(answer.failure)
+"""
+
+
+def test_workers_import_nothing_from_the_current_folder(tmp_path):
+    for name in ("multiprocessing", "pickle", "torch", "tempfile"):
+        (tmp_path / f"{name}.py").write_text("open('imported', 'w')")
+    command = [sys.executable, "-P", "-c", WORKS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "None\n", done.stderr
     assert not (tmp_path / "imported").exists()
-    assert "PYTHONSAFEPATH" not in os.environ

@@ -53,9 +53,10 @@ def test_pictures_load_and_have_alternative_texts(browser, pages):
             LOADED
             + "return images.every((image) => image.naturalWidth > 0 && image.alt.length > 20);"
         )
-    # Only one track has several IPCs, and the untrusted runs all took the same time.
+    # Only the first track has several IPCs. The second has a single run, and the untrusted runs of
+    # the third all took the same time.
     names = sorted(path.name for path in (pages / "plots").iterdir())
-    assert names == ["1-0-ipc.svg", "1-0-seconds.svg", "2-0-seconds.svg"]
+    assert names == ["1-0-ipc.svg", "1-0-seconds.svg", "3-0-seconds.svg"]
     assert len(list((pages / "confusion").iterdir())) == 2
 
 

@@ -155,7 +155,7 @@ def scratch_for(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = scratch_name(path)
-    for other in path.parent.iterdir():
+    for other in listed(path.parent):
         if SCRATCH.match(other.name):
             remove_if_abandoned(other)
     scratch.mkdir()
@@ -177,6 +177,21 @@ def remove_if_abandoned(folder: Path) -> None:
             with locked(folder) as is_locked:
                 if is_locked:
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+def listed(folder: Path) -> list[Path]:
+    """Return what a folder holds, sorted by name; empty: it is gone, or can't be read.
+
+    Unlike `Path.glob`, it bears that another process renames or deletes the folder meanwhile.
+    """
+    with contextlib.suppress(OSError):
+        return sorted(folder.iterdir())
+    return []
+
+
+def holds(folder: Path, suffix: str) -> bool:
+    """Return whether a file of that suffix is in a folder, or below it; False: it is gone."""
+    return any(name.endswith(suffix) for _, _, names in os.walk(folder) for name in names)
 
 
 def scratch_name(path: Path) -> Path:

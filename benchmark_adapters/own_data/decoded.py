@@ -19,7 +19,7 @@ import platformdirs
 
 from benchmark_adapters import pictures
 from benchmark_adapters.datasets import digest
-from benchmark_adapters.files import new_folder
+from benchmark_adapters.files import listed, new_folder
 from benchmark_adapters.own_data import hugging_face, image_folder
 from benchmark_adapters.own_data.contents import Contents
 from benchmark_adapters.own_data.reference import IMAGE_FOLDER, Reference
@@ -93,9 +93,11 @@ def decoded(reference: Reference) -> Path:
 
 def _remove_unused(folder: Path) -> None:
     """Delete what was decoded from earlier states of the files, unless a run may still use it."""
-    for other in folder.parent.iterdir():
-        if other != folder and time.time() - other.stat().st_mtime > DAY:
-            shutil.rmtree(other, ignore_errors=True)
+    for other in listed(folder.parent):
+        # Another process may delete it first.
+        with contextlib.suppress(FileNotFoundError):
+            if other != folder and time.time() - other.stat().st_mtime > DAY:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def describe(folder: Path) -> Description:

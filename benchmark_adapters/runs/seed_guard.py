@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmark_adapters.files import read_bounded
+from benchmark_adapters.files import listed, read_bounded
 from benchmark_adapters.runs import unfinished
 from benchmark_adapters.scoring import seed_cache
 from benchmark_adapters.types import Notice
@@ -37,9 +37,9 @@ def guarded(runs: Path) -> Iterator[None]:
 
 def _digests(runs: Path) -> dict[Path, str]:
     """Return the hash of each result of a seed in the runs folder. Links are not followed."""
-    works = [work for work in (runs / unfinished.FOLDER).glob("*") if not work.is_symlink()]
+    works = [work for work in listed(runs / unfinished.FOLDER) if not work.is_symlink()]
     folders = [work / unfinished.SEEDS for work in works]
-    paths = [path for one in folders if not one.is_symlink() for path in one.glob("*")]
+    paths = [path for one in folders if not one.is_symlink() for path in listed(one)]
     return {path: _digest(path) for path in paths if path.is_symlink() or not path.is_dir()}
 
 

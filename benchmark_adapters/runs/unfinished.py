@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Meta
 
 from benchmark_adapters import environment
-from benchmark_adapters.files import locked, read_bounded, replacing
+from benchmark_adapters.files import holds, listed, locked, read_bounded, replacing
 from benchmark_adapters.runs.redaction import folder_name
 from benchmark_adapters.runs.request import Request, SamplingPlan, ScoringPlan
 from benchmark_adapters.runs.sources.method import MethodSource
@@ -145,7 +145,7 @@ def begun(plan: ScoringPlan, source: Source, folder: Path) -> Iterator[Path]:
                 temporary.write_bytes(msgspec.json.encode(content, enc_hook=str))
             yield work
     except BaseException:
-        if not (work / DRAFT).exists() and not any(work.rglob("*.safetensors")):
+        if not (work / DRAFT).exists() and not holds(work, store.IMAGES):
             shutil.rmtree(work, ignore_errors=True)
         raise
 
@@ -198,7 +198,7 @@ def _can_go_on(record: Record) -> bool:
 def entries(runs: Path) -> list[Unfinished]:
     """Return all runs that can be resumed, oldest first."""
     found = []
-    for work in sorted((runs / FOLDER).glob("*")):
+    for work in listed(runs / FOLDER):
         if (one := read(work)) and not is_running(one):
             found.append(one)
     return found

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmark_adapters.files import listed
 from benchmark_adapters.runs import unfinished
 from benchmark_adapters.runs.unfinished import Unfinished
 from benchmark_adapters.scoring.seed_cache import SeedCache, SeedResult
@@ -72,7 +73,7 @@ class Coordinator:
         """Wait until workers that are being killed have left these runs; return those they make."""
         rules, deadline = {job.rules for job in jobs}, time.monotonic() + PATIENCE
         busy = []
-        for work in sorted((self.runs / unfinished.FOLDER).glob("*")):
+        for work in listed(self.runs / unfinished.FOLDER):
             one = unfinished.read(work)
             while one and one.plan.rules in rules and unfinished.is_running(one):
                 if time.monotonic() > deadline:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from benchmark_adapters.files import locked, read_bounded
+from benchmark_adapters.files import listed, locked, read_bounded
 from benchmark_adapters.runs import unfinished
 from benchmark_adapters.runs.request import RunPlan, ScoringPlan
 from benchmark_adapters.runs.sources.method import MethodSource
@@ -110,7 +110,7 @@ class Job:
 def kept_results(work: Path) -> dict[Seed, SeedResult]:
     """Return the results of seeds that an earlier command kept. `finish` checks them."""
     found: dict[Seed, SeedResult] = {}
-    for file in (work / unfinished.SEEDS).glob("*.json"):
+    for file in listed(work / unfinished.SEEDS):
         with contextlib.suppress(OSError, ValueError, RecursionError):
             content: Any = read_bounded(file, seed_cache.MAX_BYTES, follows_links=False)
             result = msgspec.json.decode(content, type=SeedResult)

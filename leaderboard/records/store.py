@@ -19,6 +19,8 @@ from leaderboard.records.record import Record
 from leaderboard.text import one_line
 
 RECORD = "record.json"
+# Suffix of the files of images.
+IMAGES = ".safetensors"
 # Folder in the runs folder with what interrupted runs are resumed from, by run id.
 UNFINISHED = ".unfinished"
 # Levels of folders between a runs folder and its runs, the run's own included.
@@ -60,8 +62,8 @@ def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]
     """
     name = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
     folder = runs / track / dataset / method / f".{name}"
-    for other in folder.parent.glob(".[0-9]*-*"):
-        if not _holds_images(other):
+    for other in files.listed(folder.parent):
+        if _is_hidden_run(other.name) and not files.holds(other, IMAGES):
             files.remove_if_abandoned(other)
     # Until it is locked, it looks like something that a killed process left behind.
     folder.mkdir(parents=True)
@@ -74,7 +76,7 @@ def new_run(runs: Path, track: str, dataset: str, method: str) -> Iterator[Path]
         with contextlib.suppress(OSError):
             if (folder / RECORD).is_file():
                 _publish(folder)
-        if not _holds_images(folder):
+        if not files.holds(folder, IMAGES):
             shutil.rmtree(folder, ignore_errors=True)
         raise
 
@@ -109,10 +111,6 @@ def _publish(folder: Path) -> None:
     folder.rename(final(folder))
     for parent in list(folder.parents)[:DEPTH]:
         files.sync(parent)
-
-
-def _holds_images(folder: Path) -> bool:
-    return any(folder.rglob("*.safetensors"))
 
 
 def run_id(folder: Path) -> str:
@@ -160,7 +158,7 @@ def _below(folder: Path, levels: int, problems: list[str]) -> Iterator[Path]:
         return
     for entry in entries:
         is_last = levels == 1
-        if entry.name.startswith(".") and not (is_last and RUN_ID.fullmatch(entry.name, 1)):
+        if entry.name.startswith(".") and not (is_last and _is_hidden_run(entry.name)):
             continue
         try:
             is_folder = stat.S_ISDIR(entry.stat().st_mode)
@@ -173,6 +171,10 @@ def _below(folder: Path, levels: int, problems: list[str]) -> Iterator[Path]:
             yield from [entry] if is_last else _below(entry, levels - 1, problems)
         elif is_last and RUN_ID.fullmatch(entry.name):
             problems.append(f"skipped {entry}: it is not a folder")
+
+
+def _is_hidden_run(name: str) -> bool:
+    return name.startswith(".") and RUN_ID.fullmatch(name, 1) is not None
 
 
 def _rescued(folder: Path) -> list[Path]:
@@ -217,7 +219,7 @@ def _hidden_beside(root: Path) -> Iterator[tuple[Path, Kind]]:
 
 def _hidden_below(root: Path) -> Iterator[tuple[Path, Kind]]:
     """Yield the folders of unfinished runs and scratch folders in a runs folder."""
-    for kept in sorted((root / UNFINISHED).glob("*")):
+    for kept in files.listed(root / UNFINISHED):
         if not kept.is_symlink():
             yield kept, "kept"
     for parent, names, _ in os.walk(root):
@@ -228,7 +230,7 @@ def _hidden_below(root: Path) -> Iterator[tuple[Path, Kind]]:
             if files.SCRATCH.match(name):
                 names.remove(name)
                 yield Path(parent, name), "removal" if holds_runs else "output"
-            elif holds_runs and name.startswith(".") and RUN_ID.fullmatch(name, 1):
+            elif holds_runs and _is_hidden_run(name):
                 names.remove(name)
                 yield Path(parent, name), "run"
 

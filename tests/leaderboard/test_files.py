@@ -1,6 +1,7 @@
 """Bounded reads, and files and folders that appear whole or not at all."""
 
 import os
+import threading
 
 import pytest
 
@@ -131,6 +132,28 @@ def test_scratch_folders_of_killed_processes_go_after_an_hour(tmp_path):
         temporary.write_text("text")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [".00000000-mine", ".ddbench-11111111-new", "file"]
+
+
+def test_folders_may_be_renamed_while_they_are_looked_at(tmp_path):
+    one, other, done = tmp_path / "one", tmp_path / "other", threading.Event()
+    (one / "deep").mkdir(parents=True)
+    (one / "deep" / "0.safetensors").touch()
+
+    def rename():
+        while not done.is_set():
+            one.rename(other)
+            other.rename(one)
+
+    thread = threading.Thread(target=rename)
+    thread.start()
+    try:
+        seen = {(files.holds(one, ".safetensors"), len(files.listed(one))) for _ in range(3000)}
+    finally:
+        done.set()
+        thread.join()
+    assert {held for held, _ in seen} == {False, True}
+    assert {count for _, count in seen} == {0, 1}
+    assert not files.holds(one, ".json")
 
 
 def test_names_of_any_length_can_be_written(tmp_path):

@@ -6,7 +6,7 @@ from benchmark_adapters import environment
 from benchmark_adapters.runs import unfinished
 from benchmark_adapters.runs.request import Request
 from benchmark_adapters.sweeps import node
-from benchmark_adapters.sweeps.engines import ray_engine
+from benchmark_adapters.sweeps.engines import machines
 from benchmark_adapters.sweeps.node import Node
 
 GOOD = Request("random-real", device="cpu")
@@ -45,7 +45,7 @@ def test_what_a_machine_lacks_is_one_line(
 
 def test_the_largest_group_of_like_machines_gets_the_work():
     def machine(cpus, gpus=0, **environment):
-        return ray_engine._Machine("a name", cpus, gpus, Node(environment))
+        return machines.Machine("a name", cpus, gpus, Node(environment))
 
     found = {
         "a": machine(4, cpu="old"),
@@ -54,16 +54,16 @@ def test_the_largest_group_of_like_machines_gets_the_work():
         "d": machine(4, cpu="new"),
         "e": machine(64, gpus=2, cpu="new"),
     }
-    assert ray_engine._largest(found, wants_gpu=False) == ["b", "d"]
-    assert ray_engine._largest(found, wants_gpu=True) == ["e"]
-    assert ray_engine._largest({}, wants_gpu=True) == []
+    assert machines.largest(found, wants_gpu=False) == ["b", "d"]
+    assert machines.largest(found, wants_gpu=True) == ["e"]
+    assert machines.largest({}, wants_gpu=True) == []
 
 
 def test_other_versions_and_missing_models_are_told():
     here = {**unfinished.here()}
-    assert ray_engine._lacking(Node(here, frozenset({"model a"})), {"model a"}) == ""
+    assert machines.lacking(Node(here, frozenset({"model a"})), {"model a"}) == ""
     other = Node({**here, "torch": "1.0"})
     ours = environment.versions()["torch"]
-    assert ray_engine._lacking(other, set()) == f"torch 1.0 instead of {ours}"
-    text = ray_engine._lacking(Node(here), {"model a", "compiler"})
+    assert machines.lacking(other, set()) == f"torch 1.0 instead of {ours}"
+    text = machines.lacking(Node(here), {"model a", "compiler"})
     assert text == "it lacks what others have: compiler, model a"

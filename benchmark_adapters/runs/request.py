@@ -152,7 +152,7 @@ def plan_runs(request: Request, plugins: Plugins) -> list[RunPlan]:
     """
     method = method_files.find(plugins, request.method)
     track = track_files.find(plugins, request.track)
-    shard = _shard(request, method, track)
+    shard = _shard(request, method)
     options = parse_options(method, request.options)
     ipc, limit = _ipc(request.ipc, track), _time_limit(request, track)
     devices.environments(request.device, request.processes)
@@ -266,7 +266,7 @@ def _time_limit(request: Request, track: Track) -> float:
     return limit
 
 
-def _shard(request: Request, method: Method, track: Track) -> tuple[int, int]:
+def _shard(request: Request, method: Method) -> tuple[int, int]:
     """Return the index of the requested shard and the number of shards; by default, (0, 1)."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", request.shard or "0/1")
     if not match or not int(match[1]) < int(match[2]):
@@ -278,7 +278,6 @@ def _shard(request: Request, method: Method, track: Track) -> tuple[int, int]:
     shard = int(match[1]), int(match[2])
     of_own = {
         "method": bool(method.file),
-        "track": bool(track.sha256),
         "dataset": own_data.is_reference(request.dataset or ""),
     }
     for kind, is_own in of_own.items():

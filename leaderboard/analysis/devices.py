@@ -14,8 +14,8 @@ def deviation(record: Record, allowed: int) -> Reason | None:
     shards = record.origin.shards
     is_merged = record.origin.kind == "shards" or bool(shards)
     if is_merged and allowed == 1:
-        count = f"{len(shards)} {plural(len(shards), 'shard')}"
-        return Reason("merged", f"merged from {count}, each with its own time limit")
+        parts = f"{len(shards)} {plural(len(shards), 'shard')}"
+        return Reason("merged", f"merged from {parts}, each with its own time limit")
     if is_merged and not (shards and all(map(is_described, shards))):
         return Reason("merged", "merged from shards whose times are not in the record")
     count = record.devices

@@ -158,11 +158,9 @@ class Record:
         A device is a GPU that the run saw, or a machine without one. Each shard of a merged set
         counts, and one that is missing counts as a device.
         """
-        if not self.limit_enforced:
-            return None
         shards = self.origin.shards
         if not shards:
-            return devices_in(self.hardware)
+            return devices_in(self.hardware) if self.limit_enforced else None
         counts = [int(one.shard.partition("/")[2]) for one in shards if one.shard]
         missing = max(counts, default=0) - len(shards)
         return sum(one.devices for one in shards) + max(0, missing)

@@ -117,7 +117,7 @@ class Ray:
     def _checked(self, jobs: Sequence[Job]) -> dict[str, _Machine]:
         """Check all machines at the same time."""
         items = [job.item for job in jobs]
-        wanted = {replace(one.request, seed=0, ipc=None, options=(), repeats=None) for one in items}
+        wanted = {replace(one.request, seed=0, repeats=None) for one in items}
         runs = Path(items[0].folder, items[0].request.runs)
         token, probe = secrets.token_hex(8), runs / unfinished.FOLDER / "probe"
         probe.parent.mkdir(parents=True, exist_ok=True)

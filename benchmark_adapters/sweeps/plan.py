@@ -35,8 +35,8 @@ class MethodKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: str
-    shards: int | None = None
     option: dict[str, Value | list[Value]] = {}
+    shards: int | None = None
 
     def choices(self) -> list[tuple[str, ...]]:
         """Return the options as ``KEY=VALUE`` texts, for each combination of their values."""

@@ -1,7 +1,7 @@
 """Sets that a sweep makes in shards, each on a machine of its own, and joins."""
 
-import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import small_runs
@@ -140,11 +140,11 @@ def test_a_shard_that_changes_meanwhile_is_not_joined(sweep, inline, tmp_path):
 
     def forge(task):
         if steps(inline)[0] == 3 and inline.waiting == {}:
-            first, second, _ = store.runs_in([tmp_path / "runs"])
-            record = json.loads((first / "record.json").read_text())
-            images = json.loads((second / "record.json").read_text())["images_sha256"]
-            shutil.copy(second / "images.safetensors", first)
-            (first / "record.json").write_text(json.dumps({**record, "images_sha256": images}))
+            made = {record.shard: at for at, record in store.entries([tmp_path / "runs"])[0]}
+            first, second = (store.read(made[f"{number}/3"]) for number in range(2))
+            shutil.copy(made["1/3"] / "images.safetensors", made["0/3"])
+            forged = replace(first, images_sha256=second.images_sha256)
+            store.write(made["0/3"], forged)
 
     inline.after = forge
     done = sweep(*WORDS)

@@ -66,6 +66,7 @@ class ShardsSource:
 
     def _making(self) -> Making:
         plan, records = self.plan, self._records
+        slowest = max((one.seconds for one in records), key=lambda one: one.sampling or 0.0)
         return Making(
             method=plan.method.name,
             seed=plan.seed,
@@ -74,9 +75,9 @@ class ShardsSource:
             options=plan.options,
             explicit_options=plan.explicit_options,
             processes=records[0].processes,
-            load=max(record.seconds.load or 0.0 for record in records),
-            generate=max(record.seconds.generate or 0.0 for record in records),
-            used=max(record.seconds.used or 0.0 for record in records) or None,
+            load=slowest.load,
+            generate=slowest.generate,
+            used=slowest.used,
             sampled=sum(record.sampled for record in records),
             used_real_data=any(record.uses_real_data for record in records),
             report=report_of(records[0]),

@@ -73,6 +73,8 @@ def test_shards_merge_into_the_set_of_one_process(run, merge, processes):
     ]
     assert all(origin.versions["torch"] for origin in joined.origin.shards)
     assert joined.sampled == 50
+    slowest = max((record.seconds for _, record in shards), key=lambda one: one.sampling)
+    assert (joined.seconds.load, joined.seconds.generate) == (slowest.load, slowest.generate)
     assert (folder / "grid.png").exists()
 
 

@@ -65,6 +65,14 @@ def test_a_merged_set_is_ranked_where_the_track_allows_its_devices():
     ]
 
 
+def test_shards_may_load_and_generate_at_different_speeds():
+    """No shard takes as long as the slowest loading and the slowest generating together."""
+    slow = {"load": 50.0, "generate": 5.0, "limit": 60.0}
+    busy = {"load": 5.0, "generate": 54.0, "used": 60.0, "limit": 60.0}
+    seconds = {**TRUE["seconds"], **busy}
+    assert reasons(merged(shard(0, seconds=slow), shard(1, seconds=busy), seconds=seconds)) == []
+
+
 def test_gpus_are_devices():
     one = {**TRUE, "hardware": {**GPUS, "gpus": 4}}
     assert reasons(one) == [("devices", "4 devices instead of 3")]
@@ -87,7 +95,10 @@ def test_gpus_are_devices():
         (merged(shard(0), shard(1, shard=None)), "whose times are not in the record"),
         (merged(shard(0), shard(1, seconds={})), "whose times are not in the record"),
         ({**TRUE, "origin": {"kind": "shards"}}, "whose times are not in the record"),
-        (merged(seconds={**merged()["seconds"], "generate": 1.0}), "another time (generate)"),
+        (
+            merged(seconds={**merged()["seconds"], "generate": 1.0}),
+            "but its slowest shard in 31.0 s",
+        ),
         (
             merged(shard(0), shard(1, seconds={"load": 10.0, "generate": 21.0, "limit": 90.0})),
             "shard 1/2 has another time limit than the set",

@@ -71,6 +71,7 @@ def _track(name: str, rules: TrackRules) -> Track:
         student=rules.student,
         real_data=rules.real_data,
         bundled_data=rules.bundled_data,
+        devices=rules.devices,
         sha256=rules.sha256,
     )
 
@@ -90,6 +91,7 @@ def _demands(plugins: Plugins, track: Track, are_recorded: bool) -> Demands | No
         repeats=track.repeats,
         ipc_repeats=dict(track.ipc_repeats),
         real_data=track.real_data,
+        devices=track.devices,
         rules_sha256=track.sha256,
         are_recorded=are_recorded,
     )

@@ -23,7 +23,7 @@ from benchmark_adapters.types import Dataset, Track, UserError, one_line
 
 SUFFIX = ".toml"
 DAY = 86_400.0
-MAX_BYTES = 2**20
+MAX_BYTES, MAX_DEVICES = 2**20, 1024
 
 Ipc = Annotated[int, Meta(ge=1, le=1_000_000)]
 T = TypeVar("T")
@@ -41,6 +41,7 @@ EXPECTED = {
     "student": "a text",
     "real_data": "true or false",
     "bundled_data": "true or false",
+    "devices": f"a number from 1 to {MAX_DEVICES}",
     "summary": "a text",
 }
 
@@ -69,6 +70,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     student: str = ""
     real_data: bool = True
     bundled_data: bool = False
+    devices: Annotated[int, Meta(ge=1, le=MAX_DEVICES)] = 1
     summary: str = ""
 
 
@@ -194,6 +196,7 @@ class _File:
             repeats=keys.repeats,
             bundled_data=keys.bundled_data,
             real_data=keys.real_data,
+            devices=keys.devices,
             summary=keys.summary,
             student=student.name if student else "",
             sources=tuple((name, text) for name, text in sources.items() if text != name),
@@ -234,4 +237,7 @@ def _sha256(track: Track) -> str:
             )
         },
     }
+    # A key that came later must not change the hashes of files without it.
+    if track.devices > 1:
+        rules["devices"] = track.devices
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -62,7 +62,9 @@ def _decide(task: Task, budget: Budget, settings: Settings) -> tuple[Work, RealI
         UserError: an option asks for something that is not possible.
     """
     images = (task.ipc or 0) * task.dataset.num_classes
-    obstacle = _obstacle(task, budget, settings)
+    if task.parts > 1 and (problem := indivisible(task.options, task.ipc, budget.limit)):
+        raise UserError(problem)
+    obstacle = _obstacle(settings, task.ipc, budget.limit)
     work, real = settings.work.decide(task.track, images, obstacle), None
     if not work.is_sampling_alone:
         compares = has_time_to_compile(task, budget) and work.refine != NONE
@@ -76,25 +78,27 @@ def _decide(task: Task, budget: Budget, settings: Settings) -> tuple[Work, RealI
     return work, real
 
 
-def _obstacle(task: Task, budget: Budget, settings: Settings) -> str:
-    """Return why the set can't be improved; empty: it can.
+def indivisible(options: Mapping[str, Any], ipc: int | None, limit: float) -> str:
+    """Return why several processes can't share a set: each would improve its own images."""
+    settings = parse_settings(options, "")
+    if settings.work.is_sampling_alone or _obstacle(settings, ipc, limit):
+        return ""
+    return (
+        "select and refine need a single process: leave out --processes and shards, "
+        "or add --option preset=sampled"
+    )
 
-    Raises:
-        UserError: several processes share the set. Each would improve its own images.
-    """
+
+def _obstacle(settings: Settings, ipc: int | None, limit: float) -> str:
+    """Return why a set can't be improved; empty: it can."""
     if settings.work.is_sampling_alone:
         return ""
-    if task.ipc is None:
+    if ipc is None:
         return "needs a fixed number of images per class: --ipc N"
-    if budget.limit < MIN_LIMIT:
+    if limit < MIN_LIMIT:
         return f"needs a time limit of at least {MIN_LIMIT:g} s"
     if settings.asks_for_copies:
         return "makes no augmented copies: leave out the options pda and copies"
-    if task.parts > 1:
-        raise UserError(
-            "select and refine need a single process: leave out --processes and --shard, "
-            "or add --option preset=sampled"
-        )
     return ""
 
 

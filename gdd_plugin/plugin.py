@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from benchmark_adapters import hookimpl
 from benchmark_adapters.types import Method
@@ -25,6 +25,7 @@ def ddbench_methods() -> list[Method]:
             "one-step text-to-image samples from label prompts, then Post Data Augmentation "
             "(Su et al., arXiv 2408.08610)",
             divisible=True,
+            obstacle=obstacle,
         )
     ]
 
@@ -39,3 +40,11 @@ def distill(task: Task, budget: Budget) -> Iterator[Batch | Replacement]:
     from gdd_plugin import method
 
     yield from method.distill(task, budget)
+
+
+def obstacle(options: Mapping[str, Any], ipc: int | None, limit: float) -> str:
+    """Return why several processes can't share a set; empty: they can."""
+    # Imported here because it imports torch.
+    from gdd_plugin import method
+
+    return method.indivisible(options, ipc, limit)

@@ -14,6 +14,11 @@ from benchmark_adapters.cli import options, output
 
 @click.command("merge")
 @click.argument("shards", nargs=-1, required=True, metavar="RUN [RUN ...]")
+@click.option(
+    "--track",
+    metavar="FILE.toml",
+    help="File of the track, if the shards were made with one.  [default: the track of RUN]",
+)
 @options.REPEATS
 @options.STUDENTS
 @options.DEVICE
@@ -28,6 +33,7 @@ def merge_command(
     context: click.Context,
     /,
     shards: tuple[str, ...],
+    track: str | None,
     students: str | None,
     as_json: bool,
     **request: Any,
@@ -46,8 +52,9 @@ def merge_command(
 
     folders = [find_run(run, [request["runs"]]) for run in shards]
     named = Request(students=options.names(students), **request)
+    plugins = output.installed_plugins()
     with contextlib.redirect_stdout(sys.stderr):
-        folder = merge(folders, output.installed_plugins(), named)
+        folder = merge(folders, plugins, named, track)
     record = store.read(folder)
     output.report_run(record, folder)
-    output.conclude(context, [record], request["runs"], as_json)
+    output.conclude(context, [record], request["runs"], as_json, track)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from benchmark_adapters.types import UserError
 
 if TYPE_CHECKING:
     from benchmark_adapters.runs.request import RunPlan
+    from benchmark_adapters.sweeps.finished import Finished
     from benchmark_adapters.sweeps.jobs import Job
     from benchmark_adapters.sweeps.plan import Plan
     from leaderboard.records.record import Record
@@ -42,6 +43,12 @@ if TYPE_CHECKING:
     help="Random seeds, for example 0..4, which is 0,1,2,3,4.  [default: 0]",
 )
 @options.REPEATS
+@click.option(
+    "--shards",
+    type=int,
+    metavar="N",
+    help="Make each set in N parts, each on a machine of its own, and join them.  [default: 1]",
+)
 @click.option("--device", type=options.DEVICES, help="Device to run on.  [default: auto]")
 @click.option(
     "--engine",
@@ -105,12 +112,14 @@ def _plan(
     ipc: str | None,
     seed: str | None,
     repeats: int | None,
+    shards: int | None,
     device: Any,
 ) -> Plan:
     """Return the plan in the file, or on the command line."""
     from benchmark_adapters.sweeps import plan as plans
 
     given = {"track": list(tracks), "ipc": ipc, "seed": seed, "repeats": repeats, "device": device}
+    given["shards"] = shards
     given = {name: value for name, value in given.items() if value not in (None, [])}
     if file and (methods or given):
         name = "method" if methods else next(iter(given))
@@ -124,20 +133,38 @@ def _plan(
 
 def _jobs(wanted: Sequence[RunPlan], runs: Path) -> tuple[dict[int, Record], list[tuple[int, Job]]]:
     """Return the finished runs by their place in the plan, and what is to be made."""
-    from benchmark_adapters.sweeps import expected
+    from benchmark_adapters.sweeps import plan as plans
     from benchmark_adapters.sweeps.finished import Finished
-    from benchmark_adapters.sweeps.jobs import Job
-    from benchmark_adapters.sweeps.tasks import Item
 
-    stored = Finished(record for _, record in output.all_runs([runs]).entries)
+    entries = output.all_runs([runs]).entries
+    folders = {record.run_id: folder.absolute() for folder, record in entries}
+    stored = Finished(record for _, record in entries)
     finished, jobs = {}, []
     for number, plan in enumerate(wanted):
         if record := stored.run(plan):
             finished[number] = record
             continue
-        item = Item(plan.scoring.request, str(Path.cwd()))
-        jobs.append((number, Job(_title(plan), item, plan, expected.of_run(plan, stored))))
+        job = _job(plan, stored)
+        job.shards = [_shard(shard, stored, folders) for shard in plans.shards(plan)]
+        jobs.append((number, job))
     return finished, jobs
+
+
+def _shard(plan: RunPlan, stored: Finished, folders: Mapping[str, Path]) -> Job:
+    """Return the run that makes a shard, which may be finished."""
+    job = _job(plan, stored)
+    job.record = stored.run(plan)
+    job.place = folders[job.record.run_id] if job.record else Path()
+    return job
+
+
+def _job(plan: RunPlan, stored: Finished) -> Job:
+    from benchmark_adapters.sweeps import expected
+    from benchmark_adapters.sweeps.jobs import Job
+    from benchmark_adapters.sweeps.tasks import Item
+
+    item = Item(plan.scoring.request, str(Path.cwd()))
+    return Job(_title(plan), item, plan, expected.of_run(plan, stored))
 
 
 def _title(plan: RunPlan) -> str:
@@ -146,7 +173,8 @@ def _title(plan: RunPlan) -> str:
     ipc = "max" if sampling.ipc is None else sampling.ipc
     words = [sampling.method.name, *sampling.explicit_options]
     place = f"{sampling.track.name} / {sampling.dataset.name}"
-    return f"{place} / {' '.join(words)}, IPC {ipc}, run seed {sampling.seed}"
+    shard = f", shard {plan.scoring.request.shard}" if sampling.shard[1] > 1 else ""
+    return f"{place} / {' '.join(words)}, IPC {ipc}, run seed {sampling.seed}{shard}"
 
 
 def _announce(count: int, jobs: Sequence[tuple[int, Job]]) -> None:
@@ -154,11 +182,16 @@ def _announce(count: int, jobs: Sequence[tuple[int, Job]]) -> None:
     from benchmark_adapters.sweeps import expected
     from leaderboard.text import duration, plural
 
+    shards = [shard for _, job in jobs for shard in job.shards]
+    left = [shard for shard in shards if not shard.record]
+    of_shards = f", {len(left)} of {len(shards)} {plural(len(shards), 'shard')} to make"
     reporting.say(
         f"{count} {plural(count, 'run')}, {count - len(jobs)} of them finished, {len(jobs)} to make"
+        + (of_shards if shards else "")
     )
     if jobs:
-        making, scoring = expected.total([job.expected for _, job in jobs])
+        every = [*left, *(job for _, job in jobs)]
+        making, scoring = expected.total([job.expected for job in every])
         reporting.say(
             f"on one machine like this one: up to {duration(making)} to make the sets, "
             f"about {duration(scoring)} to score them"

@@ -78,6 +78,9 @@ class Report(msgspec.Struct, frozen=True):
         """
         changes = {name: getattr(later, name) for name in _NAMED}
         known = {name: value for name, value in changes.items() if value is not None}
+        # A method must not make itself look smaller than what the harness saw.
+        if self.gpus and later.gpus:
+            known["gpus"] = max(self.gpus, later.gpus)
         metadata = {**self.metadata, **later.metadata}
         warnings = [*self.warnings, *later.warnings]
         if len(msgspec.json.encode(metadata)) > MAX_METADATA:

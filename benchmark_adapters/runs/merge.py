@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.runs import pipeline
+from benchmark_adapters.runs.pipeline import Scoring
 from benchmark_adapters.runs.read import read_record, require_whole
-from benchmark_adapters.runs.request import Request, plan_runs
+from benchmark_adapters.runs.request import Request, RunPlan, plan_runs
 from benchmark_adapters.runs.sources.shards import ShardsSource
 from benchmark_adapters.types import UserError
 from leaderboard.records.record import Record
 
+# Folder and record of each shard, by its number.
+Shards = Mapping[int, tuple[Path, Record]]
 # Fields that must be equal in all shards of a set.
 EQUAL_FIELDS = (
     "track",
@@ -25,28 +28,33 @@ EQUAL_FIELDS = (
     "model",
     "model_sha256",
     "recipe_sha256",
+    "processes",
+    "rules",
 )
 # Metadata on decisions that a method makes itself. It must be equal in all shards with images.
 EQUAL_METADATA = ("decoder", "dtype", "size")
 
 
-def merge(folders: Sequence[Path], plugins: Plugins, request: Request) -> Path:
+def merge(
+    folders: Sequence[Path], plugins: Plugins, request: Request, track: str | None = None
+) -> Path:
     """Merge the shards in ``folders`` into a new run and score it; return its folder.
 
     ``request`` provides only repeats, students, device, backend, data and runs. Missing or failed
-    shards leave a smaller set.
+    shards leave a smaller set. ``track`` is the file of the track, if it is not installed.
 
     Raises:
-        UserError: the folders are not shards of one set, one is damaged, the recipe has changed,
-            the real data is missing or damaged, or the runs folder can't be written.
+        UserError: the folders are not shards of one set, one is damaged, recipe or rules have
+            changed, the real data is missing or damaged, or the runs folder can't be written.
     """
-    shards = _read(folders)
-    count = max(int((record.shard or "0/1").split("/")[1]) for _, record in shards.values())
-    first = next(iter(shards.values()))[1]
+    shards = read(folders)
+    first = _first(shards)
+    if first.rules and track is None:
+        raise UserError(f"the rules of track {first.track} are in a file: add --track FILE.toml")
     made = replace(
         request,
         method=first.method,
-        track=first.track,
+        track=track or first.track,
         dataset=first.dataset,
         ipc=first.ipc_asked or "max",
         seed=first.seed,
@@ -54,13 +62,37 @@ def merge(folders: Sequence[Path], plugins: Plugins, request: Request) -> Path:
         options=first.explicit_options,
     )
     (plan,) = plan_runs(made, plugins)
+    return join(plan, shards)
+
+
+def join(plan: RunPlan, shards: Shards, scored: Scoring | None = None) -> Path:
+    """Join shards of the set that ``plan`` stands for, and score it; return the folder of the run.
+
+    ``scored`` takes the place of `pipeline.score`.
+
+    Raises:
+        UserError: as for `merge`.
+    """
+    first = _first(shards)
     if plan.scoring.recipe.sha256 != first.recipe_sha256:
         raise UserError(f"the shards belong to a different version of recipe {first.recipe}")
-    return pipeline.complete(plan.scoring, ShardsSource(plan.sampling, shards, count))
+    if plan.scoring.track.sha256 != (first.rules.sha256 if first.rules else ""):
+        raise UserError(f"the shards were made with other rules than those of {first.track} now")
+    count = int((first.shard or "0/1").split("/")[1])
+    source = ShardsSource(plan.sampling, shards, count)
+    return pipeline.complete(plan.scoring, source, scored=scored)
 
 
-def _read(folders: Sequence[Path]) -> dict[int, tuple[Path, Record]]:
-    """Return the folder and the record of each shard, by shard number."""
+def _first(shards: Shards) -> Record:
+    return next(iter(shards.values()))[1]
+
+
+def read(folders: Sequence[Path]) -> Shards:
+    """Return the shards of one set, whose images are whole.
+
+    Raises:
+        UserError: the folders are not shards of one set, or one is damaged.
+    """
     shards: dict[int, tuple[Path, Record]] = {}
     for folder in folders:
         record = read_record(folder)

@@ -18,6 +18,7 @@ from benchmark_adapters.runs.sources.source import Making, Production
 from benchmark_adapters.scoring.seed_cache import Score, SeedResult
 from benchmark_adapters.types import Track, one_line
 from leaderboard import stats
+from leaderboard.analysis import devices
 from leaderboard.records import store
 from leaderboard.records.record import (
     Copies,
@@ -44,7 +45,6 @@ def draft(
     making, distilled = production.making, production.distilled
     ipc = distilled.ipc if distilled else 0
     status, message = _verdict(production, ipc)
-    reasons = _deviations(plan, making, status, ipc, len(test[0]))
     commit, has_changes = environment.commit()
     shard, shards = making.shard
     record = Record(
@@ -76,8 +76,6 @@ def draft(
         images_sha256=distilled.sha256 if distilled else None,
         data_sha256=datasets.digest(*test),
         uses_real_data=making.used_real_data,
-        comparable=not reasons,
-        not_comparable_because=reasons,
         limit_enforced=making.limit_enforced,
         origin=making.origin,
         sessions=list(making.sessions),
@@ -89,7 +87,13 @@ def draft(
     )
     own = {"dataset_reference": plan.dataset.reference} if plan.dataset.reference else {}
     record = _with_report(record, making)
-    return replace(record, metadata={**record.metadata, **making.facts, **own})
+    reasons = _deviations(plan, making, record, len(test[0]))
+    return replace(
+        record,
+        comparable=not reasons,
+        not_comparable_because=reasons,
+        metadata={**record.metadata, **making.facts, **own},
+    )
 
 
 def _rules(track: Track) -> TrackRules | None:
@@ -107,6 +111,7 @@ def _rules(track: Track) -> TrackRules | None:
         student=track.student,
         real_data=track.real_data,
         bundled_data=track.bundled_data,
+        devices=track.devices,
     )
 
 
@@ -178,22 +183,20 @@ def _verdict(production: Production, ipc: int) -> tuple[Status, str]:
     return "invalid", f"the method stopped before generating {wanted}"
 
 
-def _deviations(
-    plan: ScoringPlan, making: Making, status: str, ipc: int, tested: int
-) -> list[Reason]:
+def _deviations(plan: ScoringPlan, making: Making, record: Record, tested: int) -> list[Reason]:
     """Return how the run deviates from its track.
 
     Args:
         plan: how the set is scored.
         making: how the set was made.
-        status: status of the run.
-        ipc: images per class.
+        record: the record without this verdict.
         tested: number of real test images.
 
     Returns:
         The deviations; empty: the run is comparable.
     """
     track, limit = plan.track, making.time_limit
+    status, ipc = record.status, record.ipc
     shard, shards = making.shard
     if shards > 1:
         return [Reason("shard", f"shard {shard} of {shards}")]
@@ -223,7 +226,8 @@ def _deviations(
     ]
     reasons = [Reason(code, text) for differs, code, text in checks if differs]
     inherited = [reason for reason in making.deviations if reason not in reasons]
-    return [*inherited, *reasons]
+    of_devices = devices.deviation(record, track.devices)
+    return [*inherited, *([of_devices] if of_devices else []), *reasons]
 
 
 def _scoring_checks(plan: ScoringPlan, tested: int) -> list[tuple[bool, str, str]]:

@@ -14,12 +14,12 @@ from benchmark_adapters import datasets, method_files, own_data, reporting, trac
 from benchmark_adapters.execution import devices, isolation
 from benchmark_adapters.execution.sandbox import Limits, memory_bytes
 from benchmark_adapters.plugins import Plugins
+from benchmark_adapters.runs import option_values
 from benchmark_adapters.scoring.backend_names import Backend
 from benchmark_adapters.types import (
     Dataset,
     Method,
     Notice,
-    Option,
     Recipe,
     Student,
     Track,
@@ -30,8 +30,7 @@ DAY = 86_400.0
 MAX_IPC = 1_000_000
 MAX_SEED = 2**62
 MAX_REPEATS = 1000
-MAX_PROCESSES = MAX_THREADS = 1024
-BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+MAX_PROCESSES = MAX_THREADS = MAX_SHARDS = 1024
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -46,6 +45,7 @@ class Request:
         seed: random seed for sampling; evaluation uses seed, seed + 1, ...
         options: ``KEY=VALUE`` texts.
         shard: ``I/N``, with I from 0.
+        shards: number of shards that a sweep makes and joins; 1: the set is made in one go.
         limits: limits of the processes that decode and score the set.
         memory_limit: GiB that the processes of the method may use together.
         isolate: whether to isolate the processes that read untrusted files, and those of the
@@ -66,6 +66,7 @@ class Request:
     options: Sequence[str] = ()
     processes: int = 1
     shard: str | None = None
+    shards: int = 1
     recipe: str | None = None
     data: Path | None = None
     runs: Path = Path("runs")
@@ -152,9 +153,10 @@ def plan_runs(request: Request, plugins: Plugins) -> list[RunPlan]:
     """
     method = method_files.find(plugins, request.method)
     track = track_files.find(plugins, request.track)
-    shard = _shard(request, method, track)
-    options = parse_options(method, request.options)
+    shard = _shard(request)
+    options = option_values.parse(method, request.options)
     ipc, limit = _ipc(request.ipc, track), _time_limit(request, track)
+    _require_divisible(request, method, options, ipc, limit)
     devices.environments(request.device, request.processes)
     memory = memory_bytes("--memory-limit", request.memory_limit)
     return [
@@ -266,7 +268,7 @@ def _time_limit(request: Request, track: Track) -> float:
     return limit
 
 
-def _shard(request: Request, method: Method, track: Track) -> tuple[int, int]:
+def _shard(request: Request) -> tuple[int, int]:
     """Return the index of the requested shard and the number of shards; by default, (0, 1)."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", request.shard or "0/1")
     if not match or not int(match[1]) < int(match[2]):
@@ -275,24 +277,35 @@ def _shard(request: Request, method: Method, track: Track) -> tuple[int, int]:
         )
     if not 1 <= request.processes <= MAX_PROCESSES:
         raise UserError(f"--processes {request.processes}: expected 1 to {MAX_PROCESSES}")
-    shard = int(match[1]), int(match[2])
+    if not 1 <= request.shards <= MAX_SHARDS:
+        raise UserError(f"--shards {request.shards}: expected 1 to {MAX_SHARDS}")
+    return int(match[1]), int(match[2])
+
+
+def _require_divisible(
+    request: Request, method: Method, options: Mapping[str, Any], ipc: int | None, limit: float
+) -> None:
+    """Raise `UserError` if the set is to have several parts, and can't."""
+    has_shards = _shard(request)[1] > 1 or request.shards > 1
+    if not has_shards and request.processes == 1:
+        return
     of_own = {
         "method": bool(method.file),
-        "track": bool(track.sha256),
         "dataset": own_data.is_reference(request.dataset or ""),
     }
     for kind, is_own in of_own.items():
-        if shard[1] > 1 and is_own:
+        if has_shards and is_own:
             raise UserError(
                 f"--shard needs an installed {kind}, because `ddbench merge` looks for it by its "
                 f"name; make the {kind} a plugin, or use --processes"
             )
-    if (shard[1] > 1 or request.processes > 1) and not method.divisible:
+    if not method.divisible:
         raise UserError(
             f"{method.name} can't be divided among processes or shards; "
             "run it without --processes and --shard"
         )
-    return shard
+    if method.obstacle and (problem := method.obstacle(options, ipc, limit)):
+        raise UserError(problem)
 
 
 def _ipc(ipc: int | str | None, track: Track) -> int | None:
@@ -305,45 +318,3 @@ def _ipc(ipc: int | str | None, track: Track) -> int | None:
     if not 1 <= number <= MAX_IPC:
         raise UserError(f"--ipc {ipc}: expected a number from 1 to {MAX_IPC}, or max")
     return number
-
-
-def parse_options(method: Method, texts: Sequence[str]) -> dict[str, Any]:
-    """Parse ``KEY=VALUE`` texts; return the values of all options, including defaults.
-
-    Raises:
-        UserError: an option is unknown, or a value has the wrong type or is not allowed.
-    """
-    known = {option.name: option for option in method.options}
-    values = {option.name: option.default for option in method.options}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--option {text}: expected KEY=VALUE")
-        if name not in known:
-            names = ", ".join(known) or "none"
-            raise UserError(
-                f"--option {text}: {method.name} has no option {name!r}; it has: {names}"
-            )
-        values[name] = _value(known[name], value, text)
-    return values
-
-
-def _value(option: Option, value: str, text: str) -> Any:
-    if option.choices and value not in option.choices:
-        raise UserError(f"--option {text}: expected one of {', '.join(option.choices)}")
-    if option.type is bool:
-        if value.lower() not in BOOLEANS:
-            raise UserError(f"--option {text}: expected true or false")
-        return BOOLEANS[value.lower()]
-    try:
-        result = option.type(value)
-    except ValueError:
-        raise UserError(f"--option {text}: expected {option.type.__name__}") from None
-    try:
-        if option.check:
-            option.check(result)
-    except ValueError as error:
-        raise UserError(f"--option {text}: {error}") from None
-    if isinstance(result, float) and not math.isfinite(result):
-        raise UserError(f"--option {text}: expected a finite number")
-    return result

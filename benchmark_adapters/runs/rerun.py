@@ -11,12 +11,11 @@ from typing import Any
 from benchmark_adapters import environment, track_files
 from benchmark_adapters.formats import native
 from benchmark_adapters.plugins import Plugins
-from benchmark_adapters.runs import inbox, pipeline, submissions
+from benchmark_adapters.runs import inbox, option_values, pipeline, submissions
 from benchmark_adapters.runs.request import (
     BACKENDS,
     Request,
     SamplingPlan,
-    parse_options,
     plan_runs,
     plan_scoring,
 )
@@ -258,7 +257,7 @@ def _decided(record: Record, plan: SamplingPlan) -> dict[str, Any]:
             continue
         is_choice = not option.choices or value in option.choices
         if option.name not in given and isinstance(value, option.type) and is_choice:
-            parse_options(plan.method, [f"{option.name}={value}"])
+            option_values.parse(plan.method, [f"{option.name}={value}"])
             decided[option.name] = value
     return decided
 

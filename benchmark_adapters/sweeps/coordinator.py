@@ -16,10 +16,12 @@ from pathlib import Path
 
 from benchmark_adapters.files import listed
 from benchmark_adapters.runs import unfinished
+from benchmark_adapters.runs.request import RunPlan
 from benchmark_adapters.runs.unfinished import Unfinished
 from benchmark_adapters.scoring.seed_cache import SeedCache, SeedResult
 from benchmark_adapters.sweeps import tasks
 from benchmark_adapters.sweeps.engines.engine import Engine, Lost, Task
+from benchmark_adapters.sweeps.finished import Finished
 from benchmark_adapters.sweeps.jobs import Job, Seed, kept_results
 from benchmark_adapters.sweeps.table import State, Table
 from benchmark_adapters.sweeps.tasks import Answer, Ref
@@ -28,6 +30,8 @@ from leaderboard.records import store
 
 # How often a task is given to another worker if its own is lost.
 MAX_TRIES = 3
+# The first steps of runs.
+FIRST = ("making", "joining", "reading")
 # Seconds between two looks at the table, and to wait for what an earlier command left running.
 INTERVAL, PATIENCE = 2.0, 60.0
 
@@ -49,6 +53,7 @@ class Coordinator:
     def __init__(self, jobs: Sequence[Job], runs: Path, engine: Engine, table: Table) -> None:
         # Workers may be in another folder.
         self.jobs, self.runs, self.engine, self.table = jobs, runs.absolute(), engine, table
+        self.shards = [shard for job in jobs for shard in job.shards]
         self.sent: dict[int, _Sent] = {}
         self.claimed: set[str] = set()
         self.began, self.done_seconds = time.monotonic(), 0.0
@@ -59,11 +64,13 @@ class Coordinator:
         Raises:
             UserError: somebody else makes one of the runs.
         """
-        if busy := self._wait_for_others(self.jobs):
+        every = [*self.shards, *self.jobs]
+        if busy := self._wait_for_others(every):
             raise UserError(f"run {busy[0]} is being made by another process; wait, or stop it")
         kept = unfinished.entries(self.runs)
-        for job in self.jobs:
-            self._begin(job, self._left(job, kept))
+        for job in every:
+            if not job.is_over and all(shard.is_over for shard in job.shards):
+                self._begin(job, self._left(job, kept))
         while self.sent:
             self.table.show(self._state())
             for number, answer in self.engine.wait(INTERVAL):
@@ -101,9 +108,15 @@ class Coordinator:
         if left and left.draft:
             self._adopt(job, Ref.of(left.work), kept_results(left.work))
             return
+        if job.shards:
+            job.item = replace(job.item, shards=job.made_shards)
+            if not job.item.shards:
+                self._fail(job, "none of its shards was made")
+                return
         resumes = Ref.of(left.work) if left else None
         task = Task(tasks.begin, (job.item, resumes), job.is_method, job.threads)
-        self._submit(_Sent(job, task, "making" if job.is_method else "reading"))
+        step = "joining" if job.shards else "making" if job.is_method else "reading"
+        self._submit(_Sent(job, task, step))
 
     def _adopt(self, job: Job, ref: Ref, results: Mapping[Seed, SeedResult]) -> None:
         """Submit the students of a run whose set is made; ``results`` are those it has already."""
@@ -138,7 +151,7 @@ class Coordinator:
             return
         job = sent.job
         self.done_seconds += _seconds(sent)
-        if sent.step in ("making", "reading"):
+        if sent.step in FIRST:
             is_healed = self._heal()
             # What a guard deleted of this sweep's own results is back.
             notices = [text for text in answer.notices if not (is_healed and "of seeds" in text)]
@@ -157,6 +170,13 @@ class Coordinator:
         self.table.finished(job.title, sent.step, sent.seed, self._state())
         if job.record and not job.is_ok:
             self.table.say(f"failed: {job.title}: {job.record.status}: {job.record.message}")
+        self._join_if_made(job)
+
+    def _join_if_made(self, shard: Job) -> None:
+        """Join the shards of a set if this was the last one."""
+        for job in self.jobs:
+            if shard in job.shards and all(one.is_over for one in job.shards):
+                self._begin(job, self._left(job, unfinished.entries(self.runs)))
 
     def _try_again(self, sent: _Sent, lost: Lost) -> None:
         """Submit a lost task again. Nothing that is finished is done again."""
@@ -167,13 +187,16 @@ class Coordinator:
                 self._keep(job, sent.seed, Answer(failure=problem))
             else:
                 self._fail(job, problem)
+                self._join_if_made(job)
             return
         self.table.say(f"again: {job.title}, {sent.step}: {lost.reason}")
         task = sent.task
-        if sent.step == "making":
+        if sent.step in ("making", "joining"):
             _, resumed = task.arguments
             self.claimed.discard(resumed.run_id if resumed else "")
             self._wait_for_others([job])
+            if job in self.shards and self._is_made(job):
+                return
             left = self._left(job, unfinished.entries(self.runs))
             if left and left.draft:
                 self._begin(job, left)
@@ -182,10 +205,21 @@ class Coordinator:
             task = replace(task, arguments=(job.item, left and Ref.of(left.work)))
         self._submit(_Sent(job, task, sent.step, sent.seed, sent.tries + 1))
 
+    def _is_made(self, shard: Job) -> bool:
+        """Take over the record of a shard whose worker died after it had written it."""
+        assert isinstance(shard.plan, RunPlan)
+        found = store.entries([self.runs])[0]
+        shard.record = Finished(record for _, record in found).run(shard.plan)
+        if shard.record is None:
+            return False
+        (shard.place,) = [folder for folder, record in found if record is shard.record]
+        self._join_if_made(shard)
+        return True
+
     def _go_on(self, job: Job, ref: Ref) -> None:
         """Go on with a set that was made or read, unless it was scored or read before."""
         self.claimed.add(ref.run_id)
-        if job.is_method:
+        if job.item.submission is None:
             self._adopt(job, ref, {})
             return
         one = unfinished.read(ref.work)
@@ -238,7 +272,7 @@ class Coordinator:
 
     def _state(self) -> State:
         busy = self.engine.at_work()
-        left = sum(job.seconds_left for job in self.jobs)
+        left = sum(job.seconds_left for job in [*self.shards, *self.jobs])
         took = time.monotonic() - self.began
         return State(
             finished=sum(bool(job.record) for job in self.jobs),
@@ -247,6 +281,7 @@ class Coordinator:
             running=[_name(sent) for number, sent in self.sent.items() if number in busy],
             waiting=len(self.sent.keys() - busy),
             seconds_left=took * left / self.done_seconds if self.done_seconds else None,
+            shards=(sum(shard.is_ok for shard in self.shards), len(self.shards)),
         )
 
 
@@ -257,6 +292,6 @@ def _name(sent: _Sent) -> str:
 def _seconds(sent: _Sent) -> float:
     """Return the seconds that a task was expected to take."""
     expected = sent.job.expected
-    if sent.step in ("making", "reading"):
+    if sent.step in FIRST:
         return expected.making
     return expected.seed if sent.seed else expected.scoring - expected.seeds * expected.seed

@@ -13,6 +13,8 @@ from benchmark_adapters.sweeps.finished import Finished
 # Seconds to read and check a set, to put a record together, and to train a student that is too
 # small to be worth measuring.
 READING, FINISHING, SHORT = 60.0, 15.0, 15.0
+# Seconds to join the shards of a set and check it.
+JOINING = 15.0
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,11 @@ class Expected:
 
 
 def of_run(plan: RunPlan, finished: Finished) -> Expected:
-    """Return what is expected of a run."""
+    """Return what is expected of a run, or of one that makes or joins the shards of a set."""
     known = finished.seconds(plan)
     making = plan.sampling.time_limit if known is None else known
+    if plan.scoring.request.shards > 1:
+        making = JOINING
     return Expected(making, *_scoring(plan.scoring, plan.sampling.ipc))
 
 

@@ -18,13 +18,14 @@ class Finished:
     def __init__(self, records: Iterable[Record]) -> None:
         self._by_name: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
         for record in records:
-            if record.status == "ok" and not record.shard:
+            if record.status == "ok":
                 self._by_name[record.track, record.dataset, record.method].append(record)
 
     def run(self, plan: RunPlan) -> Record | None:
         """Return the newest run that is what ``plan`` would make; None: there is none.
 
-        Its method has the same file and options, its students the same recipe and seeds.
+        Its method has the same file and options, its students the same recipe and seeds. ``plan``
+        may be that of a shard.
         """
         sampling = plan.sampling
         named = self._of(plan.scoring, sampling.method.name)
@@ -36,9 +37,13 @@ class Finished:
         return {one.images_sha256: one for one in scored if _is_scored(one, plan)}
 
     def seconds(self, plan: RunPlan) -> float | None:
-        """Return how long making a set took on average, with the same method, track and IPC."""
+        """Return how long making a set took on average, with the same method, track and IPC.
+
+        If ``plan`` is that of a shard, only shards of equally many count.
+        """
         named = self._of(plan.scoring, plan.sampling.method.name)
-        took = [one.seconds.sampling for one in named if one.ipc_asked == plan.sampling.ipc]
+        wanted = plan.sampling.ipc, plan.sampling.shard[1]
+        took = [one.seconds.sampling for one in named if (one.ipc_asked, _shards(one)) == wanted]
         known = [seconds for seconds in took if seconds is not None]
         return sum(known) / len(known) if known else None
 
@@ -48,9 +53,11 @@ class Finished:
 
 def _is_made(record: Record, plan: RunPlan) -> bool:
     """Return whether a record of the same method, track and dataset has the settings of a plan."""
-    sampling = plan.sampling
+    sampling, shards = plan.sampling, plan.scoring.request.shards
     made = (
         record.origin.kind,
+        len(record.origin.shards),
+        record.shard,
         record.ipc_asked,
         record.seed,
         record.seconds.limit,
@@ -60,7 +67,9 @@ def _is_made(record: Record, plan: RunPlan) -> bool:
         record.metadata.get("isolated") == "yes",
     )
     wanted = (
-        "method",
+        "method" if shards == 1 else "shards",
+        0 if shards == 1 else shards,
+        plan.scoring.request.shard,
         sampling.ipc,
         sampling.seed,
         sampling.time_limit,
@@ -76,15 +85,23 @@ def _is_scored(record: Record, plan: ScoringPlan) -> bool:
     """Return whether the students of a record are those of a plan, and its rules too."""
     plan = plan.for_ipc(record.ipc)
     first, *others = (student.name for student in plan.students)
+    own = record.metadata.get("dataset_reference", ""), _rules(record), record.recipe_sha256
+    if own != (plan.dataset.reference, plan.track.sha256, plan.recipe.sha256):
+        return False
     if not plan.seeds:
-        return not record.accuracies and _rules(record) == plan.track.sha256
+        return not record.accuracies
     return (
         record.seeds == list(plan.seeds)
-        and (record.recipe_sha256, record.student) == (plan.recipe.sha256, first)
+        and record.student == first
         and list(record.other_students) == others
-        and record.metadata.get("dataset_reference", "") == plan.dataset.reference
-        and _rules(record) == plan.track.sha256
     )
+
+
+def _shards(record: Record) -> int:
+    """Return of how many shards a run made one; 1: it made the whole set; 0: it joined them."""
+    if record.origin.shards:
+        return 0
+    return int(record.shard.partition("/")[2]) if record.shard else 1
 
 
 def _rules(record: Record) -> str:

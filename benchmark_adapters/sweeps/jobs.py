@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from benchmark_adapters.types import UserError
 from leaderboard.records.record import Record
 
 Seed = tuple[str, int]
+# The states of a shard that can be joined.
+MADE = ("ok", "timeout")
 
 
 @dataclass(eq=False)
@@ -38,6 +40,7 @@ class Job:
         ref, place: the unfinished run, once its set is made, and the folder that it gets.
         results: those of its finished seeds.
         open: seeds that have no answer yet.
+        shards: the runs that make the shards of its set, if it joins them.
         scored: records of the sets of the team that need not be scored again, by their images.
         record: its record, once it is finished.
         failure: why it has none.
@@ -51,6 +54,7 @@ class Job:
     place: Path = Path()
     results: dict[Seed, SeedResult] = field(default_factory=dict)
     open: set[Seed] = field(default_factory=set)
+    shards: Sequence[Job] = ()
     scored: Mapping[str | None, Record] = field(default_factory=dict)
     record: Record | None = None
     failure: str = ""
@@ -66,12 +70,24 @@ class Job:
     @functools.cached_property
     def rules(self) -> str:
         """Return the rules that an unfinished run of this job has."""
-        method = MethodSource(self.plan.sampling) if isinstance(self.plan, RunPlan) else None
-        return unfinished.rules(self.scoring, method)
+        if isinstance(self.plan, RunPlan) and not self.shards:
+            return unfinished.rules(self.scoring, MethodSource(self.plan.sampling))
+        return unfinished.rules(self.scoring, None)
 
     @property
     def is_method(self) -> bool:
-        return self.item.submission is None
+        """Return whether a method runs under its time limit."""
+        return self.item.submission is None and not self.shards
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.record or self.failure)
+
+    @property
+    def made_shards(self) -> tuple[tuple[Path, Record], ...]:
+        """Return folder and record of each shard that can be joined."""
+        made = [(one.place, one.record) for one in self.shards if one.record]
+        return tuple((place, record) for place, record in made if record.status in MADE)
 
     @property
     def is_ok(self) -> bool:
@@ -80,7 +96,7 @@ class Job:
     @property
     def seconds_left(self) -> float:
         """Return the seconds that are expected of the steps that are left."""
-        if self.record or self.failure:
+        if self.is_over:
             return 0.0
         is_made = self.place != Path()
         made = self.expected.making if is_made else 0.0
@@ -93,13 +109,18 @@ class Job:
     def is_left(self, one: Unfinished, images: str | None) -> bool:
         """Return whether an unfinished run is that of this job.
 
-        That of a team's set is known by its ``images``, since files may have changed.
+        That of a team's set is known by its ``images``, since files may have changed. That of a
+        joined set is known by its shards.
         """
         if one.plan.rules != self.rules or one.plan.reruns is not None:
             return False
-        if self.item.submission is None:
+        if self.is_method:
             return one.plan.samples
         draft = None if one.plan.samples else one.draft
+        if self.item.submission is None:
+            joined = {shard.run_id for shard in draft.origin.shards} if draft else set()
+            made = {record.run_id for _, record in self.made_shards}
+            return bool(made) and joined == made
         return (
             draft is not None
             and images is not None

@@ -28,10 +28,15 @@ Numbers = int | str | list[int | str]
 
 
 class MethodKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A method and its options. An option with a list takes each of its values."""
+    """A method and its options. An option with a list takes each of its values.
+
+    Attributes:
+        shards: as in `Plan`, for this method alone; None: those of the plan.
+    """
 
     name: str
     option: dict[str, Value | list[Value]] = {}
+    shards: int | None = None
 
     def choices(self) -> list[tuple[str, ...]]:
         """Return the options as ``KEY=VALUE`` texts, for each combination of their values."""
@@ -49,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     include both ends: ``"0..4"``.
 
     Attributes:
+        shards: number of parts in which each set is made, each on a machine of its own.
         threads: CPU threads that train one student; None: an equal share of the cores.
     """
 
@@ -63,6 +69,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     backend: Backend = "auto"
     processes: int = 1
+    shards: int = 1
     memory_limit: float | None = None
     isolate: isolation.Mode = "auto"
     threads: int | None = None
@@ -121,6 +128,7 @@ def requests(plan: Plan, shared: Request) -> list[Request]:
             device=plan.device,
             backend=plan.backend,
             processes=plan.processes,
+            shards=plan.shards if method.shards is None else method.shards,
             memory_limit=plan.memory_limit,
             isolate=plan.isolate,
             threads=shared.threads if plan.threads is None else plan.threads,
@@ -140,6 +148,24 @@ def runs(wanted: Sequence[Request], plugins: Plugins) -> list[RunPlan]:
             available.
     """
     return [plan for request in wanted for plan in plan_runs(request, plugins)]
+
+
+def shards(plan: RunPlan) -> list[RunPlan]:
+    """Return a plan for each shard of a set; none if the set is made in one go."""
+    count = plan.scoring.request.shards
+    if count == 1:
+        return []
+    return [
+        RunPlan(
+            replace(plan.sampling, shard=(number, count)),
+            replace(
+                plan.scoring,
+                seeds=(),
+                request=replace(plan.scoring.request, shard=f"{number}/{count}", shards=1),
+            ),
+        )
+        for number in range(count)
+    ]
 
 
 def numbers(name: str, value: Numbers, word: str = "") -> list[int | str]:

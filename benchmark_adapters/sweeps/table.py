@@ -23,6 +23,7 @@ class State:
     Attributes:
         finished, failed, runs: number of runs with a record, of those that are not ok, and of all.
         running: names of the tasks that are at work.
+        shards: number of shards that are made, and of all; they are not among the runs.
         waiting: number of tasks that wait for a worker.
         seconds_left: an estimate from the time so far; None: nothing has finished yet.
     """
@@ -33,10 +34,13 @@ class State:
     running: Sequence[str]
     waiting: int
     seconds_left: float | None
+    shards: tuple[int, int] = (0, 0)
 
     def line(self) -> str:
         """Return the state in one line."""
         parts = [f"{self.finished} of {self.runs} {plural(self.runs, 'run')}"]
+        made, count = self.shards
+        parts += [f"{made} of {count} {plural(count, 'shard')}"] if count else []
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{len(self.running)} at work, {self.waiting} waiting"]
         if self.seconds_left is not None and self.running:

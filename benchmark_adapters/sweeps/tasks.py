@@ -27,7 +27,7 @@ from benchmark_adapters.execution import discovery, sandbox
 from benchmark_adapters.execution.messages import SandboxEvent, SeedScored
 from benchmark_adapters.files import replacing
 from benchmark_adapters.plugins import Plugins
-from benchmark_adapters.runs import pipeline, resume, submissions, unfinished
+from benchmark_adapters.runs import merge, pipeline, resume, submissions, unfinished
 from benchmark_adapters.runs.inbox import Submission
 from benchmark_adapters.runs.pipeline import Place
 from benchmark_adapters.runs.request import Request, ScoringPlan, plan_runs
@@ -49,12 +49,14 @@ class Item:
         folder: where relative paths start.
         submission: the set of a team; None: the method of the request makes one.
         known: hashes of the images of the team that need not be scored again.
+        shards: folder and record of each shard of the set, to be joined; empty: it is made.
     """
 
     request: Request
     folder: str
     submission: Submission | None = None
     known: frozenset[str | None] = frozenset()
+    shards: tuple[tuple[Path, Record], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def answer(function: Callable[..., Any], arguments: Sequence[Any]) -> Answer:
 
 
 def begin(item: Item, resumes: Ref | None = None) -> Ref | Path:
-    """Make or read a set and check it; go on with the unfinished run ``resumes``, if any.
+    """Make, join or read a set and check it; go on with the unfinished run ``resumes``, if any.
 
     Returns:
         The run, whose students are still to be trained; or the folder of the run, if it has its
@@ -162,9 +164,24 @@ def begin(item: Item, resumes: Ref | None = None) -> Ref | Path:
                 )
                 return folder.absolute()
             (plan,) = plan_runs(item.request, _plugins())
+            if item.shards:
+                return merge.join(plan, _unchanged(item.shards), leave).absolute()
             return pipeline.run(plan, leave).absolute()
         except unfinished.Left:
             return Ref.of(runs / unfinished.FOLDER / left[0])
+
+
+def _unchanged(made: Sequence[tuple[Path, Record]]) -> merge.Shards:
+    """Return shards, whose records and images are still those that the coordinator knows.
+
+    Raises:
+        UserError: they are not, for example because of a method that runs elsewhere.
+    """
+    shards = merge.read([folder for folder, _ in made])
+    for folder, record in made:
+        if store.read(folder) != record:
+            raise UserError(f"{folder} has changed since it was made; run the command again")
+    return shards
 
 
 def _unscored(plan: ScoringPlan) -> ScoringPlan:

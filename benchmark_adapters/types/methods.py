@@ -100,6 +100,8 @@ class Method:
     Attributes:
         divisible: whether the method honours ``task.part``, so that several processes can share a
             set. Each process stops by itself once its part is complete.
+        obstacle: returns why a divisible method can't divide a set with these options, images per
+            class (None: as many as possible) and seconds of time; empty: it can.
         file: path of the file that ddbench found the method in; empty: it is installed.
     """
 
@@ -109,3 +111,4 @@ class Method:
     summary: str = ""
     divisible: bool = False
     file: str = ""
+    obstacle: Callable[[Mapping[str, Any], int | None, float], str] | None = None

@@ -137,6 +137,8 @@ class Track:
         bundled_data: whether the real images come from this package, the same for everybody.
         real_data: whether methods may use real training images.
         student: the student to train instead of the recipe's.
+        devices: the number of devices that may make a set together: GPUs, or machines without
+            one. 1: any one machine, whatever is in it.
         sources: (dataset name, reference) for each dataset that is a folder.
         sha256: hash of the rules of a track from a file. Installed tracks are known by their name.
     """
@@ -153,6 +155,7 @@ class Track:
     summary: str = ""
     ipc_repeats: tuple[tuple[int, int], ...] = ()
     student: str = ""
+    devices: int = 1
     sources: tuple[tuple[str, str], ...] = ()
     sha256: str = ""
 

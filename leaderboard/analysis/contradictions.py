@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 from leaderboard import stats
 from leaderboard.analysis.demands import RealTest
-from leaderboard.records.record import Record
+from leaderboard.analysis.devices import is_described
+from leaderboard.records.record import Record, Seconds
 from leaderboard.text import plural
 
 DATE = "%Y-%m-%dT%H:%M:%SZ"
@@ -32,6 +33,7 @@ def found(record: Record, real: RealTest, now: datetime) -> Iterator[str]:
     """
     yield from _in_date(record.created, now)
     yield from _in_time(record)
+    yield from _in_shards(record)
     yield from _in_counts(record, real)
     if record.accuracies:
         yield from _in_scores(record)
@@ -49,15 +51,45 @@ def _in_date(created: str, now: datetime) -> Iterator[str]:
 
 
 def _in_time(record: Record) -> Iterator[str]:
-    seconds = record.seconds
-    took = max(seconds.used or 0.0, (seconds.load or 0.0) + (seconds.generate or 0.0))
-    if seconds.limit is not None and took > seconds.limit + LATE:
-        yield f"made in {took:.1f} s within a limit of {seconds.limit:g} s"
+    if late := _late(record.seconds):
+        yield late
     origin = record.origin
     if record.limit_enforced and (origin.kind == "file" or origin.file is not None):
         yield "an enforced limit for a set from a file"
     if not record.limit_enforced and origin.kind == "method":
         yield "a declared limit for a set that a method made here"
+
+
+def _late(seconds: Seconds) -> str:
+    """Return how a limit that was kept does not fit the times; empty: it does."""
+    took = max(seconds.used or 0.0, (seconds.load or 0.0) + (seconds.generate or 0.0))
+    if seconds.limit is None or took <= seconds.limit + LATE:
+        return ""
+    return f"made in {took:.1f} s within a limit of {seconds.limit:g} s"
+
+
+def _in_shards(record: Record) -> Iterator[str]:
+    """Compare the shards of a merged set with each other and with the set."""
+    shards = record.origin.shards
+    numbers = [tuple(map(int, one.shard.split("/"))) for one in shards if one.shard]
+    images = [one.images_sha256 for one in shards if one.images_sha256]
+    for values in (numbers, images, [one.run_id for one in shards]):
+        if len(set(values)) < len(values):
+            yield "the same shard twice"
+            break
+    if len({count for _, count in numbers}) > 1 or any(own >= count for own, count in numbers):
+        yield "shards of different sets"
+    if not shards or not all(map(is_described, shards)):
+        return
+    times = [one.seconds for one in shards]
+    for one, seconds in zip(shards, times, strict=True):
+        if seconds.limit != record.seconds.limit:
+            yield f"shard {one.shard} has another time limit than the set"
+        if late := _late(seconds):
+            yield f"shard {one.shard} {late}"
+    took, slowest = record.seconds.sampling or 0.0, max(one.sampling or 0.0 for one in times)
+    if abs(took - slowest) > EQUAL:
+        yield f"made in {took:.1f} s, but its slowest shard in {slowest:.1f} s"
 
 
 def _in_counts(record: Record, real: RealTest) -> Iterator[str]:

@@ -37,6 +37,7 @@ class Demands:
         repeats: the least number of evaluation seeds.
         ipc_repeats: that number for each IPC that has another one.
         real_data: whether methods may use real training images.
+        devices: the number of devices that may make a set.
         rules_sha256: hash of the rules of a track from a file; empty: the track is installed.
         are_recorded: whether nobody provided the track's file, so that these are the rules on which
             all of its records agree.
@@ -51,6 +52,7 @@ class Demands:
     repeats: int
     ipc_repeats: Mapping[int, int] = field(default_factory=dict)
     real_data: bool = True
+    devices: int = 1
     rules_sha256: str = ""
     are_recorded: bool = False
 

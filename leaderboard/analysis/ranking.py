@@ -96,12 +96,17 @@ def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
 
     The records come from `verdicts.judged`: those of strangers may call any run comparable. Runs of
     a method or team with the same images, recipe, student and seeds count once: the oldest
-    comparable one. Those of different ones are all shown, and each names the others. Comparable
+    comparable one. Those of different ones are all shown, and each names the others. Shards have
+    no row of their own beside the set that they were merged into. Comparable
     runs of one track, dataset, category and recipe are ranked together if they have the same test
     images and rules (by their hashes). Runs whose time limit was enforced are ranked separately
     from those that only declare one.
     """
-    counted = distinct(record for record in records if track in (None, record.track))
+    of_track = [record for record in records if track in (None, record.track)]
+    merged = {shard.run_id for record in of_track for shard in record.origin.shards}
+    counted = distinct(
+        record for record in of_track if not (record.shard and record.run_id in merged)
+    )
     ordered = sorted(
         counted,
         key=lambda r: (

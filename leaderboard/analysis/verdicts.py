@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from leaderboard.analysis import contradictions
+from leaderboard.analysis import contradictions, devices
 from leaderboard.analysis.demands import Demands, RealTest
 from leaderboard.records.record import Reason, Record
 from leaderboard.text import one_line, plural
@@ -67,7 +67,7 @@ def _unknown(record: Record) -> str:
 
 def _making(record: Record, demands: Demands) -> list[tuple[bool, str, str]]:
     """Return how the set may break the rules: whether it does, the code and the text."""
-    limit, origin = record.seconds.limit, record.origin
+    limit, deviation = record.seconds.limit, devices.deviation(record, demands.devices)
     rules = record.rules.sha256 if record.rules else ""
     allowed = " or ".join(map(str, demands.ipc))
     category = demands.category(record.ipc)
@@ -94,7 +94,7 @@ def _making(record: Record, demands: Demands) -> list[tuple[bool, str, str]]:
             f"category {_short(record.category) or 'none'} instead of {category or 'none'}",
         ),
         (record.shard is not None, "shard", f"shard {record.shard}"),
-        (origin.kind == "shards" or bool(origin.shards), "merged", "merged from shards"),
+        *([(True, deviation.code, deviation.text)] if deviation else []),
         (
             record.uses_real_data and not demands.real_data,
             "real-data",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -32,8 +33,8 @@ class Reason:
     Attributes:
         code: the reason for programs: ``status``, ``time-limit``, ``ipc``, ``repeats``,
             ``recipe``, ``student``, ``dataset``, ``test-images``, ``shard``, ``merged``,
-            ``backend`` or ``unknown``. The leaderboard also finds ``track``, ``rules``,
-            ``category``, ``real-data`` and ``contradiction``.
+            ``devices``, ``backend`` or ``unknown``. The leaderboard also finds ``track``,
+            ``rules``, ``category``, ``real-data`` and ``contradiction``.
         text: the reason for people.
     """
 
@@ -91,8 +92,40 @@ def _share(exact: float | None, near: float | None) -> float:
 
 
 @dataclass(frozen=True)
+class Seconds:
+    """Durations in a run, in seconds; None if unknown.
+
+    Attributes:
+        load: from the start until the method was ready.
+        generate: from then until the method's last complete batch.
+        evaluate: training and testing of all students.
+        limit: the time limit for loading and generating together.
+        used: from the start until the limit or an interruption ended the method, or the sum over
+            all sessions if the run was resumed; None: it ended by itself.
+    """
+
+    load: Amount | None = None
+    generate: Amount | None = None
+    evaluate: Amount | None = None
+    limit: Amount | None = None
+    used: Amount | None = None
+
+    @property
+    def sampling(self) -> float | None:
+        """Return the time to generate the set, including loading; None if it was not measured."""
+        if self.used is not None:
+            return self.used
+        return None if self.load is None else self.load + (self.generate or 0.0)
+
+
+@dataclass(frozen=True)
 class ShardOrigin:
-    """The run that generated one shard of a merged set, and its environment."""
+    """The run that generated one shard of a merged set, and its environment.
+
+    Attributes:
+        shard: as in `Record`; None in old records.
+        seconds: its own times; old records lack them.
+    """
 
     run_id: str
     hardware: dict[str, Any] = field(default_factory=dict)
@@ -100,6 +133,25 @@ class ShardOrigin:
     commit: str | None = None
     dirty: bool | None = None
     images_sha256: str | None = None
+    shard: Shard | None = None
+    seconds: Seconds = field(default_factory=Seconds)
+
+    @property
+    def devices(self) -> int:
+        """Return the number of devices that generated the shard."""
+        return devices_in(self.hardware)
+
+    @property
+    def device_seconds(self) -> float | None:
+        """Return for how long that took, times the devices; None if it is not known."""
+        took = self.seconds.sampling
+        return None if took is None else took * self.devices
+
+
+def devices_in(hardware: Mapping[str, Any]) -> int:
+    """Return the number of devices of a machine: its GPUs that a run saw, or 1 without any."""
+    gpus = hardware.get("gpus")
+    return gpus if type(gpus) is int and gpus > 0 else 1
 
 
 @dataclass(frozen=True)
@@ -186,33 +238,6 @@ class OfficialScore:
 
 
 @dataclass(frozen=True)
-class Seconds:
-    """Durations in a run, in seconds; None if unknown.
-
-    Attributes:
-        load: from the start until the method was ready.
-        generate: from then until the method's last complete batch.
-        evaluate: training and testing of all students.
-        limit: the time limit for loading and generating together.
-        used: from the start until the limit or an interruption ended the method, or the sum over
-            all sessions if the run was resumed; None: it ended by itself.
-    """
-
-    load: Amount | None = None
-    generate: Amount | None = None
-    evaluate: Amount | None = None
-    limit: Amount | None = None
-    used: Amount | None = None
-
-    @property
-    def sampling(self) -> float | None:
-        """Return the time to generate the set, including loading; None if it was not measured."""
-        if self.used is not None:
-            return self.used
-        return None if self.load is None else self.load + (self.generate or 0.0)
-
-
-@dataclass(frozen=True)
 class TrackRules:
     """The rules of a track that came from a file.
 
@@ -220,6 +245,7 @@ class TrackRules:
         sha256: their hash. Runs with different hashes are not ranked together.
         ipc: the allowed images per class; empty: any number.
         default_ipc: None stands for as many as the limit allows.
+        devices: the number of devices that may make a set.
     """
 
     sha256: FileName
@@ -232,3 +258,4 @@ class TrackRules:
     student: str = ""
     real_data: bool = True
     bundled_data: bool = False
+    devices: Count = 1

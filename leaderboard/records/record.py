@@ -22,6 +22,7 @@ from leaderboard.records.parts import (
     Number,
     Shard,
     Text,
+    devices_in,
 )
 from leaderboard.records.parts import Copies as Copies
 from leaderboard.records.parts import Finding as Finding
@@ -58,7 +59,7 @@ class Record:
         ipc_asked: requested images per class. None means as many as the limit allows.
         repeats: requested number of evaluation seeds. ``accuracies`` has fewer entries if scoring
             stopped early.
-        processes: number of processes that generated the set together.
+        processes: number of processes that generated the set, or each shard of it, together.
         shard: ``I/N`` if this set is part I of N; `ddbench merge` joins the parts.
         sampled: number of images sampled before the limit, including those removed to balance the
             classes.
@@ -149,6 +150,30 @@ class Record:
     def n(self) -> int:
         """Return the number of scored evaluation seeds."""
         return len(self.accuracies)
+
+    @property
+    def devices(self) -> int | None:
+        """Return the number of devices that generated the set; None: nobody knows.
+
+        A device is a GPU that the run saw, or a machine without one. Each shard of a merged set
+        counts, and one that is missing counts as a device.
+        """
+        shards = self.origin.shards
+        if not shards:
+            return devices_in(self.hardware) if self.limit_enforced else None
+        counts = [int(one.shard.partition("/")[2]) for one in shards if one.shard]
+        missing = max(counts, default=0) - len(shards)
+        return sum(one.devices for one in shards) + max(0, missing)
+
+    @property
+    def device_seconds(self) -> float | None:
+        """Return for how long devices generated the set, added up; None if it is not known."""
+        if shards := self.origin.shards:
+            each = [one.device_seconds for one in shards]
+            known = [seconds for seconds in each if seconds is not None]
+            return sum(known) if len(known) == len(each) else None
+        took, devices = self.seconds.sampling, self.devices
+        return None if took is None or devices is None else took * devices
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain dicts and lists, with field names as keys."""

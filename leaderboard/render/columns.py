@@ -36,6 +36,7 @@ class Column(Generic[T_contra]):
         low_first: whether sorting begins with the lowest number, as for a time.
         on_page: whether HTML pages show it.
         on_phone: whether pages show it on a small screen.
+        is_extra: whether only wide tables, CSV and users who name it get it.
     """
 
     heading: str
@@ -45,6 +46,7 @@ class Column(Generic[T_contra]):
     low_first: bool = False
     on_page: bool = True
     on_phone: bool = True
+    is_extra: bool = False
 
     @property
     def name(self) -> str:
@@ -65,13 +67,15 @@ class Table(Generic[T]):
     rows: Sequence[T]
 
 
-def select(columns: Sequence[Column[T]], names: Sequence[str]) -> list[Column[T]]:
+def select(
+    columns: Sequence[Column[T]], names: Sequence[str], has_extras: bool = True
+) -> list[Column[T]]:
     """Return the columns called ``names``, in that order, without names that no column has.
 
-    No names select all columns.
+    No names select all columns, but extra ones only if the table ``has_extras``.
     """
     if not names:
-        return list(columns)
+        return [column for column in columns if has_extras or not column.is_extra]
     by_name = {column.name: column for column in columns}
     return [by_name[name] for name in names if name in by_name]
 
@@ -129,10 +133,6 @@ def reasons(record: Record) -> str:
     return "; ".join(reason.text for reason in record.not_comparable_because)
 
 
-def _ipcs(runs: Iterable[Record]) -> str:
-    return ", ".join(dict.fromkeys(str(run.ipc) for run in runs))
-
-
 RANK: Column[Row | MeanRow] = Column(
     "rank",
     "Position among the comparable entries of the table, by IPC if the track allows several. A "
@@ -165,9 +165,9 @@ RUN: tuple[Column[Row], ...] = (
     Column(
         "images",
         "How the images were made. Sampled: by a generative model. Augmented: some are altered "
-        "copies. Selected: chosen from a larger pool of samples. Refined: "
-        "samples whose pixels or latents were optimised, and which are no longer samples. Real: "
-        "copies of training images, which ddbench looks for in every set.",
+        "copies. Selected: chosen from a larger pool of samples. Refined: samples whose pixels or "
+        "latents were optimised, and which are no longer samples. Real: copies of training images, "
+        "which ddbench looks for in every set.",
         lambda row: image_kinds.kind(row.record),
         on_phone=False,
     ),
@@ -192,6 +192,14 @@ RUN: tuple[Column[Row], ...] = (
         lambda row: number(row.record.seconds.sampling, 1),
         "number",
         low_first=True,
+    ),
+    Column(
+        "device-seconds",
+        "Seconds to generate the set, times its devices; for a merged set, those of all shards.",
+        lambda row: number(row.record.device_seconds, 1),
+        "number",
+        on_page=False,
+        is_extra=True,
     ),
     Column(
         "limit s",
@@ -292,7 +300,7 @@ def mean_columns(datasets: Iterable[str]) -> tuple[Column[MeanRow], ...]:
         Column(
             "IPC",
             "Images per class. There are several values if the datasets differ.",
-            lambda row: _ipcs(_runs_in_order(row)),
+            lambda row: ", ".join(dict.fromkeys(str(run.ipc) for run in _runs_in_order(row))),
             "number",
         ),
         *(

@@ -80,6 +80,7 @@ def _settings(record: Record) -> dict[str, str]:
         "seed": str(record.seed),
         "time limit": "enforced" if record.limit_enforced else "declared",
         "seconds": ", ".join(f"{key} {value:.1f}" for key, value in times if value is not None),
+        "device-seconds": _device_seconds(record),
         "sessions": _sessions(record),
         "images/s": f"{speed:.1f}" if speed else "",
         "uses real images": image_kinds.real_data(record),
@@ -115,6 +116,14 @@ def _source(record: Record) -> str:
             return f"shards {', '.join(shard.run_id for shard in origin.shards)}"
         case "method":
             return f"rerun of {origin.reruns}" if origin.reruns else ""
+
+
+def _device_seconds(record: Record) -> str:
+    """Return the time to generate the set, times the devices that did."""
+    if record.device_seconds is None or record.devices is None:
+        return ""
+    count = f"{record.devices} {plural(record.devices, 'device')}"
+    return f"{record.device_seconds:.1f} on {count}"
 
 
 def _sessions(record: Record) -> str:
@@ -156,7 +165,8 @@ def command(record: Record) -> str:
             words += ["--", record.origin.file or "FILE"]
         case "shards":
             count = len(record.origin.shards)
-            return f"ddbench merge RUN ... ({count} {plural(count, 'shard')})"
+            track = f" --track {TRACK_FILE}" if record.rules else ""
+            return f"ddbench merge RUN ...{track} ({count} {plural(count, 'shard')})"
     return shlex.join(one_line(word) for word in words)
 
 

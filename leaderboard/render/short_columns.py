@@ -16,6 +16,7 @@ NOT_IN_TERMINAL = (
     "images",
     "interval",
     "images/s",
+    "device-seconds",
     "limit",
     "model",
     "hardware",

@@ -55,7 +55,7 @@ def render(
             elif style == "plain" and not names and not is_wide:
                 texts.append(_fitted(title, table))
             else:
-                texts.append(_titled(title, table, style, names))
+                texts.append(_titled(title, table, style, names, is_wide))
         if section.note:
             texts.append(f"{comment}{_escape(f'{section.track}: {section.note}', style)}")
     hidden = sum(section.hidden for section in sections)
@@ -108,11 +108,13 @@ def _declared(enforced: bool) -> str:
 
 
 def _fields(row: Row) -> dict[str, Any]:
-    return {**row.record.to_dict(), "rank": row.rank, "n": row.n}
+    own = row.record
+    derived = {"n": row.n, "devices": own.devices, "device_seconds": own.device_seconds}
+    return {**own.to_dict(), "rank": row.rank, **derived}
 
 
-def _titled(title: str, table: Table[Any], style: str, names: Sequence[str]) -> str:
-    shown = columns.select(table.columns, names)
+def _titled(title: str, table: Table[Any], style: str, names: Sequence[str], is_wide: bool) -> str:
+    shown = columns.select(table.columns, names, has_extras=is_wide)
     headings = [_escape(column.heading, style) for column in shown]
     cells = [[_escape(column.cell(row), style) for column in shown] for row in table.rows]
     return f"{STYLES[style][0]}{_escape(title, style)}\n\n{grid(headings, cells, style)}"

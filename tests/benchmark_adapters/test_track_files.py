@@ -77,6 +77,7 @@ def test_default_ipc_is_the_first_or_as_many_as_fit(challenge):
         ("time_limit =", "bundled_data = true\ntime_limit =", "key datasets: .* is not bundled"),
         ("repeats = 2", 'summary = """\nrepeats = 3\n"""\nrepeats = 0', "line 10, key repeats"),
         ("repeats = 2\n", "", "these keys are missing: repeats"),
+        ("repeats = 2", "repeats = 2\ndevices = 0", "key devices: expected a number from 1 to"),
         ("= [2, 3]", "= [2, 3", "track file .*: .*line 6"),
     ],
 )
@@ -136,6 +137,10 @@ def test_hash_is_that_of_the_rules(challenge, tmp_path):
     for old, new in (("= 100", "= 99"), ("size=16", "size=8"), ('"mlp"', '"convnet3"')):
         challenge.write_text(TRACK.replace(old, new))
         assert find(challenge).sha256 != first
+    challenge.write_text(TRACK + "devices = 2\n")
+    assert find(challenge).sha256 not in (first, "")
+    challenge.write_text(TRACK + "devices = 1\n")
+    assert find(challenge).sha256 == first
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     for name in ("clothes", "shoes"):
@@ -181,9 +186,7 @@ def test_real_images_may_be_forbidden(ddbench, methods_here, challenge, tmp_path
     assert "clothes-sprint does not allow real training images" in store.read(folder).message
 
 
-def test_shards_need_installed_tracks(ddbench, challenge):
-    command = ("run", "--method", "generative-turbo", "--shard", "0/2")
-    for own in (("--track", "challenge.toml"), ("--dataset", "clothes/")):
-        done = ddbench(*command, *own)
-        assert done.returncode == 2
-        assert "--shard needs an installed" in done.stderr
+def test_shards_need_installed_datasets(ddbench, challenge):
+    command = ("run", "--method", "generative-turbo", "--shard", "0/2", "--dataset", "clothes/")
+    done = ddbench(*command)
+    assert (done.returncode, "--shard needs an installed dataset" in done.stderr) == (2, True)

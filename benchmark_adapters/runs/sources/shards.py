@@ -11,7 +11,7 @@ from benchmark_adapters.execution.outcome import Outcome
 from benchmark_adapters.formats import native
 from benchmark_adapters.runs.request import SamplingPlan
 from benchmark_adapters.runs.sources.source import Making, Production, collected, report_of
-from leaderboard.records.record import Origin, Reason, Record, ShardOrigin
+from leaderboard.records.record import Origin, Record, ShardOrigin
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ShardsSource:
 
     def _making(self) -> Making:
         plan, records = self.plan, self._records
-        joined = f"merged from {self.count} shards, each with its own time limit"
+        slowest = max((one.seconds for one in records), key=lambda one: one.sampling or 0.0)
         return Making(
             method=plan.method.name,
             seed=plan.seed,
@@ -74,14 +74,14 @@ class ShardsSource:
             time_limit=plan.time_limit,
             options=plan.options,
             explicit_options=plan.explicit_options,
-            load=max(record.seconds.load or 0.0 for record in records),
-            generate=max(record.seconds.generate or 0.0 for record in records),
-            used=max(record.seconds.used or 0.0 for record in records) or None,
+            processes=records[0].processes,
+            load=slowest.load,
+            generate=slowest.generate,
+            used=slowest.used,
             sampled=sum(record.sampled for record in records),
             used_real_data=any(record.uses_real_data for record in records),
             report=report_of(records[0]),
             origin=Origin("shards", shards=[_shard_origin(record) for record in records]),
-            deviations=(Reason("merged", joined),) if self.count > 1 else (),
         )
 
     def _loss(self, number: int) -> str:
@@ -103,4 +103,6 @@ def _shard_origin(record: Record) -> ShardOrigin:
         commit=record.commit,
         dirty=record.dirty,
         images_sha256=record.images_sha256,
+        shard=record.shard,
+        seconds=record.seconds,
     )

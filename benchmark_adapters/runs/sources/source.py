@@ -162,6 +162,8 @@ def report_of(record: Record) -> Report:
     """Return the report of the process that generated a run's images."""
     return Report(
         device=record.device,
+        gpu=record.hardware.get("gpu"),
+        gpus=record.hardware.get("gpus"),
         model=record.model,
         model_sha256=record.model_sha256,
         model_trained_on=record.model_trained_on,

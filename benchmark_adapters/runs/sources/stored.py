@@ -17,7 +17,7 @@ from benchmark_adapters.types import Dataset, UserError
 from leaderboard.records.record import Origin, Record
 
 # Codes of deviations that are determined again when a run's images are scored again.
-OF_SCORING = (
+DETERMINED = (
     "status",
     "time-limit",
     "ipc",
@@ -26,6 +26,8 @@ OF_SCORING = (
     "student",
     "dataset",
     "test-images",
+    "merged",
+    "devices",
 )
 
 
@@ -89,7 +91,7 @@ class RunSource:
         record = self.record
         origin = replace(record.origin, kind="run", run_id=record.run_id, reruns=None)
         deviations = [
-            reason for reason in record.not_comparable_because if reason.code not in OF_SCORING
+            reason for reason in record.not_comparable_because if reason.code not in DETERMINED
         ]
         making = Making(
             method=record.method,

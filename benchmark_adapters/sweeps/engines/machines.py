@@ -55,7 +55,7 @@ class Machines:
         """
         self._ray = ray
         items = [job.item for job in jobs]
-        wanted = {replace(one.request, seed=0, ipc=None, options=(), repeats=None) for one in items}
+        wanted = {replace(one.request, seed=0, repeats=None) for one in items}
         runs = Path(items[0].folder, items[0].request.runs)
         self._token, self._probe = secrets.token_hex(8), runs / unfinished.FOLDER / "probe"
         self._arguments = sorted(wanted, key=repr), items[0].folder, self._probe, self._token

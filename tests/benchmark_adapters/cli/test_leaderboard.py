@@ -48,7 +48,7 @@ FORGED = {
     "dataset": ({"dataset": "cifar10"}, "dataset cifar10 instead of fashion-mnist"),
     "track": ({"track": "marathon"}, "the track is not installed"),
     "shard": ({"shard": "0/2"}, "shard 0/2"),
-    "merged": (nested(TRUE, "origin", shards=[{"run_id": "a"}]), "merged from shards"),
+    "merged": (nested(TRUE, "origin", shards=[{"run_id": "a"}]), "merged from 1 shard, each"),
     "one-seed": (scored(TRUE, TRUE["accuracies"][:1]), "1 seed instead of 3"),
     "unfinished": ({"repeats": 9}, "3 of 9 seeds scored"),
     "interrupted": ({"interrupted": True}, "status ok of a run that was interrupted or failed"),

@@ -29,6 +29,11 @@ def test_merged_report_adds_and_changes_values():
     assert first.metadata == {"size": 64, "decoder": "vae"}
 
 
+def test_a_method_can_not_report_fewer_gpus_than_the_harness_saw():
+    assert Report.of({"gpus": 8}).merged(Report.of({"gpus": 1, "gpu": "A"})).gpus == 8
+    assert Report().merged(Report.of({"gpus": 2})).gpus == 2
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

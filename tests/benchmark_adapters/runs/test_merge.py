@@ -73,7 +73,66 @@ def test_shards_merge_into_the_set_of_one_process(run, merge, processes):
     ]
     assert all(origin.versions["torch"] for origin in joined.origin.shards)
     assert joined.sampled == 50
+    slowest = max((record.seconds for _, record in shards), key=lambda one: one.sampling)
+    assert (joined.seconds.load, joined.seconds.generate) == (slowest.load, slowest.generate)
     assert (folder / "grid.png").exists()
+
+
+TRACK = """name = "sprint"
+datasets = ["few"]
+bundled_data = true
+time_limit = 30
+ipc = [4]
+recipe = "few/1"
+repeats = 2
+devices = 2
+"""
+
+
+def test_a_track_of_two_devices_ranks_a_set_of_two_shards(
+    ddbench, example_folder, methods_here, tmp_path
+):
+    (tmp_path / "sprint.toml").write_text(TRACK)
+    here = {"path": [example_folder]}
+    run = ("run", "--method", "divided", "--track", "sprint.toml", "--device", "cpu", "--json")
+
+    def merged(count):
+        """Return the set of so many shards, and its row in the leaderboard."""
+        shards = [
+            json.loads(ddbench(*run, "--shard", f"{number}/{count}", **here).stdout)["run_id"]
+            for number in range(count)
+        ]
+        without = ddbench("merge", *shards, **here)
+        assert (without.returncode, "add --track FILE.toml" in without.stderr) == (2, True)
+        words = ("merge", *shards, "--track", "sprint.toml", "--device", "cpu", "--json")
+        joined = json.loads(ddbench(*words, **here).stdout)
+        board = ddbench("leaderboard", "--track", "sprint.toml", "--format", "json", **here)
+        return joined, {row["run_id"]: row for row in json.loads(board.stdout)}[joined["run_id"]]
+
+    for count, devices in ((3, 3), (2, 2)):
+        joined, row = merged(count)
+        assert row["devices"] == devices
+        took = [shard["seconds"] for shard in joined["origin"]["shards"]]
+        total = sum(one["load"] + one["generate"] for one in took)
+        assert row["device_seconds"] == pytest.approx(total)
+        assert bool(row["rank"]) == joined["comparable"] == (count == 2)
+    again = json.loads(
+        ddbench(
+            "score", joined["run_id"], "--track", "sprint.toml", "--seed", "7", "--json", **here
+        ).stdout
+    )
+    assert (again["comparable"], len(again["origin"]["shards"])) == (True, 2)
+    (tmp_path / "sprint.toml").write_text(TRACK.replace("devices = 2\n", ""))
+    words = ("merge", *(one["run_id"] for one in joined["origin"]["shards"]))
+    done = ddbench(*words, "--track", "sprint.toml", **here)
+    assert (done.returncode, "made with other rules" in done.stderr) == (2, True)
+
+
+def test_shards_of_different_numbers_of_processes_are_not_merged(run, merge, methods_here):
+    """They would lack some images, and have others twice."""
+    shards = [run(ipc=4, shard=f"{number}/2", processes=1 + number)[0] for number in range(2)]
+    with pytest.raises(UserError, match="they differ in: processes"):
+        merge(*shards)
 
 
 def test_shards_may_have_no_images_to_generate(run, merge):

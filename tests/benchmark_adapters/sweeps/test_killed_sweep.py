@@ -100,3 +100,28 @@ def test_a_killed_worker_costs_only_its_task(started, tmp_path):
     assert len(records(tmp_path / "runs")) == 4
     # What was lost was trained again, and nothing else.
     assert errors.count("ended training") == 8
+
+
+def test_a_sweep_that_is_killed_goes_on_with_its_shards(started, shell, example_folder, tmp_path):
+    words = ("sweep", "--method", "divided", "--track", "few", "--ipc", "9", "--shards", "3")
+    words = (*words, "--device", "cpu", "--workers", "2", "--threads", "1")
+    command = started(*words)
+    wait_for(lambda: list(store.runs_in([tmp_path / "runs"])))
+    command.kill()
+    command.wait()
+    before = {folder.name for folder in store.runs_in([tmp_path / "runs"])}
+    done = shell(*words, path=[example_folder])
+    assert done.returncode == 0, done.stderr
+    made = [record for _, record in store.entries([tmp_path / "runs"])[0]]
+    shards = [record for record in made if record.shard]
+    (joined,) = [record for record in made if not record.shard]
+    assert sorted(one.shard for one in shards) == ["0/3", "1/3", "2/3"]
+    assert before <= {one.run_id for one in shards}
+    assert (joined.status, joined.ipc, len(joined.origin.shards)) == ("ok", 9, 3)
+    plain = ("run", *words[1:7], "--device", "cpu", "--runs", "plain", "--json")
+    done = shell(*plain, path=[example_folder], OMP_NUM_THREADS="1")
+    alone = json.loads(done.stdout)
+    assert (joined.images_sha256, joined.accuracies) == (
+        alone["images_sha256"],
+        alone["accuracies"],
+    )

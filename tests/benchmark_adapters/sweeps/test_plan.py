@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmark_adapters.runs.request import Request
+from benchmark_adapters.runs.request import Request, plan_runs
 from benchmark_adapters.sweeps import plan as plans
 from benchmark_adapters.types import UserError
 
@@ -71,6 +71,16 @@ def test_a_plan_is_every_combination_and_ends_with_the_last_seed(read):
     assert {(one.repeats, one.threads) for one in found} == {(2, 1)}
 
 
+def test_a_method_may_have_shards_of_its_own(read, example_plugins):
+    text = "track = 'few'\nshards = 2\nmethod = [{name = 'divided'}, {name = 'good', shards = 1}]"
+    found = plans.runs(plans.requests(read(text), Request()), example_plugins)
+    shards = [[one.sampling.shard for one in plans.shards(plan)] for plan in found]
+    assert shards == [[(0, 2), (1, 2)], []]
+    for shard in plans.shards(found[0]):
+        # A worker plans it from its request.
+        assert plan_runs(shard.scoring.request, example_plugins) == [shard]
+
+
 def test_runs_have_one_dataset_each(read, example_plugins):
     found = plans.runs(plans.requests(read(PLAN), Request(device="cpu")), example_plugins)
     assert len(found) == 36
@@ -84,7 +94,7 @@ def test_runs_have_one_dataset_each(read, example_plugins):
         ("method = []", "the plan names no method"),
         ("track = 'few'", "missing required field `method`"),
         (PLAN.replace('"good"', "3"), r"Expected `str`, got `int` - at `\$.method\[0\].name`"),
-        (PLAN + "speed = 1", "unknown field `speed` .*; keys are name, option$"),
+        (PLAN + "speed = 1", "unknown field `speed` .*; keys are name, option, shards$"),
         ("method = [", r"plan.toml: "),
         (PLAN.replace("threads = 1", "threads = 0"), "--threads 0: expected 1 to"),
         (PLAN.replace('"good"', '"godo"'), "unknown method 'godo'"),

@@ -12,17 +12,21 @@ from project import ROOT
 PAGE = (ROOT / "docs/scale.md").read_text()
 
 
-def block(language):
-    """Return the only block of a language."""
-    (text,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-    return text
+def blocks(language):
+    """Return the blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_plan_is_counted(ddbench, tmp_path):
-    (tmp_path / "plan.toml").write_text(block("toml"))
-    done = ddbench("sweep", "plan.toml", "--dry-run")
-    assert done.returncode == 0, done.stderr
-    assert "30 runs, 0 of them finished, 30 to make" in done.stderr
+def test_the_plans_are_counted(ddbench, tmp_path):
+    counts = (
+        "30 runs, 0 of them finished, 30 to make",
+        "1 run, 0 of them finished, 1 to make, 4 of 4 shards to make",
+    )
+    for text, count in zip(blocks("toml"), counts, strict=True):
+        (tmp_path / "plan.toml").write_text(text)
+        done = ddbench("sweep", "plan.toml", "--dry-run")
+        assert done.returncode == 0, done.stderr
+        assert count in done.stderr
 
 
 def test_the_slurm_script_is_sound(tmp_path):
@@ -31,7 +35,8 @@ def test_the_slurm_script_is_sound(tmp_path):
     )
     if not program:
         pytest.skip("shellcheck is not installed")
-    (tmp_path / "sweep.sh").write_text(block("bash"))
+    (script,) = blocks("bash")
+    (tmp_path / "sweep.sh").write_text(script)
     command = [program, "--exclude=SC1091", tmp_path / "sweep.sh"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

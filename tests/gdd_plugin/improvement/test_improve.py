@@ -6,6 +6,7 @@ import re
 import pytest
 from safetensors.numpy import load_file
 
+from benchmark_adapters import plugins
 from gdd_plugin.improvement.improve import MIN_COMPILED_LIMIT
 
 RUN = ("run", "--method", "generative-turbo", "--device", "cpu", "--repeats", "0", "--json")
@@ -74,7 +75,6 @@ def test_kmeans_selects_images_of_the_pool(ddbench, tmp_path):
     ("arguments", "message"),
     [
         (("--ipc", "max"), "--option select=regression needs a fixed number of images per class"),
-        (("--ipc", "2", "--processes", "2"), "select and refine need a single process"),
         (("--ipc", "2", "--option", "copies=1"), "select=regression makes no augmented copies"),
     ],
 )
@@ -82,6 +82,24 @@ def test_what_cannot_be_improved_is_refused_in_one_line(ddbench, methods_here, a
     done = ddbench(*RUN, *arguments, *SELECT)
     assert done.returncode == 1
     assert message in json.loads(done.stdout)["message"]
+
+
+def test_a_set_that_is_improved_can_not_be_divided(ddbench, tmp_path):
+    """That is said before anything is made; a set that is sampled alone can be divided."""
+    for parts in (("--processes", "2"), ("--shard", "0/2")):
+        done = ddbench(*RUN, "--ipc", "2", *parts)
+        assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+        assert "select and refine need a single process" in done.stderr
+    method = plugins.build().methods["generative-turbo"]
+    options = {option.name: option.default for option in method.options}
+    assert method.obstacle(options, 2, 60.0)
+    for changes, ipc, limit in (
+        ({"preset": "sampled"}, 2, 60.0),
+        ({"copies": 1}, 2, 60.0),
+        ({}, None, 60.0),
+        ({}, 2, 30.0),
+    ):
+        assert method.obstacle(options | changes, ipc, limit) == ""
 
 
 def test_by_default_what_cannot_be_improved_is_sampled_and_the_record_says_why(

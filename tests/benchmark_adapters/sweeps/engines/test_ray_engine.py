@@ -99,3 +99,32 @@ def test_a_killed_command_goes_on_with_the_cluster(
     assert ids <= {record.run_id for record in found}
     assert done.stderr.count("ended training") <= 4 - before
     assert unfinished.entries(tmp_path / "runs") == []
+
+
+@pytest.mark.slow
+def test_a_lost_machine_costs_only_its_unfinished_shard(
+    cluster, started, shell, example_folder, tmp_path
+):
+    cluster, (_, second) = cluster
+    words = ("--method", "divided", "--track", "few", "--ipc", "9", "--device", "cpu")
+    on_ray = ("--engine", "ray", "--address", cluster.address)
+    command = started("sweep", *words, "--shards", "4", "--repeats", "1", *on_ray)
+
+    def finished():
+        return [record for _, record in store.entries([tmp_path / "runs"])[0] if record.shard]
+
+    wait_for(lambda: finished() or command.poll() is not None)
+    before = {record.run_id for record in finished()}
+    cluster.remove_node(second, allow_graceful=False)
+    _, errors = command.communicate(timeout=300)
+    assert command.returncode == 0, errors
+    assert before
+    assert sorted(record.shard for record in finished()) == ["0/4", "1/4", "2/4", "3/4"]
+    assert before <= {record.run_id for record in finished()}
+    (joined,) = [one for _, one in store.entries([tmp_path / "runs"])[0] if not one.shard]
+    assert (joined.status, len(joined.origin.shards)) == ("ok", 4)
+    done = shell(
+        "run", *words, "--repeats", "0", "--runs", "plain", "--json", path=[example_folder]
+    )
+    assert done.returncode == 0, done.stderr
+    assert joined.images_sha256 == json.loads(done.stdout)["images_sha256"]

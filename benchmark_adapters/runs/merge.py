@@ -27,7 +27,7 @@ EQUAL_FIELDS = (
     "recipe_sha256",
 )
 # Metadata on decisions that a method makes itself. It must be equal in all shards with images.
-EQUAL_METADATA = ("decoder", "dtype", "size")
+EQUAL_METADATA = ("decoder", "decoder_map", "dtype", "size")
 
 
 def merge(folders: Sequence[Path], plugins: Plugins, request: Request) -> Path:

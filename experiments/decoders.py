@@ -2,7 +2,7 @@
 
     python experiments/decoders.py
 
-It takes two minutes on one core. Images are turbo-mini's, of 10 classes. The PSNR is that
+It takes a minute on one core. Images are turbo-mini's, of 10 classes. The PSNR is that
 of other images than the decoders are fitted to.
 """
 

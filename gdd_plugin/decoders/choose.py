@@ -26,8 +26,8 @@ MIN_RATIO = 4
 # Images on which decoders are compared. On a CUDA GPU: at least this many, and one of each class.
 # On other devices: exactly this many.
 HELD_OUT_SAMPLES, HELD_OUT_ON_CPU = 16, 4
-# The convolutional map is fitted for runs of so many images for each one that it takes. 512 exact
-# decodes are then less than a twentieth of the run. Training comes on top: in docs/performance.md.
+# The convolutional map is fitted if the run samples so many images for each one that this takes.
+# How long that is: docs/performance.md.
 MIN_IMAGES_PER_DECODE = 20
 # Series of noise that the images to fit, and those to compare, are drawn from.
 FITTING, COMPARING = 1, 2
@@ -140,9 +140,9 @@ def _fits(context: DecoderContext) -> tuple[bool, str]:
 
 
 def map_for(context: DecoderContext) -> type[RidgeDecoder] | type[ConvolutionalDecoder]:
-    """Return the kind of map to fit, which depends on the number of images alone.
+    """Return the kind of map to fit: the convolutional one in runs of many images.
 
-    If that is as many as the time allows, a GPU makes many images, and a CPU perhaps few.
+    If a run samples as many as the time allows, a GPU makes many, and a CPU perhaps few.
     """
     if context.images is None:
         return ConvolutionalDecoder if context.device.startswith("cuda") else RidgeDecoder

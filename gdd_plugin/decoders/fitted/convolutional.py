@@ -34,8 +34,8 @@ class ConvolutionalDecoder:
         """Fit the map to exactly decoded pixels. The arguments are those of `RidgeDecoder`."""
         self.grid = Grid.of(latents, output, image_size)
         inputs, targets = self.grid.inputs(latents), self.grid.targets(pixels)
-        # The thread of its own has a single CPU thread, so that sums do not depend on how many
-        # cores there are. The inference mode in which decoders are chosen does not hold there.
+        # In a thread that uses a single core, sums do not depend on how many cores there are. And
+        # the caller's inference mode, in which nothing can be trained, does not hold there.
         with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             self.network = pool.submit(_train, inputs, targets).result()
 
@@ -79,9 +79,9 @@ def _initial(channels: int, outputs: int, source: torch.Generator) -> nn.Module:
     widths = (channels, WIDTH, WIDTH, outputs)
     layers: list[nn.Module] = []
     for width, following in itertools.pairwise(widths):
-        # `nn.Conv2d` itself would draw from the global random numbers.
+        # `nn.Conv2d` itself would draw such weights from the global random numbers.
         layer = nn.utils.skip_init(nn.Conv2d, width, following, 3, padding=1)
-        nn.init.xavier_uniform_(layer.weight, generator=source)
+        nn.init.kaiming_uniform_(layer.weight, a=5**0.5, generator=source)
         nn.init.zeros_(layer.bias)
         layers += [layer, nn.SiLU()]
     return nn.Sequential(*layers[:-1])

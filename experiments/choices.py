@@ -24,7 +24,7 @@ from gdd_plugin import method, pda
 from gdd_plugin.decoders.choose import HELD_OUT_SAMPLES
 from gdd_plugin.decoders.exact import exact_decoder
 from gdd_plugin.decoders.fidelity import psnr
-from gdd_plugin.decoders.fitted import FIT_SAMPLES, fit_decoder
+from gdd_plugin.decoders.fitted.ridge import RidgeDecoder
 from gdd_plugin.decoders.images import OutputSpec, resize, to_uint8
 from gdd_plugin.models.one_step import TurboSampler
 from gdd_plugin.pda import Policy
@@ -115,9 +115,9 @@ def compare_decoders(per_class: int = 300) -> None:
         dataset = replace(FASHION_MNIST, image_size=size)
         test = to_uint8(resize(torch.from_numpy(images).float(), size)).numpy(), labels
         exact = exact_decoder(turbo.pipe, output)
-        drawn = _latents(turbo, 0, FIT_SAMPLES + HELD_OUT_SAMPLES, 9)
-        fitted = fit_decoder(exact, output, turbo.size, drawn[:FIT_SAMPLES])
-        others = drawn[FIT_SAMPLES:]
+        drawn = _latents(turbo, 0, RidgeDecoder.samples + HELD_OUT_SAMPLES, 9)
+        examples, others = drawn[: RidgeDecoder.samples], drawn[RidgeDecoder.samples :]
+        fitted = RidgeDecoder(examples, exact(examples), output, turbo.size)
         quality = psnr(fitted(others), exact(others))
         for name, decode in (("exact", exact), ("fitted", fitted)):
             pixels = to_uint8(decode(latents)).numpy()

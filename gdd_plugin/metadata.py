@@ -58,6 +58,7 @@ class DecoderMetadata:
 
     Attributes:
         decoder_because: why this decoder was chosen.
+        decoder_map: kind of map that was fitted: ``ridge`` or ``convolutional``.
         decoder_psnr: PSNR against the exact decoder in dB, if it was measured.
         decoder_psnr_worst_image, decoder_psnr_by_class: that of the worst image, and of each class.
         decoder_sharpness: contrast of neighbouring pixels, relative to the exact decoder's.
@@ -67,6 +68,7 @@ class DecoderMetadata:
 
     decoder: str
     decoder_because: str
+    decoder_map: str | None = None
     decoder_psnr: float | None = None
     decoder_psnr_worst_image: float | None = None
     decoder_psnr_by_class: list[float] | None = None

@@ -237,7 +237,8 @@ COMPUTING_OPTIONS = (
         "decoder",
         str,
         "auto",
-        "vae: exact; tiny: distilled; fitted: fitted to the exact decoder during the run "
+        "vae: exact; tiny: distilled; fitted: fitted to the exact decoder during the run, "
+        "a network in runs of over 10,000 images, else ridge regression "
         "(auto: vae; where the model's images are at least 4 times as large as the dataset's, "
         "fitted on CUDA, else tiny if it is on this machine, each if its PSNR is at least 30 dB)",
         ("auto", "vae", "tiny", "fitted"),

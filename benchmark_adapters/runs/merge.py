@@ -32,7 +32,7 @@ EQUAL_FIELDS = (
     "rules",
 )
 # Metadata on decisions that a method makes itself. It must be equal in all shards with images.
-EQUAL_METADATA = ("decoder", "dtype", "size")
+EQUAL_METADATA = ("decoder", "decoder_map", "dtype", "size")
 
 
 def merge(

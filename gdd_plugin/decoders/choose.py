@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from benchmark_adapters.types import UserError
-from gdd_plugin.decoders import fitted, tiny
+from gdd_plugin.decoders import tiny
 from gdd_plugin.decoders.exact import exact_decoder
 from gdd_plugin.decoders.fidelity import Fidelity
+from gdd_plugin.decoders.fitted.convolutional import ConvolutionalDecoder
+from gdd_plugin.decoders.fitted.ridge import RidgeDecoder
 from gdd_plugin.decoders.images import Decoder, OutputSpec
 from gdd_plugin.metadata import DecoderMetadata
 
@@ -24,6 +26,9 @@ MIN_RATIO = 4
 # Images on which decoders are compared. On a CUDA GPU: at least this many, and one of each class.
 # On other devices: exactly this many.
 HELD_OUT_SAMPLES, HELD_OUT_ON_CPU = 16, 4
+# The convolutional map is fitted if the run samples so many images for each one that this takes.
+# How long that is: docs/performance.md.
+MIN_IMAGES_PER_DECODE = 20
 # Series of noise that the images to fit, and those to compare, are drawn from.
 FITTING, COMPARING = 1, 2
 
@@ -125,13 +130,25 @@ def _fits(context: DecoderContext) -> tuple[bool, str]:
     """Return whether to try a fitted decoder, and else why not."""
     if not context.device.startswith("cuda"):
         return False, "fitting a decoder takes too long without a CUDA GPU"
-    images = fitted.FIT_SAMPLES + context.held_out
+    images = RidgeDecoder.samples + context.held_out
     # The exact decoder of these pipelines costs at least as much as the network's single step.
     if context.images is not None and context.images <= 2 * images:
         return False, (
             f"fitting a decoder takes {images} images, too many for a run of {context.images}"
         )
     return True, ""
+
+
+def map_for(context: DecoderContext) -> type[RidgeDecoder] | type[ConvolutionalDecoder]:
+    """Return the kind of map to fit: the convolutional one in runs of many images.
+
+    If a run samples as many as the time allows, a GPU makes many, and a CPU perhaps few.
+    """
+    if context.images is None:
+        return ConvolutionalDecoder if context.device.startswith("cuda") else RidgeDecoder
+    decoded = ConvolutionalDecoder.samples + context.held_out
+    is_long = context.images >= MIN_IMAGES_PER_DECODE * decoded
+    return ConvolutionalDecoder if is_long else RidgeDecoder
 
 
 def _choose_exact(context: DecoderContext, because: str) -> DecoderChoice:
@@ -152,9 +169,10 @@ def _choose_tiny(context: DecoderContext, because: str) -> DecoderChoice:
 
 def _choose_fitted(context: DecoderContext, because: str) -> DecoderChoice:
     exact = exact_decoder(context.pipe, context.output)
-    latents = context.draw(fitted.FIT_SAMPLES, FITTING)
-    decoder = fitted.fit_decoder(exact, context.output, context.image_size, latents)
-    metadata = _compared(context, decoder, "fitted", because)
+    kind = map_for(context)
+    latents = context.draw(kind.samples, FITTING)
+    decoder = kind(latents, exact(latents), context.output, context.image_size)
+    metadata = replace(_compared(context, decoder, "fitted", because), decoder_map=kind.map)
     quality = metadata.decoder_psnr or 0.0
     if quality >= MIN_PSNR_DB:
         return DecoderChoice(decoder, metadata)

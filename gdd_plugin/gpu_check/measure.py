@@ -20,7 +20,8 @@ from benchmark_adapters.types import Task
 from gdd_plugin.batching import is_out_of_memory
 from gdd_plugin.decoders.exact import decoder_of, exact_decoder
 from gdd_plugin.decoders.fidelity import psnr
-from gdd_plugin.decoders.fitted import FIT_SAMPLES, RidgeDecoder
+from gdd_plugin.decoders.fitted.convolutional import ConvolutionalDecoder
+from gdd_plugin.decoders.fitted.ridge import RidgeDecoder
 from gdd_plugin.decoders.images import Decoder, OutputSpec
 from gdd_plugin.generator import ImageGenerator
 from gdd_plugin.gpu_check import shapes
@@ -126,24 +127,37 @@ def _call(sampler: TurboSampler, batch: int) -> Callable[[], object]:
 
 
 def decoders(report: Report, device: str) -> None:
-    """Measure the decoders."""
+    """Measure the decoders, and the fits of the fitted ones."""
     sampler = _sampler(device)
     for size in (512, 256) if sampler.device == "cuda" else (sampler.size,):
         side = size // sampler.pipe.vae_scale_factor
         latents = torch.randn(DECODED, sampler.channels, side, side, device=sampler.device)
-        pixels = 255 * torch.rand(FIT_SAMPLES, 3, OUTPUT.size, OUTPUT.size, device=sampler.device)
-        noise = torch.randn(FIT_SAMPLES, sampler.channels, side, side, device=sampler.device)
-        measured: dict[str, Decoder] = {
-            "vae": exact_decoder(sampler.pipe, OUTPUT),
-            "fitted": RidgeDecoder(noise, pixels, OUTPUT, size),
-        }
+        measured: list[tuple[str, Decoder, dict[str, Any]]] = [
+            ("vae", exact_decoder(sampler.pipe, OUTPUT), {})
+        ]
+        for kind in (ConvolutionalDecoder, RidgeDecoder):
+            measured.append(("fitted", *_fit(kind, latents, size)))
         if sampler.device == "cuda":
             tiny = shapes.tiny_autoencoder(sampler.device, sampler.network.dtype)
-            measured["tiny"] = decoder_of(tiny, OUTPUT)
-        for name, decode in measured.items():
+            measured.append(("tiny", decoder_of(tiny, OUTPUT), {}))
+        for name, decode, facts in measured:
             seconds = seconds_of(functools.partial(decode, latents))
             milliseconds = round(1000 * seconds / DECODED, 4)
-            report.decoders.append({"decoder": name, "size": size, "ms_per_image": milliseconds})
+            row = {"decoder": name, "size": size, "ms_per_image": milliseconds}
+            report.decoders.append(row | facts)
+
+
+def _fit(
+    kind: type[ConvolutionalDecoder] | type[RidgeDecoder], latents: torch.Tensor, size: int
+) -> tuple[Decoder, dict[str, Any]]:
+    """Fit a decoder to noise, for latents like ``latents``; return it, and facts for its row."""
+    pixels = 255 * torch.rand(kind.samples, 3, OUTPUT.size, OUTPUT.size, device=latents.device)
+    noise = torch.randn(kind.samples, *latents.shape[1:], device=latents.device)
+    start = time.monotonic()
+    decode = kind(noise, pixels, OUTPUT, size)
+    # The images are awaited, and so is the fit.
+    decode(latents).cpu()
+    return decode, {"map": kind.map, "fit_seconds": round(time.monotonic() - start, 2)}
 
 
 def repeatability(report: Report, device: str) -> None:

@@ -25,7 +25,8 @@ class Report:
         device: facts about the device and the libraries.
         unet: ``model``; ``rows`` with ``size``, ``batch``, ``mode``, ``ms`` (per batch) and
             ``images_per_second``; and ``compile_seconds``.
-        decoders: rows with ``decoder``, ``size`` and ``ms_per_image``.
+        decoders: rows with ``decoder``, ``size`` and ``ms_per_image``. For fitted ones also
+            ``map``, and ``fit_seconds`` without the exact decodes.
         scoring: rows with ``precision``, ``layout``, ``backend`` and ``seconds`` for an epoch.
         repeatable: of a batch of turbo-mini's images: ``same_seed``, whether a seed makes the same
             ones twice; ``psnr_to_cpu``, those on the device against those on the CPU, in dB; and
@@ -71,6 +72,7 @@ class Report:
             return []
         rates = []
         for (decoder, size), (peak, eager, compiled) in EXPECTED.items():
+            # Of the fitted decoders, the convolutional one is the first: for runs of many images.
             seconds = [
                 row["ms_per_image"] / 1000
                 for row in self.decoders

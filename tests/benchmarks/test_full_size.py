@@ -15,7 +15,7 @@ from timing import seconds_of
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from gdd_plugin.decoders.exact import exact_decoder
-from gdd_plugin.decoders.fitted import RidgeDecoder
+from gdd_plugin.decoders.fitted.ridge import RidgeDecoder
 from gdd_plugin.decoders.images import OutputSpec
 from gdd_plugin.gpu_check import shapes
 from gdd_plugin.models import optimize, turbo_mini

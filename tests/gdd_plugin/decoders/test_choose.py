@@ -8,9 +8,12 @@ from hub_cache import put_into_cache
 from sampling import draw_latents, make_tiny
 
 from gdd_plugin.decoders import choose as choose_module
-from gdd_plugin.decoders.choose import DecoderContext, choose
+from gdd_plugin.decoders.choose import DecoderContext, choose, map_for
 from gdd_plugin.decoders.exact import exact_decoder
 from gdd_plugin.decoders.fidelity import Fidelity
+from gdd_plugin.decoders.fitted import convolutional
+from gdd_plugin.decoders.fitted.convolutional import ConvolutionalDecoder
+from gdd_plugin.decoders.fitted.ridge import RidgeDecoder
 from gdd_plugin.decoders.images import OutputSpec, to_size
 from gdd_plugin.metadata import DecoderMetadata
 
@@ -37,10 +40,41 @@ def test_auto_keeps_the_exact_decoder_if_no_pixel_is_discarded(mini):
     assert choose("auto", context_for(mini, OutputSpec(32, 3, 0))).metadata.decoder == "vae"
 
 
-@pytest.mark.parametrize("images", [None, 97, 10_000])
+@pytest.mark.parametrize(
+    ("device", "images", "kind"),
+    [
+        # On a CPU, 512 images are decoded to fit to, and 4 to compare; on a GPU, 512 and 16.
+        ("cpu", 10_319, RidgeDecoder),
+        ("cpu", 10_320, ConvolutionalDecoder),
+        ("cuda", 10_559, RidgeDecoder),
+        ("cuda", 10_560, ConvolutionalDecoder),
+        # As many as the time allows: with a large model on a CPU, these may be a few dozen.
+        ("cpu", None, RidgeDecoder),
+        ("cuda", None, ConvolutionalDecoder),
+    ],
+)
+def test_convolutional_map_needs_a_run_of_many_images(mini, device, images, kind):
+    assert map_for(context_for(mini, OutputSpec(14, 1, 2), device, images)) is kind
+
+
+def test_fitted_is_convolutional_in_a_run_of_many_images(mini, linear_decoder, monkeypatch):
+    monkeypatch.setattr(convolutional, "STEPS", 500)
+    context = context_for(mini, OutputSpec(8, 3), images=20_000)
+    choice = choose("fitted", context)
+    assert (choice.metadata.decoder, choice.metadata.decoder_map) == ("fitted", "convolutional")
+    assert isinstance(choice.decoder, ConvolutionalDecoder)
+    assert choice.metadata.decoder_psnr > choose_module.MIN_PSNR_DB
+    # Too little training makes a poor map.
+    monkeypatch.setattr(convolutional, "STEPS", 2)
+    choice = choose("fitted", context)
+    assert (choice.metadata.decoder, choice.metadata.decoder_map) == ("vae", "convolutional")
+    assert "below 30 dB" in choice.metadata.decoder_because
+
+
+@pytest.mark.parametrize("images", [97, 10_000])
 def test_auto_fits_a_decoder_on_a_gpu(mini, linear_decoder, images):
     metadata = choose("auto", context_for(mini, OutputSpec(8, 3), "cuda", images)).metadata
-    assert metadata.decoder == "fitted"
+    assert (metadata.decoder, metadata.decoder_map) == ("fitted", "ridge")
     assert metadata.decoder_psnr > choose_module.MIN_PSNR_DB
     assert "pixels that would be discarded" in metadata.decoder_because
     # The worst image and every class can be looked up in the record.
@@ -66,7 +100,7 @@ def linear_decoder(monkeypatch):
     [
         ("cuda", 96, "too many for a run of 96"),
         ("cpu", None, "too long without a CUDA GPU"),
-        ("cuda", None, "is below 30 dB"),
+        ("cuda", 97, "is below 30 dB"),
     ],
 )
 def test_auto_uses_a_tiny_decoder_only_from_this_machine(

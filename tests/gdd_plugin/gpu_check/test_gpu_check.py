@@ -7,6 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from benchmark_adapters.cli.main import commands
+from gdd_plugin.decoders.fitted import convolutional
 from gdd_plugin.gpu_check import measure, shapes
 from gdd_plugin.gpu_check.report import Report
 from gdd_plugin.models.one_step import TurboSampler
@@ -16,11 +17,12 @@ KEYS = {"device", "unet", "decoders", "scoring", "repeatable", "skipped"}
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Measure each time once, two batches, and without a compiler."""
+    """Measure each time once, two batches, little training, and without a compiler."""
     monkeypatch.setattr(measure, "SECONDS", 0.01)
     monkeypatch.setattr(measure, "SCORED", 20)
     monkeypatch.setattr(measure, "BATCHES", (2, 4))
     monkeypatch.setattr(measure, "COMPILED_BATCHES", (4,))
+    monkeypatch.setattr(convolutional, "STEPS", 3)
     monkeypatch.setattr("gdd_plugin.models.compilation.compile_blocks", lambda network, call: "")
 
 
@@ -44,7 +46,12 @@ def test_cpu_measures_what_it_can_and_lists_the_rest():
     ]
     for row in rows:
         assert row["images_per_second"] == pytest.approx(1000 * row["batch"] / row["ms"], rel=0.01)
-    assert {row["decoder"] for row in document["decoders"]} == {"vae", "fitted"}
+    assert {(row["decoder"], row.get("map")) for row in document["decoders"]} == {
+        ("vae", None),
+        ("fitted", "ridge"),
+        ("fitted", "convolutional"),
+    }
+    assert all(row["fit_seconds"] >= 0 for row in document["decoders"] if "map" in row)
     # The plain loop is beside the faster one.
     assert [row["backend"] for row in document["scoring"]] == ["reference", "fused"]
     assert all(row["seconds"] > 0 for row in document["scoring"])

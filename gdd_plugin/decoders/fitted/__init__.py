@@ -1,0 +1,1 @@
+"""Decoders that are fitted to the exact decoder at the start of a run."""

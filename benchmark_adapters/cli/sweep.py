@@ -129,7 +129,7 @@ def _jobs(wanted: Sequence[RunPlan], runs: Path) -> tuple[dict[int, Record], lis
     from benchmark_adapters.sweeps.jobs import Job
     from benchmark_adapters.sweeps.tasks import Item
 
-    stored = Finished(record for _, record in output.all_runs([runs]).entries)
+    stored = Finished(output.all_records([runs]))
     finished, jobs = {}, []
     for number, plan in enumerate(wanted):
         if record := stored.run(plan):

@@ -80,7 +80,7 @@ def read(roots: Sequence[Path], known: Known) -> Overview:
             ]
             for folder in stale:
                 del runs[folder]
-            runs |= _read(stale, indices[root], demands, problems, is_final=True)
+            runs |= _read(stale, indices[root], demands, problems, rereads=True)
             if own := indices[root]:
                 own.keep_only(folders)
     return Overview([runs[folder] for folder in found if folder in runs], demands, problems)
@@ -91,24 +91,24 @@ def _read(
     own: Index | None,
     demands: Mapping[str, Demands],
     problems: list[str],
-    is_final: bool = False,
+    rereads: bool = False,
 ) -> Iterator[tuple[str, Standing]]:
     """Yield folder and standing of each run, and add a line for each unreadable one.
 
     Args:
         folders: the folders of the runs.
-        own: the index of their runs folder, if there is one. Its standings count whatever they were
-            judged by, unless ``is_final``.
-        demands: what each track demands.
+        own: the index of their runs folder, if there is one.
+        demands: what each track demands. Standings from the index count whatever they were judged
+            by.
         problems: the lines.
-        is_final: whether ``demands`` is what counts for all tracks.
+        rereads: whether runs are read and judged even if they are in the index.
     """
     now = verdicts.present()
     hashes = _hashes(demands)
     for start in range(0, len(folders), index.MOST):
         step = folders[start : start + index.MOST]
         files = {folder: index.identity(folder) for folder in step} if own else {}
-        runs = _indexed(own.look_up(files)) if own and not is_final else {}
+        runs = _indexed(own.look_up(files)) if own and not rereads else {}
         unread = (Path(folder) for folder in step if folder not in runs)
         new = {}
         for path, record in store.read_all(unread, problems):

@@ -1,20 +1,22 @@
 """The index saves time and never changes what is shown."""
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import sqlite3
 import subprocess
 import time
+from datetime import UTC, datetime
 
 import many_records
 import pytest
-from made_records import record, save
+from made_records import FULL, record, save
 from msgspec import structs
 from project import COMMAND, ROOT
 
 from benchmark_adapters import plugins, track_demands
-from leaderboard.analysis import overview, standing
+from leaderboard.analysis import overview, sections, standing, verdicts
 from leaderboard.records import index, store
 
 COMMANDS = [
@@ -229,6 +231,44 @@ def test_an_index_in_a_runs_folder_of_a_stranger_changes_no_rank(ddbench, runs, 
 
 def database_name(runs):
     return index._path(runs).name
+
+
+def test_verdicts_follow_the_rules_and_not_the_index(monkeypatch, runs):
+    """A track from a file is ranked as long as all of its records hold the same rules."""
+    own = {"track": "own", "dataset": "own", "rules": FULL.rules, "images_sha256": "own"}
+    save(runs, record(method="first", **own))
+
+    def verdict_by():
+        (run,) = (one for one in overview.read([runs], known).standings if one.method == "first")
+        return run.demands_sha256
+
+    agreed = verdict_by()
+    assert agreed
+    assert files_read(monkeypatch, runs) == 0
+    other = dataclasses.replace(FULL.rules, sha256="b2")
+    second = save(runs, record(method="second", **own | {"rules": other}))
+    assert verdict_by() == ""
+    store.remove(second)
+    assert verdict_by() == agreed
+
+
+def test_a_date_in_the_future_is_judged_again_once_it_has_passed(monkeypatch, runs):
+    tomorrow = record(method="m", created="2027-01-01T00:00:00Z", images_sha256="m")
+    save(runs, tomorrow)
+    assert files_read(monkeypatch, runs) == 1
+    assert files_read(monkeypatch, runs) == 1
+    later = datetime(2027, 2, 1, tzinfo=UTC)
+    monkeypatch.setattr(verdicts, "present", lambda: later)
+    assert files_read(monkeypatch, runs) == 1
+    assert files_read(monkeypatch, runs) == 0
+
+
+def test_a_run_that_disappears_meanwhile_gets_no_row(runs):
+    shown = overview.read([runs], known)
+    shutil.rmtree(run_of(runs, "m3"))
+    run_of(runs, "m4").joinpath(store.RECORD).write_text("{")
+    (section,) = sections.build(shown.standings, shown.brief, published=())
+    assert {row.record.method for row in section.rows} == {"m0", "m1", "m2", "m5"}
 
 
 def test_processes_share_an_index(tmp_path):

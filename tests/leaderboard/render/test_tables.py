@@ -6,7 +6,7 @@
 import json
 
 import pytest
-from made_records import PAIR, TWO_DATASETS, built, record, rendered
+from made_records import PAIR, TWO_DATASETS, built, pair_record, record, rendered
 from project import TESTS
 
 from leaderboard.analysis import sections
@@ -143,6 +143,53 @@ def test_lines_for_a_terminal_have_at_most_80_characters():
         assert max(map(len, tables_only)) <= 80
     shown = built(rows, published=())
     assert "hardware" in tables.render(shown, "plain", is_wide=True)
+
+
+@pytest.mark.parametrize("style", ["plain", "github", "latex"])
+def test_long_tables_show_the_first_rows_of_each_ranking(style):
+    """The ranks are those among all runs."""
+    many = [
+        record(
+            run_id=f"{ipc}-{number}",
+            method=f"m{number}",
+            ipc=ipc,
+            category=f"IPC {ipc}",
+            images_sha256=f"{ipc}-{number}",
+            accuracies=[0.5 + number / 100, 0.501 + number / 100, 0.502 + number / 100],
+        )
+        for ipc in (1, 10)
+        for number in range(9)
+    ]
+    whole = built(many, published=())[0].rows
+    (section,) = built(many, published=(), selection=sections.Selection(most=3))
+    best = [row for row in whole if row.record.method in ("m8", "m7", "m6")]
+    assert [(row.record.run_id, row.rank) for row in section.rows] == [
+        (row.record.run_id, row.rank) for row in best
+    ]
+    text = tables.render([section], style)
+    hint = "12 more rows are not shown; `ddbench leaderboard --rows 0` shows all"
+    assert text.splitlines()[-1] == ("% " if style == "latex" else "") + hint
+    enough = built(many, published=(), selection=sections.Selection(most=9))
+    assert tables.render(enough, style) == tables.render(built(many, published=()), style)
+
+
+def test_long_tables_of_means_show_the_first_rows():
+    many = [
+        pair_record(dataset, f"{dataset}-{number}", f"m{number}", images_sha256=f"{number}")
+        for dataset in PAIR["pair"]
+        for number in range(5)
+    ]
+    (section,) = built(many, datasets=PAIR, published=(), selection=sections.Selection(most=2))
+    assert [row.rank for row in section.means] == ["1-5", "1-5"]
+    assert tables.render([section]).count("3 more rows are not shown") == 3
+
+
+def test_a_run_to_keep_is_shown_however_bad_it_is():
+    runs = [record(run_id=str(n), method=f"m{n}", accuracies=[n / 9] * 3) for n in range(9)]
+    own = sections.Selection(keeps=lambda run: run.method == "m2", most=2)
+    (section,) = built(runs, published=(), selection=own)
+    assert [row.record.method for row in section.rows] == ["m8", "m7", "m2"]
+    assert [row.rank for row in section.rows] == ["1", "2", "7"]
 
 
 def test_failed_runs_are_counted():

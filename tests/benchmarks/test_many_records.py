@@ -1,4 +1,4 @@
-"""Seconds and memory of the leaderboard and of the list of 100,000 runs.
+"""Seconds of one core and memory of the leaderboard and of the list of 100,000 runs.
 
 Making them takes some minutes and a gigabyte of disk.
 """
@@ -36,7 +36,7 @@ def test_speed_and_memory_with_100_000_records(show, many, tmp_path, command):
         seconds, peak, text = measured([COMMAND, command, "--runs", many], tmp_path)
         what = f"ddbench {command}, {COUNT:,} records, {time}"
         show(what, f"{seconds:.1f} s, {peak:.0f} MB", "", "", "" if time != "again" else "< 10 s")
-        assert text.count("\n") > 0.95 * COUNT
+        assert text.count("\n") > 1000
 
 
 def measured(command, cache):

@@ -96,14 +96,7 @@ def leaderboard_command(
     # Programs that read CSV and JSON select rows themselves.
     shows_all = shows_all or status is not None or style in ("csv", "json")
     wanted = {"method": method, "dataset": dataset, "status": status}
-    if style == "html" and any(wanted.values()):
-        raise UserError("--method, --dataset and --status select rows of tables, not of pages")
-    if names is not None and style in ("json", "html"):
-        raise UserError(f"--columns selects columns of tables; --format {style} has them all")
-    if title is not None and style != "html":
-        raise UserError("--title is the title of a page: add --format html")
-    if rows is not None and style in ("csv", "json", "html"):
-        raise UserError(f"--rows shortens tables for people; --format {style} has all rows")
+    _check(style, any(wanted.values()), names, title, rows)
     plugins = output.installed_plugins()
     board = output.overview_of(roots, plugins, track)
     if track:
@@ -128,6 +121,20 @@ def leaderboard_command(
     else:
         _write_table(text, path)
     context.exit(0 if not board.problems else 1)
+
+
+def _check(
+    style: str, is_filtered: bool, names: str | None, title: str | None, rows: int | None
+) -> None:
+    """Raise a `UserError` if an option does not suit the format."""
+    if style == "html" and is_filtered:
+        raise UserError("--method, --dataset and --status select rows of tables, not of pages")
+    if names is not None and style in ("json", "html"):
+        raise UserError(f"--columns selects columns of tables; --format {style} has them all")
+    if title is not None and style != "html":
+        raise UserError("--title is the title of a page: add --format html")
+    if rows is not None and style in ("csv", "json", "html"):
+        raise UserError(f"--rows shortens tables for people; --format {style} has all rows")
 
 
 def _write_table(text: str, path: Path) -> None:

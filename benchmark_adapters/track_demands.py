@@ -8,6 +8,7 @@ from benchmark_adapters import track_files
 from benchmark_adapters.plugins import Plugins
 from benchmark_adapters.types import Dataset, Track
 from leaderboard.analysis.demands import Demands, RealTest
+from leaderboard.analysis.standing import Standing
 from leaderboard.records.record import Record, TrackRules
 
 # Test images of each class, by dataset.
@@ -17,7 +18,7 @@ SHA256 = {"fashion-mnist": "9a494dc49efeb996f4076c469b31cd058152067b1594ba6ab85d
 
 
 def known(
-    plugins: Plugins, records: Iterable[Record], track: str | None = None
+    plugins: Plugins, runs: Iterable[Record | Standing], track: str | None = None
 ) -> dict[str, Demands]:
     """Return what each track demands whose rules are known, by its name.
 
@@ -26,7 +27,7 @@ def known(
 
     Args:
         plugins: the installed plugins.
-        records: the records of all runs.
+        runs: all runs.
         track: the track that the user named; a file if it ends in ``.toml``.
 
     Raises:
@@ -36,7 +37,7 @@ def known(
     if track and track.endswith(track_files.SUFFIX):
         tracks.append(track_files.find(plugins, track))
     defined = {one.name for one in tracks}
-    recorded = [one for one in _recorded(records) if one.name not in defined]
+    recorded = [one for one in _recorded(runs) if one.name not in defined]
     return {
         one.name: demands
         for one in [*recorded, *tracks]
@@ -44,14 +45,14 @@ def known(
     }
 
 
-def _recorded(records: Iterable[Record]) -> list[Track]:
+def _recorded(runs: Iterable[Record | Standing]) -> list[Track]:
     """Return each track whose records all hold the same rules."""
     by_track: dict[str, list[TrackRules | None]] = {}
-    for record in records:
-        found = by_track.setdefault(record.track, [])
+    for run in runs:
+        found = by_track.setdefault(run.track, [])
         # Two that differ are enough to know that they do.
-        if len(found) < 2 and record.rules not in found:
-            found.append(record.rules)
+        if len(found) < 2 and run.rules not in found:
+            found.append(run.rules)
     return [
         _track(name, rules)
         for name, (rules, *others) in by_track.items()

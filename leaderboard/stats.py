@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import fmean, stdev
 from typing import Any
 
@@ -94,25 +95,30 @@ def difference(
     )
 
 
-def ranks(groups: Sequence[Sequence[float]]) -> list[str]:
+def ranks(groups: Sequence[Sequence[float]], wanted: Sequence[int] | None = None) -> list[str]:
     """Return the rank of each group of accuracies as text; the best is ``1``.
 
     The rank is a range, for example ``1-2``, if Welch's t-test (two-sided, 5 %) finds no difference
     from other groups. A group of fewer than two values never differs from another. P-values are not
     corrected for the number of comparisons.
+
+    Args:
+        groups: the groups, none of them empty.
+        wanted: the indices of the groups whose ranks among all groups are wanted; None: all.
     """
     if not groups:
         return []
     import numpy as np
 
-    means = np.array([fmean(values) for values in groups])
     counts = np.array([len(values) for values in groups])
+    flat = np.fromiter(chain.from_iterable(groups), float)
+    starts = counts.cumsum() - counts
+    means = np.add.reduceat(flat, starts) / counts
     # Squared standard errors of the means.
-    squares = np.array(
-        [stdev(values) ** 2 / len(values) if len(values) > 1 else 0.0 for values in groups]
-    )
+    squares = np.add.reduceat((flat - means.repeat(counts)) ** 2, starts)
+    squares /= np.maximum(counts - 1, 1) * counts
     texts = []
-    for own in range(len(groups)):
+    for own in range(len(groups)) if wanted is None else wanted:
         differs = _welch(means[own] - means, squares[own], squares, counts[own], counts)
         best = 1 + int((differs & (means > means[own])).sum())
         last = len(groups) - int((differs & (means < means[own])).sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,7 @@ from leaderboard.render import FORMATS
 from leaderboard.text import shown_path
 
 if TYPE_CHECKING:
-    from leaderboard.analysis.demands import Demands
-    from leaderboard.records.record import Record
+    from leaderboard.analysis.overview import Overview
 
 
 @click.command("leaderboard")
@@ -51,6 +50,12 @@ if TYPE_CHECKING:
     help="Also list runs of methods that failed, which are only counted otherwise.",
 )
 @click.option(
+    "--rows",
+    type=click.IntRange(min=0),
+    help="Best rows to show of each ranking: of each dataset, by IPC if the track allows several; "
+    f"0: all.  [default: {options.ROWS}; all for csv, json and html]",
+)
+@click.option(
     "--output",
     "path",
     type=click.Path(path_type=Path),
@@ -71,6 +76,7 @@ def leaderboard_command(
     names: str | None,
     wide: bool,
     shows_all: bool,
+    rows: int | None,
     path: Path | None,
     title: str | None,
 ) -> None:
@@ -82,6 +88,7 @@ def leaderboard_command(
     Exit codes: 0 if all runs could be read, 1 if not (the others are shown), 2 for wrong usage.
     """
     from leaderboard.analysis import demands, sections
+    from leaderboard.analysis.sections import Selection
     from leaderboard.render import tables
 
     in_terminal = path is None and sys.stdout.isatty()
@@ -89,36 +96,45 @@ def leaderboard_command(
     # Programs that read CSV and JSON select rows themselves.
     shows_all = shows_all or status is not None or style in ("csv", "json")
     wanted = {"method": method, "dataset": dataset, "status": status}
-    if style == "html" and any(wanted.values()):
-        raise UserError("--method, --dataset and --status select rows of tables, not of pages")
-    if names is not None and style in ("json", "html"):
-        raise UserError(f"--columns selects columns of tables; --format {style} has them all")
-    if title is not None and style != "html":
-        raise UserError("--title is the title of a page: add --format html")
+    _check(style, any(wanted.values()), names, title, rows)
     plugins = output.installed_plugins()
-    runs, demanded = output.judged_runs(roots, plugins, track)
-    entries = runs.entries
+    board = output.overview_of(roots, plugins, track)
     if track:
-        track = track_files.name_of(plugins, track, {record.track for _, record in entries})
+        track = track_files.name_of(plugins, track, {run.track for run in board.standings})
     selected = _columns(names, plugins.datasets) if names is not None else []
     if style == "html":
-        _write_pages(entries, track, demanded, path, title or "Leaderboard")
-        context.exit(runs.exit_code)
-    hides = (lambda record: False) if shows_all else sections.is_failed
+        _write_pages(board, track, path, title or "Leaderboard")
+        context.exit(0 if not board.problems else 1)
+    hides = (lambda run: False) if shows_all else sections.is_failed
+    most = 0 if style in ("csv", "json") else options.ROWS if rows is None else rows
     shown = sections.build(
-        [record for _, record in entries],
+        board.standings,
+        board.record if style == "json" else board.brief,
         track,
-        demands.datasets(demanded),
-        wanted=wanted,
-        hides=hides,
-        by_records=demands.by_records(demanded),
+        demands.datasets(board.demands),
+        by_records=demands.by_records(board.demands),
+        selection=Selection(wanted, hides, most=most),
     )
     text = tables.render(shown, style, selected, wide)
     if path is None:
         click.echo(text)
     else:
         _write_table(text, path)
-    context.exit(runs.exit_code)
+    context.exit(0 if not board.problems else 1)
+
+
+def _check(
+    style: str, is_filtered: bool, names: str | None, title: str | None, rows: int | None
+) -> None:
+    """Raise a `UserError` if an option does not suit the format."""
+    if style == "html" and is_filtered:
+        raise UserError("--method, --dataset and --status select rows of tables, not of pages")
+    if names is not None and style in ("json", "html"):
+        raise UserError(f"--columns selects columns of tables; --format {style} has them all")
+    if title is not None and style != "html":
+        raise UserError("--title is the title of a page: add --format html")
+    if rows is not None and style in ("csv", "json", "html"):
+        raise UserError(f"--rows shortens tables for people; --format {style} has all rows")
 
 
 def _write_table(text: str, path: Path) -> None:
@@ -155,23 +171,22 @@ def _columns(names: str, datasets: Iterable[str]) -> list[str]:
     return selected
 
 
-def _write_pages(
-    entries: Sequence[tuple[Path, Record]],
-    track: str | None,
-    demanded: Mapping[str, Demands],
-    folder: Path | None,
-    title: str,
-) -> None:
+def _write_pages(board: Overview, track: str | None, folder: Path | None, title: str) -> None:
     from benchmark_adapters.runs import derived
     from leaderboard.analysis import demands
     from leaderboard.render import pages
 
     if folder is None:
         raise UserError("--format html needs a folder for the pages: --output DIR")
+    entries = [
+        (Path(run.folder), record)
+        for run in board.standings
+        if (record := board.record(run)) is not None
+    ]
     for run, record in entries:
         derived.restore(run, record)
     try:
-        datasets, by_records = demands.datasets(demanded), demands.by_records(demanded)
+        datasets, by_records = demands.datasets(board.demands), demands.by_records(board.demands)
         written = pages.write(entries, folder, track, datasets, title, by_records)
         click.echo(shown_path(written))
     except ValueError as error:

@@ -14,6 +14,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 RUNS_FOLDER = Path("runs")
+# Rows that a table of the leaderboard shows of each ranking, unless --rows says otherwise.
+ROWS = 100
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 
 DATASET_HELP = "a path, imagefolder:DIR or hf:DIR for a folder of your own."

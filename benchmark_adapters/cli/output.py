@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from benchmark_adapters import reporting
+from benchmark_adapters.cli import options
 from benchmark_adapters.types import one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.plugins import Plugins
-    from leaderboard.analysis.demands import Demands
+    from leaderboard.analysis.overview import Overview
     from leaderboard.records.record import Record
 
 MAX_MESSAGE = 5000
@@ -58,33 +58,17 @@ def _hint(record: Record, folder: Path) -> str:
     return f"log of the method: {one_line(log)}" if is_failed and log.is_file() else ""
 
 
-@dataclass(frozen=True)
-class Runs:
-    """Folder and record of each run, and whether all runs could be read."""
-
-    entries: list[tuple[Path, Record]]
-    is_complete: bool
-
-    @property
-    def exit_code(self) -> int:
-        return 0 if self.is_complete else 1
-
-
-def all_runs(roots: Sequence[Path]) -> Runs:
-    """Return all runs. Print problems with them to stderr."""
+def all_entries(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
+    """Return folder and record of all runs, oldest first. Print problems with them to stderr."""
     from leaderboard.records import store
 
     entries, problems = store.entries(roots)
-    _warn(problems)
-    return Runs(entries, not problems)
+    warn(problems)
+    return entries
 
 
-def judged_runs(
-    roots: Sequence[Path], plugins: Plugins, track: str | None
-) -> tuple[Runs, Mapping[str, Demands]]:
-    """Return all runs with judged records, and what each track demands.
-
-    Print problems with the runs to stderr.
+def overview_of(roots: Sequence[Path], plugins: Plugins, track: str | None) -> Overview:
+    """Return the standings of all runs. Print problems with the runs to stderr.
 
     Args:
         roots: runs folders.
@@ -95,18 +79,16 @@ def judged_runs(
         UserError: the file is wrong.
     """
     from benchmark_adapters import track_demands
-    from leaderboard.analysis import ranking, verdicts
+    from leaderboard.analysis import duplicates, overview
 
-    found = all_runs(roots)
-    records = [record for _, record in found.entries]
-    demands = track_demands.known(plugins, records, track)
-    judged = verdicts.judged(records, demands)
-    _warn(ranking.conflicts(judged))
-    folders = [folder for folder, _ in found.entries]
-    return replace(found, entries=list(zip(folders, judged, strict=True))), demands
+    read = overview.read(roots, lambda runs: track_demands.known(plugins, runs, track))
+    warn(read.problems)
+    warn(duplicates.conflicts(read.standings))
+    return read
 
 
-def _warn(lines: Sequence[str]) -> None:
+def warn(lines: Sequence[str]) -> None:
+    """Print problems with runs to stderr."""
     for line in lines:
         click.echo(f"warning: {one_line(line)}", err=True)
 
@@ -122,7 +104,7 @@ def conclude(
     """Print the records as JSON, or the leaderboard of each of their tracks, and exit.
 
     The exit code is 0 if all records have the status ok and ``are_all`` that there should be,
-    else 1. ``track`` is the track that the user named, as in `judged_runs`.
+    else 1. ``track`` is the track that the user named, as in `overview_of`.
     """
     if as_json:
         documents = [json.loads(record.to_json()) for record in records]
@@ -138,17 +120,23 @@ def conclude(
 def _show_table(records: Sequence[Record], runs: Path, track: str | None) -> None:
     from benchmark_adapters import plugins
     from leaderboard.analysis import demands, sections
+    from leaderboard.analysis.sections import Selection
     from leaderboard.render import tables
 
-    found, demanded = judged_runs([runs], plugins.build(), track)
+    board = overview_of([runs], plugins.build(), track)
     own = {record.run_id for record in records}
     shown = sections.build(
-        [record for _, record in found.entries],
+        board.standings,
+        board.brief,
         records[0].track,
-        demands.datasets(demanded),
+        demands.datasets(board.demands),
         published=(),
-        hides=lambda record: sections.is_failed(record) and record.run_id not in own,
-        by_records=demands.by_records(demanded),
+        by_records=demands.by_records(board.demands),
+        selection=Selection(
+            hides=sections.is_failed,
+            keeps=lambda run: run.run_id in own,
+            most=options.ROWS,
+        ),
     )
     click.echo(tables.render(shown, "plain"))
     ids = {row.record.run_id for section in shown for row in section.rows}

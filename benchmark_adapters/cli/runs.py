@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 HEADERS = ("run", "track", "dataset", "method", "IPC", "accuracy %", "status", "MB")
 MB = 1e6
+# Runs to list unless --last says otherwise.
+LAST = 1000
+# What the list says about a run.
+Facts = dict[str, Any]
 KINDS = {
     "run": "a run that was cut off",
     "kept": "what a run that was cut off can be resumed from",
@@ -32,6 +37,11 @@ KINDS = {
 @click.option("--track", metavar="TRACK", help="List only runs on this track.")
 @options.filters
 @options.SEVERAL_RUNS
+@click.option(
+    "--last",
+    type=click.IntRange(min=0),
+    help=f"How many of the newest runs to list; 0: all.  [default: {LAST:,}; all with --json]",
+)
 @options.JSON
 @console.DEBUG
 @click.pass_context
@@ -43,27 +53,50 @@ def runs_command(
     dataset: str | None,
     status: str | None,
     roots: tuple[Path, ...],
+    last: int | None,
     as_json: bool,
 ) -> None:
     """List saved runs with their status and size, oldest first.
 
-    Runs that `ddbench resume` can go on with, and what killed processes left behind, are listed on
-    stderr.
+    Only as many records are read as are listed, from the newest on. Runs that `ddbench resume` can
+    go on with, and what killed processes left behind, are listed on stderr.
 
-    Exit codes: 0 if all runs could be read, 1 if not (the others are listed), 2 for wrong usage.
+    Exit codes: 0 if all of these could be read, 1 if not (the others are listed), 2 for wrong
+    usage.
     """
-    from leaderboard.analysis.sections import matches
     from leaderboard.records import store
 
     wanted = {"track": track, "method": method, "dataset": dataset, "status": status}
-    runs = output.all_runs(roots)
-    _print([entry for entry in runs.entries if matches(entry[1], wanted)], as_json)
+    most = last if last is not None else 0 if as_json else LAST
+    folders, problems = store.found(roots)
+    listed, unread = _newest(folders, wanted, most)
+    output.warn([*problems, *unread])
+    _print(listed, as_json, is_cut=len(listed) == most < len(folders))
     _print_resumable(roots)
     if left := store.leftovers(roots):
         for leftover in left:
             click.echo(f"unfinished: {_describe(leftover)}", err=True)
         click.echo("remove what is unfinished with: ddbench rm --unfinished", err=True)
-    context.exit(runs.exit_code)
+    context.exit(1 if problems or unread else 0)
+
+
+def _newest(
+    folders: Iterable[str], wanted: Mapping[str, str | None], most: int
+) -> tuple[list[Facts], list[str]]:
+    """Return the newest runs with the wanted values, oldest first, and what could not be read.
+
+    ``folders`` are those of all runs, oldest first. ``most`` is the number of runs; 0: all.
+    """
+    from leaderboard.analysis.sections import matches
+    from leaderboard.records import store
+
+    problems: list[str] = []
+    newest_first = store.read_all(map(Path, reversed(list(folders))), problems)
+    matching = (
+        _facts(folder, record) for folder, record in newest_first if matches(record, wanted)
+    )
+    listed = list(islice(matching, most or None))
+    return listed[::-1], problems[::-1]
 
 
 def _print_resumable(roots: Sequence[Path]) -> None:
@@ -75,21 +108,21 @@ def _print_resumable(roots: Sequence[Path]) -> None:
             click.echo(f"can be resumed: {line}", err=True)
 
 
-def _print(entries: Sequence[tuple[Path, Record]], as_json: bool) -> None:
+def _print(listed: Sequence[Facts], as_json: bool, is_cut: bool) -> None:
+    """Print runs as a table or as JSON. ``is_cut`` says that older ones are left out."""
     from tabulate import tabulate
 
-    sizes = [files.size(folder) for folder, _ in entries]
     if as_json:
-        documents = [
-            _document(folder, record, size)
-            for (folder, record), size in zip(entries, sizes, strict=True)
-        ]
-        click.echo(json.dumps(documents, indent=1))
+        click.echo(json.dumps(listed, indent=1))
         return
-    rows = [_row(record, size) for (_, record), size in zip(entries, sizes, strict=True)]
-    if rows:
-        click.echo(tabulate(rows, headers=HEADERS, disable_numparse=True))
-    click.echo(f"{len(rows)} {plural(len(rows), 'run')}, {sum(sizes) / MB:.1f} MB", err=True)
+    if listed:
+        click.echo(tabulate(map(_row, listed), headers=HEADERS, disable_numparse=True))
+    count = f"{len(listed):,} {plural(len(listed), 'run')}"
+    size = f"{sum(facts['bytes'] for facts in listed) / MB:.1f} MB"
+    if is_cut:
+        click.echo(f"the newest {count}, {size}; --last 0 lists all", err=True)
+    else:
+        click.echo(f"{count}, {size}", err=True)
 
 
 @click.command("rm")
@@ -150,15 +183,17 @@ def _describe(leftover: Leftover) -> str:
     return f"{shown_path(leftover.path)}, {KINDS[leftover.kind]}, {leftover.size / MB:.1f} MB"
 
 
-def _row(record: Record, size: int) -> Sequence[str]:
-    mean = record.accuracy_mean
-    method = " ".join([record.method, *record.explicit_options])
+def _row(facts: Facts) -> Sequence[str]:
+    mean = facts["accuracy_mean"]
+    method = " ".join([facts["method"], *facts["explicit_options"]])
     accuracy = "" if mean is None else f"{100 * mean:.2f}"
-    texts = (record.run_id, record.track, record.dataset, method, str(record.ipc), accuracy)
-    return [one_line(text, 60) for text in (*texts, record.status, f"{size / MB:.1f}")]
+    texts = (facts["run_id"], facts["track"], facts["dataset"], method, facts["ipc"], accuracy)
+    size = f"{facts['bytes'] / MB:.1f}"
+    return [one_line(text, 60) for text in (*texts, facts["status"], size)]
 
 
-def _document(folder: Path, record: Record, size: int) -> dict[str, object]:
+def _facts(folder: Path, record: Record) -> Facts:
+    """Return what the list says about a run."""
     names = ("run_id", "track", "dataset", "method", "explicit_options", "ipc", "accuracy_mean")
     facts = {name: getattr(record, name) for name in (*names, "status", "created")}
-    return {**facts, "folder": str(folder), "bytes": size}
+    return {**facts, "folder": str(folder), "bytes": files.size(folder)}

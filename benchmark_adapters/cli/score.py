@@ -178,7 +178,7 @@ class _Engine:
         shared.check(name, self.workers, self.address)
         if named.threads is None:
             named = replace(named, threads=shared.threads(name, self.workers))
-        stored = Finished(record for _, record in output.all_runs([named.runs]).entries)
+        stored = Finished(record for _, record in output.all_entries([named.runs]))
         jobs = []
         for plan in plan_scoring(named, plugins):
             seconds = expected.of_set(plan)

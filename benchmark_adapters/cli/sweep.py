@@ -136,7 +136,7 @@ def _jobs(wanted: Sequence[RunPlan], runs: Path) -> tuple[dict[int, Record], lis
     from benchmark_adapters.sweeps import plan as plans
     from benchmark_adapters.sweeps.finished import Finished
 
-    entries = output.all_runs([runs]).entries
+    entries = output.all_entries([runs])
     folders = {record.run_id: folder.absolute() for folder, record in entries}
     stored = Finished(record for _, record in entries)
     finished, jobs = {}, []

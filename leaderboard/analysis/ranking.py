@@ -8,11 +8,16 @@ from statistics import fmean
 from typing import TypeVar
 
 from leaderboard import stats
+from leaderboard.analysis import duplicates, standing
+from leaderboard.analysis.duplicates import hashes
+from leaderboard.analysis.groups import grouped
+from leaderboard.analysis.standing import Standing
 from leaderboard.records.record import Record
 from leaderboard.text import name_key
 
 T = TypeVar("T")
-K = TypeVar("K", bound=Hashable)
+# Returns the record of a run; None: it has gone.
+Read = Callable[[Standing], Record | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +81,9 @@ class MeanRow:
         rank: the rank as text, as in `Row`.
     """
 
-    record: Record
+    record: Standing
     datasets: tuple[str, ...]
-    runs: dict[str, Record] = field(default_factory=dict)
+    runs: dict[str, Standing] = field(default_factory=dict)
     accuracies: list[float] = field(default_factory=list)
     accuracy_mean: float | None = None
     accuracy_ci95: list[float] | None = None
@@ -92,98 +97,116 @@ class MeanRow:
 
 
 def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
-    """Return a row for each run, best first within a track and dataset.
+    """Return a row for each run that counts, best first within a track and dataset.
 
-    The records come from `verdicts.judged`: those of strangers may call any run comparable. Runs of
-    a method or team with the same images, recipe, student and seeds count once: the oldest
-    comparable one. Those of different ones are all shown, and each names the others. Shards have
-    no row of their own beside the set that they were merged into. Comparable
-    runs of one track, dataset, category and recipe are ranked together if they have the same test
-    images and rules (by their hashes). Runs whose time limit was enforced are ranked separately
-    from those that only declare one.
+    The records come from `verdicts.judged`: those of strangers may call any run comparable.
     """
-    of_track = [record for record in records if track in (None, record.track)]
-    merged = {shard.run_id for record in of_track for shard in record.origin.shards}
-    counted = distinct(
-        record for record in of_track if not (record.shard and record.run_id in merged)
-    )
-    ordered = sorted(
-        counted,
-        key=lambda r: (
-            r.track,
-            r.dataset,
-            not r.limit_enforced,
-            r.category,
-            -_mean_or_less(r.accuracy_mean),
-            r.created,
+    held = standing.held(records)
+    order = ordered(held, track)
+    return rows_of(order, order, held.get)
+
+
+def ordered(runs: Iterable[Standing], track: str | None = None) -> list[Standing]:
+    """Return the runs that count, best first within a track and dataset.
+
+    Runs of a method or team with the same images, recipe, student and seeds count once: the oldest
+    comparable one. Those of different ones all count. Shards do not count beside the set that they
+    were merged into.
+    """
+    of_track = [run for run in runs if track in (None, run.track)]
+    merged = {shard for run in of_track for shard in run.shards}
+    return sorted(
+        duplicates.distinct(run for run in of_track if not (run.shard and run.run_id in merged)),
+        key=lambda run: (
+            run.track,
+            run.dataset,
+            not run.limit_enforced,
+            run.category,
+            -_mean_or_less(run.accuracy_mean),
+            run.created,
         ),
     )
-    unranked = [Row(record) for record in ordered]
+
+
+def rows_of(order: Sequence[Standing], shown: Sequence[Standing], read: Read) -> list[Row]:
+    """Return the rows of some of the runs. Ranks are those among all.
+
+    Comparable runs of one track, dataset, category and recipe are ranked together if they have the
+    same test images and rules (by their hashes). Runs whose time limit was enforced are ranked
+    separately from those that only declare one. If runs of several methods have the same images,
+    each row names the others.
+
+    Args:
+        order: all runs that count, in order.
+        shown: those that get a row.
+        read: returns the record of a run; None: it has gone, and gets no row.
+    """
     ranks = _ranks(
-        [row.record.accuracies if row.is_comparable else [] for row in unranked],
-        [(r.dataset, r.data_sha256, *_rules(r)) for r in ordered],
+        [run.accuracies if run.is_comparable else () for run in order],
+        [(run.dataset, run.data_sha256, *_rules(run)) for run in order],
+        _places(order, shown),
     )
-    makers = grouped(ordered, _images)
-    tables = grouped(ordered, _table)
+    makers = grouped(order, _images)
+    versions = {table: _differing(runs) for table, runs in grouped(order, _table).items()}
     return [
-        Row(
-            record,
-            rank,
-            _others(record, makers[_images(record)]),
-            _version(record, tables[_table(record)]),
-        )
-        for record, rank in zip(ordered, ranks, strict=True)
+        Row(record, rank, _others(run, makers[_images(run)]), _version(run, versions[_table(run)]))
+        for run, rank in zip(shown, ranks, strict=True)
+        if (record := read(run)) is not None
     ]
 
 
-def _table(record: Record) -> Hashable:
-    return record.track, record.dataset
+def _places(items: Sequence[T], wanted: Sequence[T]) -> list[int]:
+    """Return where items that compare by identity are among all."""
+    places = {item: place for place, item in enumerate(items)}
+    return [places[item] for item in wanted]
 
 
-def _version(record: Record, table: Sequence[Record]) -> str:
-    """Return the hashes of a run that other runs of its table do not share."""
-    own, every = _hashes(record), [_hashes(other) for other in table]
-    differing = [name for name in own if len({hashes[name] for hashes in every}) > 1]
-    return ", ".join(f"{name} {(own[name] or 'unknown')[:8]}" for name in differing)
+def _table(run: Standing) -> Hashable:
+    return run.track, run.dataset
 
 
-def _hashes(record: Record) -> dict[str, str | None]:
-    """Return the hashes of what runs must share to be ranked together."""
-    return {
-        "rules": record.rules.sha256 if record.rules else None,
-        "recipe": record.recipe_sha256,
-        "test images": record.data_sha256,
-    }
+def _differing(table: Sequence[Standing]) -> list[str]:
+    """Return the names of the hashes that the runs of a table do not share."""
+    every = [hashes(run) for run in table]
+    return [name for name in every[0] if len({hashes[name] for hashes in every}) > 1]
 
 
-def _images(record: Record) -> Hashable:
+def _version(run: Standing, names: Sequence[str]) -> str:
+    """Return the hashes of a run that are called ``names``."""
+    own = hashes(run)
+    return ", ".join(f"{name} {(own[name] or 'unknown')[:8]}" for name in names)
+
+
+def _images(run: Standing) -> Hashable:
     """Return what runs with the same images share."""
-    return record.track, record.dataset, record.images_sha256
+    return run.track, run.dataset, run.images_sha256
 
 
-def _others(record: Record, same: Sequence[Record]) -> tuple[str, ...]:
+def _others(run: Standing, same: Sequence[Standing]) -> tuple[str, ...]:
     """Return the other methods and teams among runs with the same images."""
-    if record.images_sha256 is None:
+    if run.images_sha256 is None:
         return ()
-    own = name_key(record.method)
+    own = name_key(run.method)
     return tuple(sorted({one.method for one in same if name_key(one.method) != own}))
 
 
-def means(rows: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[MeanRow]:
+def means(order: Iterable[Standing], datasets: Mapping[str, Sequence[str]]) -> list[MeanRow]:
     """Return a row for each entry with a comparable run on a track with several datasets.
 
-    The best comes first. An entry has no mean if a dataset lacks a comparable run or if the runs
-    have different evaluation seeds.
+    The best comes first. `ranked` adds the ranks. An entry has no mean if a dataset lacks a
+    comparable run or if the runs have different evaluation seeds.
 
     Args:
-        rows: the rows that `rows` returns.
+        order: the runs that count, as `ordered` returns them.
         datasets: names of the datasets of each track.
     """
-    oldest_first = sorted(rows, key=lambda row: row.record.created)
-    members = [row for row in oldest_first if row.record.dataset in _several(row, datasets)]
-    entries = grouped(members, key=lambda row: _entry(row.record))
-    unranked = [_mean(group, tuple(_several(group[0], datasets))) for group in entries.values()]
-    ordered = sorted(
+    oldest_first = sorted(order, key=lambda run: run.created)
+    members = [run for run in oldest_first if run.dataset in _several(run, datasets)]
+    unranked = [
+        _mean(runs, tuple(_several(runs[0], datasets)))
+        for runs in grouped(members, _entry).values()
+    ]
+    return sorted(
         (row for row in unranked if row.runs),
         key=lambda row: (
             row.record.track,
@@ -193,61 +216,60 @@ def means(rows: Iterable[Row], datasets: Mapping[str, Sequence[str]]) -> list[Me
             row.record.created,
         ),
     )
+
+
+def ranked(rows: Sequence[MeanRow], shown: Sequence[MeanRow]) -> list[MeanRow]:
+    """Return some of the rows, each with its rank among all ``rows``."""
     ranks = _ranks(
-        [row.accuracies for row in ordered],
+        [row.accuracies for row in rows],
         [
             (*_rules(row.record), *(_data(row.runs.get(name)) for name in row.datasets))
-            for row in ordered
+            for row in rows
         ],
+        _places(rows, shown),
     )
-    return [replace(row, rank=rank) for row, rank in zip(ordered, ranks, strict=True)]
+    return [replace(row, rank=rank) for row, rank in zip(shown, ranks, strict=True)]
 
 
-def _several(row: Row, datasets: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """Return the datasets of the row's track if there are several, else an empty sequence."""
-    names = datasets.get(row.record.track, ())
+def _several(run: Standing, datasets: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """Return the datasets of the run's track if there are several, else an empty sequence."""
+    names = datasets.get(run.track, ())
     return names if len(names) > 1 else ()
 
 
-def _entry(record: Record) -> Hashable:
+def _entry(run: Standing) -> Hashable:
     """Return what the runs of one entry have in common."""
-    return (
-        record.method,
-        tuple(record.explicit_options),
-        record.model,
-        record.seed,
-        *_rules(record),
-    )
+    return run.method, run.explicit_options, run.model, run.seed, *_rules(run)
 
 
-def _data(run: Record | None) -> str | None:
+def _data(run: Standing | None) -> str | None:
     """Return the hash of the test images of a run."""
     return run.data_sha256 if run else None
 
 
-def _rules(record: Record) -> tuple[Hashable, ...]:
+def _rules(run: Standing) -> tuple[Hashable, ...]:
     """Return the rules that runs must share to be ranked together."""
     return (
-        record.track,
-        record.rules.sha256 if record.rules else "",
-        record.recipe_sha256,
-        record.category,
-        record.limit_enforced,
+        run.track,
+        run.rules.sha256 if run.rules else "",
+        run.recipe_sha256,
+        run.category,
+        run.limit_enforced,
     )
 
 
-def _mean(rows: Sequence[Row], datasets: tuple[str, ...]) -> MeanRow:
+def _mean(entry: Sequence[Standing], datasets: tuple[str, ...]) -> MeanRow:
     """Return the mean over ``datasets`` for each seed, from one entry's runs (oldest first)."""
-    scored = [row.record for row in rows if row.is_comparable and row.record.accuracies]
+    scored = [run for run in entry if run.is_comparable and run.accuracies]
     runs = {name: group[0] for name, group in grouped(scored, lambda run: run.dataset).items()}
     problems = [f"no comparable run on {name}" for name in datasets if name not in runs]
-    if not problems and len({tuple(run.seeds) for run in runs.values()}) > 1:
+    if not problems and len({run.seeds for run in runs.values()}) > 1:
         problems = ["the runs have different evaluation seeds"]
     by_seed = zip(*(run.accuracies for run in runs.values()), strict=True) if not problems else ()
     accuracies = [fmean(values) for values in by_seed]
     mean, _, interval = stats.summary(accuracies)
     return MeanRow(
-        record=rows[0].record,
+        record=entry[0],
         datasets=datasets,
         runs=runs,
         accuracies=accuracies,
@@ -262,75 +284,18 @@ def _mean_or_less(mean: float | None) -> float:
     return -1.0 if mean is None else mean
 
 
-def _ranks(accuracies: Sequence[Sequence[float]], groups: Sequence[Hashable]) -> list[str]:
-    """Return the rank of each item within its group, or an empty text if it has no accuracies."""
-    ranks = [""] * len(accuracies)
-    scored = [index for index, values in enumerate(accuracies) if values]
-    for indices in grouped(scored, key=lambda index: groups[index]).values():
-        texts = stats.ranks([accuracies[index] for index in indices])
-        for index, text in zip(indices, texts, strict=True):
-            ranks[index] = text
-    return ranks
+def _ranks(
+    accuracies: Sequence[Sequence[float]], groups: Sequence[Hashable], wanted: Sequence[int]
+) -> list[str]:
+    """Return the rank of each wanted item within its group; empty: it has no accuracies.
 
-
-def distinct(records: Iterable[Record]) -> list[Record]:
-    """Return the runs that count, each once, even if several runs folders contain it."""
-    return [
-        group[0]
-        for group in grouped(
-            _preferred_first(records), lambda run: (name_key(run.method), _result(run))
-        ).values()
-    ]
-
-
-def conflicts(records: Iterable[Record]) -> list[str]:
-    """Return a line for each run whose accuracies differ from those of a run with the same images.
-
-    One of the two runs is wrong, or they were computed with different rounding.
+    ``accuracies`` and ``groups`` have an entry for each item, ``wanted`` has indices of items.
     """
-    ordered = _preferred_first(records)
-    shown = {run.run_id for run in distinct(ordered)}
-    return [
-        f"run {run.run_id} ({_score(run)}) has the same images, recipe and seeds as "
-        f"run {first.run_id} ({_score(first)}), but different accuracies"
-        f"{'' if run.run_id in shown else '; it is hidden'}"
-        for first, *others in grouped(ordered, _result).values()
-        for run in others
-        if run.accuracies != first.accuracies
-    ]
-
-
-def _score(record: Record) -> str:
-    return f"{record.method}, {100 * (record.accuracy_mean or 0):.2f} %"
-
-
-def _preferred_first(records: Iterable[Record]) -> list[Record]:
-    """Return the runs, of duplicates first the one that counts."""
-    return sorted(
-        records, key=lambda r: (not r.comparable, not r.limit_enforced, r.created, r.run_id)
-    )
-
-
-def _result(record: Record) -> Hashable:
-    """Return what runs with the same images and scoring share.
-
-    A run that was not scored shares it only with its own copies.
-    """
-    if not (record.images_sha256 and record.accuracies):
-        return record.run_id, record.track, record.dataset, record.method
-    return (
-        record.track,
-        record.images_sha256,
-        record.dataset,
-        *_hashes(record).values(),
-        record.student,
-        tuple(sorted(record.seeds)),
-    )
-
-
-def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """Return ``items`` grouped by ``key``. Groups and their items keep their original order."""
-    groups: dict[K, list[T]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return groups
+    scored = grouped((i for i, values in enumerate(accuracies) if values), groups.__getitem__)
+    asked = grouped((i for i in wanted if accuracies[i]), groups.__getitem__)
+    ranks: dict[int, str] = {}
+    for group, indices in asked.items():
+        members = scored[group]
+        texts = stats.ranks([accuracies[i] for i in members], _places(members, indices))
+        ranks |= zip(indices, texts, strict=True)
+    return [ranks.get(i, "") for i in wanted]

@@ -30,11 +30,17 @@ def judged(
         demands: what each known track demands, by its name.
         now: the time, with a time zone; None: the time of the call.
     """
-    now = max(now or datetime.now(UTC), WRITTEN)
-    return [_judged(record, demands.get(record.track), now) for record in records]
+    now = present(now)
+    return [judge(record, demands.get(record.track), now) for record in records]
 
 
-def _judged(record: Record, demands: Demands | None, now: datetime) -> Record:
+def present(now: datetime | None = None) -> datetime:
+    """Return the time to judge by: ``now``, or the time of the call."""
+    return max(now or datetime.now(UTC), WRITTEN)
+
+
+def judge(record: Record, demands: Demands | None, now: datetime) -> Record:
+    """Return a record with the verdict by the demands of its track, as `judged` does."""
     own = record.not_comparable_because
     codes = {reason.code for reason in own}
     reasons = [*own, *(one for one in _reasons(record, demands, now) if one.code not in codes)]

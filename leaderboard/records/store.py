@@ -125,52 +125,60 @@ def final(folder: Path) -> Path:
 
 def runs_in(roots: Iterable[Path]) -> Iterator[Path]:
     """Yield the folders of all finished runs, oldest first."""
-    yield from _found(roots)[0]
+    yield from map(Path, found(roots)[0])
 
 
-def _found(roots: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """Return the folders of all finished runs, and a line for each folder that can't be one."""
-    folders: list[Path] = []
+def found(roots: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
+    """Return the runs folder of each finished run, by the run's folder, oldest first.
+
+    Folders of runs are texts, since 100,000 paths would take much memory and time. Also return a
+    line for each folder that can't be a run.
+    """
+    folders: dict[str, Path] = {}
     problems: list[str] = []
-    for root in roots:
-        # A missing runs folder has no runs.
-        for folder in _below(root, DEPTH, problems) if os.path.lexists(root) else ():
-            if folder.name.startswith("."):
-                folders += _rescued(folder)
-            elif os.path.lexists(folder / RECORD):
-                folders.append(folder)
+    # A missing runs folder has no runs.
+    for root in filter(os.path.lexists, roots):
+        for folder in _below(str(root), DEPTH, problems):
+            if os.path.basename(folder).startswith("."):
+                folders |= {str(rescued): root for rescued in _rescued(Path(folder))}
+            elif os.path.lexists(f"{folder}/{RECORD}"):
+                folders[folder] = root
             elif os.path.lexists(folder):
                 problems.append(f"skipped {folder}: it has no {RECORD}")
-    return sorted(folders, key=lambda folder: (folder.name, str(folder))), problems
+    in_order = sorted(folders, key=lambda folder: (os.path.basename(folder), folder))
+    return {folder: folders[folder] for folder in in_order}, problems
 
 
-def _below(folder: Path, levels: int, problems: list[str]) -> Iterator[Path]:
+def _below(folder: str, levels: int, problems: list[str]) -> Iterator[str]:
     """Yield the folders that many levels below ``folder``, and add a line for each unreadable one.
 
     Only those of the last level may be hidden.
     """
     try:
-        entries = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            inside = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         # Another process may have removed it, here and below.
         if os.path.lexists(folder):
             problems.append(f"skipped {folder}: {error.strerror}")
         return
-    for entry in entries:
-        is_last = levels == 1
+    for entry in inside:
+        # A path in the current folder has no dot in front.
+        path, is_last = entry.path.removeprefix("./"), levels == 1
         if entry.name.startswith(".") and not (is_last and _is_hidden_run(entry.name)):
             continue
         try:
-            is_folder = stat.S_ISDIR(entry.stat().st_mode)
+            # Unlike `os.DirEntry.is_dir`, this names broken links and loops.
+            is_folder = stat.S_ISDIR(entry.stat().st_mode) if entry.is_symlink() else entry.is_dir()
         except FileNotFoundError:
             continue
         except OSError as error:
-            problems.append(f"skipped {entry}: {error.strerror}")
+            problems.append(f"skipped {path}: {error.strerror}")
             continue
         if is_folder:
-            yield from [entry] if is_last else _below(entry, levels - 1, problems)
+            yield from [path] if is_last else _below(path, levels - 1, problems)
         elif is_last and RUN_ID.fullmatch(entry.name):
-            problems.append(f"skipped {entry}: it is not a folder")
+            problems.append(f"skipped {path}: it is not a folder")
 
 
 def _is_hidden_run(name: str) -> bool:
@@ -293,16 +301,19 @@ def remove(folder: Path) -> None:
 
 def entries(roots: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
     """Return folder and record of each run, oldest first, and a line for each unreadable one."""
-    folders, problems = _found(roots)
-    readable = []
+    folders, problems = found(roots)
+    return list(read_all(map(Path, folders), problems)), problems
+
+
+def read_all(folders: Iterable[Path], problems: list[str]) -> Iterator[tuple[Path, Record]]:
+    """Yield folder and record of each run, and add a line for each unreadable one."""
     for folder in folders:
         try:
-            readable.append((folder, read(folder)))
+            yield folder, read(folder)
         except ValueError as error:
             # Another process may have removed it.
             if os.path.lexists(folder):
                 problems.append(f"skipped {error}")
-    return readable, problems
 
 
 def find(run: str, roots: Iterable[Path]) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 from leaderboard.analysis.classes import ClassAccuracy
 from leaderboard.analysis.published import PublishedResult
 from leaderboard.analysis.ranking import MeanRow, Row
+from leaderboard.analysis.standing import Standing
 from leaderboard.records.record import Record
 from leaderboard.render import image_kinds
 from leaderboard.stats import clipped
@@ -60,11 +61,12 @@ class Column(Generic[T_contra]):
 
 @dataclass(frozen=True)
 class Table(Generic[T]):
-    """Rows of one type and the columns that show them."""
+    """Rows of one type and the columns that show them; ``more`` is how many rows are left out."""
 
     title: str
     columns: Sequence[Column[T]]
     rows: Sequence[T]
+    more: int = 0
 
 
 def select(
@@ -96,7 +98,7 @@ def interval(fractions: Sequence[float] | None) -> str:
     return f"{percent(bounds[0])} to {percent(bounds[1])}" if bounds else ""
 
 
-def method_name(record: Record) -> str:
+def method_name(record: Record | Standing) -> str:
     """Return the method with its explicit options, or the name of the team."""
     return one_line(" ".join([record.method, *record.explicit_options]))
 
@@ -331,7 +333,7 @@ def _dataset_percent(dataset: str) -> Callable[[MeanRow], str]:
     return text
 
 
-def _runs_in_order(row: MeanRow) -> list[Record]:
+def _runs_in_order(row: MeanRow) -> list[Standing]:
     return [row.runs[dataset] for dataset in row.datasets if dataset in row.runs]
 
 

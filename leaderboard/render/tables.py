@@ -40,11 +40,11 @@ def render(
             them. None given: all columns, but for terminals and LaTeX those that matter most.
         is_wide: show all columns in a terminal, also if lines get longer than `WIDTH`.
     """
-    rows = [row for section in sections for row in section.rows]
+    every = [row for section in sections for row in section.rows]
     if style == "json":
-        return json.dumps([_fields(row) for row in rows], indent=1)
+        return json.dumps([_fields(row) for row in every], indent=1)
     if style == "csv":
-        return _csv(rows, columns.select(columns.CSV, names))
+        return _csv(every, columns.select(columns.CSV, names))
     texts = []
     comment = "% " if style == "latex" else ""
     for section in sections:
@@ -56,6 +56,9 @@ def render(
                 texts.append(_fitted(title, table))
             else:
                 texts.append(_titled(title, table, style, names, is_wide))
+            if table.more:
+                rows = f"{table.more:,} more {plural(table.more, 'row is', 'rows are')} not shown"
+                texts.append(f"{comment}{rows}; `ddbench leaderboard --rows 0` shows all")
         if section.note:
             texts.append(f"{comment}{_escape(f'{section.track}: {section.note}', style)}")
     hidden = sum(section.hidden for section in sections)
@@ -74,7 +77,12 @@ def _all(section: Section) -> list[Table[Any]]:
 def runs(section: Section) -> list[Table[Row]]:
     """Return the tables of a section's runs."""
     return [
-        Table(f"{dataset}{_declared(enforced)}", columns.RUN, rows)
+        Table(
+            f"{dataset}{_declared(enforced)}",
+            columns.RUN,
+            rows,
+            section.more.get((dataset, enforced), 0),
+        )
         for (dataset, enforced), rows in section.tables.items()
     ]
 
@@ -86,6 +94,7 @@ def means(section: Section) -> list[Table[MeanRow]]:
             f"mean over {' and '.join(rows[0].datasets)}{_declared(enforced)}",
             columns.mean_columns(rows[0].datasets),
             rows,
+            section.more.get(("", enforced), 0),
         )
         for enforced, rows in section.mean_tables.items()
     ]

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from made_records import compared, record
+from made_records import built, compared, record
 
-from leaderboard.analysis import comparison, ranking, sections
+from leaderboard.analysis import comparison, ranking
 from leaderboard.records import store
 from leaderboard.records.record import Finding, OfficialScore, Origin, Reason, ScoringRuntime
 from leaderboard.render import comparison_tables, pages, report, tables
@@ -127,7 +127,7 @@ def test_ranks_do_not_depend_on_texts(both):
 def test_tables_differ_only_in_the_texts(both, style):
     """The other formats pad their columns to the width of the texts."""
     table, other = (
-        tables.render(sections.build([record for _, record in entries], published=()), style)
+        tables.render(built([record for _, record in entries], published=()), style)
         for entries in both
     )
     assert table != other

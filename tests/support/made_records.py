@@ -3,7 +3,7 @@
 import dataclasses
 
 from leaderboard import stats
-from leaderboard.analysis import comparison, sections
+from leaderboard.analysis import comparison, sections, standing
 from leaderboard.records import store
 from leaderboard.records.record import (
     Copies,
@@ -156,9 +156,15 @@ FULL = record(
 )
 
 
+def built(records, **options):
+    """Return the sections of ``records``."""
+    held = standing.held(records)
+    return sections.build(held, held.get, **options)
+
+
 def rendered(records, style="github"):
     """Return the tables of ``records`` without published results."""
-    return tables.render(sections.build(records, published=()), style)
+    return tables.render(built(records, published=()), style)
 
 
 def compared(*runs):

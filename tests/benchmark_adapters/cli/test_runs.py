@@ -46,6 +46,28 @@ def test_filters_select_runs(ddbench, runs):
     assert ddbench("runs", "--status", "late").returncode == 2
 
 
+def test_the_newest_runs_are_listed_and_the_others_not_read(ddbench, runs):
+    everything = [row["run_id"] for row in listed(ddbench)]
+    assert [row["run_id"] for row in listed(ddbench, "--last", "2")] == everything[-2:]
+    oldest = store.find(everything[0], [runs])
+    (oldest / store.RECORD).write_text("{")
+    done = ddbench("runs", "--last", "3")
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == everything[-3:]
+    assert done.stderr.startswith("the newest 3 runs, ")
+    assert done.stderr.endswith("; --last 0 lists all\n")
+    assert done.returncode == 0
+    done = ddbench("runs", "--last", "0")
+    assert oldest.name in done.stderr
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 2 + len(everything) - 1
+
+
+def test_filters_look_for_as_many_runs_as_asked(ddbench, runs):
+    chosen = [row["run_id"] for row in listed(ddbench, "--method", "kmeans")]
+    newest = listed(ddbench, "--method", "kmeans", "--last", "1")
+    assert [row["run_id"] for row in newest] == chosen[-1:]
+
+
 def test_filters_of_the_leaderboard_change_no_rank(ddbench, runs):
     def ranks(*arguments):
         done = ddbench("leaderboard", "--format", "json", *arguments)

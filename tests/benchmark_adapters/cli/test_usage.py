@@ -22,6 +22,8 @@ SETTINGS = ("--format", "eccv2024", "--track", "few", "--name", "T")
         (["export", "nothing", "--format", "mtt", "--output", "out"], "no run 'nothing'"),
         (["leaderboard", "--columns", "rank,colour"], "unknown column 'colour'"),
         (["leaderboard", "--columns", "rank", "--format", "json"], "--columns selects"),
+        (["leaderboard", "--rows", "5", "--format", "csv"], "--format csv has all rows"),
+        (["runs", "--last", "-1"], "--last"),
     ],
 )
 def test_usage_errors_print_one_line(ddbench, example_folder, submission, arguments, message):

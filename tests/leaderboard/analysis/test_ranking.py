@@ -6,9 +6,13 @@ import pytest
 import scipy.stats
 from made_records import PAIR, TWO_DATASETS, pair_record, record
 
-from leaderboard.analysis import ranking
+from leaderboard.analysis import duplicates, ranking, standing
 from leaderboard.records.record import TrackRules
 from leaderboard.render import columns
+
+
+def conflicts(runs):
+    return duplicates.conflicts(map(standing.of, runs))
 
 
 def test_rows_are_best_first_with_rank_and_n():
@@ -77,7 +81,7 @@ def test_runs_under_other_rules_are_shown_ranked_apart_and_told_apart(change, ve
     assert (rows["a"].rank, rows["b"].rank) == ("1", "1")
     assert rows["b"].version == version
     assert rows["a"].version
-    assert ranking.conflicts([before, after]) == []
+    assert conflicts([before, after]) == []
 
 
 def test_means_do_not_depend_on_the_order_of_the_runs():
@@ -92,8 +96,8 @@ def test_means_do_not_depend_on_the_order_of_the_runs():
         for method, value, days in (("one", 0.5, (1, 2)), ("two", 0.1, (4, 3)))
         for dataset, day in zip(PAIR["pair"], days, strict=True)
     ]
-    means = ranking.means(ranking.rows(runs), PAIR)
-    assert [(row.record.method, row.rank) for row in means] == [("one", "1"), ("two", "2")]
+    rows = means(runs)
+    assert [(row.record.method, row.rank) for row in rows] == [("one", "1"), ("two", "2")]
 
 
 def test_conflicts_name_runs_of_the_same_images_with_different_accuracies():
@@ -106,16 +110,16 @@ def test_conflicts_name_runs_of_the_same_images_with_different_accuracies():
         images_sha256="a",
         created="2000-01-01T00:00:00Z",
     )
-    (line,) = ranking.conflicts([theirs, copied])
+    (line,) = conflicts([theirs, copied])
     assert line == (
         "run a (honest, 72.00 %) has the same images, recipe and seeds as "
         "run b (thief, 10.00 %), but different accuracies"
     )
     assert len(ranking.rows([theirs, copied])) == 2
     own = dataclasses.replace(theirs, run_id="z", accuracies=[0.1, 0.1, 0.1])
-    (line,) = ranking.conflicts([theirs, own])
+    (line,) = conflicts([theirs, own])
     assert line.endswith("but different accuracies; it is hidden")
-    assert ranking.conflicts([theirs, dataclasses.replace(theirs, run_id="c")]) == []
+    assert conflicts([theirs, dataclasses.replace(theirs, run_id="c")]) == []
     failed = [
         record(
             run_id="a",
@@ -198,7 +202,8 @@ def test_files_with_a_declared_limit_are_ranked_separately():
 
 
 def means(runs, datasets=PAIR):
-    return ranking.means(ranking.rows(runs), datasets)
+    rows = ranking.means(ranking.ordered(map(standing.of, runs)), datasets)
+    return ranking.ranked(rows, rows)
 
 
 def test_means_average_over_the_datasets_of_a_track():

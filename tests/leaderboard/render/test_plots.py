@@ -1,15 +1,14 @@
 """SVG plots."""
 
-from made_records import record
+from made_records import built, record
 
-from leaderboard.analysis import sections
 from leaderboard.analysis.published import PublishedResult
 from leaderboard.records.record import Seconds
 from leaderboard.render import plots
 
 
 def test_plots_follow_the_theme_and_escape_names():
-    (section,) = sections.build(
+    (section,) = built(
         [
             record(run_id="a"),
             record(
@@ -37,20 +36,18 @@ def test_plots_follow_the_theme_and_escape_names():
 
 
 def test_there_is_no_plot_without_scores():
-    (section,) = sections.build(
-        [record(accuracies=[], status="error", comparable=False)], published=()
-    )
+    (section,) = built([record(accuracies=[], status="error", comparable=False)], published=())
     assert plots.accuracy(section.rows, plots.IPC) is None
 
 
 def test_there_is_no_plot_of_time_without_measured_times():
-    (section,) = sections.build([record(seconds=Seconds(limit=60.0))], published=())
+    (section,) = built([record(seconds=Seconds(limit=60.0))], published=())
     assert plots.accuracy(section.rows, plots.SECONDS) is None
 
 
 def test_there_is_no_plot_with_all_marks_at_one_place():
     records = [record(run_id="a"), record(run_id="b", method="b")]
-    (section,) = sections.build(records, published=())
+    (section,) = built(records, published=())
     assert plots.accuracy(section.rows, plots.IPC) is None
     assert plots.accuracy(section.rows, plots.SECONDS) is None
     published = PublishedResult("fashion-mnist", "DM", 10, 0.8, "a", "b", "c", "", True)

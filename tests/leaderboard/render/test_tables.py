@@ -6,7 +6,7 @@
 import json
 
 import pytest
-from made_records import PAIR, TWO_DATASETS, record, rendered
+from made_records import PAIR, TWO_DATASETS, built, pair_record, record, rendered
 from project import TESTS
 
 from leaderboard.analysis import sections
@@ -32,8 +32,8 @@ PUBLISHED = PublishedResult(
 
 
 def rendered_golden(style):
-    built = sections.build(TWO_DATASETS, datasets=PAIR, published=[PUBLISHED])
-    return tables.render(built, style) + "\n"
+    shown = built(TWO_DATASETS, datasets=PAIR, published=[PUBLISHED])
+    return tables.render(shown, style) + "\n"
 
 
 @pytest.mark.parametrize("style", FILES)
@@ -43,8 +43,8 @@ def test_tables_equal_their_golden_files(style):
 
 @pytest.mark.parametrize("style", ["github", "csv"])
 def test_selected_columns_are_shown_in_the_given_order(style):
-    built = sections.build(TWO_DATASETS, datasets=PAIR, published=[PUBLISHED])
-    lines = tables.render(built, style, ["ipc", "method", "mean"]).splitlines()
+    shown = built(TWO_DATASETS, datasets=PAIR, published=[PUBLISHED])
+    lines = tables.render(shown, style, ["ipc", "method", "mean"]).splitlines()
     headings = [line.strip("| ").replace("|", ",").split(",") for line in lines if "method" in line]
     shown = {tuple(heading.strip() for heading in row) for row in headings}
     means = set() if style == "csv" else {("IPC", "method", "mean %")}
@@ -56,7 +56,7 @@ def test_every_format_has_a_golden_file():
 
 
 def test_published_results_are_marked_and_never_ranked():
-    text = tables.render(sections.build([record(track="fashion-mnist", ipc=10)]))
+    text = tables.render(built([record(track="fashion-mnist", ipc=10)]))
     own, published = text.split(
         "### fashion-mnist, fashion-mnist: published results, for reference and not ranked"
     )
@@ -141,8 +141,55 @@ def test_lines_for_a_terminal_have_at_most_80_characters():
     for text in (rendered(rows, "plain"), rendered_golden("plain")):
         tables_only = [line for line in text.splitlines() if ": sets from files" not in line]
         assert max(map(len, tables_only)) <= 80
-    built = sections.build(rows, published=())
-    assert "hardware" in tables.render(built, "plain", is_wide=True)
+    shown = built(rows, published=())
+    assert "hardware" in tables.render(shown, "plain", is_wide=True)
+
+
+@pytest.mark.parametrize("style", ["plain", "github", "latex"])
+def test_long_tables_show_the_first_rows_of_each_ranking(style):
+    """The ranks are those among all runs."""
+    many = [
+        record(
+            run_id=f"{ipc}-{number}",
+            method=f"m{number}",
+            ipc=ipc,
+            category=f"IPC {ipc}",
+            images_sha256=f"{ipc}-{number}",
+            accuracies=[0.5 + number / 100, 0.501 + number / 100, 0.502 + number / 100],
+        )
+        for ipc in (1, 10)
+        for number in range(9)
+    ]
+    whole = built(many, published=())[0].rows
+    (section,) = built(many, published=(), selection=sections.Selection(most=3))
+    best = [row for row in whole if row.record.method in ("m8", "m7", "m6")]
+    assert [(row.record.run_id, row.rank) for row in section.rows] == [
+        (row.record.run_id, row.rank) for row in best
+    ]
+    text = tables.render([section], style)
+    hint = "12 more rows are not shown; `ddbench leaderboard --rows 0` shows all"
+    assert text.splitlines()[-1] == ("% " if style == "latex" else "") + hint
+    enough = built(many, published=(), selection=sections.Selection(most=9))
+    assert tables.render(enough, style) == tables.render(built(many, published=()), style)
+
+
+def test_long_tables_of_means_show_the_first_rows():
+    many = [
+        pair_record(dataset, f"{dataset}-{number}", f"m{number}", images_sha256=f"{number}")
+        for dataset in PAIR["pair"]
+        for number in range(5)
+    ]
+    (section,) = built(many, datasets=PAIR, published=(), selection=sections.Selection(most=2))
+    assert [row.rank for row in section.means] == ["1-5", "1-5"]
+    assert tables.render([section]).count("3 more rows are not shown") == 3
+
+
+def test_a_run_to_keep_is_shown_however_bad_it_is():
+    runs = [record(run_id=str(n), method=f"m{n}", accuracies=[n / 9] * 3) for n in range(9)]
+    own = sections.Selection(keeps=lambda run: run.method == "m2", most=2)
+    (section,) = built(runs, published=(), selection=own)
+    assert [row.record.method for row in section.rows] == ["m8", "m7", "m2"]
+    assert [row.rank for row in section.rows] == ["1", "2", "7"]
 
 
 def test_failed_runs_are_counted():
@@ -151,13 +198,13 @@ def test_failed_runs_are_counted():
         record(run_id="20260102T000000Z-bbbbbb", status="error", accuracies=[]),
         record(status="invalid", accuracies=[], limit_enforced=False, method="team"),
     ]
-    built = sections.build(rows, published=(), hides=sections.is_failed)
+    shown = built(rows, published=(), selection=sections.Selection(hides=sections.is_failed))
     for style, prefix in (("github", ""), ("plain", ""), ("latex", "% ")):
-        text = tables.render(built, style)
+        text = tables.render(shown, style)
         hint = "1 run failed and is not shown; `ddbench leaderboard --all` lists them"
         assert text.endswith(f"{prefix}{hint}")
-    shown = tables.render(built, "csv").splitlines()
-    assert [line.split(",")[3] for line in shown] == ["method", "one", "team"]
+    lines = tables.render(shown, "csv").splitlines()
+    assert [line.split(",")[3] for line in lines] == ["method", "one", "team"]
 
 
 def test_latex_for_a_paper_has_the_best_in_bold():

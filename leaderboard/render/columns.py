@@ -19,8 +19,7 @@ T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 # The kind of a column decides how a page sorts, links, breaks and colours its cells.
 Kind = Literal["text", "number", "name", "interval", "unbroken", "long", "status", "source"]
-# Characters of the reason why a run failed.
-MAX_REASON = 100
+MAX_REASON = 100  # Characters of the reason why a run failed.
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,7 @@ class Column(Generic[T_contra]):
             ``unbroken`` stays on one line, ``long`` may take several lines, ``status`` is coloured,
             ``source`` links to another site.
         low_first: whether sorting begins with the lowest number, as for a time.
-        on_page: whether HTML pages show it.
-        on_phone: whether pages show it on a small screen.
+        on_page, on_phone: whether HTML pages show it, and whether they do on a small screen.
         is_extra: whether only wide tables, CSV and users who name it get it.
     """
 

@@ -11,7 +11,7 @@ import click
 
 from benchmark_adapters import console, own_data
 from benchmark_adapters.cli import options, output
-from benchmark_adapters.types import one_line
+from benchmark_adapters.types import UserError, one_line
 
 if TYPE_CHECKING:
     from benchmark_adapters.runs.estimate import TableRow
@@ -122,6 +122,8 @@ def run_command(
     from benchmark_adapters.runs.request import Request, plan_runs
     from leaderboard.records import store
 
+    if only_plan and (request["processes"] > 1 or request["shard"]):
+        raise UserError("--plan measures a single process; leave out --processes and --shard")
     dataset = options.dataset(dataset, image_size, test_split)
     named = Request(students=options.names(students), dataset=dataset, **request)
     plans = plan_runs(named, output.installed_plugins())

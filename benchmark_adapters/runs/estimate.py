@@ -101,11 +101,8 @@ def measure(plan: SamplingPlan) -> tuple[Cost, list[Trace]]:
     """Run short trials of the method, with its default batch size and with a smaller one.
 
     Raises:
-        UserError: the method failed or yielded too few batches within the time limit, or the plan
-            has several processes or shards.
+        UserError: the method failed or yielded too few batches within the time limit.
     """
-    if plan.processes > 1 or plan.shard[1] > 1:
-        raise UserError("--plan measures a single process; leave out --processes and --shard")
     endless = replace(plan, ipc=None)
     outcome, first = _trial(endless)
     traces = [first]

@@ -3,7 +3,7 @@
 import pytest
 from sampling import DEFAULTS
 
-from benchmark_adapters.runs.request import parse_options
+from benchmark_adapters.runs import option_values
 from benchmark_adapters.types import UserError
 from gdd_plugin.plugin import ddbench_methods
 from gdd_plugin.settings import parse_settings
@@ -57,4 +57,4 @@ def test_copies_that_were_asked_for_are_told_from_defaults(
 )
 def test_options_out_of_range_are_refused(text):
     with pytest.raises(UserError, match=f"--option {text}: expected "):
-        parse_options(GENERATIVE_TURBO, [text])
+        option_values.parse(GENERATIVE_TURBO, [text])

@@ -1,6 +1,6 @@
 """Runs on the small track of the example plugin."""
 
-from benchmark_adapters.runs import pipeline
+from benchmark_adapters.runs import pipeline, unfinished
 from benchmark_adapters.runs.request import Request, plan_runs
 from leaderboard.records import store
 
@@ -18,6 +18,12 @@ def only(runs, track):
     """Return the folder of the only run on ``track``."""
     (folder,) = [folder for folder in store.runs_in([runs]) if folder.parts[-4] == track]
     return folder
+
+
+def seed_files(work):
+    """Return the results of seeds that are kept of an interrupted run."""
+    # A scratch folder beside one ends in .json too.
+    return sorted((work / unfinished.SEEDS).glob("[!.]*.json"))
 
 
 def kept(tmp_path):

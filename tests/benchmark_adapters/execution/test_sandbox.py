@@ -10,6 +10,7 @@ import pytest
 import torch
 from attack import Attack
 from project import wait_for
+from small_runs import kept, seed_files
 
 from benchmark_adapters.execution import channel, sandbox
 from benchmark_adapters.execution.messages import DecodeJob
@@ -93,7 +94,7 @@ def test_interrupted_training_reports_finished_seeds(started, submission, tmp_pa
     quick = ("--students", "mlp", "--repeats", "1000")
     process = started(*SCORE, "--format", "eccv2024", *quick, "--json")
     # A seed is saved a moment before it is reported.
-    wait_for(lambda: len(list((tmp_path / "runs").glob(".unfinished/*/seeds/*.json"))) > 1)
+    wait_for(lambda: any(len(seed_files(work)) > 1 for work in kept(tmp_path)))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)
     document = json.loads(out)

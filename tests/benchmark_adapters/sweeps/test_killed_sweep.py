@@ -7,7 +7,7 @@ import signal
 import psutil
 import pytest
 from project import wait_for
-from small_runs import kept
+from small_runs import kept, seed_files
 
 from leaderboard.records import store
 
@@ -29,7 +29,7 @@ def records(folder):
 def saved(tmp_path):
     """Return the finished seeds of each unfinished run."""
     return {
-        work.name: [json.loads(file.read_text()) for file in (work / "seeds").glob("*.json")]
+        work.name: [json.loads(file.read_text()) for file in seed_files(work)]
         for work in kept(tmp_path)
     }
 

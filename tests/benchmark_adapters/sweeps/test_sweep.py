@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import small_runs
-from small_runs import kept
+from small_runs import kept, seed_files
 
 from benchmark_adapters.runs import resume
 from benchmark_adapters.sweeps import tasks
@@ -144,7 +144,7 @@ def test_results_that_others_write_are_not_used(sweep, inline, tmp_path):
     def forge(task):
         if task.function is tasks.train:
             (work,) = kept(tmp_path)
-            for file in (work / "seeds").glob("*.json"):
+            for file in seed_files(work):
                 result = json.loads(file.read_text())
                 sizes = np.diag([sum(row) for row in result["confusion"]]).tolist()
                 file.write_text(json.dumps({**result, "accuracy": 1.0, "confusion": sizes}))

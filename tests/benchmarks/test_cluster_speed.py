@@ -20,7 +20,7 @@ pytestmark = pytest.mark.bench
 ROUNDS, RUNS, SEEDS, EMPTY = 2, 30, 12, 1000
 # Tasks of a run with one seed: make the set, train, put the record together.
 STEPS = 3
-SHORT = ("--method", "random-real", "--ipc", "10", "--repeats", "1", "--device", "cpu")
+SHORT = ("--method", "random-real", "--ipc", "1", "--repeats", "1", "--device", "cpu")
 ONE_CORE = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 

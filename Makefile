@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults bench gpu bench-full-size lint docs generated setup turbo-mini clean
+.PHONY: help demo test slow faults bench gpu bench-full-size bench-cluster lint docs generated setup turbo-mini clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ gpu: setup  ## measure a GPU without weights or data (five minutes)
 
 bench-full-size: setup  ## the same for SDXL's shapes with random weights (16 GB of memory, 15 minutes)
 	$(BIN)/python -m pytest -m full_size tests/benchmarks
+
+bench-cluster: setup  ## measure sweeps on one and on two machines of a Ray cluster (35 minutes)
+	$(BIN)/python -m pytest -m cluster tests/benchmarks
 
 lint: setup  ## check style, types, and which package imports which
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from project import COMMAND
 from timing import seconds_of
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'ddbench[ray]'")
-pytestmark = pytest.mark.bench
+pytestmark = pytest.mark.cluster
 
 ROUNDS, RUNS, SEEDS, EMPTY = 2, 30, 12, 1000
 # Tasks of a run with one seed: make the set, train, put the record together.

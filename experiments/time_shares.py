@@ -1,6 +1,8 @@
-"""Show where the time of sampling and of training students goes, on one CPU core.
+"""Print where the time of sampling and of training students goes, for docs/performance.md.
 
     python experiments/time_shares.py
+
+It takes a minute on one core.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def test_sampling_speed_against_the_published_loop(alternate, show, monkeypatch,
     pipe.set_progress_bar_config(disable=True)
 
     def ours():
-        generator.sampler._embeddings.clear()
+        generator.sampler.embeddings.by_prompt.clear()
         generator.sampler.encode(NAMES)
         keys = method.image_keys(task, count // 10)
         batches = batching.batches(keys, generator.sizer, Budget(1e9, 1e9))

@@ -94,6 +94,7 @@ def behaviour(ddbench, example_folder, folder, by_end):
     return results
 
 
+@pytest.mark.slow
 def test_rewording_records_changes_no_behaviour(runs, ddbench, example_folder, tmp_path):
     folder, by_end = runs
     copy = tmp_path / "reworded"

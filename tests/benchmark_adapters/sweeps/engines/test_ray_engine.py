@@ -63,7 +63,7 @@ def seeds(tmp_path):
     return sum(len(seed_files(work)) for work in kept(tmp_path))
 
 
-def test_a_lost_machine_costs_only_its_tasks(cluster, started, shell, example_folder, tmp_path):
+def test_a_lost_machine_costs_only_its_tasks(cluster, started, tmp_path):
     cluster, (_, second) = cluster
     once = ("--repeats", "1")
     on_ray = ("--engine", "ray", "--address", cluster.address)
@@ -78,14 +78,11 @@ def test_a_lost_machine_costs_only_its_tasks(cluster, started, shell, example_fo
     assert unfinished.entries(tmp_path / "runs") == []
     assert errors.count("ended training") == 2
     assert errors.count("ended making") == 2
-    plain = ("run", *WORDS[:2], *WORDS[4:], *once, "--runs", "plain", "--json")
-    done = shell(*plain, path=[example_folder], OMP_NUM_THREADS="1")
-    assert made["good", 0].accuracies == json.loads(done.stdout)["accuracies"]
     assert made["good", 0].scoring.threads == 1
 
 
 @pytest.mark.slow
-def test_a_machine_that_joins_gets_work(cluster, started, tmp_path):
+def test_a_machine_that_joins_gets_work(cluster, started, shell, example_folder, tmp_path):
     cluster, (_, second) = cluster
     on_ray = ("--engine", "ray", "--address", cluster.address)
     command = started("sweep", *WORDS, "--seed", "0..3", *on_ray)
@@ -99,7 +96,11 @@ def test_a_machine_that_joins_gets_work(cluster, started, tmp_path):
     _, errors = command.communicate(timeout=300)
     assert command.returncode == 0, errors
     assert "again: " in errors
-    assert len(list(store.runs_in([tmp_path / "runs"]))) == 8
+    made = {(one.method, one.seed): one for _, one in store.entries([tmp_path / "runs"])[0]}
+    assert len(made) == len(list(store.runs_in([tmp_path / "runs"]))) == 8
+    plain = ("run", *WORDS[:2], *WORDS[4:], "--seed", "3", "--runs", "plain", "--json")
+    done = shell(*plain, path=[example_folder], OMP_NUM_THREADS="1")
+    assert made["good", 3].accuracies == json.loads(done.stdout)["accuracies"]
 
 
 @pytest.mark.slow

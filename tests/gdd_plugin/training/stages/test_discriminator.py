@@ -11,6 +11,7 @@ from gdd_plugin.training.stages.discriminator import DiscriminatorTrainer
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.slow
 def test_discriminator_learns_and_its_loss_makes_samples_look_real(features, real, tmp_path):
     discriminator = DiscriminatorTrainer(10, SHORT, TrainingRun(tmp_path, {"seed": 0}, 10))
     pictures = torch.nn.Parameter(0.3 * torch.randn(16, 1, 28, 28))

@@ -10,6 +10,7 @@ from gdd_plugin.training.stages.matching import matching
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.slow
 def test_matching_moves_samples_towards_real_images_of_their_class(features, real):
     pictures = torch.nn.Parameter(0.3 * torch.randn(16, 1, 28, 28))
     fresh = FeatureNetwork(1, 28, 10).eval().requires_grad_(False)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from statistics import fmean, stdev
 from typing import Any
 
@@ -95,35 +95,57 @@ def difference(
     )
 
 
-def ranks(groups: Sequence[Sequence[float]], wanted: Sequence[int] | None = None) -> list[str]:
-    """Return the rank of each group of accuracies as text; the best is ``1``.
+class Contest:
+    """Groups of accuracies that are ranked together, in little more memory than the numbers take.
 
-    The rank is a range, for example ``1-2``, if Welch's t-test (two-sided, 5 %) finds no difference
-    from other groups. A group of fewer than two values never differs from another. P-values are not
-    corrected for the number of comparisons.
-
-    Args:
-        groups: the groups, none of them empty.
-        wanted: the indices of the groups whose ranks among all groups are wanted; None: all.
+    The rank of a group is a range, for example ``1-2``, if Welch's t-test (two-sided, 5 %) finds no
+    difference from other groups. A group of fewer than two values never differs from another.
+    P-values are not corrected for the number of comparisons.
     """
-    if not groups:
-        return []
-    import numpy as np
 
-    counts = np.array([len(values) for values in groups])
-    flat = np.fromiter(chain.from_iterable(groups), float)
-    starts = counts.cumsum() - counts
-    means = np.add.reduceat(flat, starts) / counts
-    # Squared standard errors of the means.
-    squares = np.add.reduceat((flat - means.repeat(counts)) ** 2, starts)
-    squares /= np.maximum(counts - 1, 1) * counts
-    texts = []
-    for own in range(len(groups)) if wanted is None else wanted:
-        differs = _welch(means[own] - means, squares[own], squares, counts[own], counts)
-        best = 1 + int((differs & (means > means[own])).sum())
-        last = len(groups) - int((differs & (means < means[own])).sum())
-        texts.append(str(best) if best == last else f"{best}-{last}")
-    return texts
+    def __init__(self) -> None:
+        """Begin without groups."""
+        self.values, self.counts = array("d"), array("q")
+
+    def __len__(self) -> int:
+        """Return the number of groups."""
+        return len(self.counts)
+
+    def add(self, accuracies: Sequence[float]) -> None:
+        """Add a group, which must not be empty."""
+        self.values.extend(accuracies)
+        self.counts.append(len(accuracies))
+
+    def ranks(self, wanted: Iterable[int]) -> list[str]:
+        """Return the ranks of some groups among all as texts; the best is ``1``.
+
+        ``wanted`` has the numbers of these groups, in the order in which they were added.
+        """
+        if not len(self):
+            return []
+        import numpy as np
+
+        counts, flat = np.array(self.counts), np.array(self.values)
+        starts = counts.cumsum() - counts
+        means = np.add.reduceat(flat, starts) / counts
+        # Squared standard errors of the means.
+        squares = np.add.reduceat((flat - means.repeat(counts)) ** 2, starts)
+        squares /= np.maximum(counts - 1, 1) * counts
+        texts = []
+        for own in wanted:
+            differs = _welch(means[own] - means, squares[own], squares, counts[own], counts)
+            best = 1 + int((differs & (means > means[own])).sum())
+            last = len(self) - int((differs & (means < means[own])).sum())
+            texts.append(str(best) if best == last else f"{best}-{last}")
+        return texts
+
+
+def ranks(groups: Iterable[Sequence[float]]) -> list[str]:
+    """Return the rank of each group of accuracies as `Contest` does."""
+    contest = Contest()
+    for group in groups:
+        contest.add(group)
+    return contest.ranks(range(len(contest)))
 
 
 def _welch(gap: Any, own: float, others: Any, n: int, ns: Any) -> Any:

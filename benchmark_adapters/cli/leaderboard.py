@@ -98,29 +98,29 @@ def leaderboard_command(
     wanted = {"method": method, "dataset": dataset, "status": status}
     _check(style, any(wanted.values()), names, title, rows)
     plugins = output.installed_plugins()
-    board = output.overview_of(roots, plugins, track)
-    if track:
-        track = track_files.name_of(plugins, track, {run.track for run in board.standings})
     selected = _columns(names, plugins.datasets) if names is not None else []
-    if style == "html":
-        _write_pages(board, track, path, title or "Leaderboard")
-        context.exit(0 if not board.problems else 1)
-    hides = (lambda run: False) if shows_all else sections.is_failed
-    most = 0 if style in ("csv", "json") else options.ROWS if rows is None else rows
-    shown = sections.build(
-        board.standings,
-        board.record if style == "json" else board.brief,
-        track,
-        demands.datasets(board.demands),
-        by_records=demands.by_records(board.demands),
-        selection=Selection(wanted, hides, most=most),
-    )
+    with output.overview_of(roots, plugins, track) as found:
+        if track:
+            track = track_files.name_of(plugins, track, found.board.tracks())
+        if style == "html":
+            _write_pages(found, track, path, title or "Leaderboard")
+            context.exit(0 if not found.problems else 1)
+        hides = (lambda run: False) if shows_all else sections.is_failed
+        most = 0 if style in ("csv", "json") else options.ROWS if rows is None else rows
+        shown = sections.build(
+            found.board,
+            found.record if style == "json" else found.brief,
+            track,
+            demands.datasets(found.demands),
+            by_records=demands.by_records(found.demands),
+            selection=Selection(wanted, hides, most=most),
+        )
     text = tables.render(shown, style, selected, wide)
     if path is None:
         click.echo(text)
     else:
         _write_table(text, path)
-    context.exit(0 if not board.problems else 1)
+    context.exit(0 if not found.problems else 1)
 
 
 def _check(
@@ -171,7 +171,7 @@ def _columns(names: str, datasets: Iterable[str]) -> list[str]:
     return selected
 
 
-def _write_pages(board: Overview, track: str | None, folder: Path | None, title: str) -> None:
+def _write_pages(overview: Overview, track: str | None, folder: Path | None, title: str) -> None:
     from benchmark_adapters.runs import derived
     from leaderboard.analysis import demands
     from leaderboard.render import pages
@@ -180,13 +180,14 @@ def _write_pages(board: Overview, track: str | None, folder: Path | None, title:
         raise UserError("--format html needs a folder for the pages: --output DIR")
     entries = [
         (Path(run.folder), record)
-        for run in board.standings
-        if (record := board.record(run)) is not None
+        for run in overview.board
+        if (record := overview.record(run)) is not None
     ]
     for run, record in entries:
         derived.restore(run, record)
     try:
-        datasets, by_records = demands.datasets(board.demands), demands.by_records(board.demands)
+        datasets = demands.datasets(overview.demands)
+        by_records = demands.by_records(overview.demands)
         written = pages.write(entries, folder, track, datasets, title, by_records)
         click.echo(shown_path(written))
     except ValueError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -67,8 +68,9 @@ def all_entries(roots: Sequence[Path]) -> list[tuple[Path, Record]]:
     return entries
 
 
-def overview_of(roots: Sequence[Path], plugins: Plugins, track: str | None) -> Overview:
-    """Return the standings of all runs. Print problems with the runs to stderr.
+@contextlib.contextmanager
+def overview_of(roots: Sequence[Path], plugins: Plugins, track: str | None) -> Iterator[Overview]:
+    """Yield the standings of all runs. Print problems with the runs to stderr.
 
     Args:
         roots: runs folders.
@@ -81,13 +83,13 @@ def overview_of(roots: Sequence[Path], plugins: Plugins, track: str | None) -> O
     from benchmark_adapters import track_demands
     from leaderboard.analysis import duplicates, overview
 
-    read = overview.read(roots, lambda runs: track_demands.known(plugins, runs, track))
-    warn(read.problems)
-    warn(duplicates.conflicts(read.standings))
-    return read
+    with overview.opened(roots, lambda runs: track_demands.known(plugins, runs, track)) as found:
+        warn(found.problems)
+        warn(duplicates.conflicts(found.board))
+        yield found
 
 
-def warn(lines: Sequence[str]) -> None:
+def warn(lines: Iterable[str]) -> None:
     """Print problems with runs to stderr."""
     for line in lines:
         click.echo(f"warning: {one_line(line)}", err=True)
@@ -123,21 +125,21 @@ def _show_table(records: Sequence[Record], runs: Path, track: str | None) -> Non
     from leaderboard.analysis.sections import Selection
     from leaderboard.render import tables
 
-    board = overview_of([runs], plugins.build(), track)
     own = {record.run_id for record in records}
-    shown = sections.build(
-        board.standings,
-        board.brief,
-        records[0].track,
-        demands.datasets(board.demands),
-        published=(),
-        by_records=demands.by_records(board.demands),
-        selection=Selection(
-            hides=sections.is_failed,
-            keeps=lambda run: run.run_id in own,
-            most=options.ROWS,
-        ),
-    )
+    with overview_of([runs], plugins.build(), track) as found:
+        shown = sections.build(
+            found.board,
+            found.brief,
+            records[0].track,
+            demands.datasets(found.demands),
+            published=(),
+            by_records=demands.by_records(found.demands),
+            selection=Selection(
+                hides=sections.is_failed,
+                keeps=lambda run: run.run_id in own,
+                most=options.ROWS,
+            ),
+        )
     click.echo(tables.render(shown, "plain"))
     ids = {row.record.run_id for section in shown for row in section.rows}
     for record in records:

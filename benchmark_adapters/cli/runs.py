@@ -68,10 +68,11 @@ def runs_command(
 
     wanted = {"track": track, "method": method, "dataset": dataset, "status": status}
     most = last if last is not None else 0 if as_json else LAST
-    folders, problems = store.found(roots)
-    listed, unread = _newest(folders, wanted, most)
+    with store.found(roots) as (folders, problems):
+        listed, unread = _newest(reversed(folders), wanted, most)
+        is_cut = len(listed) == most < len(folders)
     output.warn([*problems, *unread])
-    _print(listed, as_json, is_cut=len(listed) == most < len(folders))
+    _print(listed, as_json, is_cut)
     _print_resumable(roots)
     if left := store.leftovers(roots):
         for leftover in left:
@@ -81,20 +82,18 @@ def runs_command(
 
 
 def _newest(
-    folders: Iterable[str], wanted: Mapping[str, str | None], most: int
+    newest_first: Iterable[str], wanted: Mapping[str, str | None], most: int
 ) -> tuple[list[Facts], list[str]]:
     """Return the newest runs with the wanted values, oldest first, and what could not be read.
 
-    ``folders`` are those of all runs, oldest first. ``most`` is the number of runs; 0: all.
+    ``newest_first`` are the folders of all runs. ``most`` is the number of runs; 0: all.
     """
     from leaderboard.analysis.sections import matches
     from leaderboard.records import store
 
     problems: list[str] = []
-    newest_first = store.read_all(map(Path, reversed(list(folders))), problems)
-    matching = (
-        _facts(folder, record) for folder, record in newest_first if matches(record, wanted)
-    )
+    entries = store.read_all(map(Path, newest_first), problems)
+    matching = (_facts(folder, record) for folder, record in entries if matches(record, wanted))
     listed = list(islice(matching, most or None))
     return listed[::-1], problems[::-1]
 

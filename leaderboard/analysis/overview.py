@@ -6,14 +6,17 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from leaderboard.analysis import contradictions, standing, verdicts
+from leaderboard.analysis.board import Board
 from leaderboard.analysis.demands import Demands
 from leaderboard.analysis.standing import Standing
 from leaderboard.records import index, store
+from leaderboard.records.folders import Folders
 from leaderboard.records.index import Index
 from leaderboard.records.record import Record
 
@@ -25,15 +28,15 @@ Known = Callable[[Iterable[Standing]], Mapping[str, Demands]]
 
 @dataclass(frozen=True)
 class Overview:
-    """The standings of all runs, oldest first, and what they were judged by.
+    """The standings of all runs, and what they were judged by.
 
     Attributes:
-        standings: the standings of the runs that could be read.
+        board: the standings of the runs that could be read.
         demands: what each track demands.
         problems: a line for each run that could not be read.
     """
 
-    standings: list[Standing]
+    board: Board
     demands: Mapping[str, Demands]
     problems: list[str]
 
@@ -54,46 +57,42 @@ class Overview:
         return record and replace(record, confusion=None)
 
 
-def read(roots: Sequence[Path], known: Known) -> Overview:
-    """Return the standings of all runs.
+@contextlib.contextmanager
+def opened(roots: Sequence[Path], known: Known) -> Iterator[Overview]:
+    """Yield the standings of all runs.
 
     Some tracks are known from the rules in all of their records alone. So their runs are judged
     once all records are known, unless the index holds that verdict.
     """
-    found, problems = store.found(roots)
-    by_root = {root: [one for one in found if found[one] == root] for root in roots}
     with contextlib.ExitStack() as stack:
-        indices: dict[Path, Index | None] = dict.fromkeys(by_root)
-        if len(found) >= LEAST:
-            indices = {root: stack.enter_context(index.opened(root)) for root in by_root}
+        found = {root: stack.enter_context(store.found([root])) for root in dict.fromkeys(roots)}
+        problems = [line for _, lines in found.values() for line in lines]
+        board = stack.enter_context(Board())
+        indices: dict[Path, Index | None] = dict.fromkeys(found)
+        if sum(len(folders) for folders, _ in found.values()) >= LEAST:
+            indices = {root: stack.enter_context(index.opened(root)) for root in found}
         demands = known(())
-        runs: dict[str, Standing] = {}
-        for root, folders in by_root.items():
-            runs |= _read(folders, indices[root], demands, problems)
-        demands = known(runs.values())
-        hashes = _hashes(demands)
-        for root, folders in by_root.items():
-            stale = [
-                one
-                for one in folders
-                if one in runs and runs[one].demands_sha256 != hashes.get(runs[one].track, "")
-            ]
-            for folder in stale:
-                del runs[folder]
-            runs |= _read(stale, indices[root], demands, problems, rereads=True)
+        for root, (folders, _) in found.items():
+            board.add(_read(folders, indices[root], demands, problems), root)
+        demands = known(board.by_rules())
+        for root, (folders, _) in found.items():
+            with Folders(board.outdated(root, _hashes(demands))) as outdated:
+                board.remove(outdated)
+                board.add(_read(outdated, indices[root], demands, problems, rereads=True), root)
             if own := indices[root]:
                 own.keep_only(folders)
-    return Overview([runs[folder] for folder in found if folder in runs], demands, problems)
+        board.settle()
+        yield Overview(board, demands, problems)
 
 
 def _read(
-    folders: Sequence[str],
+    folders: Iterable[str],
     own: Index | None,
     demands: Mapping[str, Demands],
     problems: list[str],
     rereads: bool = False,
-) -> Iterator[tuple[str, Standing]]:
-    """Yield folder and standing of each run, and add a line for each unreadable one.
+) -> Iterator[Standing]:
+    """Yield the standing of each run, and add a line for each unreadable one.
 
     Args:
         folders: the folders of the runs.
@@ -105,8 +104,8 @@ def _read(
     """
     now = verdicts.present()
     hashes = _hashes(demands)
-    for start in range(0, len(folders), index.MOST):
-        step = folders[start : start + index.MOST]
+    rest = iter(folders)
+    while step := list(islice(rest, index.MOST)):
         files = {folder: index.identity(folder) for folder in step} if own else {}
         runs = _indexed(own.look_up(files)) if own and not rereads else {}
         unread = (Path(folder) for folder in step if folder not in runs)
@@ -121,7 +120,7 @@ def _read(
             own.add(files, {folder: standing.pack(run) for folder, run in settled.items()})
         for folder, run in (runs | new).items():
             run.folder = folder
-            yield folder, run
+            yield run
 
 
 def _indexed(extracts: Mapping[str, bytes]) -> dict[str, Standing]:

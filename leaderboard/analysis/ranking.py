@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
+from itertools import chain, groupby
 from statistics import fmean
-from typing import TypeVar
 
 from leaderboard import stats
-from leaderboard.analysis import duplicates, standing
-from leaderboard.analysis.duplicates import hashes
+from leaderboard.analysis.board import Board, Read, held
 from leaderboard.analysis.groups import grouped
 from leaderboard.analysis.standing import Standing
 from leaderboard.records.record import Record
+from leaderboard.stats import Contest
 from leaderboard.text import name_key
 
-T = TypeVar("T")
-# Returns the record of a run; None: it has gone.
-Read = Callable[[Standing], Record | None]
+# The contest of an entry, and its number there.
+Place = tuple[Hashable, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,173 +97,166 @@ class MeanRow:
         """Return the number of evaluation seeds."""
         return len(self.accuracies)
 
+    @property
+    def contest(self) -> Hashable:
+        """Return what entries that are ranked together share."""
+        of_datasets = (self.runs[name].data_sha256 for name in self.datasets if name in self.runs)
+        return *self.record.rules_and_group, *of_datasets
+
+    @property
+    def group(self) -> tuple[bool, str]:
+        """Return what entries share of which the best are shown."""
+        return self.record.limit_enforced, self.record.category
+
+    @property
+    def order(self) -> tuple[float, str]:
+        """Return a sort key: the best comes first, and one without a mean after one with 0."""
+        return 1.0 if self.accuracy_mean is None else -self.accuracy_mean, self.record.created
+
+
+class Ranks:
+    """The ranks of entries that are added one by one, of which little stays in memory."""
+
+    def __init__(self) -> None:
+        """Begin without entries."""
+        self.contests: dict[Hashable, Contest] = defaultdict(Contest)
+
+    def add(self, contest: Hashable, accuracies: Sequence[float]) -> Place | None:
+        """Add an entry and return its place; None: it has no accuracies, and no rank."""
+        if not accuracies:
+            return None
+        self.contests[contest].add(accuracies)
+        return contest, len(self.contests[contest]) - 1
+
+    def texts(self, places: Iterable[Place | None]) -> dict[Place | None, str]:
+        """Return the ranks at some places among all entries."""
+        ranks: dict[Place | None, str] = {None: ""}
+        wanted = grouped((place for place in places if place), lambda place: place[0])
+        for contest, within in wanted.items():
+            texts = self.contests[contest].ranks(number for _, number in within)
+            ranks |= zip(within, texts, strict=True)
+        return ranks
+
 
 def rows(records: Iterable[Record], track: str | None = None) -> list[Row]:
     """Return a row for each run that counts, best first within a track and dataset.
 
     The records come from `verdicts.judged`: those of strangers may call any run comparable.
     """
-    held = standing.held(records)
-    order = ordered(held, track)
-    return rows_of(order, order, held.get)
+    found = []
+    with held(records) as (board, read):
+        for name in board.tracks() if track is None else [track]:
+            order = list(board.ordered(name))
+            found += rows_of(order, order, read)
+    return found
 
 
-def ordered(runs: Iterable[Standing], track: str | None = None) -> list[Standing]:
-    """Return the runs that count, best first within a track and dataset.
+def rows_of(order: Iterable[Standing], shown: Sequence[Standing], read: Read) -> list[Row]:
+    """Return the rows of some runs of a track. Ranks are those among all.
 
-    Runs of a method or team with the same images, recipe, student and seeds count once: the oldest
-    comparable one. Those of different ones all count. Shards do not count beside the set that they
-    were merged into.
-    """
-    of_track = [run for run in runs if track in (None, run.track)]
-    merged = {shard for run in of_track for shard in run.shards}
-    return sorted(
-        duplicates.distinct(run for run in of_track if not (run.shard and run.run_id in merged)),
-        key=lambda run: (
-            run.track,
-            run.dataset,
-            not run.limit_enforced,
-            run.category,
-            -_mean_or_less(run.accuracy_mean),
-            run.created,
-        ),
-    )
-
-
-def rows_of(order: Sequence[Standing], shown: Sequence[Standing], read: Read) -> list[Row]:
-    """Return the rows of some of the runs. Ranks are those among all.
-
-    Comparable runs of one track, dataset, category and recipe are ranked together if they have the
-    same test images and rules (by their hashes). Runs whose time limit was enforced are ranked
+    Comparable runs of one dataset, category and recipe are ranked together if they have the same
+    test images and rules (by their hashes). Runs whose time limit was enforced are ranked
     separately from those that only declare one. If runs of several methods have the same images,
     each row names the others.
 
     Args:
-        order: all runs that count, in order.
+        order: all runs of the track that count. They are not kept.
         shown: those that get a row.
         read: returns the record of a run; None: it has gone, and gets no row.
     """
-    ranks = _ranks(
-        [run.accuracies if run.is_comparable else () for run in order],
-        [(run.dataset, run.data_sha256, *_rules(run)) for run in order],
-        _places(order, shown),
-    )
-    makers = grouped(order, _images)
-    versions = {table: _differing(runs) for table, runs in grouped(order, _table).items()}
+    ranks = Ranks()
+    places: dict[str, Place | None] = dict.fromkeys(run.folder for run in shown)
+    makers: dict[Hashable, set[str]] = {run.images: set() for run in shown if run.images_sha256}
+    hashes: dict[str, dict[str, set[str | None]]] = defaultdict(lambda: defaultdict(set))
+    for run in order:
+        place = ranks.add(run.contest, run.accuracies if run.is_comparable else ())
+        if run.folder in places:
+            places[run.folder] = place
+        if run.images in makers:
+            makers[run.images].add(run.method)
+        for name, sha256 in run.hashes.items():
+            # Two that differ are enough to know that they do.
+            if len(hashes[run.dataset][name]) < 2:
+                hashes[run.dataset][name].add(sha256)
+    texts = ranks.texts(places.values())
     return [
-        Row(record, rank, _others(run, makers[_images(run)]), _version(run, versions[_table(run)]))
-        for run, rank in zip(shown, ranks, strict=True)
+        Row(
+            record,
+            texts[places[run.folder]],
+            _others(run, makers.get(run.images, ())),
+            _version(run, hashes[run.dataset]),
+        )
+        for run in shown
         if (record := read(run)) is not None
     ]
 
 
-def _places(items: Sequence[T], wanted: Sequence[T]) -> list[int]:
-    """Return where items that compare by identity are among all."""
-    places = {item: place for place, item in enumerate(items)}
-    return [places[item] for item in wanted]
+def _others(run: Standing, makers: Iterable[str]) -> tuple[str, ...]:
+    """Return the other methods and teams among those that made the same images."""
+    return tuple(sorted(name for name in makers if name_key(name) != run.maker))
 
 
-def _table(run: Standing) -> Hashable:
-    return run.track, run.dataset
+def _version(run: Standing, found: Mapping[str, Collection[str | None]]) -> str:
+    """Return the hashes of a run that other runs on its dataset do not share."""
+    own = run.hashes.items()
+    return ", ".join(
+        f"{name} {(sha256 or 'unknown')[:8]}" for name, sha256 in own if len(found[name]) > 1
+    )
 
 
-def _differing(table: Sequence[Standing]) -> list[str]:
-    """Return the names of the hashes that the runs of a table do not share."""
-    every = [hashes(run) for run in table]
-    return [name for name in every[0] if len({hashes[name] for hashes in every}) > 1]
+def means(
+    board: Board, track: str, datasets: Sequence[str], most: int = 0
+) -> tuple[list[MeanRow], Counter[bool]]:
+    """Return rows of the best entries on a track with several datasets, and how many are left out.
 
-
-def _version(run: Standing, names: Sequence[str]) -> str:
-    """Return the hashes of a run that are called ``names``."""
-    own = hashes(run)
-    return ", ".join(f"{name} {(own[name] or 'unknown')[:8]}" for name in names)
-
-
-def _images(run: Standing) -> Hashable:
-    """Return what runs with the same images share."""
-    return run.track, run.dataset, run.images_sha256
-
-
-def _others(run: Standing, same: Sequence[Standing]) -> tuple[str, ...]:
-    """Return the other methods and teams among runs with the same images."""
-    if run.images_sha256 is None:
-        return ()
-    own = name_key(run.method)
-    return tuple(sorted({one.method for one in same if name_key(one.method) != own}))
-
-
-def means(order: Iterable[Standing], datasets: Mapping[str, Sequence[str]]) -> list[MeanRow]:
-    """Return a row for each entry with a comparable run on a track with several datasets.
-
-    The best comes first. `ranked` adds the ranks. An entry has no mean if a dataset lacks a
-    comparable run or if the runs have different evaluation seeds.
+    Each entry with a comparable run has a row, and the best comes first. An entry has no mean if a
+    dataset lacks a comparable run or if the runs have different evaluation seeds. A track with one
+    dataset has no rows.
 
     Args:
-        order: the runs that count, as `ordered` returns them.
-        datasets: names of the datasets of each track.
+        board: the standings of all runs.
+        track: name of the track.
+        datasets: names of its datasets, in its order.
+        most: number of rows of each category; 0: all.
+
+    Returns:
+        The rows with their ranks among all, and the number of other rows by whether the time limit
+        was enforced.
     """
-    oldest_first = sorted(order, key=lambda run: run.created)
-    members = [run for run in oldest_first if run.dataset in _several(run, datasets)]
-    unranked = [
-        _mean(runs, tuple(_several(runs[0], datasets)))
-        for runs in grouped(members, _entry).values()
-    ]
-    return sorted(
-        (row for row in unranked if row.runs),
-        key=lambda row: (
-            row.record.track,
-            not row.record.limit_enforced,
-            row.record.category,
-            -_mean_or_less(row.accuracy_mean),
-            row.record.created,
-        ),
-    )
+    ranks = Ranks()
+    left_out: Counter[bool] = Counter()
+
+    def placed() -> Iterator[tuple[MeanRow, Place | None]]:
+        for row in _means(board, track, tuple(datasets)):
+            left_out[row.record.limit_enforced] += 1
+            yield row, ranks.add(row.contest, row.accuracies)
+
+    best: list[tuple[MeanRow, Place | None]] = []
+    for _, rows in groupby(placed(), lambda one: one[0].group):
+        best += nsmallest(most or sys.maxsize, rows, lambda one: one[0].order)
+    left_out.subtract(row.record.limit_enforced for row, _ in best)
+    texts = ranks.texts(place for _, place in best)
+    return [replace(row, rank=texts[place]) for row, place in best], left_out
 
 
-def ranked(rows: Sequence[MeanRow], shown: Sequence[MeanRow]) -> list[MeanRow]:
-    """Return some of the rows, each with its rank among all ``rows``."""
-    ranks = _ranks(
-        [row.accuracies for row in rows],
-        [
-            (*_rules(row.record), *(_data(row.runs.get(name)) for name in row.datasets))
-            for row in rows
-        ],
-        _places(rows, shown),
-    )
-    return [replace(row, rank=rank) for row, rank in zip(shown, ranks, strict=True)]
+def _means(board: Board, track: str, datasets: tuple[str, ...]) -> Iterator[MeanRow]:
+    """Yield a row for each entry with a comparable run, oldest first within a group."""
+    if len(datasets) < 2:
+        return
+    runs = (run for run in board.by_entry(track) if run.dataset in datasets)
+    for _, entry in groupby(runs, lambda run: run.entry):
+        row = _mean(entry, datasets)
+        if row.runs:
+            yield row
 
 
-def _several(run: Standing, datasets: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """Return the datasets of the run's track if there are several, else an empty sequence."""
-    names = datasets.get(run.track, ())
-    return names if len(names) > 1 else ()
-
-
-def _entry(run: Standing) -> Hashable:
-    """Return what the runs of one entry have in common."""
-    return run.method, run.explicit_options, run.model, run.seed, *_rules(run)
-
-
-def _data(run: Standing | None) -> str | None:
-    """Return the hash of the test images of a run."""
-    return run.data_sha256 if run else None
-
-
-def _rules(run: Standing) -> tuple[Hashable, ...]:
-    """Return the rules that runs must share to be ranked together."""
-    return (
-        run.track,
-        run.rules.sha256 if run.rules else "",
-        run.recipe_sha256,
-        run.category,
-        run.limit_enforced,
-    )
-
-
-def _mean(entry: Sequence[Standing], datasets: tuple[str, ...]) -> MeanRow:
+def _mean(entry: Iterator[Standing], datasets: tuple[str, ...]) -> MeanRow:
     """Return the mean over ``datasets`` for each seed, from one entry's runs (oldest first)."""
-    scored = [run for run in entry if run.is_comparable and run.accuracies]
-    runs = {name: group[0] for name, group in grouped(scored, lambda run: run.dataset).items()}
+    first = next(entry)
+    runs: dict[str, Standing] = {}
+    for run in chain([first], entry):
+        if run.is_comparable and run.accuracies:
+            runs.setdefault(run.dataset, run)
     problems = [f"no comparable run on {name}" for name in datasets if name not in runs]
     if not problems and len({run.seeds for run in runs.values()}) > 1:
         problems = ["the runs have different evaluation seeds"]
@@ -269,7 +264,7 @@ def _mean(entry: Sequence[Standing], datasets: tuple[str, ...]) -> MeanRow:
     accuracies = [fmean(values) for values in by_seed]
     mean, _, interval = stats.summary(accuracies)
     return MeanRow(
-        record=entry[0],
+        record=first,
         datasets=datasets,
         runs=runs,
         accuracies=accuracies,
@@ -277,25 +272,3 @@ def _mean(entry: Sequence[Standing], datasets: tuple[str, ...]) -> MeanRow:
         accuracy_ci95=interval,
         missing="; ".join(problems),
     )
-
-
-def _mean_or_less(mean: float | None) -> float:
-    """Return a sort key that puts a run without a score below one that scored 0."""
-    return -1.0 if mean is None else mean
-
-
-def _ranks(
-    accuracies: Sequence[Sequence[float]], groups: Sequence[Hashable], wanted: Sequence[int]
-) -> list[str]:
-    """Return the rank of each wanted item within its group; empty: it has no accuracies.
-
-    ``accuracies`` and ``groups`` have an entry for each item, ``wanted`` has indices of items.
-    """
-    scored = grouped((i for i, values in enumerate(accuracies) if values), groups.__getitem__)
-    asked = grouped((i for i in wanted if accuracies[i]), groups.__getitem__)
-    ranks: dict[int, str] = {}
-    for group, indices in asked.items():
-        members = scored[group]
-        texts = stats.ranks([accuracies[i] for i in members], _places(members, indices))
-        ranks |= zip(indices, texts, strict=True)
-    return [ranks.get(i, "") for i in wanted]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from leaderboard.analysis import published as published_results
 from leaderboard.analysis import ranking
+from leaderboard.analysis.board import Board, Read
 from leaderboard.analysis.groups import grouped
 from leaderboard.analysis.published import PublishedResult
-from leaderboard.analysis.ranking import MeanRow, Read, Row
+from leaderboard.analysis.ranking import MeanRow, Row
 from leaderboard.analysis.standing import Standing
 from leaderboard.records.record import Record
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ ALL = Selection()
 
 
 def build(
-    runs: Iterable[Standing],
+    board: Board,
     read: Read,
     track: str | None = None,
     datasets: Mapping[str, Sequence[str]] | None = None,
@@ -99,7 +97,7 @@ def build(
     """Return a section for each track that has runs, or only for ``track``.
 
     Args:
-        runs: the standings of all runs.
+        board: the standings of all runs.
         read: returns the judged record of a run, as for `ranking.rows_of`.
         track: the only track to show. None shows all tracks.
         datasets: names of the datasets of each track. The score of a track with several datasets
@@ -110,68 +108,62 @@ def build(
         selection: the runs that are shown. Ranks are those among all runs.
     """
     results = published_results.load() if published is None else tuple(published)
-    by_track = grouped((run for run in runs if track in (None, run.track)), lambda run: run.track)
-    found = [
-        _section(of_track, read, datasets or {}, results, name in by_records, selection)
-        for name, of_track in sorted(by_track.items())
-    ]
-    return [section for section in found if section.rows or section.hidden]
+    found = []
+    for name in board.tracks() if track is None else [track]:
+        listing = _listing(board.ordered(name), selection)
+        of_track = (datasets or {}).get(name, ())
+        # A mean is over all datasets and all runs of an entry.
+        is_whole = not selection.is_partial
+        means, more = ranking.means(board, name, of_track, selection.most) if is_whole else ([], {})
+        section = Section(
+            name,
+            ranking.rows_of(board.ordered(name), listing.shown, read),
+            means,
+            _published(name, listing.ipcs, results),
+            hidden=listing.hidden,
+            more=listing.more | {("", is_enforced): count for is_enforced, count in more.items()},
+            is_by_records=name in by_records,
+        )
+        if section.rows or section.hidden:
+            found.append(section)
+    return found
 
 
-def _section(
-    runs: Sequence[Standing],
-    read: Read,
-    datasets: Mapping[str, Sequence[str]],
-    results: Sequence[PublishedResult],
-    is_by_records: bool,
-    selection: Selection,
-) -> Section:
-    """Return the section of a track with these runs."""
-    order = ranking.ordered(runs)
-    hides, keeps = selection.hides, selection.keeps
-    matching = [run for run in order if matches(run, selection.wanted)]
-    listed = [run for run in matching if keeps(run) or not hides(run)]
-    shown = _first(listed, lambda run: (*_table(run), run.category), selection.most, keeps)
-    # A mean is over all datasets and all runs of an entry.
-    entries = [] if selection.is_partial else ranking.means(order, datasets)
-    best = _first(entries, lambda row: (*_mean_table(row), row.record.category), selection.most)
-    more = Counter([*map(_table, listed), *map(_mean_table, entries)])
-    more.subtract([*map(_table, shown), *map(_mean_table, best)])
-    return Section(
-        order[0].track,
-        ranking.rows_of(order, shown, read),
-        ranking.ranked(entries, best),
-        _published(order[0].track, listed, results),
-        hidden=len(matching) - len(listed),
-        more=more,
-        is_by_records=is_by_records,
-    )
+@dataclass
+class _Listing:
+    """The runs of a track that tables show, and what they need to know about the others.
+
+    Attributes:
+        shown: the runs, in order.
+        hidden: as in `Section`.
+        more: as in `Section`, without means.
+        ipcs: the images per class of the runs that are not hidden, by dataset.
+    """
+
+    shown: list[Standing] = field(default_factory=list)
+    hidden: int = 0
+    more: dict[tuple[str, bool], int] = field(default_factory=lambda: defaultdict(int))
+    ipcs: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
 
-def _table(run: Standing) -> tuple[str, bool]:
-    """Return the dataset and whether the time limit was enforced."""
-    return run.dataset, run.limit_enforced
-
-
-def _mean_table(row: MeanRow) -> tuple[str, bool]:
-    """Return the same for a mean, which has no dataset."""
-    return "", row.record.limit_enforced
-
-
-def _first(
-    items: Iterable[T],
-    group: Callable[[T], Hashable],
-    most: int,
-    keeps: Callable[[T], bool] = lambda item: False,
-) -> list[T]:
-    """Return the first ``most`` items of each group, and those to keep; 0: all items."""
-    counts: Counter[Hashable] = Counter()
-    first = []
-    for item in items:
-        counts[group(item)] += 1
-        if not most or counts[group(item)] <= most or keeps(item):
-            first.append(item)
-    return first
+def _listing(order: Iterable[Standing], selection: Selection) -> _Listing:
+    """Select from the runs of a track that count."""
+    listing = _Listing()
+    counts: Counter[tuple[str, bool, str]] = Counter()
+    for run in order:
+        if not matches(run, selection.wanted):
+            continue
+        keeps = selection.keeps(run)
+        if selection.hides(run) and not keeps:
+            listing.hidden += 1
+            continue
+        listing.ipcs[run.dataset].add(run.ipc)
+        counts[*run.table, run.category] += 1
+        if keeps or not selection.most or counts[*run.table, run.category] <= selection.most:
+            listing.shown.append(run)
+        else:
+            listing.more[run.table] += 1
+    return listing
 
 
 def is_failed(run: Record | Standing) -> bool:
@@ -185,13 +177,11 @@ def matches(run: Record | Standing, wanted: Mapping[str, str | None]) -> bool:
 
 
 def _published(
-    track: str, runs: Sequence[Standing], results: Sequence[PublishedResult]
+    track: str, ipcs: Mapping[str, Collection[int]], results: Sequence[PublishedResult]
 ) -> dict[str, list[PublishedResult]]:
     """Return the published results that match the runs of a track, by dataset."""
     matching = {
-        dataset: published_results.matching(
-            track, dataset, {run.ipc for run in of_dataset}, results
-        )
-        for dataset, of_dataset in grouped(runs, lambda run: run.dataset).items()
+        dataset: published_results.matching(track, dataset, of_dataset, results)
+        for dataset, of_dataset in ipcs.items()
     }
     return {dataset: found for dataset, found in matching.items() if found}

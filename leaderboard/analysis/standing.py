@@ -1,42 +1,23 @@
-"""What ranks need of a run: little enough that 100,000 runs fit into memory."""
+"""What ranks need of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Hashable
 
 import msgspec
 
 from leaderboard.records.parts import TrackRules
 from leaderboard.records.record import Record
-
-# Fields in which many runs are equal.
-SHARED = (
-    "track",
-    "dataset",
-    "method",
-    "explicit_options",
-    "status",
-    "category",
-    "seeds",
-    "student",
-    "recipe_sha256",
-    "data_sha256",
-    "model",
-    "demands_sha256",
-)
-_VALUES: dict[Any, Any] = {}
+from leaderboard.text import name_key
 
 
-class Standing(msgspec.Struct, eq=False, gc=False, array_like=True):
-    """The fields of a judged record that decide on its rank. Compares by identity.
-
-    It is part of no cycle, so ``gc=False`` spares the search for cycles.
+class Standing(msgspec.Struct, array_like=True):
+    """The fields of a judged record that decide on its rank.
 
     Attributes:
         demands_sha256: hash of the demands that the run was judged by; empty: there are none.
         shards: IDs of the runs that it was merged from.
-        folder: the folder of the run; empty: it is in memory alone.
+        folder: the folder of the run, or another text that no other run has.
     """
 
     run_id: str
@@ -65,18 +46,66 @@ class Standing(msgspec.Struct, eq=False, gc=False, array_like=True):
     demands_sha256: str = ""
     folder: str = ""
 
-    def __post_init__(self) -> None:
-        """Keep each value of the shared fields only once in memory."""
-        for name in SHARED:
-            value = getattr(self, name)
-            setattr(self, name, _VALUES.setdefault(value, value))
-        if self.rules:
-            self.rules = _VALUES.setdefault(msgspec.json.encode(self.rules), self.rules)
-
     @property
     def is_comparable(self) -> bool:
         """Return whether the run succeeded and followed all rules of its track."""
         return self.comparable and self.status == "ok"
+
+    @property
+    def maker(self) -> str:
+        """Return what runs of one method or team share."""
+        return name_key(self.method)
+
+    @property
+    def table(self) -> tuple[str, bool]:
+        """Return what runs in one table of their track share."""
+        return self.dataset, self.limit_enforced
+
+    @property
+    def images(self) -> Hashable:
+        """Return what runs with the same images share."""
+        return self.track, self.dataset, self.images_sha256
+
+    @property
+    def result(self) -> Hashable:
+        """Return what runs with the same images and scoring share.
+
+        A run that was not scored shares it only with its own copies.
+        """
+        if not (self.images_sha256 and self.accuracies):
+            return self.run_id, self.track, self.dataset, self.method
+        scoring = self.recipe_sha256, self.data_sha256, self.student, tuple(sorted(self.seeds))
+        images = self.track, self.dataset, self.images_sha256
+        return *images, self._rules_sha256, *scoring
+
+    @property
+    def entry(self) -> Hashable:
+        """Return what the runs of one entry share: a team, or a method as it was set."""
+        return self.method, self.explicit_options, self.model, self.seed, *self.rules_and_group
+
+    @property
+    def contest(self) -> Hashable:
+        """Return what runs that are ranked together share."""
+        return self.dataset, self.data_sha256, *self.rules_and_group
+
+    @property
+    def rules_and_group(self) -> tuple[Hashable, ...]:
+        """Return the rules and the group that entries which are ranked together share."""
+        rules = self.track, self._rules_sha256, self.recipe_sha256
+        return *rules, self.category, self.limit_enforced
+
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """Return the hashes of what runs must share to be ranked together."""
+        return {
+            "rules": self._rules_sha256,
+            "recipe": self.recipe_sha256,
+            "test images": self.data_sha256,
+        }
+
+    @property
+    def _rules_sha256(self) -> str | None:
+        return self.rules.sha256 if self.rules else None
 
 
 DERIVED = ("shards", "demands_sha256", "folder")
@@ -90,11 +119,6 @@ def of(record: Record, demands_sha256: str = "", folder: str = "") -> Standing:
         values[name] = tuple(values[name])
     shards = tuple(one.run_id for one in record.origin.shards)
     return Standing(**values, shards=shards, demands_sha256=demands_sha256, folder=folder)
-
-
-def held(records: Iterable[Record]) -> dict[Standing, Record]:
-    """Return judged records by their standings."""
-    return {of(record): record for record in records}
 
 
 pack = msgspec.msgpack.Encoder().encode

@@ -16,7 +16,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +25,7 @@ import platformdirs
 
 import leaderboard
 from leaderboard.records import store
+from leaderboard.records.folders import Folders
 
 # Seconds to wait for another process.
 PATIENCE = 1.0
@@ -87,20 +88,22 @@ class Index:
                     "REPLACE INTO run VALUES (?, ?, ?, ?)", [(*row, _digest(*row)) for row in rows]
                 )
 
-    def keep_only(self, folders: Collection[str]) -> None:
+    def keep_only(self, folders: Folders) -> None:
         """Remove all other runs."""
         if not self.can_write:
             return
         with self._noticed(), self.connection:
             (count,) = self.connection.execute("SELECT count(*) FROM run").fetchone()
             if count > len(folders):
-                kept = {self._key(folder) for folder in folders}
-                rows = self.connection.execute("SELECT folder FROM run").fetchall()
-                gone = [row for row in rows if row[0] not in kept]
+                rows = self.connection.execute("SELECT folder FROM run")
+                gone = [row for row in rows if self._folder(row[0]) not in folders]
                 self.connection.executemany("DELETE FROM run WHERE folder = ?", gone)
 
     def _key(self, folder: str) -> bytes:
         return os.fsencode(folder.removeprefix(str(self.root)).lstrip("/"))
+
+    def _folder(self, key: bytes) -> str:
+        return str(self.root / os.fsdecode(key))
 
     @contextlib.contextmanager
     def _noticed(self) -> Iterator[None]:
@@ -149,7 +152,11 @@ def _path(root: Path) -> Path:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    """Open a database. Its table replaces one that another version of this code made."""
+    """Open a database, and make its table if it is new.
+
+    Raises:
+        sqlite3.Error: it can't be opened, or another version of this code made it.
+    """
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level="IMMEDIATE")
     try:
         # After a power cut, the index may be damaged, which is noticed. A journal in a file could
@@ -157,12 +164,13 @@ def _connected(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_mode = MEMORY")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != _version():
+        if version == 0:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.execute("DROP TABLE IF EXISTS run")
-                connection.execute(f"CREATE TABLE {TABLE}")
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {TABLE}")
                 connection.execute(f"PRAGMA user_version = {_version()}")
+        elif version != _version():
+            raise sqlite3.DatabaseError("made by another version")
     except BaseException:
         connection.close()
         raise

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from leaderboard import files
+from leaderboard.records.folders import Folders
 from leaderboard.records.record import Record
 from leaderboard.text import one_line
 
@@ -125,28 +126,29 @@ def final(folder: Path) -> Path:
 
 def runs_in(roots: Iterable[Path]) -> Iterator[Path]:
     """Yield the folders of all finished runs, oldest first."""
-    yield from map(Path, found(roots)[0])
+    with found(roots) as (folders, _):
+        yield from map(Path, folders)
 
 
-def found(roots: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
-    """Return the runs folder of each finished run, by the run's folder, oldest first.
-
-    Folders of runs are texts, since 100,000 paths would take much memory and time. Also return a
-    line for each folder that can't be a run.
-    """
-    folders: dict[str, Path] = {}
+@contextlib.contextmanager
+def found(roots: Iterable[Path]) -> Iterator[tuple[Folders, list[str]]]:
+    """Yield the folders of all finished runs, and a line for each folder that can't be a run."""
     problems: list[str] = []
+    with Folders(_finished(roots, problems)) as folders:
+        yield folders, problems
+
+
+def _finished(roots: Iterable[Path], problems: list[str]) -> Iterator[str]:
+    """Yield the folders of all finished runs, and add a line for each one that can't be a run."""
     # A missing runs folder has no runs.
     for root in filter(os.path.lexists, roots):
         for folder in _below(str(root), DEPTH, problems):
             if os.path.basename(folder).startswith("."):
-                folders |= {str(rescued): root for rescued in _rescued(Path(folder))}
+                yield from map(str, _rescued(Path(folder)))
             elif os.path.lexists(f"{folder}/{RECORD}"):
-                folders[folder] = root
+                yield folder
             elif os.path.lexists(folder):
                 problems.append(f"skipped {folder}: it has no {RECORD}")
-    in_order = sorted(folders, key=lambda folder: (os.path.basename(folder), folder))
-    return {folder: folders[folder] for folder in in_order}, problems
 
 
 def _below(folder: str, levels: int, problems: list[str]) -> Iterator[str]:
@@ -301,8 +303,8 @@ def remove(folder: Path) -> None:
 
 def entries(roots: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
     """Return folder and record of each run, oldest first, and a line for each unreadable one."""
-    folders, problems = found(roots)
-    return list(read_all(map(Path, folders), problems)), problems
+    with found(roots) as (folders, problems):
+        return list(read_all(map(Path, folders), problems)), problems
 
 
 def read_all(folders: Iterable[Path], problems: list[str]) -> Iterator[tuple[Path, Record]]:

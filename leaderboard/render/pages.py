@@ -14,7 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from leaderboard.analysis import sections, standing
+from leaderboard.analysis import sections
+from leaderboard.analysis.board import held
 from leaderboard.analysis.comparison import Comparison
 from leaderboard.analysis.ranking import Row
 from leaderboard.analysis.sections import Section
@@ -96,8 +97,8 @@ def write(
         ValueError: ``output`` contains anything other than such pages.
         OSError: ``output`` can't be written.
     """
-    held = standing.held(record for _, record in entries)
-    shown = sections.build(held, held.get, track, datasets, by_records=by_records)
+    with held(record for _, record in entries) as (board, read):
+        shown = sections.build(board, read, track, datasets, by_records=by_records)
     rows = [row for section in shown for row in section.rows]
     folders = {id(record): folder for folder, record in entries}
     names = _names(rows)

@@ -3,7 +3,8 @@
 import dataclasses
 
 from leaderboard import stats
-from leaderboard.analysis import comparison, sections, standing
+from leaderboard.analysis import comparison, sections
+from leaderboard.analysis.board import held
 from leaderboard.records import store
 from leaderboard.records.record import (
     Copies,
@@ -158,8 +159,8 @@ FULL = record(
 
 def built(records, **options):
     """Return the sections of ``records``."""
-    held = standing.held(records)
-    return sections.build(held, held.get, **options)
+    with held(records) as (board, read):
+        return sections.build(board, read, **options)
 
 
 def rendered(records, style="github"):

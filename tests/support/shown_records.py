@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark_adapters import plugins, track_demands
-from leaderboard.analysis import comparison, demands, duplicates, sections, standing, verdicts
+from leaderboard.analysis import comparison, demands, duplicates, sections, verdicts
+from leaderboard.analysis.board import held
 from leaderboard.records.record import Record
 from leaderboard.render import FORMATS, comparison_tables, pages, report, tables
 
@@ -27,13 +28,14 @@ def texts(entries: Entries) -> list[str]:
     """Return every text about runs that commands print."""
     entries, known = judged(entries)
     records = [record for _, record in entries]
-    held = standing.held(records)
-    built = sections.build(
-        held, held.get, datasets=demands.datasets(known), by_records=demands.by_records(known)
-    )
+    with held(records) as (board, read):
+        conflicts = list(duplicates.conflicts(board))
+        built = sections.build(
+            board, read, datasets=demands.datasets(known), by_records=demands.by_records(known)
+        )
     made = compared(entries)
     return [
-        *duplicates.conflicts(held),
+        *conflicts,
         *(tables.render(built, style) for style in FORMATS if style != "html"),
         tables.render(built, "plain", is_wide=True),
         *(report.describe(record, folder) for folder, record in entries),

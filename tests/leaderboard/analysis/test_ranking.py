@@ -6,13 +6,15 @@ import pytest
 import scipy.stats
 from made_records import PAIR, TWO_DATASETS, pair_record, record
 
-from leaderboard.analysis import duplicates, ranking, standing
+from leaderboard.analysis import duplicates, ranking
+from leaderboard.analysis.board import held
 from leaderboard.records.record import TrackRules
 from leaderboard.render import columns
 
 
 def conflicts(runs):
-    return duplicates.conflicts(map(standing.of, runs))
+    with held(runs) as (board, _):
+        return list(duplicates.conflicts(board))
 
 
 def test_rows_are_best_first_with_rank_and_n():
@@ -202,8 +204,12 @@ def test_files_with_a_declared_limit_are_ranked_separately():
 
 
 def means(runs, datasets=PAIR):
-    rows = ranking.means(ranking.ordered(map(standing.of, runs)), datasets)
-    return ranking.ranked(rows, rows)
+    with held(runs) as (board, _):
+        return [
+            row
+            for track, names in datasets.items()
+            for row in ranking.means(board, track, names)[0]
+        ]
 
 
 def test_means_average_over_the_datasets_of_a_track():

@@ -50,9 +50,9 @@ def runs(tmp_path):
 
 def found(runs):
     """Return the accuracy of each method, as read with the index."""
-    shown = overview.read([runs], known)
-    assert not shown.problems
-    return {one.method: one.accuracy_mean for one in shown.standings}
+    with overview.opened([runs], known) as shown:
+        assert not shown.problems
+        return {one.method: one.accuracy_mean for one in shown.board}
 
 
 def known(runs):
@@ -239,8 +239,9 @@ def test_verdicts_follow_the_rules_and_not_the_index(monkeypatch, runs):
     save(runs, record(method="first", **own))
 
     def verdict_by():
-        (run,) = (one for one in overview.read([runs], known).standings if one.method == "first")
-        return run.demands_sha256
+        with overview.opened([runs], known) as shown:
+            (run,) = (one for one in shown.board if one.method == "first")
+            return run.demands_sha256
 
     agreed = verdict_by()
     assert agreed
@@ -264,10 +265,10 @@ def test_a_date_in_the_future_is_judged_again_once_it_has_passed(monkeypatch, ru
 
 
 def test_a_run_that_disappears_meanwhile_gets_no_row(runs):
-    shown = overview.read([runs], known)
-    shutil.rmtree(run_of(runs, "m3"))
-    run_of(runs, "m4").joinpath(store.RECORD).write_text("{")
-    (section,) = sections.build(shown.standings, shown.brief, published=())
+    with overview.opened([runs], known) as shown:
+        shutil.rmtree(run_of(runs, "m3"))
+        run_of(runs, "m4").joinpath(store.RECORD).write_text("{")
+        (section,) = sections.build(shown.board, shown.brief, published=())
     assert {row.record.method for row in section.rows} == {"m0", "m1", "m2", "m5"}
 
 

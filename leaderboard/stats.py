@@ -125,7 +125,7 @@ class Contest:
             return []
         import numpy as np
 
-        counts, flat = np.array(self.counts), np.array(self.values)
+        counts, flat = np.frombuffer(self.counts, np.int64), np.frombuffer(self.values)
         starts = counts.cumsum() - counts
         means = np.add.reduceat(flat, starts) / counts
         # Squared standard errors of the means.

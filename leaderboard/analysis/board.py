@@ -67,8 +67,8 @@ class Board(TemporaryDatabase):
         super().__init__(f"run ({', '.join(COLUMNS)}, PRIMARY KEY (name, folder))")
 
     def add(self, runs: Iterable[Standing], root: Path | None = None) -> None:
-        """Add runs of a runs folder. None of them may be there."""
-        statement = f"INSERT INTO run VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
+        """Add runs of a runs folder."""
+        statement = f"REPLACE INTO run VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
         self.connection.executemany(statement, (_row(run, str(root)) for run in runs))
 
     def remove(self, folders: Iterable[str]) -> None:
@@ -100,7 +100,10 @@ class Board(TemporaryDatabase):
         return self._select(BY_ENTRY, track)
 
     def disputed(self) -> Iterator[Standing]:
-        """Yield runs by `Standing.result` where it has different accuracies, best word first."""
+        """Yield the runs that share a `Standing.result` with others of different accuracies.
+
+        Those that share one follow each other, the one that counts first.
+        """
         return self._select(DISPUTED)
 
     def by_rules(self) -> Iterator[Standing]:

@@ -76,7 +76,8 @@ def opened(roots: Sequence[Path], known: Known) -> Iterator[Overview]:
             board.add(_read(folders, indices[root], demands, problems), root)
         demands = known(board.by_rules())
         for root, (folders, _) in found.items():
-            with Folders(board.outdated(root, _hashes(demands))) as outdated:
+            with Folders() as outdated:
+                outdated.add(board.outdated(root, _hashes(demands)))
                 board.remove(outdated)
                 board.add(_read(outdated, indices[root], demands, problems, rereads=True), root)
             if own := indices[root]:

@@ -11,13 +11,14 @@ from leaderboard.records.temporary import TemporaryDatabase
 class Folders(TemporaryDatabase):
     """The folders of runs as texts, each once, oldest first. It must be closed."""
 
-    def __init__(self, folders: Iterable[str]) -> None:
-        """Take the folders in any order."""
+    def __init__(self) -> None:
+        """Begin without folders."""
         super().__init__("folder (name BLOB, path BLOB, PRIMARY KEY (name, path)) WITHOUT ROWID")
-        self.connection.executemany(
-            "INSERT OR IGNORE INTO folder VALUES (?, ?)",
-            map(key, folders),
-        )
+
+    def add(self, folders: Iterable[str]) -> None:
+        """Add folders in any order."""
+        statement = "INSERT OR IGNORE INTO folder VALUES (?, ?)"
+        self.connection.executemany(statement, map(key, folders))
 
     def __len__(self) -> int:
         """Return the number of folders."""

@@ -134,7 +134,8 @@ def runs_in(roots: Iterable[Path]) -> Iterator[Path]:
 def found(roots: Iterable[Path]) -> Iterator[tuple[Folders, list[str]]]:
     """Yield the folders of all finished runs, and a line for each folder that can't be a run."""
     problems: list[str] = []
-    with Folders(_finished(roots, problems)) as folders:
+    with Folders() as folders:
+        folders.add(_finished(roots, problems))
         yield folders, problems
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 from types import TracebackType
-from typing import TypeVar
-
-Self = TypeVar("Self", bound="TemporaryDatabase")
+from typing import Self
 
 
 class TemporaryDatabase:
@@ -23,7 +21,7 @@ class TemporaryDatabase:
         self.connection.execute("PRAGMA journal_mode = OFF")
         self.connection.execute(f"CREATE TABLE {table}")
 
-    def __enter__(self: Self) -> Self:
+    def __enter__(self) -> Self:
         """Return the database."""
         return self
 
@@ -40,5 +38,5 @@ class TemporaryDatabase:
         """
         self.connection.close()
         if isinstance(error, sqlite3.OperationalError):
-            reason = f"no temporary file ({error}): set TMPDIR to a folder with more room"
-            raise OSError(errno.ENOSPC, reason) from error
+            reason = f"{error}; set TMPDIR to a folder with more room"
+            raise OSError(errno.ENOSPC, reason, "temporary file") from error

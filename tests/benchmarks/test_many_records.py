@@ -1,4 +1,4 @@
-"""Seconds of one core and memory of the leaderboard and of the list of 100,000 runs.
+"""Seconds of one core and memory of the leaderboard and of the list of 10,000 and 100,000 runs.
 
 Making them takes some minutes and a gigabyte of disk.
 """
@@ -13,7 +13,9 @@ from project import COMMAND
 
 pytestmark = pytest.mark.bench
 
-COUNT = 100_000
+COUNTS = (10_000, 100_000)
+# MB by which memory may grow between the two.
+GROWTH = 20
 # A process counts the memory of its parent until it starts its program, so the parent is small.
 SMALL_PARENT = """
 import resource, subprocess, sys
@@ -25,18 +27,28 @@ print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, file=sys.stderr)
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("many") / "runs"
-    write(folder, COUNT)
-    return folder
+    """Return a runs folder for each count."""
+    folders = {count: tmp_path_factory.mktemp("many") / "runs" for count in COUNTS}
+    for count, folder in folders.items():
+        write(folder, count)
+    return folders
 
 
 @pytest.mark.parametrize("command", ["leaderboard", "runs"])
 def test_speed_and_memory_with_100_000_records(show, many, tmp_path, command):
-    for time in ("first time", "again"):
-        seconds, peak, text = measured([COMMAND, command, "--runs", many], tmp_path)
-        what = f"ddbench {command}, {COUNT:,} records, {time}"
-        show(what, f"{seconds:.1f} s, {peak:.0f} MB", "", "", "" if time != "again" else "< 10 s")
-        assert text.count("\n") > 1000
+    peaks = {}
+    for count, folder in many.items():
+        for time in ("first time", "again"):
+            seconds, peak, text = measured([COMMAND, command, "--runs", folder], tmp_path)
+            what = f"ddbench {command}, {count:,} records, {time}"
+            target = "< 10 s" if time == "again" else ""
+            show(what, f"{seconds:.1f} s, {peak:.0f} MB", "", "", target)
+            assert text.count("\n") > 1000
+            peaks[count] = peak
+    growth = peaks[COUNTS[1]] - peaks[COUNTS[0]]
+    what = f"memory of ddbench {command}, {COUNTS[1]:,} minus {COUNTS[0]:,} records"
+    show(what, f"{growth:.0f} MB", "", "", f"< {GROWTH} MB")
+    assert growth < GROWTH
 
 
 def measured(command, cache):

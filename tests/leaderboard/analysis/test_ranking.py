@@ -8,7 +8,7 @@ from made_records import PAIR, TWO_DATASETS, pair_record, record
 
 from leaderboard.analysis import duplicates, ranking
 from leaderboard.analysis.board import held
-from leaderboard.records.record import TrackRules
+from leaderboard.records.record import Origin, ShardOrigin, TrackRules
 from leaderboard.render import columns
 
 
@@ -134,6 +134,19 @@ def test_conflicts_name_runs_of_the_same_images_with_different_accuracies():
         for track in ("one", "two")
     ]
     assert len(ranking.rows(failed)) == 2
+
+
+def test_shards_do_not_count_beside_their_merged_set():
+    merged = Origin("shards", shards=[ShardOrigin("a"), ShardOrigin("b")])
+    runs = [
+        record(run_id="a", shard="0/2"),
+        record(run_id="b", shard="1/2"),
+        record(run_id="c", origin=merged),
+        record(run_id="d", shard="0/2"),
+        record(run_id="a", shard="0/2", track="other"),
+    ]
+    rows = [(row.record.track, row.record.run_id) for row in ranking.rows(runs)]
+    assert sorted(rows) == [("other", "a"), ("quickstart", "c"), ("quickstart", "d")]
 
 
 def test_a_score_of_zero_is_above_no_score():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from leaderboard.analysis import standing
 from leaderboard.analysis.standing import Standing
@@ -34,7 +35,7 @@ SELECT
         ORDER BY track, dataset, NOT limit_enforced, category, ifnull(accuracy_mean, -1) DESC,
             created, {PREFERRED}
     ) AS place,
-    track, category, created, limit_enforced, entry, standing
+    track, category, created, limit_enforced, entry, folder, standing
 FROM run
 WHERE rowid IN (
     SELECT run FROM (
@@ -48,11 +49,11 @@ WHERE rowid IN (
 )"""
 # The runs that count of each entry, oldest first. So are the entries, within their group.
 BY_ENTRY = """
-SELECT standing FROM (
+SELECT folder, standing FROM (
     SELECT *, row_number() OVER (ORDER BY created, place) AS age FROM counting WHERE track = ?
 ) ORDER BY limit_enforced DESC, category, min(age) OVER (PARTITION BY entry), age"""
 DISPUTED = f"""
-SELECT standing FROM (
+SELECT folder, standing FROM (
     SELECT *, row_number() OVER (ORDER BY {PREFERRED}) AS preferred FROM run WHERE result IN (
         SELECT result FROM run GROUP BY result HAVING min(accuracies) < max(accuracies)
     )
@@ -69,7 +70,7 @@ class Board(TemporaryDatabase):
     def add(self, runs: Iterable[Standing], root: Path | None = None) -> None:
         """Add runs of a runs folder."""
         statement = f"REPLACE INTO run VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
-        self.connection.executemany(statement, (_row(run, str(root)) for run in runs))
+        self.connection.executemany(statement, (_row(run, root) for run in runs))
 
     def remove(self, folders: Iterable[str]) -> None:
         """Remove the runs in some folders."""
@@ -83,7 +84,7 @@ class Board(TemporaryDatabase):
 
     def __iter__(self) -> Iterator[Standing]:
         """Yield all runs, oldest first."""
-        return self._select("SELECT standing FROM run ORDER BY name, folder")
+        return self._select("SELECT folder, standing FROM run ORDER BY name, folder")
 
     def ordered(self, track: str) -> Iterator[Standing]:
         """Yield the runs of a track that count, best first within a table.
@@ -92,7 +93,7 @@ class Board(TemporaryDatabase):
         oldest comparable one. Those of different ones all count. Shards do not count beside the set
         that they were merged into.
         """
-        query = "SELECT standing FROM counting WHERE track = ? ORDER BY place"
+        query = "SELECT folder, standing FROM counting WHERE track = ? ORDER BY place"
         return self._select(query, track)
 
     def by_entry(self, track: str) -> Iterator[Standing]:
@@ -108,12 +109,12 @@ class Board(TemporaryDatabase):
 
     def by_rules(self) -> Iterator[Standing]:
         """Yield a run for each track and the rules in its records."""
-        return self._select("SELECT standing FROM run GROUP BY track, rules")
+        return self._select("SELECT folder, standing FROM run GROUP BY track, rules")
 
     def outdated(self, root: Path, hashes: Mapping[str, str]) -> Iterator[str]:
         """Yield the folders of runs that were judged by other demands than those of their track."""
         query = "SELECT folder, track, demands_sha256 FROM run WHERE root = ?"
-        for folder, track, sha256 in self.connection.execute(query, (str(root),)):
+        for folder, track, sha256 in self.connection.execute(query, (os.fsencode(root),)):
             if sha256 != hashes.get(track, ""):
                 yield os.fsdecode(folder)
 
@@ -123,8 +124,10 @@ class Board(TemporaryDatabase):
         return [track for (track,) in self.connection.execute(query)]
 
     def _select(self, query: str, *values: str) -> Iterator[Standing]:
-        for (packed,) in self.connection.execute(query, values):
-            yield standing.unpack(packed)
+        for folder, packed in self.connection.execute(query, values):
+            run = standing.unpack(packed)
+            run.folder = os.fsdecode(folder)
+            yield run
 
 
 @contextlib.contextmanager
@@ -137,19 +140,20 @@ def held(records: Iterable[Record]) -> Iterator[tuple[Board, Read]]:
         yield board, lambda run: by_folder[run.folder]
 
 
-def _row(run: Standing, root: str) -> dict[str, object]:
+def _row(run: Standing, root: Path | None) -> dict[str, object]:
     """Return the values of `COLUMNS`."""
     name, folder = key(run.folder)
     derived = {
         "folder": folder,
         "name": name,
-        "root": root,
+        "root": os.fsencode(root or ""),
         "shards": msgspec.json.encode(run.shards).decode() if run.shards else None,
         "accuracies": msgspec.msgpack.encode(run.accuracies),
         "result": _digest(run.result),
         "entry": _digest(run.entry),
         "rules": msgspec.json.encode(run.rules) if run.rules else None,
-        "standing": standing.pack(run),
+        # A folder may have a name that is no text.
+        "standing": standing.pack(structs.replace(run, folder="")),
     }
     return {name: getattr(run, name) for name in COLUMNS if name not in derived} | derived
 

@@ -11,7 +11,7 @@ from project import TESTS
 
 from leaderboard.analysis import sections
 from leaderboard.analysis.published import PublishedResult
-from leaderboard.records.record import Reason
+from leaderboard.records.record import Origin, Reason, ShardOrigin
 from leaderboard.render import report, tables
 
 GOLDEN = TESTS / "golden" / "tables"
@@ -205,6 +205,14 @@ def test_failed_runs_are_counted():
         assert text.endswith(f"{prefix}{hint}")
     lines = tables.render(shown, "csv").splitlines()
     assert [line.split(",")[3] for line in lines] == ["method", "one", "team"]
+
+
+def test_a_shard_that_claims_to_be_its_own_set_stops_no_table():
+    origin = Origin("shards", shards=[ShardOrigin("a")])
+    forged = record(run_id="a", track="forged", shard="0/1", origin=origin)
+    text = rendered([forged, record(run_id="b")])
+    assert "quickstart" in text
+    assert "forged" not in text
 
 
 def test_latex_for_a_paper_has_the_best_in_bold():

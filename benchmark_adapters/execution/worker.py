@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark_adapters import method_files, own_data, plugins
+from benchmark_adapters import memory, method_files, own_data, plugins
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.execution import child, devices
 from benchmark_adapters.execution.child import Send
@@ -48,6 +48,7 @@ def execute(job: MethodJob, send: Send) -> None:
     from benchmark_adapters.distilled import InvalidImages
 
     method: Method | None = None
+    memory.keep_freed_memory()
     try:
         installed = plugins.build()
         dataset = own_data.find_for_job(installed, job.dataset)

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmark_adapters import memory
 from benchmark_adapters.scoring.backend_names import Backend, BackendName
-from benchmark_adapters.scoring.cpu import fused, memory, winograd
+from benchmark_adapters.scoring.cpu import fused, winograd
 from benchmark_adapters.scoring.students import ConvNet
 
 # Number of image passes through the student from which compiling pays off. Compiling takes 20 to

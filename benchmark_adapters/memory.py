@@ -13,8 +13,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory for this process.
 
-    By default, glibc returns large blocks to the system at once, so that each training step waits
-    for thousands of new pages. Other C libraries are left unchanged.
+    By default, glibc returns large blocks to the system at once, so that each batch and each
+    training step waits for thousands of new pages. Other C libraries are left unchanged.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

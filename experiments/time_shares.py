@@ -14,6 +14,7 @@ import torch
 from tabulate import tabulate
 from torch.profiler import ProfilerActivity, profile
 
+from benchmark_adapters import memory
 from benchmark_adapters.budget import Budget
 from benchmark_adapters.datasets import CIFAR100, FASHION_MNIST
 from benchmark_adapters.scoring import students, training
@@ -39,6 +40,8 @@ IMAGES, BATCHES = 128, 4
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
+    # As in the processes of methods.
+    memory.keep_freed_memory()
     shares = {"sampling": shares_of(sampling()), "an epoch of 1,000 images": shares_of(epoch())}
     kinds = [*KINDS, "other"]
     rows = [[kind, *(f"{one[kind]:.0f}" for one in shares.values())] for kind in kinds]

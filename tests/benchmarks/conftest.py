@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import pytest
@@ -46,6 +48,16 @@ def alternate(benchmark) -> Callable[..., tuple[float, float]]:
         return benchmark.stats.stats.median, statistics.median(others)
 
     return alternate
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Callable[..., object]]:
+    """Return a function that calls another function in a separate process.
+
+    Memory is managed there as it would be for users of a plain loop.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        yield lambda *call: pool.submit(*call).result()
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -1,9 +1,7 @@
 """Speed of training and testing students on a CPU, compared with tests/support/reference.py."""
 
 import functools
-import multiprocessing
 import statistics
-from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import reference
@@ -59,16 +57,6 @@ def predict_plainly():
 @functools.cache
 def bundled_test_images():
     return datasets.load(FASHION_MNIST, "test", bundled=True)
-
-
-@pytest.fixture(scope="module")
-def elsewhere():
-    """Return a function that calls another function in a separate process.
-
-    Memory is managed there as it would be for users of the plain loop.
-    """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        yield lambda *call: pool.submit(*call).result()
 
 
 @pytest.mark.parametrize("case", CASES)

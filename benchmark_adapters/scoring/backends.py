@@ -6,7 +6,7 @@ import functools
 import logging
 import warnings
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -144,23 +144,18 @@ def _plan(student: nn.Module, device: torch.device, passes: int, requested: Back
     return "fused" if on_cpu and fused.is_faster(student) else "plain"
 
 
-def feature_function(compiled: bool) -> Callable[[ConvNet, Tensor], Tensor]:
+def feature_function(compiled: bool, device: str) -> Callable[[ConvNet, Tensor], Tensor]:
     """Return a function (student, images) -> features, the inputs of the student's last layer.
 
     It maps float32 [n, C, H, W] to float32 [n, d], and is differentiable with respect to the images
-    and the weights. The ``compiled`` function is compiled again for each shape, and on a CPU it
-    uses Winograd's convolutions.
+    and the weights. The ``compiled`` function is compiled again for each shape. On a CPU, several
+    threads can call it at the same time.
     """
-    return _compiled(_features) if compiled else _eager_features
-
-
-def _eager_features(student: ConvNet, images: Tensor) -> Tensor:
-    return student.features(images).flatten(1)
+    return _compiled(_features, in_threads=device == "cpu") if compiled else _features
 
 
 def _features(student: ConvNet, images: Tensor) -> Tensor:
-    on_cpu = images.device.type == "cpu"
-    return winograd.features(student, images) if on_cpu else _eager_features(student, images)
+    return student.features(images).flatten(1)
 
 
 def inference_batch_size(student: nn.Module, device: torch.device, backend: Backend) -> int:
@@ -192,12 +187,17 @@ def _summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @functools.cache
-def _compiled(function: Function, mode: str | None = None) -> Function:
+def _compiled(function: Function, mode: str | None = None, in_threads: bool = False) -> Function:
     """Return a compiled function. All seeds and students share it, so each shape compiles once.
 
-    ``mode`` is that of `torch.compile`.
+    Args:
+        function: what to compile.
+        mode: that of `torch.compile`.
+        in_threads: whether several threads call it at the same time.
     """
+    # A wrapper in Python keeps the interpreter's lock while kernels run; one in C++ releases it.
+    options: dict[str, Any] | None = {"cpp_wrapper": True} if in_threads else None
     # This logger warns about missing CUDA on every machine without a GPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     torch._dynamo.config.recompile_limit = 64
-    return cast(Function, torch.compile(function, dynamic=False, mode=mode))
+    return cast(Function, torch.compile(function, dynamic=False, mode=mode, options=options))

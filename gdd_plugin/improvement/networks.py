@@ -42,7 +42,7 @@ class Networks:
         """Prepare for the dataset and the recipe of ``task``; ``compiled`` uses torch.compile."""
         assert task.recipe
         self._dataset, self._device, self.recipe = task.dataset, task.device, task.recipe
-        self._features = training.feature_function(compiled)
+        self._features = training.feature_function(compiled, task.device)
         self.compiled = compiled
         self.augment: Callable[[Tensor], Tensor] = training.AUGMENTATIONS[task.recipe.augment]
         on_cpu = task.device == "cpu"
@@ -105,7 +105,7 @@ class Networks:
                 f"improving without torch.compile, which failed: {type(error).__name__}",
                 stacklevel=2,
             )
-            self._features, self.compiled = training.feature_function(False), False
+            self._features, self.compiled = training.feature_function(False, self._device), False
 
     def _compile(self) -> None:
         """Compile all functions in one of the threads that will call them.

@@ -71,17 +71,9 @@ def logits(student: ConvNet, images: Tensor) -> Tensor:
         student: a network with ``features`` and ``classifier``.
         images: float32 [n, C, H, W] on a CPU.
     """
-    return student.classifier(features(student, images))
-
-
-def features(student: ConvNet, images: Tensor) -> Tensor:
-    """Return the inputs of the student's classifier, float32 [n, d].
-
-    The arguments are as in `logits`.
-    """
     for layer in student.features:
         images = convolve(layer, images) if isinstance(layer, nn.Conv2d) else layer(images)
-    return images.flatten(1)
+    return student.classifier(images.flatten(1))
 
 
 def convolve(layer: nn.Conv2d, images: Tensor) -> Tensor:

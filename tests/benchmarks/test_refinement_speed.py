@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmark_adapters import datasets
+from benchmark_adapters import datasets, memory
 from benchmark_adapters.datasets import FASHION_MNIST
 from benchmark_adapters.scoring.recipes import DSA
 from benchmark_adapters.types import Task
@@ -18,6 +18,8 @@ LIMIT = 600
 
 def make_refinement(ipc, compiled):
     """Return a refinement of noise, with the bundled real images and the settings of a run."""
+    # As in the processes of methods.
+    memory.keep_freed_memory()
     task = Task(
         "fashion-mnist",
         FASHION_MNIST,

@@ -54,6 +54,13 @@ def test_convolve_matches_direct_convolution_of_whole_tiles(inputs, outputs, hei
     assert_agrees(nn.Conv2d(inputs, outputs, 3, padding=1), torch.randn(3, inputs, height, width))
 
 
+def test_convolve_matches_direct_convolution_without_onednn(monkeypatch):
+    """PyTorch has no oneDNN on some computers, which is simulated here."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    torch.manual_seed(0)
+    assert_agrees(nn.Conv2d(8, 16, 3, padding=1), torch.randn(3, 8, 8, 8))
+
+
 @pytest.mark.parametrize("padding", [0, 1, 3, (1, 2)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("of_images", [False, True])

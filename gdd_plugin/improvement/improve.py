@@ -27,8 +27,8 @@ from gdd_plugin.improvement.work import NONE, Work
 
 # Seconds that are left over at the end, for writing the set.
 RESERVE = 5.0
-# Time limit from which there is time to compile networks, which takes up to a minute and halves
-# their time, and to choose between states of the set.
+# Time limit from which there is time to compile networks, which takes half a minute and saves a
+# third of their time, and to choose between states of the set.
 MIN_COMPILED_LIMIT = 300.0
 # Share of the remaining time that selection may take if refinement follows.
 SELECT_SHARE = 0.2

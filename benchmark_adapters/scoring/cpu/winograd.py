@@ -3,7 +3,7 @@
 A tile of 4x4 outputs takes 36 multiplications per pair of channels instead of 144. This is
 Winograd's F(4x4, 3x3) from Lavin & Gray (arXiv 1509.09308, section 4). The transforms of images are
 sums of slices, which `torch.compile` fuses with each other. The products between them are left to
-torch's own kernels. The rounding error is 2 to 3 times that of a direct convolution.
+a kernel of torch. The rounding error is 2 to 3 times that of a direct convolution.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ OUTPUT_SIDE = 4
 INPUT_SIDE = OUTPUT_SIDE + FILTER_SIDE - 1
 # With fewer input channels the transforms would cost more than they save.
 MIN_CHANNELS = 8
-
 
 Matrix = list[list[float]]
 
@@ -185,8 +184,8 @@ def _convolved(tiles: Tensor, weight: Tensor, shape: Sequence[int]) -> Tensor:
 def _products(tiles: Tensor, filters: Tensor) -> Tensor:
     """Multiply each value of a tile with its own matrix.
 
-    Batched matrix products mean the same. MKL computes them without AVX-512 on CPUs of AMD, where
-    the convolutions of oneDNN are more than twice as fast.
+    Batched matrix products mean the same, but on CPUs of AMD a convolution of oneDNN takes about
+    half the time.
 
     Args:
         tiles: [tiles, 36, inputs], contiguous.

@@ -39,7 +39,10 @@ def peak(make, *arguments):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("is_indexed", [True, False], ids=["indexed", "read"])
+@pytest.mark.parametrize(
+    "is_indexed",
+    [pytest.param(True, id="indexed"), pytest.param(False, id="read", marks=pytest.mark.slow)],
+)
 def test_more_runs_take_no_more_memory(monkeypatch, tmp_path, is_indexed):
     monkeypatch.setattr(many_records, "SHARES", SMALL)
     # Files that have just been written are in the index too.

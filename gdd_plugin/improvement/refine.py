@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -72,6 +72,9 @@ class RefineSettings:
 MAX_PIXELS = 10**6
 # Image counts from which, and up to which, a step uses fewer or more versions of each image.
 LARGE, SMALL = 250, 20
+# Few networks that learn slowly and for long, as students do. Large sets, made with networks that
+# learn fast, taught students less the longer they learned.
+LONG_LIVES: dict[str, Any] = {"network_lr": 0.01, "life": 300, "pool": 6, "network_steps": 8}
 
 
 def settings_for(refine: str, images: int, compiled: bool) -> RefineSettings:
@@ -85,6 +88,8 @@ def settings_for(refine: str, images: int, compiled: bool) -> RefineSettings:
     settings = RefineSettings()
     if images >= LARGE:
         settings = replace(settings, clean=False, lr=0.02)
+        if compiled:
+            settings = replace(settings, **LONG_LIVES)
     elif images <= SMALL:
         settings = replace(settings, draws=5)
     if not compiled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,8 +14,8 @@ from gdd_plugin.improvement import networks
 from gdd_plugin.improvement.networks import Networks
 from gdd_plugin.improvement.real_images import RealImages
 
-# A short version of the recipes that take 1001 epochs: a higher rate, divided by 10 halfway.
-STEPS, LR = 100, 0.05
+# Learning rates, and steps with each: a short version of the recipes that take 1001 epochs.
+RATES = ((0.05, 50), (0.005, 50))
 SEEDS = (30_000, 30_001)
 MAX_HELD_OUT = 2000
 
@@ -24,8 +25,9 @@ def accuracies(
     real: RealImages,
     states: Sequence[Tensor],
     labels: Tensor,
-    steps: int = STEPS,
+    rates: Sequence[tuple[float, int]] = RATES,
     seeds: Sequence[int] = SEEDS,
+    max_images: int = MAX_HELD_OUT,
 ) -> list[list[float]]:
     """Train fresh networks on each state and return their held-out accuracies.
 
@@ -34,21 +36,23 @@ def accuracies(
         real: provides the held-out images.
         states: sets with the same labels, each uint8 [n, C, S, S].
         labels: int64 [n].
-        steps: steps for which each network is trained.
+        rates: learning rates of each network, one after the other, and steps with each.
         seeds: seeds of the networks. All states meet the same ones.
+        max_images: the largest number of held-out images to test with.
 
     Returns:
         For each state, the accuracy of each network as a fraction.
     """
     pixels, classes = real.held_out
-    kept = torch.arange(len(classes))[:: max(1, -(-len(classes) // MAX_HELD_OUT))]
+    kept = torch.arange(len(classes))[:: max(1, -(-len(classes) // max_images))]
     images, targets = real.normalise(pixels[kept]), classes[kept].to(real.device)
     labels = labels.to(real.device)
+    total = sum(steps for _, steps in rates)
 
     def test(net: ConvNet, batches: Sequence[tuple[Tensor, Tensor]]) -> float:
-        half = len(batches) // 2
-        nets.train(net, networks.sgd(net, LR), batches[:half])
-        nets.train(net, networks.sgd(net, LR / 10), batches[half:])
+        remaining = iter(batches)
+        for lr, steps in rates:
+            nets.train(net, networks.sgd(net, lr), list(itertools.islice(remaining, steps)))
         with torch.no_grad():
             predicted = net.classifier(nets.constant_features(net, images)).argmax(1)
         return float((predicted == targets).float().mean())
@@ -56,7 +60,7 @@ def accuracies(
     result = []
     for state in states:
         normalised = real.normalise(state)
-        batches = [list(_batches(nets, normalised, labels, steps, seed)) for seed in seeds]
+        batches = [list(_batches(nets, normalised, labels, total, seed)) for seed in seeds]
         result.append(nets.map(test, [nets.build(seed) for seed in seeds], batches))
     return result
 

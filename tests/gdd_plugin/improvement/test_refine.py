@@ -89,7 +89,10 @@ def test_large_sets_get_the_same_gradients_with_less_memory(nets, real, pool, mo
 def test_settings_depend_on_the_size_of_the_set_and_on_compiling():
     medium = settings_for("pixels", 100, compiled=True)
     assert (medium.clean, medium.draws) == (True, 1)
-    assert not settings_for("pixels", 500, compiled=True).clean
+    large = settings_for("pixels", 500, compiled=True)
+    assert not large.clean
+    assert (large.network_lr < medium.network_lr) and (large.life > medium.life)
+    assert settings_for("pixels", 500, compiled=False).life == medium.life
     assert settings_for("pixels", 10, compiled=True).draws > 1
     quick = settings_for("pixels", 200, compiled=False)
     assert quick.lr > medium.lr

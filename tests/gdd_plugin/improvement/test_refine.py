@@ -91,7 +91,8 @@ def test_settings_depend_on_the_size_of_the_set_and_on_compiling():
     assert (medium.clean, medium.draws) == (True, 1)
     large = settings_for("pixels", 500, compiled=True)
     assert not large.clean
-    assert (large.network_lr < medium.network_lr) and (large.life > medium.life)
+    assert large.network_lr < medium.network_lr
+    assert large.life > medium.life
     assert settings_for("pixels", 500, compiled=False).life == medium.life
     assert settings_for("pixels", 10, compiled=True).draws > 1
     quick = settings_for("pixels", 200, compiled=False)

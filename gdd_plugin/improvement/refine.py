@@ -72,8 +72,8 @@ class RefineSettings:
 MAX_PIXELS = 10**6
 # Image counts from which, and up to which, a step uses fewer or more versions of each image.
 LARGE, SMALL = 250, 20
-# Few networks that learn slowly and for long, as students do. Large sets, made with networks that
-# learn fast, taught students less the longer they learned.
+# Few networks that learn slowly and for long, as students do. They guide large sets better
+# (docs/experiments.md).
 LONG_LIVES: dict[str, Any] = {"network_lr": 0.01, "life": 300, "pool": 6, "network_steps": 8}
 
 

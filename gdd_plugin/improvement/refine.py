@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -72,9 +72,6 @@ class RefineSettings:
 MAX_PIXELS = 10**6
 # Image counts from which, and up to which, a step uses fewer or more versions of each image.
 LARGE, SMALL = 250, 20
-# Few networks that learn slowly and for long, as students do. They guide large sets better
-# (docs/experiments.md).
-LONG_LIVES: dict[str, Any] = {"network_lr": 0.01, "life": 300, "pool": 6, "network_steps": 8}
 
 
 def settings_for(refine: str, images: int, compiled: bool) -> RefineSettings:
@@ -89,7 +86,8 @@ def settings_for(refine: str, images: int, compiled: bool) -> RefineSettings:
     if images >= LARGE:
         settings = replace(settings, clean=False, lr=0.02)
         if compiled:
-            settings = replace(settings, **LONG_LIVES)
+            # Few networks that learn slowly and for long, as students do, guide large sets better.
+            settings = replace(settings, network_lr=0.01, life=300, pool=6, network_steps=8)
     elif images <= SMALL:
         settings = replace(settings, draws=5)
     if not compiled:

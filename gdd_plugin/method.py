@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MIN_LIMIT = 45.0
 # Images per class in the pool to select from: at least so many, or so many for each of the set.
 MIN_POOL, POOL_PER_IMAGE = 600, 20
+# The largest of these pools if refinement follows, which is worth more of the time.
+MAX_REFINED_POOL = 3000
 # Share of the remaining time that sampling the pool may take.
 MAX_POOL_SHARE = 0.25
 # Share of the remaining time that sampling every image may take. Otherwise copies complete the set.
@@ -159,8 +161,7 @@ def _improve(
     """Yield better and better sets, made from a pool of sampled images."""
     assert task.ipc
     classes, work = task.dataset.num_classes, settings.work
-    size = work.pool or max(MIN_POOL, POOL_PER_IMAGE * task.ipc)
-    size = task.ipc if work.select == NONE else max(task.ipc, size)
+    size = _pool_size(work, task.ipc)
     generator = ImageGenerator(task, replace(settings, pda="none", copies=0), size * classes)
     if work.refine == "latents":
         generator.sampler.require_direct()
@@ -187,6 +188,16 @@ def _improve(
         if not is_out_of_memory(error):
             raise
         task.report(improvement_stopped_because="not enough memory")
+
+
+def _pool_size(work: Work, ipc: int) -> int:
+    """Return the number of images per class to sample."""
+    if work.select == NONE:
+        return ipc
+    size = max(MIN_POOL, POOL_PER_IMAGE * ipc)
+    if work.refine != NONE:
+        size = min(size, MAX_REFINED_POOL)
+    return max(ipc, work.pool or size)
 
 
 def _pool_batches(generator: ImageGenerator, size: int, budget: Budget) -> Iterator[Batch]:

@@ -18,6 +18,16 @@ from gdd_plugin.improvement.real_images import RealImages
 RATES = ((0.05, 50), (0.005, 50))
 SEEDS = (30_000, 30_001)
 MAX_HELD_OUT = 2000
+# Time of testing and of drawing batches, as a share of that of training.
+TEST_SHARE = 0.3
+
+
+def seconds(states: int, step: float) -> float:
+    """Return about how long the choice between ``states`` takes.
+
+    ``step`` is the time of a step in which as many networks are trained as there are `SEEDS`.
+    """
+    return states * sum(steps for _, steps in RATES) * step * (1 + TEST_SHARE)
 
 
 def accuracies(

@@ -34,10 +34,6 @@ MIN_COMPILED_LIMIT = 300.0
 SELECT_SHARE = 0.2
 # Shares of the visits after which a state of the set is kept.
 STATES = (0.1, 0.25, 0.5, 0.75, 1.0)
-# How many of the last states are compared at the end. Each takes time.
-CANDIDATES = 2
-# Visits that take about as long as the choice.
-CHOICE_VISITS = 13
 # Plan for this share of the time, because machines may slow down.
 SAFE_SHARE = 0.92
 # Stands for the number of planned visits until the speed is known.
@@ -71,7 +67,6 @@ class Improver:
         assert task.ipc
         self.task, self.budget, self.work = task, budget, work
         self.ipc, self.real, self.generator = task.ipc, real, generator
-        self.refining_since = 0.0
         self.nets = Networks(task, has_time_to_compile(task, budget))
         task.report(networks_compiled=self.nets.compiled)
         # Augmentation draws from the global generator. This process has no other use for it.
@@ -148,12 +143,11 @@ class Improver:
         labels, parameters = pool.labels[selected], self._parameters(pool, selected)
         settings = settings_for(self.work.refine, len(labels), self.nets.compiled)
         refinement = Refinement(self.nets, self.real, parameters, labels, self.task.seed, settings)
-        self.refining_since = time.monotonic()
         states: list[Tensor] = []
         kept = done = 0
         total: int | None = None
         self.task.report(visits=f"0/{self.work.visits or UNPLANNED}")
-        for total in self._visits():
+        for total in self._visits(refinement):
             self.task.progress("refining", done, total)
             refinement.visit(total)
             done = refinement.visits
@@ -164,8 +158,8 @@ class Improver:
         if done > kept:
             # The time was over before the next state.
             yield self._refined(refinement, refinement.pixels(), labels, total or UNPLANNED)
-        elif len(states) > 1 and self._has_time_to_choose(done):
-            best = self._best(states[-CANDIDATES:], labels)
+        elif len(states) > 1 and self._has_time_to_choose(refinement):
+            best = self._best(states[-settings.candidates :], labels)
             self.task.report(visits=str(done))
             yield Replacement(best, labels, torch.zeros(len(labels), dtype=torch.bool))
 
@@ -181,32 +175,36 @@ class Improver:
         )
         return Replacement(pixels, labels, torch.zeros(len(labels), dtype=torch.bool))
 
-    def _visits(self) -> Iterator[int | None]:
+    def _visits(self, refinement: Refinement) -> Iterator[int | None]:
         """Yield the number of planned visits, None while it is unknown, before each visit."""
-        total, done, start = self.work.visits, 0, time.monotonic()
+        total, done, start, seconds = self.work.visits, 0, time.monotonic(), 0.0
         last = self.work.last_visit
         while total is None or done < total:
-            if done == last or self.budget.remaining() < RESERVE:
-                break
             # The first visit compiles, so it says nothing about the speed.
-            start = time.monotonic() if done == 1 else start
-            if total is None and done == TRIAL_VISITS:
+            if done == 1:
+                start = time.monotonic()
+            elif done > 1:
                 seconds = (time.monotonic() - start) / (done - 1)
+            if done == last or self.budget.remaining() < RESERVE + seconds:
+                break
+            if total is None and done == TRIAL_VISITS:
                 time_left = SAFE_SHARE * (self.budget.remaining() - RESERVE)
-                affordable = int(time_left / seconds) - CHOICE_VISITS * self.nets.compiled
+                affordable = int((time_left - self._choice_seconds(refinement)) / seconds)
                 total = done + max(1, affordable)
             yield total
             done += 1
 
-    def _has_time_to_choose(self, visits: int) -> bool:
-        """Return whether to choose between states after all visits.
+    def _choice_seconds(self, refinement: Refinement) -> float:
+        """Return about how long the choice between states takes; 0: there is none."""
+        if refinement.settings.candidates == 1:
+            return 0.0
+        return choose.seconds(refinement.settings.candidates, refinement.network_step_seconds)
 
-        Uncompiled networks would take as long for the choice as for the refinement.
-        """
-        if not self.nets.compiled or self.work.last_visit is not None:
+    def _has_time_to_choose(self, refinement: Refinement) -> bool:
+        """Return whether to choose between states after all visits."""
+        if refinement.settings.candidates == 1 or self.work.last_visit is not None:
             return False
-        spent = time.monotonic() - self.refining_since
-        return self.budget.remaining() - RESERVE > spent / visits * CHOICE_VISITS
+        return self.budget.remaining() - RESERVE > self._choice_seconds(refinement)
 
     def _best(self, states: list[Tensor], labels: Tensor) -> Tensor:
         """Return the state that teaches fresh networks most about held-out real images."""

@@ -8,6 +8,7 @@ enough steps is replaced by a new one.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -46,6 +47,7 @@ class RefineSettings:
         clean: whether the images also take part as they are.
         draws: augmented versions of each image in a step.
         averaging: decay of the moving average of the images, per step.
+        candidates: last states of the set that are compared at the end; 1: the last is kept.
     """
 
     lr: float = 0.015
@@ -60,6 +62,7 @@ class RefineSettings:
     clean: bool = True
     draws: int = 1
     averaging: float = 0.98
+    candidates: int = 2
     final_lr: float = 0.05
     betas: tuple[float, float] = (0.5, 0.97)
     warm_up: int = 20
@@ -70,8 +73,9 @@ class RefineSettings:
 # Pixels of one channel up to which a step keeps the activations of all images. Beyond, it computes
 # them a second time, part by part, so that memory does not grow with the set.
 MAX_PIXELS = 10**6
-# Image counts from which, and up to which, a step uses fewer or more versions of each image.
-LARGE, SMALL = 250, 20
+# Image counts up to which a step uses more versions of each image, from which it uses fewer, and
+# from which steps are so slow that they are worth more real images and better networks.
+SMALL, LARGE, HUGE = 20, 250, 2500
 
 
 def settings_for(refine: str, images: int, compiled: bool) -> RefineSettings:
@@ -83,16 +87,18 @@ def settings_for(refine: str, images: int, compiled: bool) -> RefineSettings:
         compiled: whether the networks are compiled.
     """
     settings = RefineSettings()
+    if images <= SMALL:
+        settings = replace(settings, draws=5)
     if images >= LARGE:
         settings = replace(settings, clean=False, lr=0.02)
-        if compiled:
-            # Few networks that learn slowly and for long, as students do, guide large sets better.
-            settings = replace(settings, network_lr=0.01, life=300, pool=6, network_steps=8)
-    elif images <= SMALL:
-        settings = replace(settings, draws=5)
+    if images >= LARGE and compiled:
+        # Few networks that learn slowly and for long, as students do, guide large sets better.
+        settings = replace(settings, network_lr=0.01, life=300, pool=6, network_steps=8)
+    if images >= HUGE and compiled:
+        settings = replace(settings, pool=4, network_steps=30, real=5000, candidates=1)
     if not compiled:
-        # Larger steps, because the time suffices for few.
-        settings = replace(settings, lr=0.03, warm_up=5, real=400)
+        # Larger steps, because the time suffices for few, and for no choice.
+        settings = replace(settings, lr=0.03, warm_up=5, real=400, candidates=1)
     if refine == "latents":
         settings = replace(settings, lr=LATENTS_LR)
     return settings
@@ -124,12 +130,28 @@ class Member:
         self.age, self.life = 0, life
 
 
+@dataclass
+class Guide:
+    """A network that guides some steps of the images.
+
+    Attributes:
+        net: its weights are constant.
+        real: features of real images, float32 [m, d].
+        labels: their labels, int64 [m].
+    """
+
+    net: ConvNet
+    real: Tensor
+    labels: Tensor
+
+
 class Refinement:
     """A set that is being refined.
 
     Attributes:
         steps: steps of the images so far.
         lives: networks that were replaced so far.
+        network_step_seconds: seconds of the last visit for a step of all its networks.
     """
 
     def __init__(
@@ -164,6 +186,7 @@ class Refinement:
         self.scale_optimizer = torch.optim.Adam([self.scale], chosen.scale_lr)
         self.average = [tensor.detach().clone() for tensor in parameters.tensors]
         self.steps = self.lives = 0
+        self.network_step_seconds = 0.0
         # First lives end one after another, so that networks of all ages live together.
         self.members = [
             self._member(max(chosen.network_steps, chosen.life * (number + 1) // chosen.pool))
@@ -187,10 +210,13 @@ class Refinement:
         images = self._render(self.parameters.tensors)
         batches = [self._batches(images) for _ in chosen]
         drawn = [self.real.draw(self.settings.real, self.rng) for _ in chosen]
-        prepared = self.nets.map(self._prepare, chosen, batches, [images for images, _ in drawn])
+        start = time.monotonic()
+        self.nets.map(self._train, chosen, batches)
+        self.network_step_seconds = (time.monotonic() - start) / self.settings.network_steps
+        guides = self.nets.map(self._guide, chosen, *zip(*drawn, strict=True))
         for _ in range(self.settings.image_steps):
             self._set_rate(total)
-            self._step(prepared, [labels for _, labels in drawn])
+            self._step(guides)
 
     def _choose(self) -> list[Member]:
         """Return the networks of the next visit; replace those whose life is over."""
@@ -215,14 +241,13 @@ class Refinement:
             batches.append((self.nets.augment(images[rows]), self.labels[rows]))
         return batches
 
-    def _prepare(
-        self, member: Member, batches: list[tuple[Tensor, Tensor]], real: Tensor
-    ) -> tuple[ConvNet, Tensor]:
-        """Train a network; return a copy for the images' gradients, and features of real images."""
+    def _train(self, member: Member, batches: list[tuple[Tensor, Tensor]]) -> None:
         self.nets.train(member.net, member.optimizer, batches)
         member.age += len(batches)
+
+    def _guide(self, member: Member, real: Tensor, labels: Tensor) -> Guide:
         net = networks.frozen(member.net)
-        return net, self.nets.constant_features(net, real)
+        return Guide(net, self.nets.constant_features(net, real), labels)
 
     def _set_rate(self, total: int | None) -> None:
         """Set the learning rate of the next step: a warm-up, and a cosine after the trials."""
@@ -235,22 +260,15 @@ class Refinement:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.steps + 1) / settings.warm_up)
 
-    def _step(self, prepared: list[tuple[ConvNet, Tensor]], labels: list[Tensor]) -> None:
+    def _step(self, guides: list[Guide]) -> None:
         """Make one step of the images along the mean gradient of the networks' losses."""
         images = self.parameters.render(self.parameters.tensors)
-        inputs = [self._versions(images) for _ in prepared]
+        inputs = [self._versions(images) for _ in guides]
         leaves = [images.detach().requires_grad_() for images in inputs]
-        scales = [self.scale.detach().clone().requires_grad_() for _ in prepared]
-        self.nets.map(
-            self._add_gradient,
-            [net for net, _ in prepared],
-            [real for _, real in prepared],
-            labels,
-            leaves,
-            scales,
-        )
+        scales = [self.scale.detach().clone().requires_grad_() for _ in guides]
+        self.nets.map(self._add_gradient, guides, leaves, scales)
         self.optimizer.zero_grad()
-        share = 1 / len(prepared)
+        share = 1 / len(guides)
         gradients = [share * leaf.grad for leaf in leaves if leaf.grad is not None]
         torch.autograd.backward(inputs, gradients)
         self.optimizer.step()
@@ -269,28 +287,22 @@ class Refinement:
         augmented = [self.nets.augment(images) for _ in range(self.settings.draws)]
         return torch.cat([images, *augmented] if self.settings.clean else augmented)
 
-    def _add_gradient(
-        self,
-        net: ConvNet,
-        real: Tensor,
-        real_labels: Tensor,
-        images: Tensor,
-        scale: Tensor,
-    ) -> None:
+    def _add_gradient(self, guide: Guide, images: Tensor, scale: Tensor) -> None:
         """Add the gradients of one network's loss to those of ``images`` and ``scale``."""
         copies = len(images) // len(self.labels)
         targets = regression.targets(self.labels, self.num_classes).repeat(copies, 1)
-        is_large = images.shape[0] * images.shape[2] * images.shape[3] > MAX_PIXELS
+        is_large = images[:, 0].numel() > MAX_PIXELS
         with torch.enable_grad():
             if is_large:
-                features = self.nets.constant_features(net, images.detach()).requires_grad_()
+                features = self.nets.constant_features(guide.net, images.detach())
+                features.requires_grad_()
             else:
-                features = self.nets.features(net, images)
-            predicted = regression.predict(features, targets, real, self.settings.ridge)
-            F.cross_entropy(predicted * scale.exp(), real_labels).backward()
+                features = self.nets.features(guide.net, images)
+            predicted = regression.predict(features, targets, guide.real, self.settings.ridge)
+            F.cross_entropy(predicted * scale.exp(), guide.labels).backward()
             if is_large:
                 assert features.grad is not None
-                self.nets.add_gradient(net, images, features.grad)
+                self.nets.add_gradient(guide.net, images, features.grad)
 
     def pixels(self) -> Tensor:
         """Return the moving average of the set, uint8 [n, C, S, S] on the CPU."""

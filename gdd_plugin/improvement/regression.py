@@ -30,8 +30,14 @@ def predict(features: Tensor, labels: Tensor, real: Tensor, ridge: float) -> Ten
     """
     centre = features.mean(0)
     centred = features - centre
-    kernel = centred @ centred.t()
-    penalty = ridge * kernel.diagonal().mean()
-    kernel = kernel + penalty * torch.eye(len(kernel), device=kernel.device)
-    weights = centred.t() @ torch.linalg.solve(kernel, labels)
+    penalty = ridge * centred.square().sum(1).mean()
+    count, size = centred.shape
+    identity = torch.eye(min(count, size), device=features.device)
+    # Both forms give the same weights. The smaller matrix is solved.
+    if count <= size:
+        kernel = centred @ centred.t() + penalty * identity
+        weights = centred.t() @ torch.linalg.solve(kernel, labels)
+    else:
+        covariance = centred.t() @ centred + penalty * identity
+        weights = torch.linalg.solve(covariance, centred.t() @ labels)
     return (real - centre) @ weights

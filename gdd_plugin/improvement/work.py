@@ -8,7 +8,7 @@ from benchmark_adapters.types import UserError
 
 AUTO, NONE = "auto", "none"
 # Larger sets are selected but not refined by default: the time would suffice for a few steps.
-MAX_REFINED = 1000
+MAX_REFINED = 5000
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from benchmark_adapters.datasets import CIFAR10, CIFAR100, FASHION_MNIST
 from gdd_plugin import generator as generator_module
 from gdd_plugin import method, prompts
 from gdd_plugin.generator import ImageGenerator
+from gdd_plugin.improvement.work import Work
 from gdd_plugin.models.one_step import TurboSampler
 from gdd_plugin.settings import parse_settings
 
@@ -236,3 +237,20 @@ def test_endless_batches_stop_when_the_generator_is_closed(monkeypatch):
     batches.close()
     assert len(first) == 2
     assert len(counts) <= 2 + 2 * torch.get_num_threads()
+
+
+@pytest.mark.parametrize(
+    ("work", "ipc", "size"),
+    [
+        (Work("regression", "pixels"), 1, 600),
+        (Work("regression", "pixels"), 50, 1000),
+        (Work("regression", "pixels"), 500, 3000),
+        (Work("regression", "pixels"), 5000, 5000),
+        (Work("regression", "none"), 500, 10000),
+        (Work("none", "pixels"), 50, 50),
+        (Work("regression", "pixels", pool=70), 50, 70),
+        (Work("regression", "pixels", pool=20), 50, 50),
+    ],
+)
+def test_the_pool_grows_with_the_set_unless_refinement_needs_the_time(work, ipc, size):
+    assert method._pool_size(work, ipc) == size

@@ -76,12 +76,11 @@ def test_large_sets_get_the_same_gradients_with_less_memory(nets, real, pool, mo
         monkeypatch.setattr(refine, "MAX_PIXELS", max_pixels)
         pyramid = Pyramid(real.normalise(pixels), real.clamp)
         refinement = Refinement(nets, real, pyramid, labels, 0, SMALL)
-        net = refinement.members[0].net.requires_grad_(False)
         images = real.normalise(pixels).requires_grad_()
         scale = torch.zeros((), requires_grad=True)
-        drawn, classes = real.normalise(real.pixels[:50]), real.labels[:50]
-        features = nets.constant_features(net, drawn)
-        refinement._add_gradient(net, features, classes, images, scale)
+        drawn = real.normalise(real.pixels[:50]), real.labels[:50]
+        guide = refinement._guide(refinement.members[0], *drawn)
+        refinement._add_gradient(guide, images, scale)
         gradients.append((images.grad, scale.grad))
     torch.testing.assert_close(*gradients)
 
@@ -95,6 +94,9 @@ def test_settings_depend_on_the_size_of_the_set_and_on_compiling():
     assert large.life > medium.life
     assert settings_for("pixels", 500, compiled=False).life == medium.life
     assert settings_for("pixels", 10, compiled=True).draws > 1
+    huge = settings_for("pixels", 5000, compiled=True)
+    assert huge.real > large.real
+    assert (huge.candidates, large.candidates) == (1, 2)
     quick = settings_for("pixels", 200, compiled=False)
     assert quick.lr > medium.lr
     assert quick.real < medium.real

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from sklearn.kernel_ridge import KernelRidge
 
@@ -11,11 +12,14 @@ def test_targets_have_a_mean_of_zero_and_name_the_class():
     assert targets.argmax(1).tolist() == [2, 0]
 
 
-def test_predictions_equal_scikit_learn():
+@pytest.mark.parametrize("size", [5, 30])
+def test_predictions_equal_scikit_learn(size):
+    """With fewer features than images, and with more."""
     generator = torch.Generator().manual_seed(0)
-    features = torch.randn(12, 30, generator=generator, dtype=torch.float64)
-    real = torch.randn(7, 30, generator=generator, dtype=torch.float64)
-    labels = regression.targets(torch.arange(12) % 3, 3).double()
+    features = torch.randn(12, size, generator=generator, dtype=torch.float64)
+    real = torch.randn(7, size, generator=generator, dtype=torch.float64)
+    # Classes of different sizes, so that the targets have a mean.
+    labels = regression.targets(torch.arange(12) % 5 % 3, 3).double()
     centred = (features - features.mean(0)).numpy()
     penalty = 0.1 * np.square(centred).sum(1).mean()
     expected = KernelRidge(alpha=penalty).fit(centred, labels).predict(real - features.mean(0))

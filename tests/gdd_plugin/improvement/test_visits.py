@@ -5,44 +5,52 @@ from types import SimpleNamespace
 
 import pytest
 
-from gdd_plugin.improvement import improve
-from gdd_plugin.improvement.improve import CHOICE_VISITS, RESERVE, SAFE_SHARE, Improver
-from gdd_plugin.improvement.refine import TRIAL_VISITS
+from gdd_plugin.improvement import choose, improve
+from gdd_plugin.improvement.improve import RESERVE, SAFE_SHARE, Improver
+from gdd_plugin.improvement.refine import TRIAL_VISITS, RefineSettings
 from gdd_plugin.improvement.work import Work
+
+# Seconds of a step in which networks are trained.
+STEP = 0.1
 
 
 class Clock:
-    """A clock that advances by ``seconds`` with each visit, and the budget that it uses up."""
+    """A clock that advances with each visit, and the budget that it uses up.
 
-    def __init__(self, monkeypatch, left, seconds):
-        self.now, self.left, self.seconds = 0.0, left, seconds
+    A visit takes ``seconds``, and after the trials ``slowdown`` times as much.
+    """
+
+    def __init__(self, monkeypatch, left, seconds, slowdown=1):
+        self.now, self.left = 0.0, left
+        self.seconds = [seconds] * TRIAL_VISITS + [seconds * slowdown] * 1000
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def remaining(self):
         return self.left - self.now
 
 
-def visits(clock, compiled=True, **counts):
+def visits(clock, candidates=2, **counts):
     """Return the planned total before each visit."""
-    improver = SimpleNamespace(
-        work=Work("none", "pixels", **counts),
-        budget=clock,
-        nets=SimpleNamespace(compiled=compiled),
-    )
+    improver = Improver.__new__(Improver)
+    improver.work, improver.budget = Work("none", "pixels", **counts), clock
+    settings = RefineSettings(candidates=candidates)
+    refinement = SimpleNamespace(network_step_seconds=STEP, settings=settings)
     totals = []
-    for total in Improver._visits(improver):
+    for total in improver._visits(refinement):
+        clock.now += clock.seconds[len(totals)]
         totals.append(total)
-        clock.now += clock.seconds
     return totals
 
 
 def test_the_clock_decides_how_many_visits_follow_the_trials(monkeypatch):
     totals = visits(Clock(monkeypatch, left=200, seconds=1))
     left = SAFE_SHARE * (200 - TRIAL_VISITS - RESERVE)
-    expected = TRIAL_VISITS + int(left) - CHOICE_VISITS
+    choice = choose.seconds(2, STEP)
+    assert 10 < choice < 40
+    expected = TRIAL_VISITS + int(left - choice)
     assert totals == [None] * TRIAL_VISITS + [expected] * (expected - TRIAL_VISITS)
     # Without a choice at the end, there is time for more.
-    assert len(visits(Clock(monkeypatch, 200, 1), compiled=False)) == expected + CHOICE_VISITS
+    assert len(visits(Clock(monkeypatch, 200, 1), candidates=1)) == TRIAL_VISITS + int(left)
 
 
 def test_given_visits_need_no_trials(monkeypatch):
@@ -52,8 +60,15 @@ def test_given_visits_need_no_trials(monkeypatch):
 
 
 def test_visits_end_when_the_time_is_over(monkeypatch):
-    assert visits(Clock(monkeypatch, left=10, seconds=2), visits=9) == [9] * 3
+    assert visits(Clock(monkeypatch, left=10, seconds=2), visits=9) == [9] * 2
     assert visits(Clock(monkeypatch, left=RESERVE - 1, seconds=1)) == []
+
+
+def test_no_visit_begins_that_would_end_after_the_limit(monkeypatch):
+    clock = Clock(monkeypatch, left=600, seconds=20, slowdown=1.2)
+    totals = visits(clock)
+    assert len(totals) < totals[-1]
+    assert RESERVE - 4 <= clock.remaining() < RESERVE + 24
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from benchmark_adapters import own_data
 from benchmark_adapters.execution import sandbox
+from benchmark_adapters.execution.report import Report
 from benchmark_adapters.execution.sandbox import Limits, SandboxFailed
 from benchmark_adapters.formats import native
 from benchmark_adapters.runs.sources.source import Making, Production, report_of
@@ -106,7 +109,7 @@ class RunSource:
             used=record.seconds.used,
             sampled=record.sampled,
             used_real_data=record.uses_real_data,
-            report=report_of(record),
+            report=_report(record),
             origin=origin,
             deviations=tuple(deviations),
         )
@@ -114,6 +117,13 @@ class RunSource:
         if record.status == "timeout" and production.end == "done":
             production = replace(production, end="limit")
         return lambda: production
+
+
+def _report(record: Record) -> Report:
+    """Return what the method reported. The record holds the time of sampling as a rate."""
+    rate = record.images_per_second
+    seconds = record.sampled / rate if rate else None
+    return msgspec.structs.replace(report_of(record), sampling_seconds=seconds)
 
 
 class _Stored(Protocol):

@@ -95,6 +95,14 @@ def test_records_name_the_origin_of_their_images(sources):
     assert (read.origin.file, read.origin.format) == (file_source.path.name, "native")
 
 
+def test_a_run_that_is_scored_again_keeps_its_speed(sources):
+    """The method ``improves`` reports that it sampled 500 images in 0.25 seconds."""
+    folder, record = sources.run_elsewhere("improves")
+    assert record.images_per_second == 2000
+    _, again = sources.complete(RunSource(folder, record, sources.dataset, Limits()))
+    assert (again.sampled, again.images_per_second) == (500, 2000)
+
+
 def test_images_from_files_stay_untrusted(sources):
     assert [sources.make(kind).is_untrusted for kind in KINDS] == [False, True, False, False]
     folder, record = sources.complete(sources.file())

@@ -23,10 +23,12 @@ from gdd_plugin.improvement.networks import Networks
 from gdd_plugin.improvement.pyramid import Pyramid
 from gdd_plugin.improvement.real_images import RealImages
 from gdd_plugin.improvement.refine import Refinement, settings_for
-from gdd_plugin.method import MIN_POOL, POOL_PER_IMAGE
+from gdd_plugin.improvement.work import Work
+from gdd_plugin.method import pool_size
 
 SHAPES = [(dataset, ipc) for dataset in (CIFAR100, TINY_IMAGENET) for ipc in (10, 50)]
 REAL_PER_CLASS = 50
+WORK = Work("regression", "pixels")
 # Refinement of larger sets is left out: its time grows with the number of images.
 MAX_VISITED = 1000
 HEADINGS = ("dataset", "IPC", "pool", "s per sweep", "GiB", "s per visit", "GiB")
@@ -51,14 +53,9 @@ def make_task(dataset: Dataset, ipc: int) -> Task:
     )
 
 
-def pool_size(ipc: int) -> int:
-    """Return the number of samples per class that a run selects from."""
-    return max(MIN_POOL, POOL_PER_IMAGE * ipc)
-
-
 def sweep(dataset: Dataset, ipc: int) -> float:
     """Return the seconds of a sweep, for random features with as many components as real ones."""
-    classes, per_class = dataset.num_classes, pool_size(ipc)
+    classes, per_class = dataset.num_classes, pool_size(WORK, ipc)
     size = select.MAX_COMPONENTS
     real = torch.randn(select.REAL, size) / size**0.5
     features = exchange.PoolFeatures(
@@ -106,7 +103,7 @@ def main() -> None:
         for function in (sweep, visit) if is_visited else (sweep,):
             with get_context("spawn").Pool(1) as pool:
                 numbers += pool.apply(measured, (function, dataset, ipc))
-        rows.append((dataset.name, ipc, pool_size(ipc) * dataset.num_classes, *numbers))
+        rows.append((dataset.name, ipc, pool_size(WORK, ipc) * dataset.num_classes, *numbers))
         print(rows[-1], flush=True)
     print(tabulate(rows, HEADINGS, tablefmt="github", floatfmt=".1f"))
 

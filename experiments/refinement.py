@@ -3,11 +3,11 @@
     python experiments/refinement.py POOL --ipc 10 --visits 40 --set lr=0.02
 
 POOL is the folder of a run with sampled images of Fashion-MNIST, 20 times as many per class as the
-IPC and at least 600, from `ddbench run --method generative-turbo --track fashion-mnist --ipc 1000
---repeats 0 --option preset=sampled`. A set is selected from it, and refined with the given
-settings, which change those of the method. The row that is printed has the mean held-out accuracy
-of networks trained on the set, and its standard error. The whole of Fashion-MNIST must be
-installed.
+IPC, but at least 600 and at most 3,000, from `ddbench run --method generative-turbo --track
+fashion-mnist --ipc 1000 --repeats 0 --option preset=sampled`. A set is selected from it, and
+refined with the given settings, which change those of the method. The row that is printed has the
+mean held-out accuracy of networks trained on the set, and its standard error. The whole of
+Fashion-MNIST must be installed.
 """
 
 import time
@@ -32,8 +32,10 @@ from gdd_plugin.improvement.pool import Pool
 from gdd_plugin.improvement.pyramid import Pyramid
 from gdd_plugin.improvement.real_images import RealImages
 from gdd_plugin.improvement.refine import Refinement, RefineSettings, settings_for
-from gdd_plugin.method import MIN_POOL, POOL_PER_IMAGE
+from gdd_plugin.improvement.work import Work
+from gdd_plugin.method import pool_size
 
+WORK = Work("regression", "pixels")
 SWEEPS, FIRST_SEED, HELD_OUT = 4, 40_000, 5000
 # Learning rates of the networks that test a set, and steps with each. The slow ones are dsa/1's.
 RATES = {"fast": ((0.05, 100), (0.005, 100)), "slow": ((0.01, 500), (0.001, 150))}
@@ -94,7 +96,7 @@ def main(
     """Print a row for one group of settings."""
     torch.manual_seed(0)
     nets, real = Networks(task := make_task(ipc), compiled=True), RealImages.of(task)
-    pool = read_pool(folder, max(MIN_POOL, POOL_PER_IMAGE * ipc))
+    pool = read_pool(folder, pool_size(WORK, ipc))
     pixels, labels = select_set(nets, real, pool, ipc)
     torch.manual_seed(0)
     pyramid = Pyramid(real.normalise(pixels), real.clamp)

@@ -161,7 +161,7 @@ def _improve(
     """Yield better and better sets, made from a pool of sampled images."""
     assert task.ipc
     classes, work = task.dataset.num_classes, settings.work
-    size = _pool_size(work, task.ipc)
+    size = pool_size(work, task.ipc)
     generator = ImageGenerator(task, replace(settings, pda="none", copies=0), size * classes)
     if work.refine == "latents":
         generator.sampler.require_direct()
@@ -190,8 +190,8 @@ def _improve(
         task.report(improvement_stopped_because="not enough memory")
 
 
-def _pool_size(work: Work, ipc: int) -> int:
-    """Return the number of images per class to sample."""
+def pool_size(work: Work, ipc: int) -> int:
+    """Return the number of images per class to sample for a set that is improved."""
     if work.select == NONE:
         return ipc
     size = max(MIN_POOL, POOL_PER_IMAGE * ipc)

@@ -253,4 +253,4 @@ def test_endless_batches_stop_when_the_generator_is_closed(monkeypatch):
     ],
 )
 def test_the_pool_grows_with_the_set_unless_refinement_needs_the_time(work, ipc, size):
-    assert method._pool_size(work, ipc) == size
+    assert method.pool_size(work, ipc) == size

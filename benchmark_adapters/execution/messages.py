@@ -33,6 +33,7 @@ class MethodJob(msgspec.Struct, frozen=True):
         method, dataset: a name, or the text that names a file or folder.
         recipe: the recipe that students will be trained with.
         part, parts: index of the part, from 0, and the number of parts.
+        memory: bytes of memory that the processes may use together; None: the option is not given.
         batches: folder for the batch files.
         limit: time limit in seconds.
         deadline: end of the time limit, on the clock of ``time.monotonic``.
@@ -51,6 +52,7 @@ class MethodJob(msgspec.Struct, frozen=True):
     real_data: bool
     part: int = 0
     parts: int = 1
+    memory: int | None = None
     batches: str = ""
     limit: float = 0.0
     deadline: float = 0.0

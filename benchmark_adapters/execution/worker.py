@@ -130,6 +130,7 @@ def _task(job: MethodJob, dataset: Dataset, recipe: Recipe, send: Send) -> Task:
         parts=job.parts,
         recipe=recipe,
         progress=progress,
+        memory=job.memory,
     )
 
 

@@ -151,11 +151,28 @@ def feature_function(compiled: bool, device: str) -> Callable[[ConvNet, Tensor],
     and the weights. The ``compiled`` function is compiled again for each shape. On a CPU, several
     threads can call it at the same time.
     """
-    return _compiled(_features, in_threads=device == "cpu") if compiled else _features
+    if not compiled:
+        return _features
+    if device == "cpu":
+        return _compiled(_features_on_cpu, in_threads=True)
+    return _compiled(_features)
 
 
 def _features(student: ConvNet, images: Tensor) -> Tensor:
     return student.features(images).flatten(1)
+
+
+def _features_on_cpu(student: ConvNet, images: Tensor) -> Tensor:
+    """Return the features, with the convolution of few channels as a matrix product.
+
+    For the others, Winograd's algorithm costs more than it saves if the student is narrow.
+    """
+    for layer in student.features:
+        if isinstance(layer, nn.Conv2d) and layer.in_channels < winograd.MIN_CHANNELS:
+            images = winograd.convolve(layer, images)
+        else:
+            images = layer(images)
+    return images.flatten(1)
 
 
 def inference_batch_size(student: nn.Module, device: torch.device, backend: Backend) -> int:

@@ -49,6 +49,8 @@ class Task:
         part: index of this process, from 0, if several processes generate one set. It generates
             the images whose index within their class is ``part``, ``part + parts``, ...
         parts: number of processes that generate the set.
+        memory: bytes of memory that these processes may use together, if ``--memory-limit`` says
+            so; None: it doesn't.
         recipe: the recipe that students will be trained with; the harness always provides it.
         progress: ``(phase, done, total)``: shows how far a phase of the method is, for methods that
             do more than yield batches. ``total`` may be None.
@@ -67,6 +69,7 @@ class Task:
     parts: int = 1
     recipe: Recipe | None = None
     progress: Callable[[str, int, int | None], None] = lambda phase, done, total: None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)

@@ -109,11 +109,15 @@ class Improver:
             return fixed is None and time.monotonic() > end
 
         self.task.report(sweeps="0")
-        sweeps = exchange(features, selected, self.task.seed, is_over)
+        sweeps, start = exchange(features, selected, self.task.seed, is_over), time.monotonic()
         for done, better in enumerate(itertools.islice(sweeps, fixed), 1):
             self.task.report(sweeps=str(done))
             self.task.progress("selecting", done, fixed)
             yield better
+            seconds = (time.monotonic() - start) / done
+            # A sweep that the end cuts short would change nothing.
+            if fixed is None and time.monotonic() + seconds > end:
+                break
 
     def _cluster(self, pool: Pool) -> list[int]:
         """Return the images nearest to the k-means centres of each class, in feature space."""

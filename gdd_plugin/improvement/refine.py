@@ -70,9 +70,6 @@ class RefineSettings:
     first_scale: float = 11.0
 
 
-# Pixels of one channel up to which a step keeps the activations of all images. Beyond, it computes
-# them a second time, part by part, so that memory does not grow with the set.
-MAX_PIXELS = 10**6
 # Image counts up to which a step uses more versions of each image, from which it uses fewer, and
 # from which steps are so slow that they are worth more real images and better networks.
 SMALL, LARGE, HUGE = 20, 250, 2500
@@ -266,7 +263,8 @@ class Refinement:
         inputs = [self._versions(images) for _ in guides]
         leaves = [images.detach().requires_grad_() for images in inputs]
         scales = [self.scale.detach().clone().requires_grad_() for _ in guides]
-        self.nets.map(self._add_gradient, guides, leaves, scales)
+        keeps_activations = self.nets.has_memory_for_activations(leaves[0])
+        self.nets.map(self._add_gradient, guides, leaves, scales, [keeps_activations] * len(guides))
         self.optimizer.zero_grad()
         share = 1 / len(guides)
         gradients = [share * leaf.grad for leaf in leaves if leaf.grad is not None]
@@ -287,20 +285,25 @@ class Refinement:
         augmented = [self.nets.augment(images) for _ in range(self.settings.draws)]
         return torch.cat([images, *augmented] if self.settings.clean else augmented)
 
-    def _add_gradient(self, guide: Guide, images: Tensor, scale: Tensor) -> None:
-        """Add the gradients of one network's loss to those of ``images`` and ``scale``."""
+    def _add_gradient(
+        self, guide: Guide, images: Tensor, scale: Tensor, keeps_activations: bool
+    ) -> None:
+        """Add the gradients of one network's loss to those of ``images`` and ``scale``.
+
+        Activations that are not kept are computed a second time, part by part, so that memory does
+        not grow with the set. The gradients are the same.
+        """
         copies = len(images) // len(self.labels)
         targets = regression.targets(self.labels, self.num_classes).repeat(copies, 1)
-        is_large = images[:, 0].numel() > MAX_PIXELS
         with torch.enable_grad():
-            if is_large:
+            if keeps_activations:
+                features = self.nets.features(guide.net, images)
+            else:
                 features = self.nets.constant_features(guide.net, images.detach())
                 features.requires_grad_()
-            else:
-                features = self.nets.features(guide.net, images)
             predicted = regression.predict(features, targets, guide.real, self.settings.ridge)
             F.cross_entropy(predicted * scale.exp(), guide.labels).backward()
-            if is_large:
+            if not keeps_activations:
                 assert features.grad is not None
                 self.nets.add_gradient(guide.net, images, features.grad)
 

@@ -26,6 +26,7 @@ def distill(task, budget):
 
     It teaches nothing.
     """
+    task.report(memory=task.memory)
     data, rng = task.dataset, np.random.default_rng(task.seed)
     size = (data.num_classes, data.channels, data.image_size, data.image_size)
     for _ in range(task.ipc):
@@ -49,11 +50,12 @@ def noise(tmp_path):
 
 def test_file_is_run_in_processes_of_its_own(shell, noise):
     command = ("run", "--method", "noise.py", "--ipc", "2", "--repeats", "0", "--json")
-    done = shell(*command, "--option", "bits=1", "--device", "cpu")
+    done = shell(*command, "--option", "bits=1", "--device", "cpu", "--memory-limit", "3")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert (record["method"], record["ipc"]) == ("noise", 2)
     assert record["options"] == {"bits": 1}
+    assert record["metadata"]["memory"] == 3 * 2**30
     assert record["metadata"]["method_file"] == "noise.py"
     assert len(record["metadata"]["method_sha256"]) == 64
     # The record says nothing of where the file is.

@@ -172,6 +172,7 @@ def jobs(plan: SamplingPlan) -> list[ProcessJob]:
         bundled=plan.track.bundled_data,
         real_data=plan.track.real_data,
         parts=shards * plan.processes,
+        memory=plan.memory,
     )
     return [
         ProcessJob(msgspec.structs.replace(job, part=rank * shards + shard), environment)

@@ -1,9 +1,9 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from gdd_plugin.improvement import refine
 from gdd_plugin.improvement.pyramid import Pyramid
 from gdd_plugin.improvement.refine import Refinement, RefineSettings, settings_for
 
@@ -68,21 +68,26 @@ def test_networks_are_trained_on_batches_of_the_recipe(nets, real, pool):
     assert [(len(images), len(labels)) for images, labels in batches] == [(3, 3), (3, 3)]
 
 
-def test_large_sets_get_the_same_gradients_with_less_memory(nets, real, pool, monkeypatch):
-    """Parts of 20 images, of 24 in all, so that one part is not full."""
-    pixels, labels = pool[0][::5], pool[1][::5]
-    gradients = []
-    for max_pixels in (10**6, 1000):
-        monkeypatch.setattr(refine, "MAX_PIXELS", max_pixels)
-        pyramid = Pyramid(real.normalise(pixels), real.clamp)
-        refinement = Refinement(nets, real, pyramid, labels, 0, SMALL)
-        images = real.normalise(pixels).requires_grad_()
-        scale = torch.zeros((), requires_grad=True)
-        drawn = real.normalise(real.pixels[:50]), real.labels[:50]
-        guide = refinement._guide(refinement.members[0], *drawn)
-        refinement._add_gradient(guide, images, scale)
-        gradients.append((images.grad, scale.grad))
-    torch.testing.assert_close(*gradients)
+def test_pixels_do_not_depend_on_the_memory(nets, real, pool, one_thread, monkeypatch):
+    # Versions of 10 images fill one part of 20 and half of another.
+    settings = replace(SMALL, draws=2)
+    expected = refined(nets, real, pool, 1, settings)[1].pixels()
+    monkeypatch.setattr(nets, "has_memory_for_activations", lambda images: False)
+    recomputed = []
+    add_gradient = nets.add_gradient
+    monkeypatch.setattr(
+        nets, "add_gradient", lambda *args: recomputed.append(1) or add_gradient(*args)
+    )
+    assert torch.equal(refined(nets, real, pool, 1, settings)[1].pixels(), expected)
+    assert recomputed
+
+
+def test_activations_are_kept_if_they_take_less_than_half_of_the_free_memory(nets, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=4e9))
+    for workers, limit, largest in ((1, None, 2 * 10**6), (2, None, 10**6), (1, 10**9, 500_000)):
+        nets._workers, nets._memory_limit = workers, limit
+        assert nets.has_memory_for_activations(torch.empty(largest - 1, 3, 1, 1))
+        assert not nets.has_memory_for_activations(torch.empty(largest, 3, 1, 1))
 
 
 def test_settings_depend_on_the_size_of_the_set_and_on_compiling():

@@ -1,11 +1,13 @@
-"""The plan of the refinement, with a clock that the tests set."""
+"""The plan of the selection and the refinement, with clocks that the tests set."""
 
 import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from gdd_plugin.improvement import choose, improve
+from gdd_plugin.improvement import choose, improve, select
+from gdd_plugin.improvement.exchange import PoolFeatures
 from gdd_plugin.improvement.improve import RESERVE, SAFE_SHARE, Improver
 from gdd_plugin.improvement.refine import TRIAL_VISITS, RefineSettings
 from gdd_plugin.improvement.work import Work
@@ -77,3 +79,37 @@ def test_no_visit_begins_that_would_end_after_the_limit(monkeypatch):
 def test_states_after_the_trials_are_kept(total, states):
     kept = [done for done in range(1, total + 1) if improve._is_state(done, total)]
     assert kept == states
+
+
+class SlowClock:
+    """A clock that advances by a second whenever it is read, as it is before each exchange."""
+
+    def __init__(self, monkeypatch, left):
+        self.now, self.left = 0, left
+        monkeypatch.setattr(time, "monotonic", self.read)
+
+    def read(self):
+        self.now += 1
+        return self.now
+
+    def remaining(self):
+        return self.left - self.now
+
+
+@pytest.mark.parametrize(("seconds", "sweeps"), [(20, 0), (40, 1), (60, 1), (75, 2)])
+def test_no_sweep_begins_that_would_end_after_the_time_for_selection(monkeypatch, seconds, sweeps):
+    """Sweeps of 30 images take 30 seconds, and a little more to read the clock between them."""
+    labels = torch.arange(3).repeat_interleave(40)
+    targets = torch.nn.functional.one_hot(labels).float()
+    torch.manual_seed(0)
+    features = PoolFeatures(torch.randn(120, 8), targets, torch.eye(8), torch.randn(8, 3))
+    monkeypatch.setattr(select, "pool_features", lambda *_: features)
+    clock = SlowClock(monkeypatch, RESERVE + seconds)
+    improver = Improver.__new__(Improver)
+    improver.work, improver.budget = Work("regression", "none"), clock
+    improver.nets = improver.real = None
+    improver.task = SimpleNamespace(seed=0, report=lambda **_: None, progress=lambda *_: None)
+    pool = SimpleNamespace(pixels=None, labels=labels)
+    selected = [40 * label + row for label in range(3) for row in range(10)]
+    assert len(list(improver._select(pool, selected))) == sweeps
+    assert sweeps == 0 or clock.now <= seconds

@@ -115,7 +115,7 @@ class Improver:
             self.task.progress("selecting", done, fixed)
             yield better
             seconds = (time.monotonic() - start) / done
-            # A sweep that the end cuts short would change nothing.
+            # A sweep that is cut short changes nothing.
             if fixed is None and time.monotonic() + seconds > end:
                 break
 

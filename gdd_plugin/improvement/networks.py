@@ -27,7 +27,7 @@ ACCELERATOR_BATCH = 256
 # Activations that the gradient of images needs: bytes for each pixel of one of their channels. A
 # set of 5,000 images of 28x28 pixels took 970.
 ACTIVATION_BYTES = 1000
-# Share of the free memory that activations may take.
+# Share of the memory that activations may take.
 MAX_MEMORY_SHARE = 0.5
 
 T = TypeVar("T")
@@ -72,14 +72,18 @@ class Networks:
         return list(self._pool.map(function, *arguments))
 
     def has_memory_for_activations(self, images: Tensor) -> bool:
-        """Return whether the networks that run at once can keep the activations of all images."""
+        """Return whether the networks that run at once can keep the activations of all images.
+
+        It depends on the memory of the machine and not on what is free, so that every run there
+        does the same: compiled networks round differently if they keep activations.
+        """
         if images.device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(images.device)
+            _, memory = torch.cuda.mem_get_info(images.device)
         else:
-            available = psutil.virtual_memory().available
-            free = min(available, self._memory_limit or available)
+            total = psutil.virtual_memory().total
+            memory = min(total, self._memory_limit or total)
         needed = self._workers * images[:, 0].numel() * ACTIVATION_BYTES
-        return needed < MAX_MEMORY_SHARE * free
+        return needed < MAX_MEMORY_SHARE * memory
 
     def build(self, seed: int) -> ConvNet:
         """Return a network with initial weights drawn from ``seed``."""

@@ -291,7 +291,7 @@ class Refinement:
         """Add the gradients of one network's loss to those of ``images`` and ``scale``.
 
         Activations that are not kept are computed a second time, part by part, so that memory does
-        not grow with the set. The gradients are the same.
+        not grow with the set. The gradients are the same up to rounding.
         """
         copies = len(images) // len(self.labels)
         targets = regression.targets(self.labels, self.num_classes).repeat(copies, 1)

@@ -68,7 +68,7 @@ def test_networks_are_trained_on_batches_of_the_recipe(nets, real, pool):
     assert [(len(images), len(labels)) for images, labels in batches] == [(3, 3), (3, 3)]
 
 
-def test_pixels_do_not_depend_on_the_memory(nets, real, pool, one_thread, monkeypatch):
+def test_pixels_of_eager_networks_do_not_depend_on_the_memory(nets, real, pool, one_thread, monkeypatch):
     # Versions of 10 images fill one part of 20 and half of another.
     settings = replace(SMALL, draws=2)
     expected = refined(nets, real, pool, 1, settings)[1].pixels()
@@ -82,8 +82,8 @@ def test_pixels_do_not_depend_on_the_memory(nets, real, pool, one_thread, monkey
     assert recomputed
 
 
-def test_activations_are_kept_if_they_take_less_than_half_of_the_free_memory(nets, monkeypatch):
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=4e9))
+def test_activations_are_kept_if_they_take_less_than_half_of_the_memory(nets, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=4e9))
     for workers, limit, largest in ((1, None, 2 * 10**6), (2, None, 10**6), (1, 10**9, 500_000)):
         nets._workers, nets._memory_limit = workers, limit
         assert nets.has_memory_for_activations(torch.empty(largest - 1, 3, 1, 1))

@@ -68,7 +68,9 @@ def test_networks_are_trained_on_batches_of_the_recipe(nets, real, pool):
     assert [(len(images), len(labels)) for images, labels in batches] == [(3, 3), (3, 3)]
 
 
-def test_pixels_of_eager_networks_do_not_depend_on_the_memory(nets, real, pool, one_thread, monkeypatch):
+def test_pixels_of_eager_networks_do_not_depend_on_the_memory(
+    nets, real, pool, one_thread, monkeypatch
+):
     # Versions of 10 images fill one part of 20 and half of another.
     settings = replace(SMALL, draws=2)
     expected = refined(nets, real, pool, 1, settings)[1].pixels()
